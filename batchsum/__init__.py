@@ -1,0 +1,31 @@
+"""batchsum: one table of NCBI virus genome counts, every night."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["DatasetsClient", "Failure", "FilterSet", "Summary", "__version__", "load_job", "run_job"]
+
+if TYPE_CHECKING:
+    from batchsum.client import DatasetsClient
+    from batchsum.jobfile import load_job
+    from batchsum.model import Failure, FilterSet, Summary
+    from batchsum.run import run_job
+
+_HOME = {
+    "DatasetsClient": "client",
+    "FilterSet": "model",
+    "Summary": "model",
+    "Failure": "model",
+    "load_job": "jobfile",
+    "run_job": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `batchsum --version` must not pay for an HTTP library."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'batchsum' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"batchsum.{_HOME[name]}"), name)

@@ -1,0 +1,76 @@
+"""Everything that can stop a command, and the exit code of each branch.
+
+    BatchsumError
+    ├── UsageError          2   the command line cannot be obeyed
+    │   └── JobFileError    2   the job file has problems; nothing was sent
+    ├── NothingUsable       4   no row is ok, empty or rejected; last night's files were left alone
+    ├── Refused             5   the server refused us: key, TLS, redirect
+    ├── OutputError         6   output or state cannot be written
+    ├── Locked             75   another run of this job holds the lock
+    └── Interrupted  130, 143   SIGINT, SIGTERM; the same command resumes
+
+A query that NCBI rejects or does not answer is none of these: it is a Failure, a value that reaches the table.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class BatchsumError(Exception):
+    """Said to the user in one line, without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(BatchsumError):
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong in a job file: where it stands, what it is, and what to write instead."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class JobFileError(UsageError):
+    """Every problem of a job file at once, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class NothingUsable(BatchsumError):
+    exit_code = 4
+
+
+class Refused(BatchsumError):
+    exit_code = 5
+
+
+class OutputError(BatchsumError):
+    exit_code = 6
+
+
+class Locked(BatchsumError):
+    exit_code = 75
+
+
+class Interrupted(BatchsumError):
+    """Stopped by a signal; `exit_code` is 128 plus its number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("interrupted; the same command resumes")
+        self.signal_number = signal_number
+
+    @property
+    def code(self) -> int:
+        return 128 + self.signal_number
