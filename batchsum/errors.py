@@ -9,7 +9,7 @@
     ├── Locked             75   another run of this job holds the lock
     └── Interrupted  130, 143   SIGINT, SIGTERM; the same command resumes
 
-A query that NCBI rejects or does not answer is none of these: it is a Failure, a value that reaches the table.
+A query that NCBI rejects or does not answer is none of these: it is a Failure, a value of the table.
 """
 
 from collections.abc import Sequence

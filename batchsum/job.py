@@ -1,0 +1,80 @@
+"""What a job file says, after every check: plain values, nothing relative resolved but paths."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from batchsum.errors import Problem
+from batchsum.model import FilterSet, Guards
+
+BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A filter set under its name; a matrix has become one of these for each of its combinations."""
+
+    name: str
+    filters: FilterSet
+    guards: Mapping[str, Any] = field(default_factory=dict)
+    """The bounds this set changes, by their names in `Guards`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTaxon:
+    """One entry of the taxon list, as the user wrote it."""
+
+    taxon: str
+    label: str = ""
+    sets: tuple[NamedSet, ...] | None = None
+    """Its own filter sets, in job order; None for every set of the job."""
+    guards: Mapping[str, Any] | None = None
+    """The bounds this taxon changes; they win over those of its filter sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    base_url: str | None = None
+    """None: BATCHSUM_BASE_URL, else NCBI's own."""
+    api_key_file: Path | None = None
+    requests_per_second: float | Literal["auto", "unlimited"] = "auto"
+    workers: int = 64
+    timeout: timedelta = timedelta(seconds=60)
+    attempts: int = 6
+    max_outage: timedelta = timedelta(minutes=30)
+    contact: str | None = None
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    dir: Path
+    formats: tuple[str, ...] = ("csv",)
+    keep_nights: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Commands as argument lists, run without a shell; addresses by the name of an environment variable."""
+
+    on_change: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    on_success: tuple[str, ...] = ()
+    webhook_env: str | None = None
+    ping_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    path: Path
+    name: str
+    taxa: Sequence[ListedTaxon]
+    filter_sets: tuple[NamedSet, ...]
+    output: OutputSettings
+    api: ApiSettings = ApiSettings()
+    guards: Guards = Guards()
+    notify: NotifySettings = NotifySettings()
+    warnings: tuple[Problem, ...] = ()
+    """Odd, but no reason not to ask: told by `check` and in the log."""

@@ -1,0 +1,233 @@
+"""The glossary as frozen dataclasses: what is asked, and what comes back.
+
+Null is never zero: a count that nobody gave is None here and an empty cell in the table.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from batchsum import filters
+from batchsum.filters import midnight_before, once_each
+
+CANARY = "2697049"
+"""SARS-CoV-2: NCBI surely knows it, so its answer tells a wrong taxon from a night when nothing is known."""
+
+FILE_KINDS = (
+    "all_genomic_fasta", "genome_gff", "genome_gbff", "rna_fasta", "prot_fasta", "genome_gtf",
+    "cds_fasta", "sequence_report", "annotation_report",
+)  # fmt: skip
+
+
+def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
+    def parse_list(value: Any) -> tuple[str, ...]:
+        return once_each(parse(item) for item in ([value] if isinstance(value, str) else value))
+
+    return parse_list
+
+
+# How the text of each filter is read, by name and in the order of NCBI's parameters.
+FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "accessions": _list_of(filters.parse_accession),
+    "refseq_only": filters.parse_boolean,
+    "annotated_only": filters.parse_boolean,
+    "released_since": filters.parse_moment,
+    "updated_since": filters.parse_moment,
+    "host": filters.parse_tax_id_or_name,
+    "pangolin_classification": filters.parse_text,
+    "geo_location": filters.parse_text,
+    "usa_state": filters.parse_usa_state,
+    "complete_only": filters.parse_boolean,
+    "include_sequence": _list_of(filters.parse_sequence_type),
+    "aux_report": _list_of(filters.parse_report_type),
+}
+
+FILTER_NAMES = tuple(FILTER_PARSERS)
+
+# The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning.
+FILTER_COLUMNS = tuple(
+    column
+    for name in FILTER_NAMES
+    for column in ((name, "released_before") if name == "released_since" else (name,))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSet:
+    """The twelve filters of `virus_genome_summary`, as NCBI spells them; absent ones at their default.
+
+    Text is taken for any of them and read as in a job file (`released_since="2025-01-15"`); ValueError says
+    what is wrong with it. A `timedelta` is so long before the midnight (UTC) at which the asking night began.
+    `released_before` is no filter of NCBI's: it makes a window [released_since, released_before) of two
+    requests.
+    """
+
+    accessions: tuple[str, ...] = ()
+    refseq_only: bool = False
+    annotated_only: bool = False
+    released_since: date | timedelta | None = None
+    updated_since: date | timedelta | None = None
+    host: str = ""
+    pangolin_classification: str = ""
+    geo_location: str = ""
+    usa_state: str = ""
+    complete_only: bool = False
+    include_sequence: tuple[str, ...] = ()
+    aux_report: tuple[str, ...] = ()
+    released_before: date | timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name, parse in FILTER_PARSERS.items():
+            value = getattr(self, name)
+            if value == "" or value is None:
+                continue
+            if not isinstance(value, bool | date | timedelta):
+                try:
+                    object.__setattr__(self, name, parse(value))
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+        if isinstance(self.released_before, str):
+            object.__setattr__(self, "released_before", filters.parse_moment(self.released_before))
+
+    def resolve(self, today: date) -> "FilterSet":
+        """The same set with every relative date counted back from `today`."""
+        days: dict[str, Any] = {
+            name: midnight_before(length, today)
+            for name in ("released_since", "released_before", "updated_since")
+            if isinstance(length := getattr(self, name), timedelta)
+        }
+        return replace(self, **days) if days else self
+
+    def cells(self) -> dict[str, str]:
+        """The filters as the table shows them: false and absent ones empty, lists joined with |."""
+        return {name: _cell(getattr(self, name)) for name in FILTER_COLUMNS}
+
+    def parameters(self) -> Iterator[tuple[str, str]]:
+        """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
+        for name in FILTER_NAMES:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                yield from ((name, item) for item in value)
+            elif isinstance(value, date):
+                yield name, f"{value.isoformat()}T00:00:00Z"
+            elif isinstance(value, timedelta):
+                raise ValueError(f"{name} is relative; resolve the set for a day first")
+            elif value:
+                yield name, _cell(value)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case True:
+            return "true"
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return f"{value.days}d"
+        case tuple():
+            return "|".join(value)
+        case str():
+            return value
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to NCBI. Two requests are the same when they send the same."""
+
+    taxon: str
+    filters: FilterSet = FilterSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The bounds within which an answer is believed; the defaults of the contract."""
+
+    max_drop: float = 0.20
+    """Share of the records that may go missing, 0 to 1."""
+    min_drop: int = 5
+    """Records that must be missing before a drop is looked at."""
+    stale_after: timedelta = timedelta(days=14)
+    allow_zero: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One taxon × one filter set: one row. Known from night to night by `taxon` and `filter_set`."""
+
+    taxon: str
+    filter_set: str
+    filters: FilterSet
+    label: str = ""
+    guards: Guards = Guards()
+
+    def requests(self) -> tuple[Request, ...]:
+        """The one request of this row; for a window two: since its beginning, and since its end."""
+        filters = self.filters
+        if filters.released_before is None:
+            return (Request(self.taxon, filters),)
+        since = replace(filters, released_before=None)
+        return (
+            Request(self.taxon, since),
+            Request(self.taxon, replace(since, released_since=filters.released_before)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What NCBI estimates of a download, with or without its sequence data (hydrated, dehydrated)."""
+
+    estimated_file_size_mb: int | None = None
+    url: str | None = None
+    cli_download_command_line: str | None = None
+    cli_rehydrate_command_line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """How many files of one kind a package holds, and their size in megabytes."""
+
+    file_count: int | None = None
+    size_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """NCBI's answer about one request, as parsed: v2DownloadSummary of NCBI Datasets.
+
+    `record_count` is None where the answer left it out although something in it contradicts zero.
+    """
+
+    record_count: int | None
+    assembly_count: int | None = None
+    resource_updated_on: str | None = None
+    hydrated: Package = Package()
+    dehydrated: Package = Package()
+    available_files: Mapping[str, FileSummary] = field(default_factory=dict)
+    messages: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    def has_data(self) -> bool:
+        """Whether anything beside the count says that there are records."""
+        sizes = [self.assembly_count, self.hydrated.estimated_file_size_mb]
+        sizes.append(self.dehydrated.estimated_file_size_mb)
+        for files in self.available_files.values():
+            sizes += [files.file_count, files.size_mb]  # type: ignore[list-item]
+        return any(sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer: a value that reaches the table, never an exception."""
+
+    status: Literal["rejected", "failed", "skipped"]
+    reason: str
+    """What happened, one word of the contract: `unknown_taxon`, `timeout`, `http_503`, `outage`, ..."""
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else f"{self.reason}:"
+
+
+Answer = Summary | Failure
