@@ -5,7 +5,7 @@ Null is never zero: a count that nobody gave is None here and an empty cell in t
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from batchsum import filters
@@ -78,17 +78,16 @@ class FilterSet:
     released_before: date | timedelta | None = None
 
     def __post_init__(self) -> None:
-        for name, parse in FILTER_PARSERS.items():
-            value = getattr(self, name)
-            if value == "" or value is None:
+        for name, parse in (*FILTER_PARSERS.items(), ("released_before", filters.parse_moment)):
+            value: Any = getattr(self, name)
+            if isinstance(value, datetime):
+                value = value.isoformat()
+            if value is None or value == "" or isinstance(value, bool | date | timedelta):
                 continue
-            if not isinstance(value, bool | date | timedelta):
-                try:
-                    object.__setattr__(self, name, parse(value))
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from None
-        if isinstance(self.released_before, str):
-            object.__setattr__(self, "released_before", filters.parse_moment(self.released_before))
+            try:
+                object.__setattr__(self, name, parse(str(value) if isinstance(value, int) else value))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
 
     def resolve(self, today: date) -> "FilterSet":
         """The same set with every relative date counted back from `today`."""
