@@ -230,3 +230,25 @@ class Failure:
 
 
 Answer = Summary | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One send of a request: when, how long, and what NCBI's staff need to find it in their logs."""
+
+    sent_at: str
+    """UTC, ISO 8601."""
+    seconds: float
+    outcome: str
+    """`answered`, or the reason of the Failure."""
+    http_status: int | None = None
+    phid: str | None = None
+    """The NCBI-PHID of the answer, or the one that was sent where none came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request ended in, after all its attempts."""
+
+    answer: Answer
+    attempts: tuple[Attempt, ...] = ()

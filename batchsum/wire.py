@@ -1,0 +1,35 @@
+"""A request as NCBI sees it: path, query, and the JSON twin for lists too long for a URL.
+
+Nothing a user wrote is ever joined into a URL unquoted: no text can change which endpoint is asked.
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+from batchsum.model import Request
+
+LONGEST_LIST = 2000
+"""Characters of encoded accessions above which the request goes as POST."""
+
+_LISTS = ("accessions", "include_sequence", "aux_report")
+
+
+def request_key(request: Request) -> str:
+    """Path and query below the base URL: two requests with one key send the same."""
+    path = f"/virus/taxon/{quote(request.taxon, safe='')}/genome"
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.filters.parameters())
+    return f"{path}?{query}" if query else path
+
+
+def post_body(request: Request) -> dict[str, Any] | None:
+    """The same request as v2VirusDatasetRequest, or None where its accessions fit a URL."""
+    encoded = sum(len(f"&accessions={quote(accession)}") for accession in request.filters.accessions)
+    if encoded - 1 <= LONGEST_LIST:
+        return None
+    body: dict[str, Any] = {"taxon": request.taxon}
+    for name, value in request.filters.parameters():
+        if name in _LISTS:
+            body.setdefault(name, []).append(value)
+        else:
+            body[name] = True if value == "true" and name.endswith("_only") else value
+    return body
