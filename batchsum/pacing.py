@@ -1,0 +1,194 @@
+"""Pacer: the one gate every send passes.
+
+The rule: a send is let through only while fewer than `rate` others count, and each counts from the moment
+it was let through until a second (and a guard) after its headers left. So no second of the server can hold
+more, whichever of them were late. The even pace on top is courtesy.
+"""
+
+import asyncio
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from aiolimiter import AsyncLimiter
+
+from batchsum.errors import UsageError
+from batchsum.reservation import Reservation, window
+
+NCBI_LIMIT = 10.0
+GUARD = 0.008
+"""Seconds: about how much later one request may travel than another."""
+LARGEST_GUARD = 0.250
+_LATE = 0.001
+"""Seconds behind its turn from which on a send is re-timed for other processes too; the guard covers less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Requests a second: what to begin with, and what no header of the server may raise it above."""
+
+    start: float
+    ceiling: float
+
+    @classmethod
+    def of(cls, setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> Self:
+        """The rate that `setting` means for `host`. UsageError where NCBI would have to suffer it."""
+        host = host.lower().rstrip(".")
+        ncbi = host == "ncbi.nlm.nih.gov" or host.endswith(".ncbi.nlm.nih.gov")
+        if setting == "auto":
+            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if ncbi else math.inf)
+        rate = math.inf if setting == "unlimited" else float(setting)
+        if not rate > 0:
+            raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
+        if ncbi and rate > NCBI_LIMIT:
+            raise UsageError(
+                f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {setting}"
+            )
+        return cls(rate, rate)
+
+
+class Ticket:
+    """Leave to send once, soon."""
+
+    __slots__ = ("left", "time")
+
+    def __init__(self, time: float) -> None:
+        self.time = time
+        self.left = False
+
+
+class Pacer:
+    """Lets `rate` sends pass in any second, evenly, over tries, retries and (`shared`) processes.
+
+    `rate` None or infinite: no pace of its own. A header of the server moves the rate, up to `ceiling`
+    (`rate` unless given). For one event loop; everything but `slot` and `confirm` returns at once.
+    """
+
+    def __init__(self, rate: float | None, *, ceiling: float | None = None, shared: Reservation | None = None) -> None:
+        rate = None if rate == math.inf else rate
+        self._ceiling = ceiling or rate or math.inf
+        self._shared = shared
+        self._guard = GUARD
+        self._held_at = self._held_until = -math.inf
+        self._turn = asyncio.Lock()
+        self._last_second: OrderedDict[Ticket, None] = OrderedDict()
+        self._begin(rate)
+
+    @classmethod
+    def for_server(
+        cls, base_url: str, api_key: str | None, setting: float | Literal["auto", "unlimited"] = "auto"
+    ) -> Self:
+        """The pacer of this user's processes against the server of `base_url`."""
+        url = urlsplit(base_url)
+        rate = Rate.of(setting, has_key=bool(api_key), host=url.hostname or "")
+        server = f"{url.hostname}:{url.port or (80 if url.scheme == 'http' else 443)}"
+        return cls(rate.start, ceiling=rate.ceiling, shared=Reservation(server, api_key))
+
+    @property
+    def rate(self) -> float | None:
+        """Sends a second allowed now; None for no limit."""
+        return self._rate
+
+    def _begin(self, rate: float | None) -> None:
+        """Pace at `rate` from here on, catching nothing up."""
+        self._rate = rate
+        if rate is not None:
+            self._count, self._period = window(rate, self._guard)
+            # Half a slot of catch-up, and what a timer that counts whole milliseconds can miss.
+            burst = 1.5 + 0.005 * rate
+            self._pace = AsyncLimiter(burst, burst * self._period / self._count)
+
+    async def slot(self) -> Ticket:
+        """Wait for the next turn; first come, first served. A slot that is not used is lost."""
+        clock = asyncio.get_running_loop().time
+        if self._rate is None and (now := clock()) >= self._held_until:
+            return Ticket(now)
+        # All but one wait here, and each lets in the next: a thousand workers cost what one does.
+        async with self._turn:
+            ticket, pace = Ticket(-math.inf), None
+            while True:
+                now = clock()
+                if now < self._held_until:
+                    await asyncio.sleep(self._held_until - now)
+                elif self._rate is None:
+                    return Ticket(now)
+                elif pace is not self._pace:  # the first time, or a hold or another rate has begun meanwhile
+                    pace = self._pace
+                    await pace.acquire()
+                elif wait := self._enter(ticket, now):
+                    await asyncio.sleep(wait)
+                else:
+                    return ticket
+
+    async def confirm(self, ticket: Ticket) -> None:
+        """To be awaited when the connection stands: connecting may have taken longer than a slot is kept."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            now = clock()
+            if now < self._held_until:
+                await asyncio.sleep(self._held_until - now)
+            elif self._rate is None or now < ticket.time + self._period - self._guard:
+                return
+            elif wait := self._enter(ticket, now):
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    def _enter(self, ticket: Ticket, now: float) -> float:
+        """Count `ticket` as a send of now and return 0, or seconds until it is worth another try."""
+        sends = self._last_second
+        sends.pop(ticket, None)
+        while sends and (first := next(iter(sends))).time + self._period <= now:
+            del sends[first]
+        if len(sends) >= self._count:
+            return first.time + self._period - now
+        if self._shared is not None and self._rate is not None:
+            wait = self._shared.take(now, self._rate, self._guard)
+            if wait > 0:
+                return wait
+        ticket.time = now
+        sends[ticket] = None
+        return 0.0
+
+    def sent(self, ticket: Ticket) -> None:
+        """The headers leave now, and the second begins. A ticket that sends twice counts twice."""
+        if self._rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        late = now - ticket.time
+        if self._shared is not None and (ticket.left or late > _LATE):
+            self._shared.sent(-math.inf if ticket.left else ticket.time, now, self._rate)
+        if ticket.left:
+            ticket = Ticket(now)
+        ticket.left, ticket.time = True, now
+        self._last_second[ticket] = None
+        self._last_second.move_to_end(ticket)
+
+    def hold(self, seconds: float, *, refused: Ticket | None = None) -> None:
+        """Nobody sends for `seconds`, then all go on at the pace.
+
+        `refused` is the ticket of a request that was answered 429 (not 503). The guard doubles for it, but
+        not for one that was under way when everybody was told to wait.
+        """
+        now = asyncio.get_running_loop().time()
+        if refused is not None and refused.time > self._held_at:
+            self._guard = min(2 * self._guard, LARGEST_GUARD)
+        self._held_at = now
+        if now + seconds > self._held_until:
+            self._held_until = now + seconds
+            if self._shared is not None and self._rate is not None:
+                self._shared.hold(now, self._held_until)
+        self._begin(self._rate)
+
+    def limit(self, n: float) -> None:
+        """The server says that it allows `n` requests a second."""
+        rate = min(self._ceiling, n)
+        if rate == self._rate or not 0 < rate < math.inf:
+            return
+        if self._rate is None:
+            # Nobody counted until now: let what was sent so far pass out of the server's window.
+            now = asyncio.get_running_loop().time()
+            self._held_until = max(self._held_until, now + 1.0 + self._guard)
+        self._begin(rate)

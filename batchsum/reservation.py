@@ -1,0 +1,249 @@
+"""Reservation: one limit for all processes of a user on a machine that ask one server with one key.
+
+A small file holds the sends of the last second, under a lock that goes with its process. Whoever cannot use
+it goes on alone and says so once: sharing never fails a run.
+"""
+
+import fcntl
+import hashlib
+import logging
+import math
+import os
+import stat
+import struct
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+log = logging.getLogger("batchsum")
+
+LARGEST_RATE = 1000.0
+"""Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
+BUSY = 0.0005
+"""Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
+_PATIENCE = 2.0
+"""Seconds of a held lock after which its holder must have been stopped while it held it."""
+_LONGEST_HOLD = 3600.0
+_LARGEST_FILE = 2**20
+_HEAD = struct.Struct("=8s32sdII")
+_MAGIC = b"batchsum"
+
+
+def window(rate: float, guard: float) -> tuple[int, float]:
+    """How many sends in how many seconds: never more than `rate` in any one second, fractions included."""
+    count = max(1, math.floor(rate))
+    return count, max(1.0, count / rate) + guard
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The sends that still count, of all processes: parallel arrays, sorted by time.
+
+    A send's time is when it was let through, and later when its headers left; its rate is what its process
+    knew. Times are seconds of the machine's monotonic clock, so they mean nothing after a boot.
+    """
+
+    held_until: float = -math.inf
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    rates: "array[float]" = field(default_factory=lambda: array("d"))
+
+    @classmethod
+    def parse(cls, raw: bytes, boot: bytes, now: float) -> Self:
+        """What `raw` says, if it is whole and of this boot; nothing of the future."""
+        if len(raw) < _HEAD.size:
+            return cls()
+        magic, of_boot, held_until, size, checksum = _HEAD.unpack_from(raw)
+        body = raw[_HEAD.size : _HEAD.size + 16 * size]
+        if magic != _MAGIC or of_boot != boot or len(body) != 16 * size or checksum != zlib.crc32(body):
+            return cls()
+        book = cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf)
+        book.times.frombytes(body[: 8 * size])
+        book.rates.frombytes(body[8 * size :])
+        end = bisect_left(book.times, now + 1.0)
+        del book.times[end:], book.rates[end:]
+        return book
+
+    def to_bytes(self, boot: bytes) -> bytes:
+        body = self.times.tobytes() + self.rates.tobytes()
+        return _HEAD.pack(_MAGIC, boot, self.held_until, len(self.times), zlib.crc32(body)) + body
+
+    def wait(self, now: float, rate: float, guard: float) -> float:
+        """Seconds until one may send at `rate`; 0 or less where one may now.
+
+        The largest rate of those who sent last is the server's limit, as far as anybody knows: who knows only
+        of a smaller one would else never get its turn, and never learn.
+        """
+        count, period = window(max(rate, *self.rates) if self.rates else rate, guard)
+        wait = self.held_until - now
+        if self.times:
+            # Nearly even: two processes, each at its own pace, would send a second's worth in half of it.
+            wait = max(wait, self.times[-1] + 0.9 * period / count - 0.002 - now)
+        if len(self.times) >= count:
+            wait = max(wait, self.times[-count] + period - now)
+        return wait
+
+    def add(self, time: float, rate: float) -> None:
+        at = bisect_right(self.times, time)
+        self.times.insert(at, time)
+        self.rates.insert(at, rate)
+
+    def remove(self, time: float) -> None:
+        at = bisect_left(self.times, time)
+        if at < len(self.times) and self.times[at] == time:
+            del self.times[at], self.rates[at]
+
+    def forget(self, now: float, rate: float, guard: float) -> None:
+        """Drop what is too long ago to matter to anybody who is still sending."""
+        _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
+        end = bisect_right(self.times, now - min(period, 60.0))
+        del self.times[:end], self.rates[:end]
+
+
+class Reservation:
+    """The sends of this user's processes against `server` with `api_key`, none being a key like any other.
+
+    `directory` is made where it is missing. The default is one in /tmp, else in the cache: cron, a terminal
+    and a service must come to the same file, and XDG_RUNTIME_DIR and TMPDIR differ between them.
+    """
+
+    def __init__(self, server: str, api_key: str | None, *, directory: Path | None = None) -> None:
+        secret = f"{os.uname().nodename}\0{server}\0{api_key or ''}"
+        self._name = hashlib.sha256(secret.encode()).hexdigest()[:32] + ".sends"
+        self._directories = [directory] if directory else _directories()
+        self._boot = _boot_id()
+        self._fd: int | None = None
+        self._busy_since: float | None = None
+        self._late: list[Callable[[Ledger], None]] = []
+        self.alone = False
+
+    def take(self, now: float, rate: float, guard: float) -> float:
+        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks."""
+        if self.alone or rate > LARGEST_RATE:
+            return 0.0
+        wait = 0.0
+
+        def book(ledger: Ledger) -> None:
+            nonlocal wait
+            ledger.forget(now, rate, guard)
+            if (wait := max(0.0, ledger.wait(now, rate, guard))) == 0:
+                ledger.add(now, rate)
+
+        done = self._write(now, book, keep=False)
+        return wait if done or self.alone else BUSY
+
+    def sent(self, taken: float | None, now: float, rate: float) -> None:
+        """What was let through at `taken` leaves only `now`. None: it leaves without having been let through."""
+
+        def retime(ledger: Ledger) -> None:
+            if taken is not None:
+                ledger.remove(taken)
+            ledger.add(now, rate)
+
+        if not self.alone and rate <= LARGEST_RATE:
+            self._write(now, retime)
+
+    def hold(self, now: float, until: float) -> None:
+        """No process sends before `until`."""
+
+        def hold(ledger: Ledger) -> None:
+            ledger.held_until = max(ledger.held_until, until)
+
+        if not self.alone:
+            self._write(now, hold)
+
+    def _write(self, now: float, change: Callable[[Ledger], None], *, keep: bool = True) -> bool:
+        """Apply `change` to the file. Where that is locked: False, and with `keep` the next time."""
+        try:
+            if (fd := self._locked(now)) is None:
+                if keep:
+                    self._late.append(change)
+                return False
+            try:
+                ledger = Ledger.parse(os.pread(fd, _LARGEST_FILE, 0), self._boot, now)
+                for each in (*self._late, change):
+                    each(ledger)
+                os.pwrite(fd, ledger.to_bytes(self._boot), 0)
+                self._late.clear()
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+        except OSError as error:
+            self._go_alone(error.strerror or str(error))
+            return False
+        return True
+
+    def _locked(self, now: float) -> int | None:
+        """The open file, locked; None where somebody else has the lock."""
+        while True:
+            if self._fd is None:
+                self._fd = _open(self._directories, self._name)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._busy_since = now if self._busy_since is None else self._busy_since
+                if now - self._busy_since > _PATIENCE:
+                    raise TimeoutError("another process keeps it locked") from None
+                return None
+            self._busy_since = None
+            if os.fstat(self._fd).st_nlink:
+                return self._fd
+            self.close()  # cleaned away; the others have a new one, or will
+
+    def _go_alone(self, reason: str) -> None:
+        self.alone = True
+        self.close()
+        log.warning("the limit is not shared with your other processes: %s: %s", self._directories[-1], reason)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _directories() -> list[Path]:
+    places = [Path("/tmp") / f"batchsum-{os.getuid()}"]
+    with suppress(RuntimeError):
+        places.append(Path.home() / ".cache" / "batchsum")
+    return places
+
+
+def _open(directories: list[Path], name: str) -> int:
+    """The file `name` in the first directory that will do. OSError where none does."""
+    for last, directory in enumerate(directories, 1 - len(directories)):
+        try:
+            return _open_in(directory, name)
+        except OSError:
+            if not last:
+                raise
+    raise FileNotFoundError("no home directory")
+
+
+def _open_in(directory: Path, name: str) -> int:
+    """Nobody else may have had a hand in it: /tmp is everybody's."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(place).st_uid != os.getuid() or os.fstat(place).st_mode & 0o022:
+            raise PermissionError(f"{directory} belongs to others, or others may write into it")
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=place)
+    finally:
+        os.close(place)
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.getuid():
+        os.close(fd)
+        raise PermissionError("it is no file of yours")
+    return fd
+
+
+def _boot_id() -> bytes:
+    """32 bytes that differ after the next boot, where the system tells."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().replace(b"-", b"")[:32]
+    return b"".ljust(32)
