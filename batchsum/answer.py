@@ -52,9 +52,7 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
             HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
         )
         detail = _status_message(body) if lasting else ""
-        return Failure(
-            "rejected" if lasting else "failed", f"http_{http_status}", detail or _phrase(http_status)
-        )
+        return Failure("rejected" if lasting else "failed", f"http_{http_status}", detail or _phrase(http_status))
     return Failure("failed", "bad_answer", f"HTTP status {http_status}")
 
 
@@ -204,9 +202,7 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
     present = {kind: _object(value, kind) for kind in FILE_KINDS if value.get(kind) is not None}
-    return {
-        kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb")) for kind, one in present.items()
-    }
+    return {kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb")) for kind, one in present.items()}
 
 
 def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

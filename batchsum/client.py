@@ -28,9 +28,9 @@ _CANARY = Request(CANARY)
 class DatasetsClient:
     """NCBI Datasets v2, as far as virus genome summaries go.
 
-    Parameters: `api_key` goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a key,
-    10 with one, then what the server says), a ceiling, or `"unlimited"`. `timeout` is for one attempt, in
-    seconds, `max_outage` for a time without any answer. Use it as an asynchronous context manager.
+    Parameters: `api_key` goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a
+    key, 10 with one, then what the server says), a ceiling, or `"unlimited"`. `timeout` is for one attempt,
+    in seconds, `max_outage` for a time without any answer. Use it as an asynchronous context manager.
 
     Raises `Refused` where the server refuses us: key, TLS, redirect. Whatever else goes wrong is a `Failure`.
 
@@ -50,9 +50,7 @@ class DatasetsClient:
         max_outage: float = 1800.0,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._transport = Transport(
-            base_url, api_key=api_key, contact=contact, timeout=timeout, connections=workers
-        )
+        self._transport = Transport(base_url, api_key=api_key, contact=contact, timeout=timeout, connections=workers)
         self.pacer = Pacer.for_server(base_url, api_key, requests_per_second)
         self.outage = Outage(max_outage)
         self._budget = retry.RetryBudget()
@@ -92,9 +90,7 @@ class DatasetsClient:
                 return Reply(await self._settle(request, answer), tuple(sent))
             self.outage.failed(key)
             wait = self._pause(len(sent), exchange)
-            if not self.outage.suspected() and (
-                len(sent) >= (attempts or self._attempts) or not self._budget.spend()
-            ):
+            if not self.outage.suspected() and (len(sent) >= (attempts or self._attempts) or not self._budget.spend()):
                 return Reply(answer, tuple(sent))
             log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(sent) + 1, wait)
             await asyncio.sleep(wait)

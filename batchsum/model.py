@@ -47,9 +47,7 @@ FILTER_NAMES = tuple(FILTER_PARSERS)
 
 # The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning.
 FILTER_COLUMNS = tuple(
-    column
-    for name in FILTER_NAMES
-    for column in ((name, "released_before") if name == "released_since" else (name,))
+    column for name in FILTER_NAMES for column in ((name, "released_before") if name == "released_since" else (name,))
 )
 
 
@@ -101,6 +99,10 @@ class FilterSet:
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
         return {name: _cell(getattr(self, name)) for name in FILTER_COLUMNS}
+
+    def text(self) -> str:
+        """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
+        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""

@@ -1,6 +1,6 @@
 """One send over HTTP: the only file that knows the HTTP library, its traps and its errors.
 
-An error of the library ends here, as a Failure, or as Refused where the server refuses us: key, TLS, redirect.
+An error of the library ends here: as a Failure, or as Refused where the server refuses us (key, TLS, redirect).
 """
 
 import secrets
@@ -123,13 +123,9 @@ class Transport:
     def _refuse(self, http_status: int, headers: Mapping[str, str]) -> None:
         if 300 <= http_status < 400:
             target = one_line(self._redact_text(headers.get("Location", "elsewhere")))
-            raise Refused(
-                f"the server redirects to {target} (HTTP {http_status}); set that address as base_url"
-            )
+            raise Refused(f"the server redirects to {target} (HTTP {http_status}); set that address as base_url")
         if http_status == 401 or (http_status == 403 and self._key):
-            raise Refused(
-                f"the server does not accept the API key (HTTP {http_status}); look at the key file"
-            )
+            raise Refused(f"the server does not accept the API key (HTTP {http_status}); look at the key file")
         if http_status == 403:
             raise Refused("the server refuses this machine (HTTP 403): its address may be blocked at NCBI")
 

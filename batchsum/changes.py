@@ -1,0 +1,63 @@
+"""Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batchsum.guards import Past, Verdict, moment
+from batchsum.history import History
+from batchsum.model import Query
+from batchsum.table import Row
+
+COLUMNS = (
+    "taxon", "label", "filter_set", "change", "previous_record_count", "record_count", "record_count_change",
+    "change_percent", "status", "error",
+)  # fmt: skip
+
+_BECAME = {"suspect": "became_suspect", "rejected": "became_rejected", "failed": "failed", "skipped": "skipped"}
+
+
+def kind_of_change(verdict: Verdict, past: Past) -> str:
+    """The first word of the contract that fits, empty where nothing differs."""
+    if past.last_status is None:
+        return "new"
+    if not verdict.is_believed:
+        return "" if past.last_status == verdict.status else _BECAME[verdict.status]
+    if past.last_status in _BECAME:
+        return "recovered"
+    previous, count = verdict.previous_record_count, verdict.record_count
+    if previous is None or count is None:
+        return ""
+    if count < previous:
+        return "fell" if count else "vanished"
+    if count > previous:
+        return "grew" if previous else "returned"
+    return "updated" if _later(verdict, past) else ""
+
+
+def _later(verdict: Verdict, past: Past) -> bool:
+    now = moment(verdict.summary.resource_updated_on) if verdict.summary else None
+    before = moment(past.believed.resource_updated_on) if past.believed else None
+    return bool(now and before and now > before)
+
+
+def change_row(query: Query, verdict: Verdict, change: str) -> Row:
+    return (
+        query.taxon, query.label, query.filter_set, change, verdict.previous_record_count, verdict.record_count,
+        verdict.record_count_change, change_percent(verdict), verdict.status, verdict.error,
+    )  # fmt: skip
+
+
+def change_percent(verdict: Verdict) -> str:
+    """With one decimal; empty where there is nothing to divide by."""
+    change, previous = verdict.record_count_change, verdict.previous_record_count
+    if change is None or not previous:
+        return ""
+    percent = f"{100 * change / previous:.1f}"
+    return "0.0" if percent == "-0.0" else percent
+
+
+def removed_rows(history: History) -> Iterator[Row]:
+    """What was in last night's job and is not in tonight's."""
+    for kept in history.removed():
+        believed = kept.record_count if kept.status in ("ok", "empty") else kept.previous_record_count
+        yield (kept.taxon, kept.label, kept.filter_set, "removed", believed, None, None, "", "", "")

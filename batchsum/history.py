@@ -1,0 +1,113 @@
+"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from batchsum.guards import NIGHTS, Believed, Past, Verdict
+from batchsum.model import Query
+from batchsum.store import Run, Store
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row of a night as the store keeps it."""
+
+    position: int
+    taxon: str
+    label: str
+    filter_set: str
+    filters: str
+    status: str
+    record_count: int | None
+    resource_updated_on: str | None
+    previous_record_count: int | None
+    error: str
+
+
+_COLUMNS = ", ".join(KeptRow.__slots__)
+
+
+class History:
+    """The published nights before `run`. Without any, no row is looked up."""
+
+    def __init__(self, store: Store, run: Run) -> None:
+        self._store = store
+        self._run = run
+        nights = store.query(
+            "SELECT run FROM runs WHERE state = 'published' AND run < ? ORDER BY run DESC LIMIT ?", run.run, NIGHTS
+        )
+        self._last = nights[0][0] if nights else None
+        self._first = nights[-1][0] if nights else None
+
+    def past(self, query: Query) -> Past:
+        if self._last is None:
+            return Past()
+        status = self._store.query(
+            "SELECT status FROM rows WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1",
+            query.taxon, query.filter_set, self._last,
+        )  # fmt: skip
+        return Past(self._believed(query), status[0][0] if status else None)
+
+    def _believed(self, query: Query) -> Believed | None:
+        of_query = (query.taxon, query.filter_set)
+        rows = self._store.query(
+            "SELECT night, filters, record_count, resource_updated_on FROM believed WHERE taxon = ? AND filter_set = ?",
+            *of_query,
+        )
+        if not rows:
+            return None
+        night, filters, record_count, updated = rows[0]
+        highest = self._store.query(
+            "SELECT max(record_count) FROM rows WHERE taxon = ?1 AND filter_set = ?2 AND filters = ?3"
+            " AND status IN ('ok', 'empty') AND run < ?4 AND run >= max(?5, coalesce("
+            "(SELECT max(run) FROM accepted WHERE taxon = ?1 AND filter_set = ?2), 0))",
+            *of_query, filters, self._run.run, self._first,
+        )[0][0]  # fmt: skip
+        return Believed(night, filters, record_count, updated, max(record_count, highest or 0))
+
+    def removed(self) -> Iterator[KeptRow]:
+        """Rows of last night whose query is not in tonight's job, in last night's order."""
+        rows = self._store.walk(
+            f"SELECT {_COLUMNS} FROM rows AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows WHERE run = ?2"
+            " AND taxon = old.taxon AND filter_set = old.filter_set) ORDER BY position",
+            self._last, self._run.run,
+        )  # fmt: skip
+        return (KeptRow(*row) for row in rows)
+
+    def keep(self, verdicts: Iterable[tuple[Query, Verdict]]) -> None:
+        """Tonight's rows, in their order; inside the caller's transaction."""
+        self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
+        self._store.write(
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    self._run.run, position, query.taxon, query.label, query.filter_set, query.filters.text(),
+                    verdict.status, verdict.record_count, verdict.summary and verdict.summary.resource_updated_on,
+                    verdict.previous_record_count, verdict.error,
+                )
+                for position, (query, verdict) in enumerate(verdicts)
+            ),
+        )  # fmt: skip
+
+    def settle(self, keep_nights: int, accepted: Iterable[tuple[Query, Verdict]]) -> None:
+        """Tonight becomes what later nights are compared with; inside the transaction that publishes the run."""
+        night = self._run.today.isoformat()
+        self._store.query(
+            "INSERT OR REPLACE INTO believed"
+            " SELECT taxon, filter_set, run, ?, filters, record_count, resource_updated_on FROM rows"
+            " WHERE run = ? AND status IN ('ok', 'empty')",
+            night, self._run.run,
+        )  # fmt: skip
+        for query, verdict in accepted:
+            level = (query.taxon, query.filter_set)
+            values = (*level, self._run.run, night, verdict.previous_record_count, verdict.record_count)
+            self._store.query("INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?)", *values)
+            if verdict.record_count is None:
+                self._store.query("DELETE FROM believed WHERE taxon = ? AND filter_set = ?", *level)
+        self._prune(keep_nights)
+
+    def _prune(self, keep_nights: int) -> None:
+        """Forget the rows of nights beyond `keep_nights`, and all answers but tonight's and last night's."""
+        published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
+        self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
+        self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)

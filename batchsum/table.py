@@ -1,0 +1,93 @@
+"""The combined table: its columns, its rows, and one writer function a format.
+
+Nothing volatile stands in it: the same answers give the same bytes, in whatever order they came.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from batchsum.guards import Verdict
+from batchsum.model import FILE_KINDS, FILTER_COLUMNS, FileSummary, Package, Query, Summary
+
+_HYDRATED = ("estimated_file_size_mb", "url", "cli_download_command_line")
+_DEHYDRATED = (*_HYDRATED, "cli_rehydrate_command_line")
+_NOTHING = Summary(None)
+
+COLUMNS = (
+    "taxon", "label", "filter_set", *FILTER_COLUMNS,
+    "status", "record_count", "assembly_count", "resource_updated_on",
+    *(f"hydrated_{name}" for name in _HYDRATED),
+    *(f"dehydrated_{name}" for name in _DEHYDRATED),
+    *(f"{kind}_{part}" for kind in FILE_KINDS for part in ("file_count", "size_mb")),
+    "previous_record_count", "record_count_change", "messages", "error",
+)  # fmt: skip
+
+Value = str | int | float | None
+Row = tuple[Value, ...]
+
+
+def row(query: Query, verdict: Verdict) -> Row:
+    """One row, value by value in the order of COLUMNS; None and "" are both a missing value."""
+    summary = verdict.summary or _NOTHING
+    return (
+        query.taxon, query.label, query.filter_set, *query.filters.cells().values(),
+        verdict.status, verdict.record_count, summary.assembly_count, summary.resource_updated_on,
+        *_package(summary.hydrated, _HYDRATED), *_package(summary.dehydrated, _DEHYDRATED),
+        *_files(summary),
+        verdict.previous_record_count, verdict.record_count_change, "|".join(summary.messages), verdict.error,
+    )  # fmt: skip
+
+
+def _package(package: Package, names: tuple[str, ...]) -> Iterator[Value]:
+    return (getattr(package, name) for name in names)
+
+
+def _files(summary: Summary) -> Iterator[Value]:
+    for kind in FILE_KINDS:
+        files = summary.available_files.get(kind, FileSummary())
+        yield files.file_count
+        yield files.size_mb
+
+
+def cell(value: Value) -> str:
+    """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return "" if value is None else str(value)
+
+
+def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] = COLUMNS, delimiter: str = ",") -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([cell(value) for value in row] for row in rows)
+
+
+def write_csv(path: Path, rows: Iterable[Row]) -> None:
+    write_delimited(path, rows)
+
+
+def write_tsv(path: Path, rows: Iterable[Row]) -> None:
+    write_delimited(path, rows, delimiter="\t")
+
+
+def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
+    """One object a line, all columns in order, numbers as numbers, missing values null."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for row in rows:
+            values: dict[str, Any] = {
+                name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)
+            }
+            file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+WRITERS: dict[str, Callable[[Path, Iterable[Row]], None]] = {
+    "csv": write_csv,
+    "tsv": write_tsv,
+    "jsonl": write_jsonl,
+}
