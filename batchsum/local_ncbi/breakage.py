@@ -1,0 +1,122 @@
+"""Answers that go wrong on the way: each breakage done to the socket as the real thing does it."""
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from typing import Any
+
+from aiohttp import web
+
+from batchsum.local_ncbi.faults import Trouble
+from batchsum.local_ncbi.refusals import code_for
+
+_BLOCKED_PAGE = (
+    "<!DOCTYPE html><html><head><title>{status} Error - NCBI</title></head>"
+    "<body><h1>Access denied</h1><p>Your access to this site has been restricted.</p></body></html>"
+)
+_ERROR_INSIDE = {
+    "errors": [
+        {
+            "virus_error_code": "UNKNOWN_VIRUS_ERROR_CODE",
+            "reason": "Internal error",
+            "message": "The virus service did not answer this question.",
+        }
+    ]
+}
+
+
+async def break_answer(
+    request: web.BaseRequest, trouble: Trouble, status: int, body: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    """The answer with its trouble. What is no longer an HTTP answer has been sent when this returns."""
+    breakage = trouble.breakage
+    if breakage == "outage":
+        _drop(request)
+        return web.Response(status=503)
+    if breakage in ("status", "html"):
+        return web.Response(**_error(request, trouble, headers))
+    if status == 200:
+        if breakage in ("empty", "garbage", "error"):
+            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": _dump(_ERROR_INSIDE)}
+            return web.Response(body=content[breakage], headers=headers)
+        body = _miscounted(body, trouble)
+    if breakage in ("truncate", "reset"):
+        return await _cut(request, trouble, status, body, headers)
+    if trouble.drip:
+        return await _drip(request, trouble.drip, status, body, headers)
+    return web.Response(body=body, status=status, headers=headers)
+
+
+def _error(request: web.BaseRequest, trouble: Trouble, headers: dict[str, str]) -> dict[str, Any]:
+    if trouble.retry_after is not None:
+        headers = {**headers, "Retry-After": str(trouble.retry_after)}
+    if trouble.breakage == "html":
+        page = _BLOCKED_PAGE.format(status=trouble.status)
+        return {
+            "text": page,
+            "status": trouble.status,
+            "headers": {**headers, "Content-Type": "text/html; charset=utf-8"},
+        }
+    document = {"code": code_for(trouble.status), "message": f"Fault on demand: {trouble.status}", "details": []}
+    return {"body": _dump(document), "status": trouble.status, "headers": headers}
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _miscounted(body: bytes, trouble: Trouble) -> bytes:
+    """The body with its count wrong, where it has one."""
+    document = json.loads(body)
+    name = "total_count" if "total_count" in document else "record_count"
+    count = document.get(name)
+    if trouble.zero == "omit" and count == 0:
+        document.pop(name)
+    if trouble.count and count is not None:
+        if factor := re.fullmatch(r"\*(.+)", trouble.count):
+            document[name] = int(count * float(factor[1]))
+        elif trouble.count == "none":
+            document.pop(name)
+        else:
+            document[name] = json.loads(trouble.count)
+    return _dump(document)
+
+
+def _drop(request: web.BaseRequest) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _cut(
+    request: web.BaseRequest, trouble: Trouble, status: int, body: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    response = await _begin(request, status, body, headers)
+    await response.write(body[: len(body) // 2])
+    transport = request.transport
+    if transport is not None and trouble.breakage == "reset":
+        # Nothing lingers: the close below becomes a TCP reset.
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    elif transport is not None:
+        transport.close()
+    return response
+
+
+async def _drip(
+    request: web.BaseRequest, pause: float, status: int, body: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    response = await _begin(request, status, body, headers)
+    for index in range(len(body)):
+        await asyncio.sleep(pause)
+        await response.write(body[index : index + 1])
+    return response
+
+
+async def _begin(request: web.BaseRequest, status: int, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    return response

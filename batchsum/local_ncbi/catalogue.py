@@ -1,0 +1,192 @@
+"""What the server knows, in one SQLite file: taxa with their names, and records.
+
+The file is built once, from the package's data, and kept in the user's cache directory under a name made of a
+hash of that data and of the code that writes it; a catalogue of somebody's own records is built in memory
+each time. It holds every record up to the end of a year, and a question says as of which day it asks: records
+released later do not exist yet.
+"""
+
+import hashlib
+import logging
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import astuple
+from importlib.resources import files
+from pathlib import Path
+
+from batchsum.local_ncbi.records import Record, known_records
+from batchsum.local_ncbi.taxonomy import Node, Taxon, extra_names, number_tree, package_nodes
+
+log = logging.getLogger(__name__)
+
+# Raise it whenever the tables, or what is put into them, change.
+_SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT,
+                    first INTEGER, last INTEGER);
+CREATE TABLE name (folded TEXT, tax_id INTEGER, PRIMARY KEY (folded, tax_id)) WITHOUT ROWID;
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY, accession TEXT, tax_id INTEGER, length INTEGER, refseq INTEGER, annotated INTEGER,
+    complete INTEGER, proteins INTEGER, released TEXT, revised TEXT, collected TEXT, host_id INTEGER,
+    continent TEXT COLLATE NOCASE, country TEXT COLLATE NOCASE, usa_state TEXT COLLATE NOCASE,
+    lineage TEXT COLLATE NOCASE, report TEXT, unversioned TEXT, taxon INTEGER, host INTEGER);
+"""
+_INDEXES = """
+CREATE INDEX taxon_parent ON taxon (parent_id);
+CREATE INDEX record_taxon ON record (taxon);
+CREATE INDEX record_accession ON record (accession);
+CREATE INDEX record_unversioned ON record (unversioned);
+"""
+
+
+class Catalogue:
+    """An open catalogue. Not for more than one thread at a time."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.database = database
+
+    def close(self) -> None:
+        self.database.close()
+
+    def taxon(self, tax_id: int) -> Taxon | None:
+        row = self.database.execute("SELECT * FROM taxon WHERE tax_id = ?", (tax_id,)).fetchone()
+        return Taxon(*row) if row else None
+
+    def matches(self, text: str) -> list[Taxon]:
+        """The taxa that `text` is the id or, in any case of letters, a name of."""
+        text = text.strip()
+        if text.isascii() and text.isdigit():
+            # NCBI's ids have no leading zeros and fit in 32 bits.
+            known = self.taxon(int(text)) if len(text) <= 10 and not text.startswith("0") else None
+            return [known] if known else []
+        return self._taxa("tax_id IN (SELECT tax_id FROM name WHERE folded = ?) ORDER BY tax_id", text.casefold())
+
+    def suggestions(self, text: str, limit: int) -> list[Taxon]:
+        """Taxa with a name that begins with `text`, or else contains it."""
+        folded = text.strip().casefold()
+        # The text after every text that begins with `folded`: U+10FFFF is no character of a name.
+        found = self._taxa(
+            "tax_id IN (SELECT tax_id FROM name WHERE folded >= ? AND folded < ?) ORDER BY name LIMIT ?",
+            folded,
+            folded + "\U0010ffff",
+            limit,
+        )
+        if found or len(folded) < 3:
+            return found
+        return self._taxa(
+            "tax_id IN (SELECT tax_id FROM name WHERE instr(folded, ?) > 0) ORDER BY name LIMIT ?", folded, limit
+        )
+
+    def children(self, taxon: Taxon) -> list[Taxon]:
+        return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
+
+    def lineage(self, taxon: Taxon) -> list[Taxon]:
+        """The taxa above, from the root down."""
+        above = []
+        node = self.taxon(taxon.parent_id)
+        while node is not None:
+            above.append(node)
+            node = self.taxon(node.parent_id)
+        return above[::-1]
+
+    def _taxa(self, condition: str, *values: object) -> list[Taxon]:
+        rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)
+        return [Taxon(*row) for row in rows]
+
+
+def open_catalogue(last_year: int) -> Catalogue:
+    """The package's catalogue with everything released until the end of `last_year`; built if need be."""
+    path = _cache_file(last_year)
+    if path is None:
+        return Catalogue(_built(last_year))
+    for attempt in "kept", "rebuilt":
+        try:
+            if attempt == "rebuilt" or not path.exists():
+                _build_file(path, last_year)
+            return Catalogue(_opened(path))
+        except OSError as exc:
+            log.info("the catalogue cannot be kept in %s: %s", path.parent, exc.strerror)
+            break
+        except sqlite3.DatabaseError:
+            log.warning("%s is damaged; building it again", path)
+    return Catalogue(_built(last_year))
+
+
+def _cache_file(last_year: int) -> Path | None:
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The standard says to ignore a relative path here.
+    if not Path(home).is_absolute():
+        try:
+            home = str(Path.home() / ".cache")
+        except RuntimeError:
+            return None
+    digest = hashlib.sha256(f"{_SCHEMA_VERSION}".encode())
+    package = files("batchsum.local_ncbi")
+    for name in ("records.py", "places.py", "taxonomy.py", "catalogue.py"):
+        digest.update(package.joinpath(name).read_bytes())
+    for entry in sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name):
+        digest.update(entry.name.encode() + entry.read_bytes())
+    return Path(home) / "batchsum" / f"catalogue-{digest.hexdigest()[:16]}-{last_year}.sqlite3"
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    try:
+        database.execute("SELECT count(*) FROM taxon").fetchone()
+        database.execute("SELECT max(id) FROM record").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _build_file(path: Path, last_year: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    os.close(handle)
+    try:
+        with closing(_built(last_year)) as memory, closing(sqlite3.connect(name)) as file:
+            memory.backup(file)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _built(last_year: int) -> sqlite3.Connection:
+    nodes, host_groups = package_nodes()
+    return build(nodes, known_records(host_groups, last_year))
+
+
+def build(nodes: Mapping[int, Node], records: Iterable[Record]) -> sqlite3.Connection:
+    """A catalogue in memory. A record whose host is no known taxon keeps it, but no host filter finds it."""
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        database.executescript(_SCHEMA)
+        taxa = list(number_tree(nodes.values()))
+        database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, taxa))
+        names = {(taxon.name.casefold(), taxon.tax_id) for taxon in taxa}
+        names |= {(taxon.common_name.casefold(), taxon.tax_id) for taxon in taxa if taxon.common_name}
+        names |= {(name.casefold(), tax_id) for tax_id, name in extra_names()}
+        database.executemany("INSERT INTO name VALUES (?, ?)", sorted(names))
+        number = {taxon.tax_id: taxon.first for taxon in taxa}
+        database.executemany(
+            f"INSERT INTO record VALUES (NULL{', ?' * 19})", (_row(record, number) for record in records)
+        )
+        database.executescript(_INDEXES)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+_RECORD_FIELDS = tuple(Record.__slots__)
+
+
+def _row(record: Record, number: Mapping[int, int]) -> tuple[object, ...]:
+    values = tuple(getattr(record, name) for name in _RECORD_FIELDS)
+    host = number.get(record.host_id) if record.host_id is not None else None
+    return (*values, record.accession.partition(".")[0], number[record.tax_id], host)

@@ -1,0 +1,164 @@
+"""From a request to the document that answers it. Knows paths and parameters, nothing of sockets.
+
+A path is split at its slashes before anything is decoded, and each piece is decoded once: whatever a taxon
+contains (`%2F`, `..`, `?`, `#`, blanks), it stays one piece and reaches no other route.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.question import (
+    FILTERS,
+    PACKAGE,
+    TABLE_FIELDS,
+    TAXA,
+    Filters,
+    make_filters,
+    read_boolean,
+    read_choice,
+    read_document,
+    read_query,
+)
+from batchsum.local_ncbi.refusals import Refusal, no_such_route
+from batchsum.local_ncbi.selection import Selection
+from batchsum.local_ncbi.summary import summary_document
+
+PREFIX = "/datasets/v2"
+VERSION = "18.32.0"
+Document = dict[str, Any]
+
+_DATASET_BODY = {
+    **TAXA,
+    **FILTERS,
+    **PACKAGE,
+    "table_fields": (read_choice(TABLE_FIELDS), True),
+    "format": (read_choice(("tsv", "csv", "jsonl")), False),
+    "use_psg": (read_boolean, False),
+}
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that has found its route. `pairs` are the query's; `body` is a POST's JSON, already parsed."""
+
+    endpoint: str
+    answer: "Callable[[Gateway, Ask, str], Document]"
+    argument: str = ""
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    body: object = None
+    taxa: tuple[str, ...] = ()
+
+
+def decode_piece(piece: str) -> str:
+    """A piece of a path, percent-decoded once. Raises Refusal where that gives no text."""
+    try:
+        if _BAD_PERCENT.search(piece):
+            raise ValueError
+        return unquote_to_bytes(piece).decode()
+    except ValueError:
+        raise Refusal(f"malformed percent-encoding in the path: {piece[:100]!r}") from None
+
+
+class Gateway:
+    """Answers as of one day from one catalogue. `zero` is how nothing is told: "count" (a 0) or "omit"."""
+
+    def __init__(self, catalogue: Catalogue, as_of: date, base_url: str, zero: str = "count") -> None:
+        self.catalogue = catalogue
+        self.as_of = as_of
+        self.base_url = base_url
+        self.zero = zero
+
+    def read(self, method: str, target: str, body: bytes = b"") -> Ask:
+        """The question of a request target as it stands in the request line. Raises Refusal."""
+        path, _, query = target.partition("?")
+        if not path.startswith(f"{PREFIX}/"):
+            raise no_such_route(path)
+        pieces = path.removeprefix(f"{PREFIX}/").split("/")
+        route, argument = _find_route(pieces)
+        if route is None:
+            raise no_such_route(path)
+        if method not in route and not (method == "HEAD" and "GET" in route):
+            raise Refusal(f"Method Not Allowed: {method[:20]} is not one of {', '.join(route)}", 405)
+        endpoint, answer = route["GET" if method == "HEAD" else method]
+        if method == "POST":
+            document = _read_json(body)
+            return Ask(endpoint, answer, "", _read_pairs(query), document, _taxa_of(document))
+        argument = decode_piece(argument)
+        return Ask(endpoint, answer, argument, _read_pairs(query), None, (argument,) if argument else ())
+
+    def document(self, ask: Ask, *, stale_days: int = 0) -> Document:
+        """The answer as of `stale_days` before the server's day. Raises Refusal."""
+        return ask.answer(self, ask, (self.as_of - timedelta(days=stale_days)).isoformat())
+
+    def summary_by_taxon(self, ask: Ask, as_of: str) -> Document:
+        return self._summary(make_filters(read_query(ask.pairs, FILTERS | PACKAGE), ask.argument), as_of)
+
+    def summary_by_post(self, ask: Ask, as_of: str) -> Document:
+        read_query(ask.pairs, {})
+        return self._summary(make_filters(read_document(ask.body, _DATASET_BODY)), as_of)
+
+    def _summary(self, filters: Filters, as_of: str) -> Document:
+        totals = Selection(self.catalogue, filters, as_of).totals()
+        return summary_document(totals, filters, self.base_url, zero=self.zero)
+
+    def version(self, ask: Ask, as_of: str) -> Document:
+        read_query(ask.pairs, {})
+        major, minor, patch = VERSION.split(".")
+        numbers = {"major_ver": int(major), "minor_ver": int(minor), "patch_ver": int(patch)}
+        return {"version": VERSION, **{name: number for name, number in numbers.items() if number}}
+
+
+_Answer = Callable[[Gateway, Ask, str], Document]
+_Route = Mapping[str, tuple[str, _Answer]]
+
+# Pieces of the path; "*" is the one that is an argument.
+_ROUTES: dict[tuple[str, ...], _Route] = {
+    ("virus", "taxon", "*", "genome"): {"GET": ("summary", Gateway.summary_by_taxon)},
+    ("virus", "genome"): {"POST": ("summary", Gateway.summary_by_post)},
+    ("version",): {"GET": ("version", Gateway.version)},
+}
+
+
+def _find_route(pieces: list[str]) -> tuple[_Route | None, str]:
+    for pattern, route in _ROUTES.items():
+        if len(pattern) == len(pieces) and all(
+            want in ("*", piece) for want, piece in zip(pattern, pieces, strict=True)
+        ):
+            argument = pieces[pattern.index("*")] if "*" in pattern else ""
+            if argument or "*" not in pattern:
+                return route, argument
+    return None, ""
+
+
+def _read_pairs(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=20_000)
+    except UnicodeDecodeError:
+        raise Refusal("the query is not valid UTF-8") from None
+    except ValueError:
+        raise Refusal("too many parameters") from None
+
+
+def _read_json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal("the body is not valid JSON") from None
+
+
+def _taxa_of(document: object) -> tuple[str, ...]:
+    """The taxa a body names, for faults; whether they are well-formed is somebody else's question."""
+    if not isinstance(document, dict):
+        return ()
+    inner = document.get("filter")
+    taxa = _taxa_of(inner) if isinstance(inner, dict) else ()
+    listed = document.get("taxons")
+    named = [document.get("taxon"), document.get("taxon_query"), *(listed if isinstance(listed, list) else ())]
+    return taxa + tuple(text for text in named if isinstance(text, str))

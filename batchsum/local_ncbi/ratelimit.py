@@ -1,0 +1,58 @@
+"""How often somebody may ask: a sliding window of one second for each key, or for each address without one.
+
+A request that is refused does not count against the next ones.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+WINDOW = 1.0
+NCBI_WITHOUT_KEY, NCBI_WITH_KEY = 5, 10
+_MOST_ASKERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one request was granted: the limit in force, what is left of it now, and whether it may pass."""
+
+    limit: int
+    remaining: int
+    granted: bool
+
+
+class RateLimit:
+    """`per_second` is a number for everybody, "ncbi" for 5 without and 10 with a key, or None for no limit."""
+
+    def __init__(self, per_second: float | Literal["ncbi"] | None) -> None:
+        if per_second not in (None, "ncbi") and not float(per_second) > 0:
+            raise ValueError(f"requests per second must be above zero, not {per_second}")
+        self._per_second = per_second
+        self._sent: dict[str, deque[float]] = {}
+
+    def ask(self, asker: str, *, has_key: bool, now: float) -> Allowance | None:
+        """Count one request at `now` (seconds of any steady clock); None where there is no limit."""
+        if self._per_second is None:
+            return None
+        limit, window = self._limit(has_key)
+        sent = self._sent.get(asker)
+        if sent is None:
+            if len(self._sent) >= _MOST_ASKERS:
+                self._forget(now)
+            sent = self._sent[asker] = deque()
+        while sent and now - sent[0] >= window:
+            sent.popleft()
+        if len(sent) >= limit:
+            return Allowance(limit, 0, granted=False)
+        sent.append(now)
+        return Allowance(limit, limit - len(sent), granted=True)
+
+    def _limit(self, has_key: bool) -> tuple[int, float]:
+        if self._per_second == "ncbi":
+            return (NCBI_WITH_KEY if has_key else NCBI_WITHOUT_KEY), WINDOW
+        per_second = float(self._per_second or 0)
+        # Below one a second the window grows instead: 0.5 is one in two seconds.
+        return max(1, int(per_second)), WINDOW if per_second >= 1 else WINDOW / per_second
+
+    def _forget(self, now: float) -> None:
+        self._sent = {asker: sent for asker, sent in self._sent.items() if sent and now - sent[-1] < WINDOW}

@@ -1,0 +1,190 @@
+"""The records the server knows: real RefSeq genomes, and made-up GenBank-like ones for a list of surveillance
+taxa.
+
+Accession, taxon and length of a RefSeq genome are real (state of September 2024). Its other fields are fixed,
+and as good as can be derived: the host is the group of organisms RefSeq names for the taxon (human first),
+the release date follows from the accession number, which NCBI counts up, and proteins are estimated from the
+length.
+
+A made-up record (`DEMO000001.1`) comes from a seed made of its taxon and year alone. So a record that exists
+on one date is the same, byte for byte, when asked for as of any later date; only its update date may move,
+once.
+"""
+
+import csv
+import gzip
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib.resources import files
+from io import StringIO
+from random import Random
+
+from batchsum.local_ncbi.places import pick_place
+
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2035, 12, 31)
+SNAPSHOT_DAY = date(2024, 9, 1)
+_NUMBERS_A_TAXON = 20_000
+
+# The number of an NC_ accession, and the day about which NCBI gave it out.
+_ACCESSION_DAYS = (
+    (0, date(2000, 1, 3)),
+    (4718, date(2003, 4, 14)),
+    (10000, date(2008, 1, 15)),
+    (20000, date(2012, 10, 10)),
+    (38294, date(2018, 8, 1)),
+    (45512, date(2020, 1, 17)),
+    (63383, date(2022, 5, 31)),
+    (87000, date(2024, 8, 20)),
+)
+
+# The first group that a taxon's list has, in this order, is its genome's host.
+_HOST_OF_GROUP = (
+    ("human", 9606),
+    ("vertebrates", 7742),
+    ("land plants", 3193),
+    ("plants", 33090),
+    ("fungi", 4751),
+    ("bacteria", 2),
+    ("archaea", 2157),
+    ("insects", 50557),
+)
+
+_LINEAGES_OF_YEAR = {
+    2020: ("A.1", "B.1", "B.1.1", "B.1.177", "B.1.2"),
+    2021: ("B.1.1.7", "B.1.351", "P.1", "B.1.617.2", "AY.4", "AY.44", "BA.1"),
+    2022: ("BA.1.1", "BA.2", "BA.2.12.1", "BA.5.2", "BQ.1.1"),
+    2023: ("XBB.1.5", "XBB.1.16", "EG.5.1", "HV.1", "JN.1"),
+    2024: ("JN.1", "KP.2", "KP.3.1.1", "XEC"),
+    2025: ("LP.8.1", "XEC", "NB.1.8.1", "XFG"),
+    2026: ("XFG", "NB.1.8.1", "LP.8.1", "BA.3.2"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One nucleotide record. Dates are `YYYY-MM-DD`; `collected` may be shorter; empty means unknown."""
+
+    accession: str
+    tax_id: int
+    length: int
+    refseq: bool = False
+    annotated: bool = True
+    complete: bool = True
+    proteins: int = 0
+    released: str = ""
+    revised: str = ""  # the day of the one revision, or `released`
+    collected: str = ""
+    host_id: int | None = None
+    continent: str = ""
+    country: str = ""
+    usa_state: str = ""
+    lineage: str = ""
+    report: str = ""  # the record as it was given, as JSON; empty for records made here
+
+
+def read_table(name: str) -> Iterator[dict[str, str]]:
+    """The rows of one file of the package's data, by column name."""
+    content = files("batchsum.local_ncbi").joinpath("data", name).read_bytes()
+    text = (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+    return csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def refseq_records(host_groups: Mapping[int, str]) -> Iterator[Record]:
+    """Every RefSeq genome. `host_groups` maps a taxon to the comma list of its own or its nearest ancestor."""
+    for row in read_table("virus_refseq.tsv.gz"):
+        accession, tax_id, length = row["accession"], int(row["tax_id"]), int(row["length"])
+        released = _accession_day(accession)
+        revision = released + timedelta(days=30 + int(accession[3:9]) * 7 % 900)
+        groups = host_groups.get(tax_id, "").split(",")
+        yield Record(
+            accession=accession,
+            tax_id=tax_id,
+            length=length,
+            refseq=True,
+            proteins=max(1, length // 1500),
+            released=released.isoformat(),
+            revised=min(revision, SNAPSHOT_DAY).isoformat(),
+            host_id=next((host for group, host in _HOST_OF_GROUP if group in groups), None),
+        )
+
+
+def _accession_day(accession: str) -> date:
+    if not accession.startswith("NC_"):
+        return date(2004, 1, 5)
+    number = int(accession[3:9])
+    after = min(bisect_right(_ACCESSION_DAYS, number, key=lambda anchor: anchor[0]), len(_ACCESSION_DAYS) - 1)
+    (low, first), (high, last) = _ACCESSION_DAYS[after - 1 : after + 1]
+    return min(first + (last - first) * ((number - low) / (high - low)), SNAPSHOT_DAY)
+
+
+def made_up_records(last_year: int) -> Iterator[Record]:
+    """Every made-up record released until the end of `last_year`, taxon by taxon in the order of release."""
+    for slot, row in enumerate(read_table("demo_taxa.tsv")):
+        number = slot * _NUMBERS_A_TAXON
+        for year in range(int(row["first_year"]), last_year + 1):
+            for record in _records_of_year(row, year):
+                number += 1
+                yield _numbered(record, number)
+
+
+def _numbered(record: Record, number: int) -> Record:
+    values = {name: getattr(record, name) for name in Record.__slots__}
+    return Record(**{**values, "accession": f"DEMO{number:06d}.1"})
+
+
+def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[Record]:
+    random = Random(f"{row['tax_id']}/{year}")
+    wanted = int(row["records_a_year"]) * random.uniform(0.8, 1.2)
+    # The fraction decides by lot, so that two records a year are sometimes three.
+    count = int(wanted) + (random.random() < wanted % 1)
+    days = sorted(random.randrange(365) for _ in range(count))
+    hosts, places = _weighted(row["hosts"]), _weighted(row["places"])
+    for day in days:
+        released = date(year, 1, 1) + timedelta(days=day)
+        yield _made_up(row, released, hosts, places, random)
+
+
+def _weighted(cell: str) -> tuple[list[str], list[int]]:
+    """`9606*9 9031*1` as its names and weights."""
+    pairs = [word.split("*") for word in cell.split()]
+    return [name.replace("_", " ") for name, _ in pairs], [int(weight) for _, weight in pairs]
+
+
+def _made_up(
+    row: Mapping[str, str],
+    released: date,
+    hosts: tuple[list[str], list[int]],
+    places: tuple[list[str], list[int]],
+    random: Random,
+) -> Record:
+    full = int(row["length"])
+    complete = random.random() < 0.8
+    length = int(full * (random.uniform(0.98, 1.01) if complete else random.uniform(0.1, 0.9)))
+    annotated = random.random() < 0.9
+    revision = released + timedelta(days=random.randrange(20, 400)) if random.random() < 0.15 else released
+    (host,) = random.choices(*hosts)
+    continent, country, state = pick_place(random.choices(*places)[0], random)
+    lineages = _LINEAGES_OF_YEAR[min(max(released.year, 2020), 2026)] if row["tax_id"] == "2697049" else ("",)
+    return Record(
+        accession="",
+        tax_id=int(row["tax_id"]),
+        length=length,
+        annotated=annotated,
+        complete=complete,
+        proteins=int(row["proteins"]) if annotated else 0,
+        released=released.isoformat(),
+        revised=revision.isoformat(),
+        collected=(released - timedelta(days=random.randrange(7, 400))).isoformat(),
+        host_id=int(host),
+        continent=continent,
+        country=country,
+        usa_state=state,
+        lineage=random.choice(lineages),
+    )
+
+
+def known_records(host_groups: Mapping[int, str], last_year: int) -> Iterable[Record]:
+    yield from refseq_records(host_groups)
+    yield from made_up_records(last_year)

@@ -1,0 +1,106 @@
+"""The answer to `virus_genome_summary`, as `v2DownloadSummary`.
+
+Sizes are estimated from lengths, for the files that were asked for: a package always holds its data report,
+genomes unless `include_sequence` says otherwise, and no dehydrated form, which viruses do not have. Nothing
+found has no files: it is `record_count: 0` alone, or, as protobuf's JSON leaves out zeros, an empty object.
+"""
+
+import math
+import shlex
+from urllib.parse import quote, urlencode
+
+from batchsum.local_ncbi.question import Filters
+from batchsum.local_ncbi.selection import Totals
+
+# Bytes a record needs in each file beside its letters, or altogether.
+_HEADER, _DATA_REPORT, _ANNOTATION, _BIOSAMPLE = 90, 1900, 1200, 2600
+_AMINO_ACIDS_A_PROTEIN = 310
+# A nucleotide takes about two bits once the package is zipped; text a sixth of its bytes.
+_ZIPPED_SEQUENCE, _ZIPPED_TEXT = 0.27, 0.16
+
+_CLI_FLAGS = {"refseq_only": "--refseq", "annotated_only": "--annotated", "complete_only": "--complete-only"}
+_CLI_OPTIONS = {
+    "released_since": "--released-after",
+    "updated_since": "--updated-after",
+    "host": "--host",
+    "pangolin_classification": "--lineage",
+    "geo_location": "--geo-location",
+    "usa_state": "--usa-state",
+}
+_CLI_INCLUDES = {
+    "GENOME": "genome",
+    "CDS": "cds",
+    "PROTEIN": "protein",
+    "ANNOTATION": "annotation",
+    "BIOSAMPLE_REPORT": "biosample",
+}
+
+
+def summary_document(totals: Totals, filters: Filters, base_url: str, *, zero: str = "count") -> dict[str, object]:
+    if not totals.count:
+        return {"record_count": 0} if zero == "count" else {}
+    sizes = _sizes(totals, filters)
+    reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in filters.aux_report))
+    zipped = sum(size * _zip_ratio(name) for name, size in sizes.items()) + reports * _ZIPPED_TEXT
+    document: dict[str, object] = {"record_count": totals.count, "assembly_count": totals.count}
+    if totals.updated:
+        document["resource_updated_on"] = f"{totals.updated}T00:00:00Z"
+    document["hydrated"] = {
+        "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
+        "url": _download_url(filters, base_url),
+        "cli_download_command_line": _command_line(filters),
+    }
+    document["available_files"] = {
+        name: {"file_count": 1, "size_mb": round(size / 1e6, 3)} for name, size in sizes.items()
+    }
+    return document
+
+
+def _zip_ratio(name: str) -> float:
+    return _ZIPPED_TEXT if name == "annotation_report" else _ZIPPED_SEQUENCE
+
+
+def _sizes(totals: Totals, filters: Filters) -> dict[str, int]:
+    """Bytes of each file of the package, before it is zipped."""
+    wanted = set(filters.include_sequence or ("GENOME",))
+    protein = totals.proteins * (_AMINO_ACIDS_A_PROTEIN + _HEADER)
+    every = {
+        "all_genomic_fasta": ("GENOME" in wanted, totals.length + totals.count * _HEADER),
+        "prot_fasta": ("PROTEIN" in wanted, protein),
+        "cds_fasta": ("CDS" in wanted, totals.proteins * (3 * _AMINO_ACIDS_A_PROTEIN + _HEADER)),
+        "annotation_report": ("ANNOTATION" in filters.aux_report, totals.count * _ANNOTATION),
+    }
+    return {name: size for name, (asked, size) in every.items() if asked}
+
+
+def _download_url(filters: Filters, base_url: str) -> str:
+    query: list[tuple[str, str]] = [("accessions", accession) for accession in filters.accessions]
+    query += [(name, "true") for name in _CLI_FLAGS if getattr(filters, name)]
+    for name in _CLI_OPTIONS:
+        value = getattr(filters, name)
+        if value:
+            query.append((name, f"{value}T00:00:00Z" if name.endswith("_since") else value))
+    query += [("include_sequence", name) for name in filters.include_sequence]
+    query += [("aux_report", name) for name in filters.aux_report]
+    taxon = quote(",".join(filters.taxa), safe="")
+    path = f"{base_url}/virus/taxon/{taxon}/genome/download" if taxon else f"{base_url}/virus/genome/download"
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def _command_line(filters: Filters) -> str:
+    if filters.taxa:
+        words = ["datasets", "download", "virus", "genome", "taxon", ",".join(filters.taxa)]
+    else:
+        words = ["datasets", "download", "virus", "genome", "accession", *filters.accessions]
+    words += [flag for name, flag in _CLI_FLAGS.items() if getattr(filters, name)]
+    for name, option in _CLI_OPTIONS.items():
+        if value := getattr(filters, name):
+            words += [option, value]
+    includes = [
+        _CLI_INCLUDES[name] for name in (*filters.include_sequence, *filters.aux_report) if name in _CLI_INCLUDES
+    ]
+    if includes:
+        words += ["--include", ",".join(includes)]
+    elif "NONE" in filters.include_sequence:
+        words += ["--include", "none"]
+    return shlex.join(words)
