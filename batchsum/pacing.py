@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from aiolimiter import AsyncLimiter
 
 from batchsum.errors import UsageError
-from batchsum.reservation import Reservation, window
+from batchsum.ledger import window
+from batchsum.reservation import Reservation
 
 NCBI_LIMIT = 10.0
 GUARD = 0.008

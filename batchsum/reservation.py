@@ -7,18 +7,13 @@ it goes on alone and says so once: sharing never fails a run.
 import fcntl
 import hashlib
 import logging
-import math
 import os
 import stat
-import struct
-import zlib
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+
+from batchsum.ledger import LARGEST_FILE, Ledger
 
 log = logging.getLogger("batchsum")
 
@@ -26,82 +21,8 @@ LARGEST_RATE = 1000.0
 """Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
 BUSY = 0.0005
 """Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
-_PATIENCE = 2.0
-"""Seconds of a held lock after which its holder must have been stopped while it held it."""
-_LONGEST_HOLD = 3600.0
-_LARGEST_FILE = 2**20
-_HEAD = struct.Struct("=8s32sdII")
-_MAGIC = b"batchsum"
-
-
-def window(rate: float, guard: float) -> tuple[int, float]:
-    """How many sends in how many seconds: never more than `rate` in any one second, fractions included."""
-    count = max(1, math.floor(rate))
-    return count, max(1.0, count / rate) + guard
-
-
-@dataclass(slots=True)
-class Ledger:
-    """The sends that still count, of all processes: parallel arrays, sorted by time.
-
-    A send's time is when it was let through, and later when its headers left; its rate is what its process
-    knew. Times are seconds of the machine's monotonic clock, so they mean nothing after a boot.
-    """
-
-    held_until: float = -math.inf
-    times: "array[float]" = field(default_factory=lambda: array("d"))
-    rates: "array[float]" = field(default_factory=lambda: array("d"))
-
-    @classmethod
-    def parse(cls, raw: bytes, boot: bytes, now: float) -> Self:
-        """What `raw` says, if it is whole and of this boot; nothing of the future."""
-        if len(raw) < _HEAD.size:
-            return cls()
-        magic, of_boot, held_until, size, checksum = _HEAD.unpack_from(raw)
-        body = raw[_HEAD.size : _HEAD.size + 16 * size]
-        if magic != _MAGIC or of_boot != boot or len(body) != 16 * size or checksum != zlib.crc32(body):
-            return cls()
-        book = cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf)
-        book.times.frombytes(body[: 8 * size])
-        book.rates.frombytes(body[8 * size :])
-        end = bisect_left(book.times, now + 1.0)
-        del book.times[end:], book.rates[end:]
-        return book
-
-    def to_bytes(self, boot: bytes) -> bytes:
-        body = self.times.tobytes() + self.rates.tobytes()
-        return _HEAD.pack(_MAGIC, boot, self.held_until, len(self.times), zlib.crc32(body)) + body
-
-    def wait(self, now: float, rate: float, guard: float) -> float:
-        """Seconds until one may send at `rate`; 0 or less where one may now.
-
-        The largest rate of those who sent last is the server's limit, as far as anybody knows: who knows only
-        of a smaller one would else never get its turn, and never learn.
-        """
-        count, period = window(max(rate, *self.rates) if self.rates else rate, guard)
-        wait = self.held_until - now
-        if self.times:
-            # Nearly even: two processes, each at its own pace, would send a second's worth in half of it.
-            wait = max(wait, self.times[-1] + 0.9 * period / count - 0.002 - now)
-        if len(self.times) >= count:
-            wait = max(wait, self.times[-count] + period - now)
-        return wait
-
-    def add(self, time: float, rate: float) -> None:
-        at = bisect_right(self.times, time)
-        self.times.insert(at, time)
-        self.rates.insert(at, rate)
-
-    def remove(self, time: float) -> None:
-        at = bisect_left(self.times, time)
-        if at < len(self.times) and self.times[at] == time:
-            del self.times[at], self.rates[at]
-
-    def forget(self, now: float, rate: float, guard: float) -> None:
-        """Drop what is too long ago to matter to anybody who is still sending."""
-        _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
-        end = bisect_right(self.times, now - min(period, 60.0))
-        del self.times[:end], self.rates[:end]
+_PATIENCE = 2000
+"""Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 
 
 class Reservation:
@@ -117,7 +38,7 @@ class Reservation:
         self._directories = [directory] if directory else _directories()
         self._boot = _boot_id()
         self._fd: int | None = None
-        self._busy_since: float | None = None
+        self._busy = 0
         self._late: list[Callable[[Ledger], None]] = []
         self.alone = False
 
@@ -159,15 +80,17 @@ class Reservation:
     def _write(self, now: float, change: Callable[[Ledger], None], *, keep: bool = True) -> bool:
         """Apply `change` to the file. Where that is locked: False, and with `keep` the next time."""
         try:
-            if (fd := self._locked(now)) is None:
+            if (fd := self._locked()) is None:
                 if keep:
                     self._late.append(change)
                 return False
             try:
-                ledger = Ledger.parse(os.pread(fd, _LARGEST_FILE, 0), self._boot, now)
+                ledger = Ledger.parse(os.pread(fd, LARGEST_FILE, 0), self._boot, now)
                 for each in (*self._late, change):
                     each(ledger)
-                os.pwrite(fd, ledger.to_bytes(self._boot), 0)
+                book = ledger.to_bytes(self._boot)
+                if os.pwrite(fd, book, 0) < len(book):
+                    raise OSError("no space left")
                 self._late.clear()
             finally:
                 fcntl.flock(fd, fcntl.LOCK_UN)
@@ -176,7 +99,7 @@ class Reservation:
             return False
         return True
 
-    def _locked(self, now: float) -> int | None:
+    def _locked(self) -> int | None:
         """The open file, locked; None where somebody else has the lock."""
         while True:
             if self._fd is None:
@@ -184,17 +107,18 @@ class Reservation:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._busy_since = now if self._busy_since is None else self._busy_since
-                if now - self._busy_since > _PATIENCE:
+                self._busy += 1
+                if self._busy > _PATIENCE:
                     raise TimeoutError("another process keeps it locked") from None
                 return None
-            self._busy_since = None
+            self._busy = 0
             if os.fstat(self._fd).st_nlink:
                 return self._fd
             self.close()  # cleaned away; the others have a new one, or will
 
     def _go_alone(self, reason: str) -> None:
         self.alone = True
+        self._late.clear()
         self.close()
         log.warning("the limit is not shared with your other processes: %s: %s", self._directories[-1], reason)
 
