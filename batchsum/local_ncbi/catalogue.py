@@ -48,6 +48,7 @@ class Catalogue:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
+        self._lineages: dict[int, tuple[Taxon, ...]] = {}
 
     def close(self) -> None:
         self.database.close()
@@ -84,14 +85,21 @@ class Catalogue:
     def children(self, taxon: Taxon) -> list[Taxon]:
         return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
 
-    def lineage(self, taxon: Taxon) -> list[Taxon]:
+    def lineage(self, taxon: Taxon) -> tuple[Taxon, ...]:
         """The taxa above, from the root down."""
-        above = []
-        node = self.taxon(taxon.parent_id)
-        while node is not None:
-            above.append(node)
-            node = self.taxon(node.parent_id)
-        return above[::-1]
+        above = self._lineages.get(taxon.parent_id)
+        if above is None:
+            parent = self.taxon(taxon.parent_id)
+            above = (*self.lineage(parent), parent) if parent else ()
+            self._lineages[taxon.parent_id] = above
+        return above
+
+    def count_genomes(self, taxon: Taxon) -> int:
+        """RefSeq genomes of the taxon and of everything below it."""
+        row = self.database.execute(
+            "SELECT count(*) FROM record WHERE taxon BETWEEN ? AND ? AND refseq", (taxon.first, taxon.last)
+        ).fetchone()
+        return int(row[0])
 
     def _taxa(self, condition: str, *values: object) -> list[Taxon]:
         rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from batchsum.local_ncbi import taxonomy_reports, virus_reports
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import (
     FILTERS,
@@ -19,6 +20,7 @@ from batchsum.local_ncbi.question import (
     TABLE_FIELDS,
     TAXA,
     Filters,
+    Reader,
     make_filters,
     read_boolean,
     read_choice,
@@ -90,8 +92,10 @@ class Gateway:
         if method == "POST":
             document = _read_json(body)
             return Ask(endpoint, answer, "", _read_pairs(query), document, _taxa_of(document))
-        argument = decode_piece(argument)
-        return Ask(endpoint, answer, argument, _read_pairs(query), None, (argument,) if argument else ())
+        # Only the taxonomy takes several taxa in one piece, between commas that are not encoded.
+        several = argument.split(",") if endpoint == "taxonomy" else [argument]
+        taxa = tuple(decode_piece(text) for text in several if text)
+        return Ask(endpoint, answer, decode_piece(argument), _read_pairs(query), None, taxa)
 
     def document(self, ask: Ask, *, stale_days: int = 0) -> Document:
         """The answer as of `stale_days` before the server's day. Raises Refusal."""
@@ -101,12 +105,51 @@ class Gateway:
         return self._summary(make_filters(read_query(ask.pairs, FILTERS | PACKAGE), ask.argument), as_of)
 
     def summary_by_post(self, ask: Ask, as_of: str) -> Document:
-        read_query(ask.pairs, {})
-        return self._summary(make_filters(read_document(ask.body, _DATASET_BODY)), as_of)
+        return self._summary(make_filters(self._body(ask, _DATASET_BODY)), as_of)
 
     def _summary(self, filters: Filters, as_of: str) -> Document:
         totals = Selection(self.catalogue, filters, as_of).totals()
         return summary_document(totals, filters, self.base_url, zero=self.zero)
+
+    def reports_by_taxon(self, ask: Ask, as_of: str) -> Document:
+        values = read_query(ask.pairs, virus_reports.QUERY)
+        filters = make_filters({name.removeprefix("filter."): value for name, value in values.items()}, ask.argument)
+        return virus_reports.report_page(self.catalogue, filters, values, as_of, zero=self.zero)
+
+    def reports_by_post(self, ask: Ask, as_of: str) -> Document:
+        values = self._body(ask, virus_reports.BODY)
+        filters = values.get("filter") or Filters()
+        return virus_reports.report_page(self.catalogue, filters, values, as_of, zero=self.zero)
+
+    def taxonomy_by_taxa(self, ask: Ask, as_of: str) -> Document:
+        values = read_query(ask.pairs, taxonomy_reports.OPTIONS)
+        return taxonomy_reports.taxonomy_page(self.catalogue, ask.taxa, values)
+
+    def taxonomy_by_post(self, ask: Ask, as_of: str) -> Document:
+        values = self._body(ask, taxonomy_reports.BODY)
+        return taxonomy_reports.taxonomy_page(self.catalogue, values.get("taxons", ()), values)
+
+    def metadata_by_taxa(self, ask: Ask, as_of: str) -> Document:
+        values = read_query(ask.pairs, taxonomy_reports.OPTIONS)
+        return taxonomy_reports.taxonomy_metadata(self.catalogue, ask.taxa, values)
+
+    def metadata_by_post(self, ask: Ask, as_of: str) -> Document:
+        values = self._body(ask, taxonomy_reports.BODY)
+        return taxonomy_reports.taxonomy_metadata(self.catalogue, values.get("taxons", ()), values)
+
+    def suggest_by_text(self, ask: Ask, as_of: str) -> Document:
+        values = read_query(ask.pairs, taxonomy_reports.SUGGEST)
+        return taxonomy_reports.suggest(self.catalogue, ask.argument, values)
+
+    def suggest_by_post(self, ask: Ask, as_of: str) -> Document:
+        values = self._body(ask, taxonomy_reports.SUGGEST_BODY)
+        text = values.get("taxon_query") or values.get("organism_query") or ""
+        return taxonomy_reports.suggest(self.catalogue, text, values)
+
+    def _body(self, ask: Ask, known: Mapping[str, tuple[Reader, bool]]) -> dict[str, Any]:
+        # A POST has its parameters in the body alone.
+        read_query(ask.pairs, {})
+        return read_document(ask.body, known)
 
     def version(self, ask: Ask, as_of: str) -> Document:
         read_query(ask.pairs, {})
@@ -122,6 +165,14 @@ _Route = Mapping[str, tuple[str, _Answer]]
 _ROUTES: dict[tuple[str, ...], _Route] = {
     ("virus", "taxon", "*", "genome"): {"GET": ("summary", Gateway.summary_by_taxon)},
     ("virus", "genome"): {"POST": ("summary", Gateway.summary_by_post)},
+    ("virus", "taxon", "*", "dataset_report"): {"GET": ("report", Gateway.reports_by_taxon)},
+    ("virus",): {"POST": ("report", Gateway.reports_by_post)},
+    ("taxonomy", "dataset_report"): {"POST": ("taxonomy", Gateway.taxonomy_by_post)},
+    ("taxonomy", "taxon", "*", "dataset_report"): {"GET": ("taxonomy", Gateway.taxonomy_by_taxa)},
+    ("taxonomy", "taxon", "*"): {"GET": ("taxonomy", Gateway.metadata_by_taxa)},
+    ("taxonomy",): {"POST": ("taxonomy", Gateway.metadata_by_post)},
+    ("taxonomy", "taxon_suggest"): {"POST": ("taxonomy", Gateway.suggest_by_post)},
+    ("taxonomy", "taxon_suggest", "*"): {"GET": ("taxonomy", Gateway.suggest_by_text)},
     ("version",): {"GET": ("version", Gateway.version)},
 }
 

@@ -17,30 +17,12 @@ from batchsum.local_ncbi.refusals import Refusal
 
 SEQUENCES = ("GENOME", "CDS", "PROTEIN", "NONE")
 REPORTS = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
-TABLE_FIELDS = (
-    "unspecified",
-    "nucleotide_accession",
-    "species_tax_id",
-    "species_name",
-    "genus",
-    "family",
-    "nucleotide_length",
-    "isolate_name",
-    "sequence_type",
-    "nuc_completeness",
-    "geo_location",
-    "us_state",
-    "host_name",
-    "host_tax_id",
-    "collection_date",
-    "bioproject",
-    "biosample",
-    "polyprotein_name",
-    "protein_name",
-    "protein_accession",
-    "protein_synonym",
-    "cds_span",
-)
+_TABLE_FIELDS = """
+unspecified nucleotide_accession species_tax_id species_name genus family nucleotide_length isolate_name sequence_type
+nuc_completeness geo_location us_state host_name host_tax_id collection_date bioproject biosample polyprotein_name
+protein_name protein_accession protein_synonym cds_span
+"""
+TABLE_FIELDS = tuple(_TABLE_FIELDS.split())
 
 _DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}"

@@ -18,182 +18,29 @@ for a client that accepts that, and else `text/plain`, as the specification has 
 import asyncio
 import json
 import logging
-import re
-import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from aiohttp import web
 
-from batchsum.local_ncbi.breakage import break_answer
 from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
-from batchsum.local_ncbi.faults import Asked, Fault, FaultPlan, Trouble, parse_fault
-from batchsum.local_ncbi.gateway import PREFIX, VERSION, Ask, Gateway
+from batchsum.local_ncbi.exchange import AccessLog, Exchange
+from batchsum.local_ncbi.faults import Fault, FaultPlan, parse_fault
+from batchsum.local_ncbi.gateway import PREFIX, Gateway
+from batchsum.local_ncbi.holdings import open_holdings
 from batchsum.local_ncbi.latency import Latency, parse_latency
-from batchsum.local_ncbi.ratelimit import Allowance, RateLimit
+from batchsum.local_ncbi.ratelimit import RateLimit
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
-from batchsum.local_ncbi.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
 Rate = float | Literal["ncbi"] | None
 Zero = Literal["count", "omit"]
-AccessLog = Callable[[str], None]
-
-MOST_BODY_BYTES = 8_000_000
-_BODY_TIME = 30.0
-_MOST_KEPT_ANSWERS = 5_000
-_PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
-
-
-class Server:
-    """One listening server: answers requests until it is closed."""
-
-    def __init__(
-        self, gateway: Gateway, limit: RateLimit, plan: FaultPlan, latency: Latency, access_log: AccessLog | None
-    ) -> None:
-        self._gateway = gateway
-        self._limit = limit
-        self._plan = plan
-        self._latency = latency
-        self._access_log = access_log
-        self._delays = Random(2697049)
-        # Bodies of questions already answered: the catalogue does not change while the server runs.
-        self._answers: dict[str, bytes] = {}
-
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        begun = asyncio.get_running_loop().time()
-        key = request.headers.get("api-key") or _key_in_query(request.raw_path)
-        allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
-        headers = _headers(request, allowance)
-        trouble = Trouble()
-        try:
-            if allowance is not None and not allowance.granted:
-                status, body = 429, self._too_many(key or str(request.remote), allowance, headers)
-            else:
-                status, body, trouble = await self._reply(request, begun)
-                await self._wait(trouble)
-        except Refusal as refusal:
-            status, body = refusal.status, _encode(refusal.document)
-        headers["Content-Type"] = _content_type(request, status)
-        if trouble == Trouble():
-            response: web.StreamResponse = web.Response(body=body, status=status, headers=headers)
-        else:
-            response = await break_answer(request, trouble, status, body, headers)
-        if self._access_log is not None:
-            took = (asyncio.get_running_loop().time() - begun) * 1000
-            self._access_log(_access_line(request, response.status, len(body), took))
-        return response
-
-    async def _reply(self, request: web.BaseRequest, now: float) -> tuple[int, bytes, Trouble]:
-        cached = self._answers.get(request.raw_path) if request.method == "GET" and not self._plan else None
-        if cached is not None:
-            return 200, cached, Trouble()
-        content = await _read_body(request) if request.method == "POST" else b""
-        ask: Ask | None = None
-        refusal: Refusal | None = None
-        try:
-            ask = self._gateway.read(request.method, request.raw_path, content)
-        except Refusal as exc:
-            refusal = exc
-        trouble = self._trouble(request, ask, content, now)
-        if refusal is not None or ask is None:
-            return (refusal.status, _encode(refusal.document), trouble) if refusal else (500, b"", trouble)
-        try:
-            body = _encode(self._gateway.document(ask, stale_days=trouble.stale_days))
-        except Refusal as exc:
-            return exc.status, _encode(exc.document), trouble
-        if request.method == "GET" and not self._plan:
-            if len(self._answers) >= _MOST_KEPT_ANSWERS:
-                self._answers.clear()
-            self._answers[request.raw_path] = body
-        return 200, body, trouble
-
-    def _trouble(self, request: web.BaseRequest, ask: Ask | None, content: bytes, now: float) -> Trouble:
-        if not self._plan:
-            return Trouble()
-        question = f"{request.method} {request.raw_path} {content!r}"
-        taxa: set[str] = set()
-        for text in ask.taxa if ask else ():
-            taxa.add(text.strip().casefold())
-            # A fault may name the taxon in another way than the question does.
-            for taxon in self._gateway.catalogue.matches(text):
-                taxa |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self._plan.trouble(Asked(question, ask.endpoint if ask else "", frozenset(taxa)), now)
-
-    async def _wait(self, trouble: Trouble) -> None:
-        seconds = self._latency.draw(self._delays) + trouble.delay
-        if seconds:
-            await asyncio.sleep(seconds)
-
-    def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
-        """In NCBI's words, which repeat the key or the address of the asker."""
-        if self._plan.retry_after is not None:
-            headers["Retry-After"] = str(self._plan.retry_after)
-        message = "API rate limit exceeded"
-        return _encode(
-            {
-                "error": message,
-                "api-key": asker,
-                "count": str(allowance.limit + 1),
-                "limit": str(allowance.limit),
-                "code": 8,
-                "message": message,
-            }
-        )
-
-
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _key_in_query(target: str) -> str:
-    match = re.search(r"[?&]api_key=([^&]+)", target)
-    return match[1] if match else ""
-
-
-def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str, str]:
-    sent = request.headers.get("NCBI-PHID", "")
-    # The identifier of a call is the caller's, with the hops it took.
-    phid = sent if _PHID.fullmatch(sent) else secrets.token_hex(16).upper()
-    headers = {"NCBI-PHID": f"{phid}.1.1.m_1", "X-Datasets-Version": VERSION}
-    if allowance is not None:
-        headers["X-RateLimit-Limit"] = str(allowance.limit)
-        headers["X-RateLimit-Remaining"] = str(allowance.remaining)
-    return headers
-
-
-def _content_type(request: web.BaseRequest, status: int) -> str:
-    if status < 300 or "json" in request.headers.get("Accept", ""):
-        return "application/json"
-    return "text/plain; charset=utf-8"
-
-
-async def _read_body(request: web.BaseRequest) -> bytes:
-    chunks, size = [], 0
-    try:
-        async with asyncio.timeout(_BODY_TIME):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > MOST_BODY_BYTES:
-                    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise Refusal("the body did not come in time", 408) from None
-    return b"".join(chunks)
-
-
-def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:
-    # A key in the query is hidden: what is logged is read by others.
-    target = re.sub(r"(?<=[?&]api_key=)[^&]+", "...", request.raw_path)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return f"{now} {request.remote} {request.method} {target} {status} {size} {took:.1f}ms"
 
 
 def _checked_day(as_of: date | None) -> date:
@@ -204,9 +51,18 @@ def _checked_day(as_of: date | None) -> date:
 
 
 def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
-    if catalogue:
-        raise ValueError("not yet")
-    return open_catalogue(day.year)
+    if not catalogue:
+        return open_catalogue(day.year)
+    own, holdings = open_holdings(catalogue)
+    for problem in holdings.problems:
+        log.warning("%s", problem)
+    if holdings.bad_lines:
+        log.warning(
+            "%d lines of the catalogue could not be used; %d records are served",
+            holdings.bad_lines,
+            len(holdings.records),
+        )
+    return own
 
 
 @asynccontextmanager
@@ -238,8 +94,8 @@ async def running(
     limit = RateLimit(requests_per_second)
     known = await asyncio.to_thread(_open, catalogue, day)
     gateway = Gateway(known, day, "", zero)
-    server = Server(gateway, limit, plan, delay, access_log)
-    runner = web.ServerRunner(web.Server(server.answer, access_log=None))
+    exchange = Exchange(gateway, limit, plan, delay, access_log)
+    runner = web.ServerRunner(web.Server(exchange.answer, access_log=None))
     try:
         await runner.setup()
         site = web.TCPSite(runner, host, port, shutdown_timeout=1.0, backlog=1024)

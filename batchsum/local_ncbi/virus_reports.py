@@ -1,0 +1,172 @@
+"""Records one by one, as `v2reportsVirusAssembly`, in pages.
+
+The pages of a question and its summary are cut from the same selection, so that `total_count` is the
+summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not,
+unless zero is to be omitted.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.places import US_STATES
+from batchsum.local_ncbi.question import (
+    FILTERS,
+    TAXA,
+    Filters,
+    Reader,
+    make_filters,
+    read_choice,
+    read_document,
+    read_number,
+    read_text,
+)
+from batchsum.local_ncbi.records import Record
+from batchsum.local_ncbi.refusals import Refusal
+from batchsum.local_ncbi.selection import Found, Selection
+from batchsum.local_ncbi.taxonomy import Taxon
+
+MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
+
+PAGING: dict[str, tuple[Reader, bool]] = {
+    "returned_content": (read_choice(("COMPLETE", "ACCESSIONS_ONLY")), False),
+    "table_fields": (read_text, True),
+    "table_format": (read_text, False),
+    "page_size": (read_number, False),
+    "page_token": (read_text, False),
+}
+# By GET the filters are fields of `filter`; accessions and taxa are not among them.
+QUERY = {
+    **{f"filter.{name}": reader for name, reader in FILTERS.items() if name != "accessions"},
+    **{name: reader for name, reader in PAGING.items() if name != "table_format"},
+}
+
+
+def _read_filter(name: str, value: object) -> Filters:
+    return make_filters(read_document(value, TAXA | FILTERS))
+
+
+BODY: dict[str, tuple[Reader, bool]] = {"filter": (_read_filter, False), **PAGING}
+
+
+def report_page(
+    catalogue: Catalogue, filters: Filters, values: dict[str, Any], as_of: str, *, zero: str = "count"
+) -> dict[str, Any]:
+    """One page of records as of a day; `values` are the paging parameters as read."""
+    size = page_size(values)
+    after = _read_token(values.get("page_token", ""), filters)
+    selection = Selection(catalogue, filters, as_of)
+    found = selection.page(size + 1, after)
+    if values.get("returned_content") == "ACCESSIONS_ONLY":
+        reports: Sequence[dict[str, Any]] = [{"accession": each.record.accession} for each in found[:size]]
+    else:
+        reports = [virus_report(catalogue, each) for each in found[:size]]
+    page: dict[str, Any] = {"reports": reports} if reports else {}
+    total = selection.totals().count
+    if total or zero == "count":
+        page["total_count"] = total
+    if len(found) > size:
+        page["next_page_token"] = _make_token(found[size - 1].row, filters)
+    return page
+
+
+def page_size(values: dict[str, Any]) -> int:
+    return min(values.get("page_size") or USUAL_ON_A_PAGE, MOST_ON_A_PAGE)
+
+
+def _digest(filters: Filters) -> str:
+    return sha256(repr(filters).encode()).hexdigest()[:16]
+
+
+def _make_token(row: int, filters: Filters) -> str:
+    return urlsafe_b64encode(f"{row}.{_digest(filters)}".encode()).decode()
+
+
+def _read_token(token: str, filters: Filters) -> int:
+    """The row of the last record seen; 0 where there is none. A token belongs to its question."""
+    if not token:
+        return 0
+    try:
+        row, _, digest = urlsafe_b64decode(token.encode()).decode().partition(".")
+        if digest == _digest(filters) and 0 < int(row) < 2**62:
+            return int(row)
+    except ValueError:
+        pass
+    raise Refusal("invalid page_token: send it back with the request that it came from")
+
+
+def virus_report(catalogue: Catalogue, found: Found) -> dict[str, Any]:
+    record = found.record
+    if record.report:
+        return dict(json.loads(record.report))
+    made_up = not record.refseq
+    every: dict[str, Any] = {
+        "accession": record.accession,
+        "is_complete": bool(record.complete),
+        "is_annotated": bool(record.annotated),
+        "isolate": _isolate(record) if made_up else {},
+        "source_database": "GenBank" if made_up else "RefSeq",
+        "protein_count": record.proteins,
+        "gene_count": record.proteins,
+        "host": _organism(catalogue, record.host_id),
+        "virus": {**_organism(catalogue, record.tax_id), **_lineage(record)},
+        "location": _location(record),
+        "release_date": _midnight(record.released),
+        "update_date": _midnight(found.updated),
+        "nucleotide_completeness": "complete" if record.complete else "partial",
+        "completeness": "COMPLETE" if record.complete else "PARTIAL",
+        "length": record.length,
+        "submitter": {
+            "names": ["Demo,B."],
+            "affiliation": "made up by batchsum; no such sequence exists",
+            "country": record.country,
+        }
+        if made_up
+        else {},
+    }
+    return {name: value for name, value in every.items() if value}
+
+
+def _midnight(day: str) -> str:
+    return f"{day}T00:00:00Z" if day else ""
+
+
+def _isolate(record: Record) -> dict[str, str]:
+    place = f"{record.country} {record.usa_state}".strip()
+    return {
+        "name": f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}",
+        "collection_date": record.collected,
+    }
+
+
+def _lineage(record: Record) -> dict[str, str]:
+    return {"pangolin_classification": record.lineage} if record.lineage else {}
+
+
+def _location(record: Record) -> dict[str, str]:
+    if not record.country:
+        return {}
+    if record.usa_state:
+        state = US_STATES.get(record.usa_state, record.usa_state)
+        return {
+            "geographic_location": f"USA: {state}",
+            "geographic_region": record.continent,
+            "usa_state": record.usa_state,
+        }
+    return {"geographic_location": record.country, "geographic_region": record.continent}
+
+
+def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
+    taxon = catalogue.taxon(tax_id) if tax_id is not None else None
+    if taxon is None:
+        return {"tax_id": tax_id} if tax_id is not None else {}
+    organism: dict[str, Any] = {"tax_id": taxon.tax_id, "organism_name": taxon.name}
+    if taxon.common_name:
+        organism["common_name"] = taxon.common_name
+    # NCBI's lineages begin below the root.
+    above: list[Taxon] = [*catalogue.lineage(taxon)[1:], taxon]
+    organism["lineage"] = [{"tax_id": each.tax_id, "name": each.name} for each in above]
+    return organism
