@@ -1,7 +1,6 @@
 """Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from batchsum.guards import Past, Verdict, moment
 from batchsum.history import History

@@ -14,13 +14,12 @@ A query that NCBI rejects or does not answer is none of these: it is a Failure, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 
 class BatchsumError(Exception):
     """Said to the user in one line, without a traceback."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code = 1
 
 
 class UsageError(BatchsumError):
@@ -65,12 +64,8 @@ class Locked(BatchsumError):
 
 
 class Interrupted(BatchsumError):
-    """Stopped by a signal; `exit_code` is 128 plus its number."""
+    """Stopped by a signal; the exit code is 128 plus its number."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__("interrupted; the same command resumes")
-        self.signal_number = signal_number
-
-    @property
-    def code(self) -> int:
-        return 128 + self.signal_number
+        self.exit_code = 128 + signal_number

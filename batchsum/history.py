@@ -24,6 +24,17 @@ class KeptRow:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class CountedRow:
+    """A row of tonight with a count, for comparing it with its neighbours."""
+
+    position: int
+    taxon: str
+    filter_set: str
+    filters: str
+    record_count: int
+
+
 _COLUMNS = ", ".join(KeptRow.__slots__)
 
 
@@ -38,6 +49,11 @@ class History:
         )
         self._last = nights[0][0] if nights else None
         self._first = nights[-1][0] if nights else None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no night of this job was published before."""
+        return self._last is None
 
     def past(self, query: Query) -> Past:
         if self._last is None:
@@ -65,14 +81,30 @@ class History:
         )[0][0]  # fmt: skip
         return Believed(night, filters, record_count, updated, max(record_count, highest or 0))
 
+    def tonight(self) -> Iterator[KeptRow]:
+        """Tonight's rows in job order, once they are kept."""
+        return self._rows(f"SELECT {_COLUMNS} FROM rows WHERE run = ? ORDER BY position", self._run.run)
+
+    def counted(self, statuses: tuple[str, ...]) -> Iterator[CountedRow]:
+        """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
+        marks = ", ".join("?" * len(statuses))
+        rows = self._store.walk(
+            f"SELECT {', '.join(CountedRow.__slots__)} FROM rows WHERE run = ? AND record_count IS NOT NULL"
+            f" AND status IN ({marks}) ORDER BY taxon, position",
+            self._run.run, *statuses,
+        )  # fmt: skip
+        return (CountedRow(*row) for row in rows)
+
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
-        rows = self._store.walk(
+        return self._rows(
             f"SELECT {_COLUMNS} FROM rows AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows WHERE run = ?2"
             " AND taxon = old.taxon AND filter_set = old.filter_set) ORDER BY position",
             self._last, self._run.run,
         )  # fmt: skip
-        return (KeptRow(*row) for row in rows)
+
+    def _rows(self, sql: str, *values: object) -> Iterator[KeptRow]:
+        return (KeptRow(*row) for row in self._store.walk(sql, *values))
 
     def keep(self, verdicts: Iterable[tuple[Query, Verdict]]) -> None:
         """Tonight's rows, in their order; inside the caller's transaction."""
@@ -89,7 +121,7 @@ class History:
             ),
         )  # fmt: skip
 
-    def settle(self, keep_nights: int, accepted: Iterable[tuple[Query, Verdict]]) -> None:
+    def settle(self, keep_nights: int, accepted: Iterable[tuple[str, str, int | None, int | None]]) -> None:
         """Tonight becomes what later nights are compared with; inside the transaction that publishes the run."""
         night = self._run.today.isoformat()
         self._store.query(
@@ -98,12 +130,11 @@ class History:
             " WHERE run = ? AND status IN ('ok', 'empty')",
             night, self._run.run,
         )  # fmt: skip
-        for query, verdict in accepted:
-            level = (query.taxon, query.filter_set)
-            values = (*level, self._run.run, night, verdict.previous_record_count, verdict.record_count)
+        for taxon, filter_set, previous, count in accepted:
+            values = (taxon, filter_set, self._run.run, night, previous, count)
             self._store.query("INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?)", *values)
-            if verdict.record_count is None:
-                self._store.query("DELETE FROM believed WHERE taxon = ? AND filter_set = ?", *level)
+            if count is None:
+                self._store.query("DELETE FROM believed WHERE taxon = ? AND filter_set = ?", taxon, filter_set)
         self._prune(keep_nights)
 
     def _prune(self, keep_nights: int) -> None:

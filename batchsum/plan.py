@@ -52,6 +52,10 @@ class Plan:
                 if next(asked):
                     yield Request(listed.taxon, filters)
 
+    def filter_sets(self) -> set[FilterSet]:
+        """The different filters of the rows."""
+        return {column.filters for column in self._columns.values()}
+
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order, whatever the day."""
         digest = hashlib.sha256()

@@ -1,0 +1,94 @@
+"""The two rounds of a night: everything once, then once more what has no answer that can be believed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from batchsum.client import DatasetsClient
+from batchsum.journal import Journal
+from batchsum.judging import Judgement
+from batchsum.model import Failure, Reply, Request, Summary
+from batchsum.scheduler import run_requests
+from batchsum.wire import request_key
+
+log = logging.getLogger("batchsum")
+
+SHORTEST_PAUSE = 2.0
+LONGEST_PAUSE = 60.0
+
+
+@dataclass(slots=True)
+class Asking:
+    """Asks for a judgement's plan and keeps what comes; `unasked` is what to say of what was never answered."""
+
+    judgement: Judgement
+    client: DatasetsClient
+    workers: int
+    unasked: Failure = Failure("skipped", "interrupted", "not asked")
+    done: int = 0
+    """Requests that were answered, by this process."""
+    _began: float = field(default_factory=time.monotonic)
+
+    async def both_rounds(self) -> None:
+        await self._round(1, self._pending(), self.client.ask)
+        doubtful = await asyncio.to_thread(self._doubtful)
+        if not doubtful:
+            return
+        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
+        log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)
+        await asyncio.sleep(pause)
+        if await self.client.is_answering():
+            await self._round(2, doubtful, partial(self.client.ask, attempts=1))
+        self._note_outage()
+
+    def _doubtful(self) -> list[Request]:
+        self._note_outage()
+        self.judgement.pass_all(self.unasked)
+        return [request for request in self.judgement.doubtful() if self._kept_round(request) < 2]
+
+    def _note_outage(self) -> None:
+        if self.client.outage.given_up:
+            self.unasked = Failure("skipped", "outage", self.client.outage.given_up)
+
+    def _pending(self) -> Iterator[Request]:
+        """The plan's requests, without those that a resumed run has answers to."""
+        store, run = self.judgement.store, self.judgement.run
+        requests = self.judgement.plan.requests()
+        if not store.count_answers(run):
+            yield from requests
+            return
+        while piece := {request_key(request): request for request in islice(requests, 200)}:
+            missing = store.unanswered(run, list(piece))
+            yield from (request for key, request in piece.items() if key in missing)
+
+    async def _round(
+        self, number: int, requests: Iterable[Request], ask: Callable[[Request], Awaitable[Reply]]
+    ) -> None:
+        with Journal(self.judgement.store, self.judgement.run) as journal:
+
+            def keep(request: Request, reply: Reply) -> None:
+                self.done += 1
+                if number > 1:
+                    reply = self._merge(request, reply)
+                if reply.attempts:
+                    journal.put(request_key(request), number, reply)
+
+            await run_requests(requests, ask, workers=self.workers, on_answer=keep)
+
+    def _merge(self, request: Request, again: Reply) -> Reply:
+        """The second answer, unless it says less than the first; the attempts of both."""
+        kept = self.judgement.store.answer(self.judgement.run, request_key(request))
+        if kept is None:
+            return again
+        _, first = kept
+        unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
+        keeps_first = unanswered and isinstance(first.answer, Summary)
+        return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
+
+    def _kept_round(self, request: Request) -> int:
+        kept = self.judgement.store.answer(self.judgement.run, request_key(request))
+        return kept[0] if kept else 0

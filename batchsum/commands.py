@@ -1,0 +1,133 @@
+"""What each command does with its options."""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batchsum.errors import BatchsumError, JobFileError, Locked, UsageError
+from batchsum.job import Job
+from batchsum.jobfile import load_job
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
+    from batchsum import logs
+    from batchsum.api_key import find_api_key
+    from batchsum.run import run_job
+    from batchsum.terminal import failure_block, summary
+
+    job = _with_options(load_job(arguments.job), arguments)
+    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+    log_file = arguments.log_file or job.output.dir / "batchsum.log"
+    _make_directory(log_file.parent)
+    logs.configure(
+        verbosity=-1 if arguments.quiet else int(arguments.verbose),
+        file=log_file,
+        json_lines=arguments.log_format == "json",
+    )
+    if arguments.start_jitter:
+        time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
+    try:
+        outcome = run_job(
+            job,
+            api_key=api_key,
+            fresh=arguments.fresh,
+            deadline=arguments.deadline,
+            accept=tuple(arguments.accept),
+            wait_for_lock=arguments.if_locked == "wait",
+        )
+    except Locked as error:
+        if arguments.if_locked != "skip":
+            raise
+        print(f"batchsum: skipped: {error}", file=sys.stderr)
+        return 0
+    if outcome.exit_code:
+        print(failure_block(outcome, job, log_file), file=sys.stderr)
+    elif sys.stderr.isatty() and not arguments.quiet:
+        print(summary(outcome, job), file=sys.stderr)
+    if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
+        return int(arguments.exit_code_on_change)
+    return outcome.exit_code
+
+
+def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
+    """The job as the command line and the environment change it."""
+    from batchsum.settings import check_base_url
+
+    base_url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
+    if base_url is not None:
+        try:
+            base_url = check_base_url(base_url, allow_http=job.api.allow_http)
+        except ValueError as error:
+            raise UsageError(f"base URL {error}") from None
+    api = replace(
+        job.api,
+        base_url=base_url,
+        requests_per_second=arguments.rps or job.api.requests_per_second,
+        workers=arguments.workers or job.api.workers,
+    )
+    output = replace(job.output, dir=arguments.out or job.output.dir, formats=arguments.format or job.output.formats)
+    return replace(job, api=api, output=output)
+
+
+def _make_directory(directory: Path) -> None:
+    from batchsum.errors import OutputError
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{directory}: {error.strerror}") from None
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """`batchsum check JOB`."""
+    from batchsum.check import check_job, describe
+
+    try:
+        job = load_job(arguments.job)
+    except JobFileError as error:
+        if not arguments.json:
+            raise
+        print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
+        return error.exit_code
+    report = check_job(job, datetime.now(UTC).date())
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report))
+    return 0
+
+
+def _as_json(problem: Any) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in ("file", "line", "column", "message")}
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """`batchsum serve`: until SIGTERM or SIGINT."""
+    from batchsum.local_ncbi import server
+
+    if arguments.rps == "auto":
+        raise UsageError("serve --rps: write a number or unlimited; without --rps the limit is as NCBI's")
+    try:
+        asyncio.run(
+            server.serve(
+                host=arguments.host,
+                port=arguments.port,
+                requests_per_second={None: "ncbi", "unlimited": None}.get(arguments.rps, arguments.rps),
+                latency=arguments.latency,
+                as_of=arguments.as_of,
+                faults=arguments.fault,
+                catalogue=arguments.catalogue,
+                access_log=(lambda line: print(line, file=sys.stderr)) if arguments.access_log else None,
+            )
+        )
+    except ValueError as error:
+        raise UsageError(f"serve: {error}") from None
+    except OSError as error:
+        raise BatchsumError(f"serve: {error.strerror or error}") from None
+    return 0

@@ -1,0 +1,123 @@
+"""The verdicts of a whole night: every row by itself and against its past, then against its neighbours.
+
+Verdicts are kept as rows in the store, so that the table, the changes and later nights read the same ones.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from batchsum.errors import UsageError
+from batchsum.guards import Past, Verdict, combine, includes, judge
+from batchsum.history import CountedRow, History, KeptRow
+from batchsum.model import Answer, Failure, Query, Request, Summary
+from batchsum.plan import Plan
+from batchsum.store import Run, Store
+from batchsum.wire import request_key
+
+MOST_NEIGHBOURS = 300
+"""Different filter sets up to which each is held against each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One night's plan, answers and past, and what the user accepts beforehand."""
+
+    plan: Plan
+    store: Store
+    run: Run
+    history: History
+    accept: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = set(self.accept)
+        if unknown:
+            for query in self.plan.queries():
+                unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
+        if unknown:
+            raise UsageError(f"--accept {min(unknown)}: no row of this job is TAXON or TAXON/FILTER_SET of that name")
+
+    def accepts(self, query: Query) -> bool:
+        return query.taxon in self.accept or f"{query.taxon}/{query.filter_set}" in self.accept
+
+    def pass_all(self, unasked: Failure) -> None:
+        """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
+        with self.store.transaction():
+            self.history.keep(self._each(unasked))
+            if doubts := list(self._exceeding()):
+                self.store.write(
+                    "UPDATE rows SET status = 'suspect', error = ? WHERE run = ? AND position = ?",
+                    [(why, self.run.run, narrow) for narrow, _, why in doubts],
+                )
+
+    def doubtful(self) -> list[Request]:
+        """What should be asked again at the end of the run: requests without a believable answer, and those
+        of the wider rows that such an answer contradicts."""
+        doubts = dict[Request, None]()
+        wide = {position for _, position, _ in self._exceeding(("ok", "empty", "suspect"))}
+        for position, (query, kept) in enumerate(self._kept()):
+            if kept.status in ("suspect", "failed", "skipped") or position in wide:
+                doubts.update(dict.fromkeys(query.requests()))
+        return list(doubts)
+
+    def verdicts(self) -> Iterator[tuple[Query, Verdict]]:
+        """The kept verdicts in job order, each with the answer it is about."""
+        for query, kept in self._kept():
+            answer = self._answer(query)
+            summary = answer if isinstance(answer, Summary) else None
+            yield query, Verdict(kept.status, kept.record_count, kept.error, summary, kept.previous_record_count)
+
+    def accepted(self) -> list[tuple[Query, Verdict]]:
+        return [(query, verdict) for query, verdict in self.verdicts() if self.accepts(query)] if self.accept else []
+
+    def past(self, query: Query) -> Past:
+        return self.history.past(query)
+
+    def counts(self) -> dict[str, int]:
+        """How many rows there are of each status."""
+        rows = self.store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self.run.run)
+        found = dict(rows)
+        return {name: found.get(name, 0) for name in ("ok", "empty", "suspect", "rejected", "failed", "skipped")}
+
+    def _kept(self) -> Iterator[tuple[Query, KeptRow]]:
+        return zip(self.plan.queries(), self.history.tonight(), strict=True)
+
+    def _each(self, unasked: Failure) -> Iterator[tuple[Query, Verdict]]:
+        for query in self.plan.queries():
+            answer = self._answer(query) or unasked
+            yield query, judge(query, answer, self.history.past(query), accepted=self.accepts(query))
+
+    def _answer(self, query: Query) -> Answer | None:
+        answers = []
+        for request in query.requests():
+            kept = self.store.answer(self.run, request_key(request))
+            if kept is None:
+                return None
+            answers.append(kept[1].answer)
+        return combine(answers)
+
+    def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[tuple[int, int, str]]:
+        """#326, #411: more records under a filter than without it. Narrower row, wider row, and the words for it."""
+        sets = {filters.text(): filters for filters in self.plan.filter_sets()}
+        if not 1 < len(sets) <= MOST_NEIGHBOURS:
+            return
+        wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in sets}
+        for rows in _by_taxon(self.history.counted(statuses)):
+            for filters, narrow in rows.items():
+                least = min(
+                    (rows[wide] for wide in wider[filters] if wide in rows),
+                    key=lambda row: row.record_count,
+                    default=None,
+                )
+                if least is not None and narrow.record_count > least.record_count:
+                    why = (
+                        f"exceeds_wider: {narrow.record_count:,} here, but {least.record_count:,} in"
+                        f" {least.filter_set}, which includes it"
+                    )
+                    yield narrow.position, least.position, why
+
+
+def _by_taxon(rows: Iterable[CountedRow]) -> Iterator[dict[str, CountedRow]]:
+    """Rows ordered by taxon, as one mapping a taxon, by their filters."""
+    for _, group in groupby(rows, key=lambda row: row.taxon):
+        yield {row.filters: row for row in group}

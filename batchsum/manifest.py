@@ -1,0 +1,52 @@
+"""run.json: what a run did and left, for programs and for whoever asks why."""
+
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from batchsum import __version__
+from batchsum.judging import Judgement
+from batchsum.resume import utc_text
+
+
+def build_manifest(
+    judgement: Judgement, *, rate: float | None, change_count: int, files: dict[str, str]
+) -> dict[str, Any]:
+    """The manifest of the run that `judgement` is about; `files` holds the sha256 of each, by name."""
+    plan, run = judgement.plan, judgement.run
+    return {
+        "run_id": run.run_id,
+        "generation": run.generation + 1,
+        "job": plan.job.name,
+        "job_hash": run.job_hash,
+        "started_at": run.started_at,
+        "finished_at": utc_text(datetime.now(UTC)),
+        "base_url": run.base_url,
+        "today": run.today.isoformat(),
+        "resolved_dates": resolved_dates(judgement),
+        "requests_per_second": rate,
+        "queries": plan.query_count,
+        "requests": plan.request_count,
+        "statuses": judgement.counts(),
+        "changes": change_count,
+        "http_statuses": judgement.store.count_http_statuses(run),
+        "files": files,
+        "versions": {
+            "batchsum": __version__,
+            "python": platform.python_version(),
+            "aiohttp": aiohttp.__version__,
+        },
+    }
+
+
+def resolved_dates(judgement: Judgement) -> dict[str, dict[str, str]]:
+    """For each filter set of the job with a date: the days that its relative dates came to."""
+    names = ("released_since", "released_before", "updated_since")
+    found = {}
+    for named in judgement.plan.job.filter_sets:
+        cells = named.filters.resolve(judgement.run.today).cells()
+        if days := {name: cells[name] for name in names if cells[name]}:
+            found[named.name] = days
+    return found

@@ -1,0 +1,119 @@
+"""The options of each command, and how their text is read."""
+
+import argparse
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from batchsum.filters import parse_date, parse_duration
+
+T = TypeVar("T")
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+
+
+def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A parser for argparse, which shows a ValueError's own words only in its own exception."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+duration: Callable[[str], timedelta] = _read(parse_duration)
+day: Callable[[str], date] = _read(parse_date)
+
+
+@_read
+def rate(text: str) -> Any:
+    """`auto`, `unlimited`, or a number above 0."""
+    if text in ("auto", "unlimited"):
+        return text
+    number = float(text) if text.replace(".", "", 1).isascii() and text.replace(".", "", 1).isdigit() else 0.0
+    if not 0 < number < 1e6:
+        raise ValueError(f"{text!r} is not auto, unlimited or a number above 0")
+    return number
+
+
+@_read
+def formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in FORMATS:
+            raise ValueError(f"{name!r} is not one of {', '.join(FORMATS)}")
+    return names
+
+
+@_read
+def workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise ValueError(f"{text!r} is not a number from 1 to 1000")
+    return int(text)
+
+
+@_read
+def exit_code(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 255:
+        raise ValueError(f"{text!r} is not an exit code from 0 to 255")
+    return int(text)
+
+
+def run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
+    add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
+    add("--rps", type=rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
+    add("--workers", type=workers, metavar="N", help="requests under way at once (the job's, else 64)")
+    add("--format", type=formats, metavar="LIST", help="formats of the table, as in csv,jsonl")
+    add("--deadline", type=duration, metavar="DURATION", help="time after which the rest is skipped, as 6h")
+    add("--start-jitter", type=duration, metavar="DURATION", help="wait a random part of this before asking")
+    add("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
+    add("--if-locked", choices=("fail", "skip", "wait"), default="fail", help="when another run is under way (fail)")
+    add(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="TAXON[/SET]",
+        help="believe what NCBI says of this row now; may be repeated",
+    )
+    add("--exit-code-on-change", type=exit_code, metavar="N", help="exit code instead of 0 where something changed")
+    _add_logging(parser)
+
+
+def check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    parser.add_argument("--json", action="store_true", help="for programs: one object on stdout")
+
+
+def demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("batchsum-demo"), metavar="DIR", help="output directory (batchsum-demo)"
+    )
+
+
+def serve(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    add("--port", type=int, default=8765, metavar="PORT", help="port to listen on, 0 for a free one (8765)")
+    add("--rps", type=rate, metavar="N|unlimited", help="limit a second (as NCBI: 5 without a key, 10 with one)")
+    add("--latency", metavar="D", help="time an answer takes: 200ms, or 200ms,p99=5s for a heavy tail")
+    add("--as-of", type=day, metavar="DATE", help="answer as on this day (today, UTC)")
+    add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
+    add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
+    add("--access-log", action="store_true", help="one line an answer on stderr")
+
+
+def _add_logging(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-q", "--quiet", action="store_true", help="no summary on the terminal")
+    add("-v", "--verbose", action="store_true", help="the log on stderr, every attempt included")
+    add("--log-file", type=Path, metavar="FILE", help="where the log goes (batchsum.log in the output directory)")
+    add("--log-format", choices=("text", "json"), default="text", help="form of the log (text)")
+    add("--progress", choices=("auto", "always", "never"), default="auto", help="a live line (on a terminal)")
