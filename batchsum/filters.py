@@ -37,13 +37,29 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
 _HIGHEST_TAX_ID = 2**31 - 1
 
+# What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
+_PLAIN_TAXON = re.compile(r"[1-9][0-9]{0,8}|(?![0-9A-Fa-f]{36})[A-Za-z](?:[ -~]{0,198}[!-~])?")
+_PLAIN_TEXT = re.compile(r"(?![0-9A-Fa-f]{36})[!-~](?:[ -~]{0,198}[!-~])?")
+
+LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
+"""How an NCBI API key looks. No message may repeat one."""
+
+SECRET_MISPLACED = (
+    "looks like an NCBI API key, which does not belong here; put it into a file named by api.api_key_file, "
+    "or into the environment variable NCBI_API_KEY"
+)
+
 
 def parse_text(text: str) -> str:
     """One line of 1 to 200 visible characters."""
+    if _PLAIN_TEXT.fullmatch(text):
+        return text
     if not text.strip():
         raise ValueError("is empty; write a value, or leave it out")
     if text != text.strip():
         raise ValueError(f"has blanks around it; write {text.strip()!r}")
+    if LOOKS_SECRET.fullmatch(text):
+        raise ValueError(SECRET_MISPLACED)
     if len(text) > 200:
         raise ValueError(f"has {len(text):,} characters; at most 200 are allowed")
     for character in text:
@@ -56,13 +72,13 @@ def parse_text(text: str) -> str:
 
 def parse_tax_id_or_name(text: str) -> str:
     """A Taxonomy ID or a name, for a taxon or a host; a spreadsheet's damage to an id is told."""
+    if _PLAIN_TAXON.fullmatch(text):
+        return text
     text = parse_text(text)
     if re.fullmatch(r"[0-9]+", text):
         plain = text.lstrip("0")
         if plain != text:
-            raise ValueError(
-                f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID"
-            )
+            raise ValueError(f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID")
         if int(text) > _HIGHEST_TAX_ID:
             raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
         return text
@@ -100,9 +116,7 @@ def parse_duration(text: str) -> timedelta:
     """`30s`, `10m`, `6h`, `7d`, `2w`."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(
-            f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 30s, 6h or 7d"
-        )
+        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 30s, 6h or 7d")
     length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     if length > _LONGEST:
         raise ValueError(f"{text!r} is longer than a hundred years")

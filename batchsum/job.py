@@ -18,7 +18,7 @@ class NamedSet:
 
     name: str
     filters: FilterSet
-    guards: Mapping[str, Any] = field(default_factory=dict)
+    guards: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The bounds this set changes, by their names in `Guards`."""
 
 
@@ -30,7 +30,7 @@ class ListedTaxon:
     label: str = ""
     sets: tuple[NamedSet, ...] | None = None
     """Its own filter sets, in job order; None for every set of the job."""
-    guards: Mapping[str, Any] | None = None
+    guards: Mapping[str, Any] | None = field(default=None, hash=False)
     """The bounds this taxon changes; they win over those of its filter sets."""
 
 

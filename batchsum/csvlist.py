@@ -1,0 +1,288 @@
+"""CSV and TSV lists of taxa, row by row into the columns of a TaxonList.
+
+Rows with the same filter cells share one tuple of sets, made once. The lines of the record at hand are kept,
+so that a problem can be told at the character where its cell begins.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn, TextIO
+
+from batchsum import filters
+from batchsum.complaints import nearest, unknown
+from batchsum.errors import Problem
+from batchsum.filtersets import EVERYTHING, name_of
+from batchsum.job import NamedSet
+from batchsum.model import FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.oddities import odd_filters
+from batchsum.taxonlist import Sets, TaxonList
+from batchsum.textfile import undecodable
+
+MOST_ROWS = 1_000_000
+MOST_PROBLEMS = 10_000
+LONGEST_LINE = 1_000_000
+
+COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
+_LISTS = ("accessions", "include_sequence", "aux_report")
+_NO_BOUNDS: Mapping[str, Any] = MappingProxyType({})
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+@dataclass
+class Listing:
+    """What lists of taxa are read into, and what they may refer to."""
+
+    today: date
+    sets: dict[str, tuple[NamedSet, ...]]
+    """The filter sets a row may name."""
+    alone: bool = False
+    """A list without a YAML file, which can name no set but `all`."""
+    broken_sets: set[str] = field(default_factory=set)
+    """Names of sets with problems of their own: naming one is no further problem."""
+    taxa: TaxonList = field(default_factory=TaxonList)
+    rows: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+class _Enough(Exception):
+    """Reading on would tell nothing new."""
+
+
+def read_list(path: Path, file: str, listing: Listing) -> None:
+    """Add the rows of one file, called `file` in messages, and what is wrong with them.
+
+    Raises OSError where it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            _ListFile(file, stream, listing).read()
+    except _Enough:
+        pass
+    except UnicodeDecodeError:
+        with path.open("rb") as raw:
+            lines = iter(partial(raw.readline, LONGEST_LINE), b"")
+            listing.problems.append(undecodable(file, lines))
+
+
+class _ListFile:
+    def __init__(self, file: str, stream: TextIO, listing: Listing) -> None:
+        self.file = file
+        self.stream = stream
+        self.listing = listing
+        self.delimiter = ","
+        self.columns: list[str] = []
+        self.line = 1
+        self.record: list[str] = []
+        """The physical lines of the record at hand, which begins in `line`."""
+        self.told = 0
+
+    def read(self) -> None:
+        lines = self.lines()
+        first = next(filter(str.strip, lines), None)
+        if first is None:
+            self.stop("is empty; the first line must be a header with the column taxon")
+        self.delimiter = _delimiter(first)
+        self.line += len(self.record) - 1
+        self.record.clear()
+        reader = csv.reader(self.again(first, lines), delimiter=self.delimiter, strict=True)
+        records = self.records(reader)
+        if header := next(records, None):
+            self.read_header(header)
+            self.read_rows(records)
+
+    def lines(self) -> Iterator[str]:
+        for line in iter(partial(self.stream.readline, LONGEST_LINE), ""):
+            if len(line) == LONGEST_LINE:
+                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
+            self.record.append(line)
+            yield line
+
+    def again(self, first: str, lines: Iterator[str]) -> Iterator[str]:
+        self.record.append(first)
+        yield first
+        yield from lines
+
+    def records(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+        """Every record that is not a blank line; `line` and `record` tell where it stands."""
+        while True:
+            self.line += len(self.record)
+            self.record.clear()
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self.misquoted(str(error))
+                continue
+            if len(row) > 1 or (row and row[0].strip()):
+                yield row
+
+    def misquoted(self, said: str) -> None:
+        if "expected after" in said:
+            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
+        else:
+            last = len(cell_places(self.record, self.delimiter)) - 1
+            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
+
+    def read_header(self, header: list[str]) -> None:
+        self.columns = [cell.strip() for cell in header]
+        if not any(nearest(name, COLUMNS) for name in self.columns):
+            self.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
+        before = len(self.listing.problems)
+        hinted = False
+        for cell, name in enumerate(self.columns):
+            if not name:
+                self.report(cell, "a column without a name; name it, or remove it")
+            elif name not in COLUMNS:
+                self.report(cell, unknown("column", name, COLUMNS))
+                hinted = hinted or nearest(name, COLUMNS) == "taxon"
+            elif name in self.columns[:cell]:
+                self.report(cell, f"the column {name} stands here twice")
+        if "taxon" not in self.columns and not hinted:
+            self.report(0, "the header lacks the column taxon")
+        if len(self.listing.problems) > before:
+            raise _Enough
+
+    def read_rows(self, records: Iterator[list[str]]) -> None:
+        width, at_taxon = len(self.columns), self.columns.index("taxon")
+        at_label = self.columns.index("label") if "label" in self.columns else None
+        filter_cells = [cell for cell in range(width) if cell not in (at_taxon, at_label)]
+        pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
+        kinds: dict[object, _Kind] = {}
+        add = self.listing.taxa.add
+        for row in records:
+            if len(row) != width:
+                self.wrong_width(len(row), width)
+                continue
+            taxon = row[at_taxon].strip()
+            if not taxon and not any(map(str.strip, row)):
+                continue
+            self.count_row()
+            key = pick(row)
+            kind = kinds.get(key)
+            if kind is None:
+                kind = kinds[key] = self.read_kind({self.columns[c]: (c, row[c].strip()) for c in filter_cells})
+            for cell, message in kind.faults:
+                self.report(cell, message)
+            taxon_fits = self.fits(at_taxon, "taxon", taxon, filters.parse_taxon)
+            label = row[at_label].strip() if at_label is not None else ""
+            label_fits = not label or self.fits(at_label, "label", label, filters.parse_text)
+            if taxon_fits and label_fits and not kind.faults:
+                add(taxon, label, kind.number, self.line)
+
+    def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
+        try:
+            parse(text)
+        except ValueError as error:
+            self.report(cell, f"{column}: {error}")
+            return False
+        return True
+
+    def count_row(self) -> None:
+        self.listing.rows += 1
+        if self.listing.rows > MOST_ROWS:
+            self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+
+    def wrong_width(self, cells: int, width: int) -> None:
+        hint = ""
+        if cells > width:
+            hint = f"; a cell with a {_DELIMITERS[self.delimiter]} inside needs quotes"
+        has = f"{cells} cell{'s' * (cells != 1)}"
+        self.report(None, f"this row has {has} where the header has {width}{hint}")
+
+    def read_kind(self, cells: dict[str, tuple[int, str]]) -> "_Kind":
+        """What all rows with these filter cells have in common."""
+        at_name, name = cells.pop("filter_set", (0, ""))
+        written = {column: text for column, (_, text) in cells.items() if text}
+        values: dict[str, Any] = {}
+        faults: list[tuple[int, str]] = []
+        for column, text in written.items():
+            try:
+                items = [item.strip() for item in text.split("|")] if column in _LISTS else text
+                values[column] = FILTER_PARSERS[column](items)
+            except ValueError as error:
+                faults.append((cells[column][0], f"{column}: {error}"))
+        sets: Sets = None
+        try:
+            sets = self.sets_of(filters.parse_text(name) if name else "", written, FilterSet(**values))
+        except ValueError as error:
+            faults.append((at_name, f"filter_set: {error}"))
+        if not faults and values:
+            for column, message in odd_filters(FilterSet(**values), self.listing.today):
+                self.listing.warnings.append(self.problem(cells[column][0], message))
+        return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
+
+    def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
+        """The filter sets of a row: None for all of the job, one of the job's, or its own."""
+        listing = self.listing
+        if not written and not name:
+            return None
+        if name in listing.sets and chosen == FilterSet():
+            return listing.sets[name]
+        if not written and name not in listing.broken_sets:
+            if listing.alone:
+                raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
+            raise ValueError(unknown("filter set", name, listing.sets))
+        own = name or name_of(chosen, written)
+        if own == EVERYTHING.name and chosen == FilterSet():
+            return (EVERYTHING,)
+        return (NamedSet(own, chosen, _NO_BOUNDS),)
+
+    def report(self, cell: int | None, message: str) -> None:
+        """Tell a problem of the record at hand, at its beginning or at one of its cells."""
+        self.told += 1
+        if self.told > MOST_PROBLEMS:
+            message = f"more than {MOST_PROBLEMS:,} problems; the rest of this file was not looked at"
+        self.listing.problems.append(self.problem(cell, message))
+        if self.told > MOST_PROBLEMS:
+            raise _Enough
+
+    def stop(self, message: str, cell: int | None = None) -> NoReturn:
+        self.report(cell, message)
+        raise _Enough
+
+    def problem(self, cell: int | None, message: str) -> Problem:
+        places = cell_places(self.record, self.delimiter) if cell is not None else []
+        down, column = places[cell] if cell is not None and cell < len(places) else (0, 1)
+        return Problem(self.file, self.line + down, column, message)
+
+
+class _Kind(NamedTuple):
+    """Rows with the same filter cells."""
+
+    number: int
+    faults: tuple[tuple[int, str], ...]
+    """Cell and message of what is wrong in them."""
+
+
+def _delimiter(header: str) -> str:
+    """What separates the names of the header."""
+
+    def fit(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip(' "\r\n').casefold() for name in header.split(delimiter)]
+        return "taxon" in names, len(names)
+
+    return max(_DELIMITERS, key=fit)
+
+
+def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
+    """Where each cell of a record begins: lines below its first, and the column there."""
+    places = [(0, 1)]
+    at_start, quoted, inside = True, False, False
+    for down, line in enumerate(record):
+        for column, character in enumerate(line, start=1):
+            if character == delimiter and not inside:
+                places.append((down, column + 1))
+                at_start, quoted = True, False
+                continue
+            if character == '"' and (at_start or quoted):
+                quoted, inside = True, not inside
+            at_start = False
+    return places

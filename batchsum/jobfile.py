@@ -1,0 +1,117 @@
+"""load_job(path): a YAML job file, or a CSV or TSV list alone, to a Job.
+
+Every problem is told at once, in the file itself and in every list it names, each with its line and column.
+Nothing is sent, and no message repeats what may be an API key.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from batchsum.csvlist import Listing, read_list
+from batchsum.errors import JobFileError, Problem
+from batchsum.filters import LOOKS_SECRET
+from batchsum.filtersets import EVERYTHING
+from batchsum.job import Job, NamedSet, OutputSettings
+from batchsum.oddities import pango_message, surely_not_sars_cov_2
+from batchsum.repeats import repeats
+from batchsum.textfile import decode, unreadable
+from batchsum.yamljob import LIST_SUFFIXES, YamlJob, default_name
+from batchsum.yamltext import MOST_BYTES, compose
+
+MOST_WARNINGS = 1_000
+
+
+def load_job(path: str | Path, *, today: date | None = None) -> Job:
+    """The job that a file describes: YAML, or by its suffix `.csv`, `.tsv` or `.txt` a list of taxa alone.
+
+    Paths in the job are relative to the file, and come back so that they can be opened from here. `today`
+    (UTC) tells which dates are still to come. Raises JobFileError with all problems, in the order of the file.
+    """
+    path = Path(path)
+    today = today or datetime.now(UTC).date()
+    try:
+        if path.suffix.lower() in LIST_SUFFIXES:
+            return _load_list(path, today)
+        return _load_yaml(path, today)
+    except OSError as error:
+        raise _refusal(str(path), [Problem(str(path), 1, 1, unreadable(error))]) from error
+
+
+def _load_list(path: Path, today: date) -> Job:
+    file = str(path)
+    listing = Listing(today, {EVERYTHING.name: (EVERYTHING,)}, alone=True)
+    read_list(path, file, listing)
+    if not listing.rows and not listing.problems:
+        listing.problems.append(Problem(file, 1, 1, "there is no taxon below the header; write one a line"))
+    name = default_name(path)
+    job = Job(path, name, listing.taxa, (EVERYTHING,), OutputSettings(path.parent / "out" / name))
+    return _checked(job, file, listing)
+
+
+def _load_yaml(path: Path, today: date) -> Job:
+    file = str(path)
+    with path.open("rb") as stream:
+        raw = stream.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        message = f"more than {MOST_BYTES // 10**6} MB of YAML; move the taxa into a CSV, named by taxa_files"
+        raise _refusal(file, [Problem(file, 1, 1, message)])
+    text = decode(file, raw)
+    if isinstance(text, Problem):
+        raise _refusal(file, [text])
+    root, problems = compose(text, file)
+    if root is None:
+        raise _refusal(file, problems or [Problem(file, 1, 1, "is empty; write version: 1 and taxa:")])
+    reading = YamlJob(path, root, today)
+    job = reading.read()
+    reading.listing.problems += problems
+    if job is None:
+        raise _refusal(file, reading.listing.problems)
+    return _checked(job, file, reading.listing)
+
+
+def _checked(job: Job, file: str, listing: Listing) -> Job:
+    """The job with its warnings, once its taxa have been compared with each other."""
+    warnings = listing.warnings
+    for index, taxon, filter_set, same in repeats(listing.taxa, job.filter_sets):
+        place = listing.taxa.place(index)
+        message = f"taxon {taxon} is listed again with filter set {filter_set!r}"
+        if not same:
+            message += ", but other filters; give this one another name in filter_set"
+            listing.problems.append(Problem(*place, message))
+        elif len(warnings) < MOST_WARNINGS:
+            warnings.append(Problem(*place, f"{message}; its rows will stand there twice"))
+    if listing.problems:
+        raise _refusal(file, listing.problems)
+    warnings += _pango_warnings(listing, job.filter_sets)
+    return replace(job, warnings=tuple(_in_order(file, warnings)))
+
+
+def _pango_warnings(listing: Listing, job_sets: tuple[NamedSet, ...]) -> Iterator[Problem]:
+    """One for each filter set that asks lineages of taxa without any, at the first of them."""
+    asking = [
+        [one.name for one in (job_sets if sets is None else sets) if one.filters.pangolin_classification]
+        for sets in listing.taxa.kinds()
+    ]
+    if not any(asking):
+        return
+    found: dict[str, tuple[int, str]] = {}
+    counts: dict[str, int] = {}
+    for index, (taxon, kind) in enumerate(listing.taxa.taxa_and_kinds()):
+        if asking[kind] and surely_not_sars_cov_2(taxon):
+            for name in asking[kind]:
+                found.setdefault(name, (index, taxon))
+                counts[name] = counts.get(name, -1) + 1
+    for name, (index, taxon) in found.items():
+        yield Problem(*listing.taxa.place(index), pango_message(taxon, name, counts[name]))
+
+
+def _in_order(file: str, problems: list[Problem]) -> list[Problem]:
+    """Each once, those of the job file first; no text that looks like a key survives."""
+    safe = {replace(one, message=LOOKS_SECRET.sub("...", one.message)) for one in problems}
+    return sorted(safe, key=lambda one: (one.file != file, one))
+
+
+def _refusal(file: str, problems: list[Problem]) -> JobFileError:
+    return JobFileError(_in_order(file, problems))

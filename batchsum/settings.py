@@ -1,0 +1,135 @@
+"""Text to setting values: what a job file or an option says of server, pace, bounds and output.
+
+As in `filters`: each function takes what a user wrote and returns what is meant, or raises ValueError with
+what to write instead. What may be a secret is never repeated in a message.
+"""
+
+import ipaddress
+import re
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlsplit
+
+from batchsum.filters import parse_duration, parse_text
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+
+_ADDRESS = re.compile(r"[^@\s()<>]+@[^@\s()<>]+|https?://[^\s()<>]+")
+
+
+def check_base_url(text: str, allow_http: bool = False) -> str:
+    """The address before `/virus/...`, without a slash at its end: https, or http to this machine."""
+    example = "write it as in https://api.ncbi.nlm.nih.gov/datasets/v2"
+    text = parse_text(text)
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise ValueError(f"is not an address; {example}") from None
+    if "@" in url.netloc:
+        raise ValueError("holds a user name or password; a key belongs into a file, named by api_key_file")
+    if url.query or url.fragment or "?" in text or "#" in text:
+        raise ValueError(f"has something behind ? or #; {example}")
+    if url.scheme not in ("http", "https") or not host or port == 0 or re.search(r"[\s\\]", text):
+        raise ValueError(f"{text!r} is not an address; {example}")
+    if url.scheme == "http" and not (allow_http or is_loopback(host)):
+        raise ValueError(f"{text!r} is not encrypted; write https://, or set allow_http: true")
+    return text.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_requests_per_second(text: str) -> float | Literal["auto", "unlimited"]:
+    if text in ("auto", "unlimited"):
+        return text  # type: ignore[return-value]
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not float(text):
+        raise ValueError(f"{text!r} is not a rate; write auto, unlimited or a number above zero, as in 10")
+    return float(text)
+
+
+def parse_integer(text: str, lowest: int, highest: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not lowest <= int(text) <= highest:
+        raise ValueError(f"{text!r} is not a whole number from {lowest:,} to {highest:,}")
+    return int(text)
+
+
+def parse_timeout(text: str) -> timedelta:
+    length = parse_duration(text)
+    if not timedelta(seconds=1) <= length <= timedelta(hours=1):
+        raise ValueError(f"{text!r} is not between 1s and 1h")
+    return length
+
+
+def parse_staleness(text: str) -> timedelta:
+    length = parse_duration(text)
+    if not length:
+        raise ValueError(f"{text!r} would make every answer stale; write it as in 14d")
+    return length
+
+
+def parse_contact(text: str) -> str:
+    """An e-mail address or a URL, fit for the User-Agent header."""
+    text = parse_text(text)
+    if not text.isascii() or not _ADDRESS.fullmatch(text):
+        raise ValueError(f"{text!r} is neither an e-mail address nor a URL, as me@lab.org or https://lab.org")
+    return text
+
+
+def parse_percent(text: str) -> float:
+    """`20%` is 0.2."""
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%", text.strip())
+    if match and float(match[1]) <= 100:
+        return float(match[1]) / 100
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        number = float(text)
+        percent = number * 100 if number <= 1 else number
+        hint = f"{percent:g}%" if percent <= 100 else "20%"
+        raise ValueError(f"{text!r} is not a share of a hundred; write {hint}")
+    raise ValueError(f"{text!r} is not a share of a hundred; write it from 0% to 100%, as in 20%")
+
+
+def parse_format(text: str) -> str:
+    if text not in FORMATS:
+        raise ValueError(f"{text!r} is not one of {', '.join(FORMATS)}")
+    return text
+
+
+def parse_environment_name(text: str) -> str:
+    if "://" in text:
+        raise ValueError(
+            "is an address, which may be secret; put it into an environment variable, and write the "
+            "variable's name here"
+        )
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", text):
+        raise ValueError("is not the name of an environment variable; write it as in SLACK_WEBHOOK")
+    return text
+
+
+def parse_job_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) or text in (".", ".."):
+        raise ValueError(f"{text!r} is not 1 to 64 letters, digits, '.', '_' and '-'; write a shorter word")
+    return text
+
+
+def parse_path(text: str) -> str:
+    if not text.strip() or any(ord(character) < 32 for character in text):
+        raise ValueError("is not the path of a file or directory")
+    return text
+
+
+def parse_argument(text: str) -> str:
+    """A word of a command: any text that a process can be given."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not text that a command can be given") from None
+    if "\0" in text:
+        raise ValueError("is not text that a command can be given")
+    return text
