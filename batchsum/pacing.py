@@ -22,6 +22,8 @@ NCBI_LIMIT = 10.0
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
 LARGEST_GUARD = 0.250
+_KEPT = 1.0
+"""Seconds for which a slot may wait for its connection. Less than it counts, whatever the rate becomes."""
 _LATE = 0.001
 """Seconds behind its turn from which on a send is re-timed for other processes too; the guard covers less."""
 
@@ -130,7 +132,7 @@ class Pacer:
             now = clock()
             if now < self._held_until:
                 await asyncio.sleep(self._held_until - now)
-            elif self._rate is None or now < ticket.time + self._period - self._guard:
+            elif self._rate is None or now < ticket.time + _KEPT:
                 return
             elif wait := self._enter(ticket, now):
                 await asyncio.sleep(wait)
@@ -185,8 +187,7 @@ class Pacer:
 
     def limit(self, n: float) -> None:
         """The server says that it allows `n` requests a second."""
-        rate = min(self._ceiling, n)
-        if rate == self._rate or not 0 < rate < math.inf:
+        if not 0 < n < math.inf or (rate := min(self._ceiling, n)) == self._rate:
             return
         if self._rate is None:
             # Nobody counted until now: let what was sent so far pass out of the server's window.

@@ -1,0 +1,292 @@
+"""Processes of one user share one limit through a file that nobody can spoil, and nobody has to wait for."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchsum.ledger import Ledger, window
+from batchsum.reservation import BUSY, Reservation
+
+GUARD = 0.008
+KEY = "0123456789abcdef0123456789abcdef0123"
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Callable[[], Reservation]:
+    """Makes one reservation a process; all of them have the same file."""
+    return lambda: Reservation("host:443", KEY, directory=tmp_path / "place")
+
+
+def file_of(reservation: Reservation, directory: Path) -> Path:
+    """The file that `reservation` keeps, once it has been used."""
+    assert reservation.take(0.0, 1000, GUARD) == 0
+    (path,) = directory.glob("*.sends")
+    return path
+
+
+def taken(reservation: Reservation, now: float, rate: float) -> int:
+    """How many may send in the second from `now` on, each as early as it may."""
+    count, end = 0, now + 1.0
+    while now < end:
+        wait = reservation.take(now, rate, GUARD)
+        count += wait == 0
+        now += wait + 1e-6
+    return count
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.floats(0, 0.2), st.sampled_from([0.0, 0.0, 0.002, 0.4, 0.99])), max_size=120
+    ),
+    st.sampled_from([0.5, 1, 3, 10]),
+)
+def test_no_second_of_all_processes_holds_more_than_the_limit(
+    asks: list[tuple[int, float, float]], rate: float
+) -> None:
+    """Who asks when, and how much later it leaves: told when it leaves, as the pacer does."""
+    left, under_way, now = list[float](), list[tuple[float, int, float]](), 50.0
+    with tempfile.TemporaryDirectory() as directory:
+        processes = [Reservation("host", None, directory=Path(directory)) for _ in range(3)]
+        for process, pause, late in asks:
+            now += pause
+            for departure in sorted(one for one in under_way if one[0] <= now):
+                under_way.remove(departure)
+                leaves, sender, let_through = departure
+                left.append(leaves)
+                processes[sender].sent(let_through, leaves, rate)
+            if processes[process].take(now, rate, GUARD) == 0:
+                under_way.append((now + late, process, now))
+        for process in processes:
+            process.close()
+    left = sorted(left + [leaves for leaves, _, _ in under_way])
+    count, _ = window(rate, 0)
+    assert all(later - first >= 1.0 for first, later in zip(left, left[count:], strict=False))
+
+
+def test_what_one_takes_the_other_has_not(share: Callable[[], Reservation]) -> None:
+    one, other = share(), share()
+    assert taken(one, 100.0, 5) == 5
+    assert other.take(100.95, 5, GUARD) > 0
+    assert taken(other, 102.0, 5) == 5
+
+
+def test_the_highest_rate_anybody_knows_is_the_limit(share: Callable[[], Reservation]) -> None:
+    informed, newcomer = share(), share()
+    assert [informed.take(100 + now / 5, 5, GUARD) for now in range(4)] == [0, 0, 0, 0]
+    assert newcomer.take(100.8, 3, GUARD) == 0
+    assert newcomer.take(101.0, 3, GUARD) > 0
+
+
+def test_a_hold_is_everybodys(share: Callable[[], Reservation]) -> None:
+    one, other = share(), share()
+    assert one.take(100.0, 10, GUARD) == 0
+    one.hold(101.0, 131.0)
+    assert other.take(102.0, 10, GUARD) == 29.0
+    assert other.take(131.0, 10, GUARD) == 0
+
+
+def test_a_hold_without_end_is_not_believed(share: Callable[[], Reservation]) -> None:
+    one, other = share(), share()
+    assert one.take(100.0, 10, GUARD) == 0
+    one.hold(101.0, 1e9)
+    assert other.take(102.0, 10, GUARD) == 0
+
+
+def test_the_file_is_ours_alone_and_does_not_tell_the_key(share: Callable[[], Reservation], tmp_path: Path) -> None:
+    path = file_of(share(), tmp_path / "place")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert KEY not in path.name
+    assert KEY.encode() not in path.read_bytes()
+
+
+def test_each_server_and_each_key_has_its_own_limit(tmp_path: Path) -> None:
+    for server, key in (("a:1", None), ("a:2", None), ("a:1", "key"), ("a:1", "other key")):
+        assert taken(Reservation(server, key, directory=tmp_path), 100.0, 3) == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=4000), st.integers(0, 80), st.booleans())
+def test_garbage_in_the_file_is_nothing(garbage: bytes, cut: int, behind: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        reservation = Reservation("host", None, directory=Path(directory))
+        path = file_of(reservation, Path(directory))
+        whole = path.read_bytes()[:cut]
+        path.write_bytes(whole + garbage if behind else garbage)
+        assert taken(reservation, 100.0, 3) == 3
+        assert not reservation.alone
+        reservation.close()
+
+
+def full(now: float, *, held_until: float = 0.0) -> Ledger:
+    """A ledger without room at `now`."""
+    ledger = Ledger(held_until)
+    for back in range(10):
+        ledger.add(now - back / 20, 10)
+    return ledger
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_the_sends_of_another_boot_are_nothing(
+    share: Callable[[], Reservation], tmp_path: Path, same_boot: bool
+) -> None:
+    reservation = share()
+    path = file_of(reservation, tmp_path / "place")
+    boot = path.read_bytes()[8:40]
+    path.write_bytes(full(100.0, held_until=150.0).to_bytes(boot if same_boot else bytes(32)))
+    assert (reservation.take(100.1, 10, GUARD) > 0) is same_boot
+
+
+def test_sends_of_the_future_are_nothing(share: Callable[[], Reservation], tmp_path: Path) -> None:
+    reservation = share()
+    path = file_of(reservation, tmp_path / "place")
+    path.write_bytes(full(9000.0).to_bytes(path.read_bytes()[8:40]))
+    assert reservation.take(100.0, 10, GUARD) == 0
+
+
+def test_a_file_that_was_cleaned_away_is_made_again(share: Callable[[], Reservation], tmp_path: Path) -> None:
+    one, other = share(), share()
+    file_of(one, tmp_path / "place").unlink()
+    assert taken(one, 100.0, 3) == 3
+    assert other.take(100.95, 3, GUARD) > 0
+
+
+def assert_alone(reservation: Reservation, caplog: pytest.LogCaptureFixture) -> None:
+    """It goes on without a limit of others, and says so once."""
+    with caplog.at_level(logging.WARNING, logger="batchsum"):
+        assert [reservation.take(100.0, 3, GUARD) for _ in range(10)] == [0.0] * 10
+        reservation.sent(100.0, 100.1, 3)
+        reservation.hold(100.0, 200.0)
+    assert reservation.alone
+    assert len(caplog.messages) == 1
+    assert "not shared" in caplog.messages[0]
+
+
+def test_a_link_is_not_followed(
+    share: Callable[[], Reservation], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = file_of(share(), tmp_path / "place")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.unlink()
+    path.symlink_to(victim)
+    assert_alone(share(), caplog)
+    assert victim.read_text() == "precious"
+
+
+def test_a_linked_directory_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "place").symlink_to(tmp_path / "elsewhere")
+    assert_alone(Reservation("host", None, directory=tmp_path / "place"), caplog)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_directory_that_others_may_write_into_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place").chmod(0o777)
+    assert_alone(Reservation("host", None, directory=tmp_path / "place"), caplog)
+
+
+def test_a_pipe_in_its_place_is_not_read(
+    share: Callable[[], Reservation], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = file_of(share(), tmp_path / "place")
+    path.unlink()
+    os.mkfifo(path)
+    assert_alone(share(), caplog)
+
+
+def test_without_a_directory_one_goes_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    assert_alone(Reservation("host", None, directory=tmp_path / "file" / "place"), caplog)
+
+
+@pytest.fixture
+def locker(share: Callable[[], Reservation], tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that has the lock of the file, and keeps it for as long as it lives."""
+    path = file_of(share(), tmp_path / "place")
+    code = (
+        "import fcntl, sys\n"
+        f"file = open({str(path)!r}, 'r+b')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        yield process
+        process.kill()
+
+
+def test_a_lock_ends_with_its_process(share: Callable[[], Reservation], locker: "subprocess.Popen[bytes]") -> None:
+    reservation = share()
+    assert reservation.take(100.0, 10, GUARD) == BUSY
+    locker.send_signal(signal.SIGKILL)
+    locker.wait()
+    assert reservation.take(100.0, 10, GUARD) == 0
+
+
+def test_a_lock_that_never_ends_is_waited_for_a_while(
+    share: Callable[[], Reservation], locker: "subprocess.Popen[bytes]", caplog: pytest.LogCaptureFixture
+) -> None:
+    reservation = share()
+    for _ in range(2000):
+        assert reservation.take(100.0, 10, GUARD) == BUSY
+    assert_alone(reservation, caplog)
+    assert locker.poll() is None
+
+
+def test_what_could_not_be_written_is_written_later(share: Callable[[], Reservation], tmp_path: Path) -> None:
+    one, other = share(), share()
+    path = file_of(other, tmp_path / "place")
+    assert one.take(100.0, 1, GUARD) == 0
+    with path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        one.sent(100.0, 100.9, 1)
+    assert one.take(101.5, 1, GUARD) > 0
+    assert other.take(101.5, 1, GUARD) > 0
+    assert other.take(102.0, 1, GUARD) == 0
+
+
+SENDER = """
+import asyncio, pathlib, sys, time
+from batchsum.pacing import Pacer
+from batchsum.reservation import Reservation
+
+async def main():
+    pacer = Pacer(40, shared=Reservation("host", None, directory=pathlib.Path(sys.argv[1])))
+
+    async def worker():
+        for _ in range(6):
+            ticket = await pacer.slot()
+            await pacer.confirm(ticket)
+            print(time.monotonic())
+            pacer.sent(ticket)
+
+    await asyncio.gather(*(worker() for _ in range(5)))
+
+asyncio.run(main())
+"""
+
+
+async def test_three_real_processes_never_send_more_than_one_may(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SENDER, str(tmp_path)]
+    processes = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE) for _ in range(3)]
+    outputs = [(await process.communicate())[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    times = sorted(float(line) for output in outputs for line in output.split())
+    assert len(times) == 90
+    assert all(later - first >= 1.0 for first, later in zip(times, times[40:], strict=False))
