@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -18,18 +18,18 @@ class Complaint(NamedTuple):
     """About the key itself, not about its value."""
 
 
-def complaints(error: ValidationError, model: type[BaseModel]) -> Iterator[Complaint]:
-    """One for each thing that `model` found wrong."""
+def complaints(error: ValidationError, model: type[BaseModel], start: Sequence[str | int]) -> Iterator[Complaint]:
+    """One for each thing that `model` found wrong with what stands at `start`."""
     for detail in error.errors(include_url=False):
-        location = detail["loc"]
-        names = [step for step in location if isinstance(step, str)]
+        inside = [step for step in detail["loc"] if isinstance(step, str)]
+        location = (*start, *detail["loc"])
+        name = next(step for step in reversed(location) if isinstance(step, str))
         if detail["type"] == "extra_forbidden":
-            yield Complaint(location, unknown_key(names[-1], _keys_at(model, names[:-1])), at_key=True)
+            yield Complaint(location, unknown_key(name, _keys_at(model, inside[:-1])), at_key=True)
         elif detail["type"] == "missing":
-            yield Complaint(location, f"the key {names[-1]!r} is missing; write {_REQUIRED[names[-1]]}")
+            yield Complaint(location, f"the key {name!r} is missing; write {_REQUIRED[name]}")
         else:
-            said = _words(detail)
-            yield Complaint(location, f"{names[-1]}: {said}" if names else said)
+            yield Complaint(location, f"{name}: {_words(detail)}")
 
 
 def _words(detail: Any) -> str:
@@ -79,4 +79,5 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, if any is."""
     folded = {word.casefold(): word for word in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return folded[near[0]] if near else None
+    alike = near or [word for word in folded if word[:3] == name.casefold()[:3]]
+    return folded[alike[0]] if name and alike else None

@@ -1,21 +1,20 @@
 """CSV and TSV lists of taxa, row by row into the columns of a TaxonList.
 
-Rows with the same filter cells share one tuple of sets, made once. The lines of the record at hand are kept,
-so that a problem can be told at the character where its cell begins.
+Rows with the same filter cells share one tuple of sets, made once: a million rows mean a few hundred.
 """
 
-import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from batchsum import filters
 from batchsum.complaints import nearest, unknown
+from batchsum.csvrecords import DELIMITERS, LONGEST_LINE, Records, StopReading
 from batchsum.errors import Problem
 from batchsum.filtersets import EVERYTHING, name_of
 from batchsum.job import NamedSet
@@ -25,13 +24,10 @@ from batchsum.taxonlist import Sets, TaxonList
 from batchsum.textfile import undecodable
 
 MOST_ROWS = 1_000_000
-MOST_PROBLEMS = 10_000
-LONGEST_LINE = 1_000_000
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 _LISTS = ("accessions", "include_sequence", "aux_report")
 _NO_BOUNDS: Mapping[str, Any] = MappingProxyType({})
-_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 @dataclass
@@ -43,16 +39,12 @@ class Listing:
     """The filter sets a row may name."""
     alone: bool = False
     """A list without a YAML file, which can name no set but `all`."""
-    broken_sets: set[str] = field(default_factory=set)
+    broken_sets: list[str] = field(default_factory=list)
     """Names of sets with problems of their own: naming one is no further problem."""
     taxa: TaxonList = field(default_factory=TaxonList)
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-
-
-class _Enough(Exception):
-    """Reading on would tell nothing new."""
 
 
 def read_list(path: Path, file: str, listing: Listing) -> None:
@@ -63,7 +55,7 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             _ListFile(file, stream, listing).read()
-    except _Enough:
+    except StopReading:
         pass
     except UnicodeDecodeError:
         with path.open("rb") as raw:
@@ -72,69 +64,25 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
 
 class _ListFile:
+    """One list on its way into a Listing."""
+
     def __init__(self, file: str, stream: TextIO, listing: Listing) -> None:
-        self.file = file
-        self.stream = stream
         self.listing = listing
-        self.delimiter = ","
+        self.records = Records(file, stream, listing.problems)
+        self.report = self.records.report
         self.columns: list[str] = []
-        self.line = 1
-        self.record: list[str] = []
-        """The physical lines of the record at hand, which begins in `line`."""
-        self.told = 0
+        listing.taxa.begin(file)
 
     def read(self) -> None:
-        lines = self.lines()
-        first = next(filter(str.strip, lines), None)
-        if first is None:
-            self.stop("is empty; the first line must be a header with the column taxon")
-        self.delimiter = _delimiter(first)
-        self.line += len(self.record) - 1
-        self.record.clear()
-        reader = csv.reader(self.again(first, lines), delimiter=self.delimiter, strict=True)
-        records = self.records(reader)
+        records = iter(self.records)
         if header := next(records, None):
             self.read_header(header)
             self.read_rows(records)
 
-    def lines(self) -> Iterator[str]:
-        for line in iter(partial(self.stream.readline, LONGEST_LINE), ""):
-            if len(line) == LONGEST_LINE:
-                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
-            self.record.append(line)
-            yield line
-
-    def again(self, first: str, lines: Iterator[str]) -> Iterator[str]:
-        self.record.append(first)
-        yield first
-        yield from lines
-
-    def records(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
-        """Every record that is not a blank line; `line` and `record` tell where it stands."""
-        while True:
-            self.line += len(self.record)
-            self.record.clear()
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                self.misquoted(str(error))
-                continue
-            if len(row) > 1 or (row and row[0].strip()):
-                yield row
-
-    def misquoted(self, said: str) -> None:
-        if "expected after" in said:
-            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
-        else:
-            last = len(cell_places(self.record, self.delimiter)) - 1
-            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
-
     def read_header(self, header: list[str]) -> None:
         self.columns = [cell.strip() for cell in header]
         if not any(nearest(name, COLUMNS) for name in self.columns):
-            self.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
+            self.records.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
         before = len(self.listing.problems)
         hinted = False
         for cell, name in enumerate(self.columns):
@@ -148,7 +96,7 @@ class _ListFile:
         if "taxon" not in self.columns and not hinted:
             self.report(0, "the header lacks the column taxon")
         if len(self.listing.problems) > before:
-            raise _Enough
+            raise StopReading
 
     def read_rows(self, records: Iterator[list[str]]) -> None:
         width, at_taxon = len(self.columns), self.columns.index("taxon")
@@ -175,7 +123,7 @@ class _ListFile:
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, filters.parse_text)
             if taxon_fits and label_fits and not kind.faults:
-                add(taxon, label, kind.number, self.line)
+                add(taxon, label, kind.number, self.records.line)
 
     def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
         try:
@@ -188,12 +136,12 @@ class _ListFile:
     def count_row(self) -> None:
         self.listing.rows += 1
         if self.listing.rows > MOST_ROWS:
-            self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+            self.records.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
 
     def wrong_width(self, cells: int, width: int) -> None:
         hint = ""
         if cells > width:
-            hint = f"; a cell with a {_DELIMITERS[self.delimiter]} inside needs quotes"
+            hint = f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
         has = f"{cells} cell{'s' * (cells != 1)}"
         self.report(None, f"this row has {has} where the header has {width}{hint}")
 
@@ -205,8 +153,7 @@ class _ListFile:
         faults: list[tuple[int, str]] = []
         for column, text in written.items():
             try:
-                items = [item.strip() for item in text.split("|")] if column in _LISTS else text
-                values[column] = FILTER_PARSERS[column](items)
+                values[column] = FILTER_PARSERS[column](_items(text) if column in _LISTS else text)
             except ValueError as error:
                 faults.append((cells[column][0], f"{column}: {error}"))
         sets: Sets = None
@@ -216,7 +163,7 @@ class _ListFile:
             faults.append((at_name, f"filter_set: {error}"))
         if not faults and values:
             for column, message in odd_filters(FilterSet(**values), self.listing.today):
-                self.listing.warnings.append(self.problem(cells[column][0], message))
+                self.listing.warnings.append(self.records.problem(cells[column][0], message))
         return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
 
     def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
@@ -229,29 +176,19 @@ class _ListFile:
         if not written and name not in listing.broken_sets:
             if listing.alone:
                 raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
-            raise ValueError(unknown("filter set", name, listing.sets))
+            raise ValueError(unknown("filter set", name, [*listing.sets, *listing.broken_sets]))
         own = name or name_of(chosen, written)
         if own == EVERYTHING.name and chosen == FilterSet():
             return (EVERYTHING,)
         return (NamedSet(own, chosen, _NO_BOUNDS),)
 
-    def report(self, cell: int | None, message: str) -> None:
-        """Tell a problem of the record at hand, at its beginning or at one of its cells."""
-        self.told += 1
-        if self.told > MOST_PROBLEMS:
-            message = f"more than {MOST_PROBLEMS:,} problems; the rest of this file was not looked at"
-        self.listing.problems.append(self.problem(cell, message))
-        if self.told > MOST_PROBLEMS:
-            raise _Enough
 
-    def stop(self, message: str, cell: int | None = None) -> NoReturn:
-        self.report(cell, message)
-        raise _Enough
-
-    def problem(self, cell: int | None, message: str) -> Problem:
-        places = cell_places(self.record, self.delimiter) if cell is not None else []
-        down, column = places[cell] if cell is not None and cell < len(places) else (0, 1)
-        return Problem(self.file, self.line + down, column, message)
+def _items(text: str) -> list[str]:
+    """The values of a cell with a list."""
+    items = [item.strip() for item in text.split("|")]
+    if not all(items):
+        raise ValueError("has an empty value before, behind or between | signs; remove the sign")
+    return items
 
 
 class _Kind(NamedTuple):
@@ -260,29 +197,3 @@ class _Kind(NamedTuple):
     number: int
     faults: tuple[tuple[int, str], ...]
     """Cell and message of what is wrong in them."""
-
-
-def _delimiter(header: str) -> str:
-    """What separates the names of the header."""
-
-    def fit(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip(' "\r\n').casefold() for name in header.split(delimiter)]
-        return "taxon" in names, len(names)
-
-    return max(_DELIMITERS, key=fit)
-
-
-def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
-    """Where each cell of a record begins: lines below its first, and the column there."""
-    places = [(0, 1)]
-    at_start, quoted, inside = True, False, False
-    for down, line in enumerate(record):
-        for column, character in enumerate(line, start=1):
-            if character == delimiter and not inside:
-                places.append((down, column + 1))
-                at_start, quoted = True, False
-                continue
-            if character == '"' and (at_start or quoted):
-                quoted, inside = True, not inside
-            at_start = False
-    return places

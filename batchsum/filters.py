@@ -4,6 +4,7 @@ ValueError with what to write instead.
 A value is text until its field says otherwise: nothing here guesses a type.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -144,7 +145,7 @@ def parse_moment(text: str) -> date | timedelta:
     try:
         return parse_date(text)
     except ValueError as error:
-        hint = " or days back from tonight, as in 7d" if "is not a date" in str(error) else ""
+        hint = ", or days back from tonight, as in 7d" if "is not a date" in str(error) else ""
         raise ValueError(f"{error}{hint}") from None
 
 
@@ -170,7 +171,9 @@ def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
     word = text.strip().upper()
     word = _SYNONYMS.get(word, word) if "BIOSAMPLE_REPORT" in choices else word
     if word not in choices:
-        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        near = difflib.get_close_matches(word, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
     return word
 
 

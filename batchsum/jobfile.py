@@ -62,7 +62,7 @@ def _load_yaml(path: Path, today: date) -> Job:
         raise _refusal(file, [text])
     root, problems = compose(text, file)
     if root is None:
-        raise _refusal(file, problems or [Problem(file, 1, 1, "is empty; write version: 1 and taxa:")])
+        raise _refusal(file, problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")])
     reading = YamlJob(path, root, today)
     job = reading.read()
     reading.listing.problems += problems

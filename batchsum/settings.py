@@ -4,6 +4,7 @@ As in `filters`: each function takes what a user wrote and returns what is meant
 what to write instead. What may be a secret is never repeated in a message.
 """
 
+import difflib
 import ipaddress
 import re
 from datetime import timedelta
@@ -97,7 +98,9 @@ def parse_percent(text: str) -> float:
 
 def parse_format(text: str) -> str:
     if text not in FORMATS:
-        raise ValueError(f"{text!r} is not one of {', '.join(FORMATS)}")
+        near = difflib.get_close_matches(text.lower(), FORMATS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{text!r} is not one of {', '.join(FORMATS)}{hint}")
     return text
 
 

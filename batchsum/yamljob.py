@@ -14,22 +14,14 @@ from pydantic import ValidationError
 from batchsum.complaints import complaints, unknown, unknown_key
 from batchsum.csvlist import Listing, read_list
 from batchsum.errors import Problem
+from batchsum.filterkeys import FilterSetKeys, GuardKeys
 from batchsum.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
 from batchsum.filtersets import EVERYTHING, MOST_SETS, combinations, expand, overlaps
 from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings
+from batchsum.keys import Keys
 from batchsum.model import Guards
 from batchsum.oddities import odd_filters
-from batchsum.schema import (
-    ApiKeys,
-    FilterSetKeys,
-    GuardKeys,
-    JobHead,
-    JobKeys,
-    Keys,
-    NotifyKeys,
-    OutputKeys,
-    TaxonKeys,
-)
+from batchsum.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
 from batchsum.settings import parse_path
 from batchsum.textfile import shown, unreadable
 from batchsum.yamltext import Location, Node, place, plain, texts
@@ -89,8 +81,8 @@ class YamlJob:
         try:
             return model.model_validate(value).given()
         except ValidationError as error:
-            for complaint in complaints(error, model):
-                self.report((*location, *complaint.location), complaint.message, complaint.at_key)
+            for complaint in complaints(error, model, location):
+                self.report(complaint.location, complaint.message, complaint.at_key)
         return None
 
     def section(self, key: str, model: type[Keys]) -> dict[str, Any]:
@@ -112,8 +104,8 @@ class YamlJob:
         entries = self.raw.get("filter_sets")
         if entries is not None and not isinstance(entries, dict):
             self.report(("filter_sets",), "filter_sets: must be a mapping, as {all: {}}")
-            entries = None
-            self.listing.broken_sets.add(EVERYTHING.name)
+            self.listing.broken_sets.append(EVERYTHING.name)
+            return
         for name, entry in (entries or {EVERYTHING.name: {}}).items():
             try:
                 parse_text(name)
@@ -122,7 +114,7 @@ class YamlJob:
                 continue
             made = self.read_filter_set(name, {} if entry is None else entry)
             if made is None:
-                self.listing.broken_sets.add(name)
+                self.listing.broken_sets.append(name)
                 continue
             self.listing.sets[name] = made
             for one in made:
@@ -163,7 +155,7 @@ class YamlJob:
         return True
 
     def warn_odd(self, name: str, one: NamedSet) -> None:
-        entry = self.raw["filter_sets"][name] or {}
+        entry = (self.raw.get("filter_sets") or {}).get(name) or {}
         for key, message in odd_filters(one.filters, self.listing.today):
             inner = (key,) if key in entry else ("matrix", key)
             node = place(self.root, ("filter_sets", name, *inner))
@@ -200,7 +192,7 @@ class YamlJob:
             if name in names[:number]:
                 self.report(here, f"filter set {name!r} is named twice")
             elif name not in self.listing.sets and name not in self.listing.broken_sets:
-                self.report(here, unknown("filter set", name, self.listing.sets))
+                self.report(here, unknown("filter set", name, [*self.listing.sets, *self.listing.broken_sets]))
         key = tuple(names)
         if key not in self._chosen:
             chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}

@@ -179,10 +179,10 @@ _SYNTAX = (
      "; put the value into quotes, or indent it like its neighbours"),
     ("found character that cannot start any token", "a value cannot begin like this; put it into quotes"),
     ("found character '", "a value cannot begin like this; put it into quotes"),
-    ("found unexpected end of stream", "the quotes opened before this place are never closed"),
+    ("found unexpected end of stream", "these quotes are never closed"),
     ("found undefined tag handle", "tags (!) are not allowed; put the value into quotes"),
-    ("did not find expected ',' or", "a list or mapping in brackets is not closed, or lacks a comma"),
-    ("expected ',' or", "a list or mapping in brackets is not closed, or lacks a comma"),
+    ("did not find expected ',' or", "a list or mapping in brackets, opened in line {opened}, is not closed or lacks a comma"),
+    ("expected ',' or", "a list or mapping in brackets, opened in line {opened}, is not closed or lacks a comma"),
     ("did not find expected '-'", "this line does not belong to the list above it; check its indentation"),
     ("did not find expected key", "this line does not fit the lines above it; check its indentation"),
     ("expected <block end>", "this line does not fit the lines above it; check its indentation"),
@@ -192,13 +192,17 @@ _SYNTAX = (
 
 def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     said = error.problem or "cannot be read"
+    opened = error.context_mark or mark
+    if said.startswith("found unexpected end of stream"):
+        # Where the quotes begin tells more than where the file ends.
+        mark = opened
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     if text.split("\n")[line - 1][column - 1 : column] == "\t":
         return Problem(file, line, column, "a tab; YAML is indented with blanks")
     for begin, words in _SYNTAX:
         if said.startswith(begin):
-            return Problem(file, line, column, words)
+            return Problem(file, line, column, words.format(opened=opened.line + 1 if opened else line))
     return Problem(file, line, column, f"this is not YAML: {said}")
 
 
