@@ -1,6 +1,7 @@
 """Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from batchsum.guards import Past, Verdict, moment
 from batchsum.history import History
@@ -46,17 +47,16 @@ def change_row(query: Query, verdict: Verdict, change: str) -> Row:
     )  # fmt: skip
 
 
-def change_percent(verdict: Verdict) -> str:
-    """With one decimal; empty where there is nothing to divide by."""
+def change_percent(verdict: Verdict) -> Decimal | None:
+    """With one decimal; None where there is nothing to divide by."""
     change, previous = verdict.record_count_change, verdict.previous_record_count
     if change is None or not previous:
-        return ""
-    percent = f"{100 * change / previous:.1f}"
-    return "0.0" if percent == "-0.0" else percent
+        return None
+    return Decimal(f"{100 * change / previous:.1f}") + 0  # adding zero turns -0.0 into 0.0
 
 
 def removed_rows(history: History) -> Iterator[Row]:
     """What was in last night's job and is not in tonight's."""
     for kept in history.removed():
         believed = kept.record_count if kept.status in ("ok", "empty") else kept.previous_record_count
-        yield (kept.taxon, kept.label, kept.filter_set, "removed", believed, None, None, "", "", "")
+        yield (kept.taxon, kept.label, kept.filter_set, "removed", believed, None, None, None, "", "")

@@ -150,7 +150,7 @@ def _covers(wide: FilterSet, narrow: FilterSet) -> bool:
         and _covers_place(wide, narrow)
         and _not_later(wide.released_since, narrow.released_since)
         and _not_later(wide.updated_since, narrow.updated_since)
-        and (wide.released_before is None or _not_later(narrow.released_before, wide.released_before))
+        and (wide.released_before is None or _earlier(narrow.released_before, wide.released_before))
         and (not wide.accessions or (bool(narrow.accessions) and {*narrow.accessions} <= {*wide.accessions}))
     )
 
@@ -164,6 +164,10 @@ def _covers_place(wide: FilterSet, narrow: FilterSet) -> bool:
 
 def _not_later(wide: object, narrow: object) -> bool:
     return wide is None or (narrow is not None and wide <= narrow)  # type: ignore[operator]
+
+
+def _earlier(narrow: object, wide: object) -> bool:
+    return narrow is not None and narrow <= wide  # type: ignore[operator]
 
 
 def combine(answers: Sequence[Answer]) -> Answer:

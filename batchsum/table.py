@@ -6,6 +6,7 @@ Nothing volatile stands in it: the same answers give the same bytes, in whatever
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ COLUMNS = (
     "previous_record_count", "record_count_change", "messages", "error",
 )  # fmt: skip
 
-Value = str | int | float | None
+Value = str | int | float | Decimal | None
 Row = tuple[Value, ...]
 
 

@@ -1,0 +1,101 @@
+"""The demo: the sample job, two nights, against the embedded server. No network, no key, nothing left running."""
+
+import asyncio
+import csv
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from batchsum.durations import spoken
+from batchsum.errors import OutputError
+from batchsum.jobfile import load_job
+from batchsum.local_ncbi.server import running
+from batchsum.run import Outcome, run_job
+
+REQUESTS_PER_SECOND = 50.0
+"""The embedded server's limit in the demo, far above NCBI's, so that it ends while somebody watches."""
+
+_SHOWN = ("label", "filter_set", "status", "record_count", "record_count_change")
+_ROWS = 12
+_HERE = Path(__file__).parent
+
+
+def demo(directory: Path) -> int:
+    """Run both nights into `directory` and show what came out."""
+    tonight = datetime.now(UTC).date()
+    os.environ.pop("NCBI_API_KEY", None)
+    _prepare(directory)
+    for night in (tonight - timedelta(days=1), tonight):
+        began = datetime.now(UTC)
+        outcome = _night(directory, night)
+        took = spoken((datetime.now(UTC) - began).total_seconds())
+        print(f"night of {night}: {sum(outcome.counts.values())} rows, {outcome.changes} changed, {took}")
+    _show(directory)
+    return outcome.exit_code
+
+
+def _prepare(directory: Path) -> None:
+    """A folder that is empty, or an earlier demo's: nobody else's table is written over."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / "demo-job" / "job.yaml").exists():
+        raise OutputError(f"{directory} is not empty and not from an earlier demo; name another with --out")
+    if directory.exists():
+        shutil.rmtree(directory)
+    (directory / "demo-job").mkdir(parents=True)
+    for name in ("job.yaml", "taxa.csv"):
+        shutil.copyfile(_HERE / name, directory / "demo-job" / name)
+
+
+def _night(directory: Path, night: date) -> Outcome:
+    job = load_job(directory / "demo-job" / "job.yaml")
+    job = replace(job, output=replace(job.output, dir=directory, formats=("csv", "tsv", "jsonl")))
+    with _embedded_server(night) as base_url:
+        return run_job(job, base_url=base_url, today=night)
+
+
+@contextmanager
+def _embedded_server(night: date) -> Iterator[str]:
+    """The server in a thread of its own, on a free port."""
+    listening: list[str] = []
+    ready, done = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+    failure: list[BaseException] = []
+
+    async def serve() -> None:
+        try:
+            async with running(requests_per_second=REQUESTS_PER_SECOND, as_of=night) as base_url:
+                listening.append(base_url)
+                ready.set()
+                await done.wait()
+        except Exception as error:
+            failure.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="embedded server")
+    thread.start()
+    ready.wait()
+    try:
+        if failure:
+            raise OutputError(f"the embedded server cannot start: {failure[0]}")
+        yield listening[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
+
+
+def _show(directory: Path) -> None:
+    with (directory / "summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = [[row[name] for name in _SHOWN] for row in csv.DictReader(file)]
+    shown = rows[:_ROWS]
+    widths = [max(len(cell) for cell in column) for column in zip(_SHOWN, *shown, strict=True)]
+    for row in [list(_SHOWN), *shown]:
+        numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)), *numbers]).rstrip())
+    print(f"... {len(rows) - len(shown)} rows more in {directory / 'summary.csv'}")
+    print(f"what changed since the night before: {directory / 'changes.csv'}", file=sys.stdout)

@@ -1,0 +1,97 @@
+"""The house: imports run downward only, and each layer keeps to what it may know."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "batchsum"
+
+# From the ground up: a module may import those of earlier lines, and of its own.
+LAYERS = """
+errors durations
+filters ledger
+model settings textfile yamltext reservation plots
+retry outage wire record job pacing
+answer store
+journal transport
+jobfile plan guards
+client history scheduler table signals api_key lock publish logs
+judging changes check
+resume manifest asking
+report
+notify
+run
+terminal options demo
+commands
+cli
+__main__
+""".strip().splitlines()
+
+ASYNC = {
+    "pacing",
+    "client",
+    "transport",
+    "scheduler",
+    "asking",
+    "signals",
+    "run",
+    "notify",
+    "probe",
+    "commands",
+    "demo",
+}
+
+
+def modules() -> dict[str, set[str]]:
+    """Each module of the package with the package's modules it imports anywhere; a sub-package is one module."""
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        found.setdefault(name, set()).update(_imported(path) - {name})
+    return found
+
+
+def _imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "batchsum":
+            names |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("batchsum."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("batchsum.")}
+    return names
+
+
+def test_every_module_has_its_layer_and_imports_downward() -> None:
+    level = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
+    upward = [
+        f"{name} imports {other}"
+        for name, imported in modules().items()
+        for other in imported
+        if name not in ("__init__", "local_ncbi")
+        and level[name] < level.get(other, len(LAYERS) if other != "local_ncbi" else -1)
+    ]
+    assert upward == []
+    assert modules().keys() - level.keys() == {"__init__", "local_ncbi"}
+
+
+def test_the_embedded_server_knows_nothing_of_the_client() -> None:
+    assert modules()["local_ncbi"] <= {"model"}
+
+
+def test_only_named_modules_know_asyncio() -> None:
+    users = {
+        path.stem
+        for path in PACKAGE.glob("*.py")
+        if any(
+            isinstance(node, ast.Import) and any(alias.name == "asyncio" for alias in node.names)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+    assert users <= ASYNC
+
+
+def test_only_the_command_line_exits() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.name not in ("cli.py", "signals.py"):
+            assert "sys.exit" not in path.read_text(encoding="utf-8"), path

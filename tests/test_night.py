@@ -1,0 +1,224 @@
+"""Whole nights through the command line, against a server that says exactly what the test scripts."""
+
+import csv
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchsum import asking, changes, table
+from batchsum.cli import main
+from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+
+GOLDEN = Path(__file__).parent / "golden"
+
+JOB = """\
+version: 1
+name: night
+taxa:
+  - 2697049
+  - Influenza A virus
+  - {taxon: 1335626, label: MERS}
+  - Lake trout rhabdovirus 903/87
+  - Potato virus Y
+  - {taxon: "Virus é", label: "=label"}
+  - 11250
+filter_sets:
+  all: {}
+  human: {host: human, complete_only: true}
+  refseq: {refseq_only: true}
+  parts: {include_sequence: [GENOME, cds], aux_report: [BIOSAMPLE], released_since: 2025-01-15}
+api: {requests_per_second: unlimited}
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+def write_job(directory: Path, text: str = JOB) -> Path:
+    path = directory / "night.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
+    ncbi.asked.clear()
+    return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+
+
+def rows(job: Path, name: str = "summary.csv") -> list[dict[str, str]]:
+    with (job.parent / "out" / job.stem / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def count_by_text(question: Question) -> dict[str, object]:
+    """A count that every question has for itself, narrower ones fewer."""
+    count = 1000 + 37 * len(question.taxon) - 100 * len(question.parameters)
+    return {
+        "record_count": count,
+        "assembly_count": count,
+        "resource_updated_on": "2026-11-20T03:04:05Z",
+        "hydrated": {
+            "estimated_file_size_mb": count // 100,
+            "url": "https://example.org/download?a=1,2",
+            "cli_download_command_line": f'datasets download virus genome taxon "{question.taxon}"',
+        },
+        "available_files": {"all_genomic_fasta": {"file_count": 1, "size_mb": count / 64}},
+        "messages": [{"warning": {"message": "sizes are estimates"}}],
+    }
+
+
+def test_the_table_is_the_golden_one_whatever_the_order_of_answers(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.otherwise = count_by_text
+    shuffled = random.Random(7)
+    ncbi.delay = lambda question: shuffled.random() / 50
+    job = write_job(tmp_path)
+    assert night(job, ncbi, "--format", "csv,tsv,jsonl") == 0
+    for name in ("summary.csv", "summary.tsv", "summary.jsonl", "changes.csv"):
+        assert (tmp_path / "out/night" / name).read_bytes() == (GOLDEN / "night" / name).read_bytes(), name
+    assert len(ncbi.asked) == 28
+
+
+def test_header_is_the_contracts(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = write_job(tmp_path)
+    night(job, ncbi)
+    header = (tmp_path / "out/night/summary.csv").read_text().splitlines()[0]
+    assert header == ",".join(table.COLUMNS)
+    assert header.startswith(
+        "taxon,label,filter_set,accessions,refseq_only,annotated_only,released_since,released_before,updated_since,"
+        "host,pangolin_classification,geo_location,usa_state,complete_only,include_sequence,aux_report,"
+        "status,record_count,assembly_count,resource_updated_on,hydrated_estimated_file_size_mb,"
+    )
+    assert header.endswith(
+        "annotation_report_file_count,annotation_report_size_mb,"
+        "previous_record_count,record_count_change,messages,error"
+    )
+    assert (tmp_path / "out/night/changes.csv").read_text() == ",".join(changes.COLUMNS) + "\n"
+
+
+def test_what_is_asked_twice_costs_one_request(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = write_job(
+        tmp_path,
+        'version: 1\nname: night\ntaxa: [11320, "11320", 11320]\nfilter_sets: {all: {}, again: {complete_only: false}}\n',
+    )
+    assert night(job, ncbi) == 0
+    assert [question.text for question in ncbi.asked] == ["11320"]
+    assert len(rows(job)) == 6
+
+
+def test_nothing_is_said_when_nobody_watches(
+    ncbi: ScriptedNcbi, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert night(write_job(tmp_path), ncbi) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_night_without_news_changes_nothing(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.otherwise = count_by_text
+    job = write_job(tmp_path)
+    assert night(job, ncbi) == 0
+    assert {row["previous_record_count"] for row in rows(job)} == {""}
+    assert night(job, ncbi) == 0
+    second = (tmp_path / "out/night/summary.csv").read_bytes()
+    assert {row["record_count_change"] for row in rows(job)} == {"0"}
+    assert rows(job, "changes.csv") == []
+    assert night(job, ncbi) == 0
+    assert (tmp_path / "out/night/summary.csv").read_bytes() == second
+
+
+def test_statuses_are_the_contracts(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.answers = {
+        "1": {"record_count": 0},
+        "2": {},
+        "3": {"hydrated": {"estimated_file_size_mb": 4}},
+        "4": {"record_count": 3, "errors": [{"message": "half of it is missing"}]},
+        "5": {"errors": [{"message": "The taxon '5' is not a recognized taxonomy name"}]},
+        "6": (404, {"code": 5, "message": "taxon 6 not found"}),
+        "7": (400, {"code": 3, "message": "no such parameter"}),
+        "8": {"record_count": None},
+        "9": '{"record_count": 12',
+        "10": {"record_count": 5},
+    }
+    job = write_job(
+        tmp_path,
+        f"version: 1\nname: night\ntaxa: [{', '.join(ncbi.answers)}]\napi: {{attempts: 1}}\n",
+    )
+    assert night(job, ncbi) == 3
+    told = {row["taxon"]: (row["status"], row["record_count"], row["error"].partition(":")[0]) for row in rows(job)}
+    assert told == {
+        "1": ("empty", "0", ""),
+        "2": ("empty", "0", ""),
+        "3": ("suspect", "", "contradicts_itself"),
+        "4": ("suspect", "3", "contradicts_itself"),
+        "5": ("rejected", "", "unknown_taxon"),
+        "6": ("rejected", "", "unknown_taxon"),
+        "7": ("rejected", "", "bad_request"),
+        "8": ("failed", "", "bad_answer"),
+        "9": ("failed", "", "bad_answer"),
+        "10": ("ok", "5", ""),
+    }
+    # A permanent error costs one request; what is doubtful is asked once more; the canary was needed once.
+    assert ncbi.counts == {**dict.fromkeys(ncbi.answers, 1), "3": 2, "4": 2, "8": 2, "9": 2, "2697049": 1}
+
+
+def test_nothing_usable_leaves_last_nights_files_alone(
+    ncbi: ScriptedNcbi, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = write_job(tmp_path, "version: 1\nname: night\ntaxa: [11320]\napi: {attempts: 1}\n")
+    assert night(job, ncbi) == 0
+    before = (tmp_path / "out/night/summary.csv").read_bytes(), (tmp_path / "out/night/run.json").read_bytes()
+    ncbi.answers = {"11320": (500, "oops")}
+    assert night(job, ncbi) == 4
+    assert ((tmp_path / "out/night/summary.csv").read_bytes(), (tmp_path / "out/night/run.json").read_bytes()) == before
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "nothing usable" in err
+    ncbi.answers = {}
+    assert night(job, ncbi) == 0
+
+
+def test_a_window_is_two_questions_subtracted(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.answers = {
+        "11320?released_since=2025-01-01T00:00:00Z": {"record_count": 90, "hydrated": {"estimated_file_size_mb": 9}},
+        "11320?released_since=2025-02-01T00:00:00Z": {"record_count": 70, "hydrated": {"estimated_file_size_mb": 7}},
+        "11520?released_since=2025-01-01T00:00:00Z": {"record_count": 10},
+        "11520?released_since=2025-02-01T00:00:00Z": {"record_count": 11},
+    }
+    job = write_job(
+        tmp_path,
+        "version: 1\nname: night\ntaxa: [11320, 11520]\n"
+        "filter_sets: {january: {released_between: [2025-01-01, 2025-02-01]}}\n",
+    )
+    assert night(job, ncbi) == 3
+    good, bad = rows(job)
+    assert (good["status"], good["record_count"], good["hydrated_estimated_file_size_mb"]) == ("ok", "20", "2")
+    assert (good["released_since"], good["released_before"]) == ("2025-01-01", "2025-02-01")
+    assert (bad["status"], bad["record_count"]) == ("suspect", "")
+    assert bad["error"].startswith("contradicts_itself: ")
+
+
+def test_the_manifest_names_every_file_with_its_digest(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    import hashlib
+
+    job = write_job(tmp_path)
+    assert night(job, ncbi) == 0
+    directory = tmp_path / "out/night"
+    manifest = json.loads((directory / "run.json").read_text())
+    assert {"summary.csv", "changes.csv"} <= manifest["files"].keys()
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((directory / name).read_bytes()).hexdigest() == digest
+    assert manifest["statuses"]["ok"] == 28
+    assert manifest["http_statuses"] == {"200": 28}
+    assert manifest["resolved_dates"] == {"parts": {"released_since": "2025-01-15"}}
