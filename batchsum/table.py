@@ -54,9 +54,13 @@ def _files(summary: Summary) -> Iterator[Value]:
 
 
 def cell(value: Value) -> str:
-    """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe."""
+    """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe.
+
+    Line ends inside a cell become \\n: the csv module of Python 3.11 leaves a lone \\r unquoted.
+    """
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        text = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     if isinstance(value, float):
         return f"{value:.15g}"
     return "" if value is None else str(value)

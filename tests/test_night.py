@@ -111,7 +111,8 @@ def test_header_is_the_contracts(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
 def test_what_is_asked_twice_costs_one_request(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     job = write_job(
         tmp_path,
-        'version: 1\nname: night\ntaxa: [11320, "11320", 11320]\nfilter_sets: {all: {}, again: {complete_only: false}}\n',
+        'version: 1\nname: night\ntaxa: [11320, "11320", 11320]\n'
+        "filter_sets: {all: {}, again: {complete_only: false}}\n",
     )
     assert night(job, ncbi) == 0
     assert [question.text for question in ncbi.asked] == ["11320"]

@@ -231,6 +231,33 @@ def test_after_a_hold_nothing_is_caught_up() -> None:
     assert sum(time < until + 0.5 for time in times) <= 6
 
 
+def test_those_who_waited_out_a_hold_do_not_start_together() -> None:
+    async def night() -> list[float]:
+        server = Server(Pacer(10))
+        sending = asyncio.create_task(server.receive_all(30))
+        await asyncio.sleep(0.52)
+        server.pacer.hold(3.0)
+        before = len(server.arrivals)
+        await sending
+        return [arrival.time for arrival in server.arrivals[before:]]
+
+    times = run(night())
+    assert min(after - before for before, after in pairwise(times)) >= 0.04
+
+
+def test_a_slow_connection_does_not_slow_the_others() -> None:
+    async def night() -> int:
+        server = Server(Pacer(10))
+        slow = asyncio.create_task(server.receive(0.9))
+        others = asyncio.create_task(server.receive_all(100))
+        await asyncio.sleep(2.5)
+        others.cancel()
+        await slow
+        return len(server.arrivals)
+
+    assert run(night()) >= 23
+
+
 def test_a_hold_reaches_those_who_wait_and_those_who_connect() -> None:
     async def night() -> list[float]:
         server = Server(Pacer(10))

@@ -149,6 +149,14 @@ def test_the_sends_of_another_boot_are_nothing(
     assert (reservation.take(100.1, 10, GUARD) > 0) is same_boot
 
 
+def test_a_ledger_of_which_a_part_is_older_is_nothing(share: Callable[[], Reservation], tmp_path: Path) -> None:
+    reservation = share()
+    path = file_of(reservation, tmp_path / "place")
+    whole = full(100.0).to_bytes(path.read_bytes()[8:40])
+    path.write_bytes(whole[:-80] + full(99.9).to_bytes(bytes(32))[-80:-8] + bytes(8))
+    assert reservation.take(100.1, 10, GUARD) == 0
+
+
 def test_sends_of_the_future_are_nothing(share: Callable[[], Reservation], tmp_path: Path) -> None:
     reservation = share()
     path = file_of(reservation, tmp_path / "place")
