@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # Raise it whenever the tables, or what is put into them, change.
 _SCHEMA_VERSION = 1
+_DIGEST_END = len("catalogue-") + 16
 
 _SCHEMA = """
 CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT,
@@ -138,7 +139,7 @@ def _cache_file(last_year: int) -> Path | None:
         digest.update(package.joinpath(name).read_bytes())
     for entry in sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name):
         digest.update(entry.name.encode() + entry.read_bytes())
-    return Path(home) / "batchsum" / f"catalogue-{digest.hexdigest()[:16]}-{last_year}.sqlite3"
+    return Path(home) / "batchsum" / f"catalogue-{digest.hexdigest()}"[:_DIGEST_END] + f"-{last_year}.sqlite3"
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -160,6 +161,10 @@ def _build_file(path: Path, last_year: int) -> None:
         with closing(_built(last_year)) as memory, closing(sqlite3.connect(name)) as file:
             memory.backup(file)
         Path(name).replace(path)
+        # What another version of the package kept; a server that still has it open is not disturbed.
+        for other in path.parent.glob("catalogue-*.sqlite3"):
+            if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
+                other.unlink(missing_ok=True)
     finally:
         Path(name).unlink(missing_ok=True)
 

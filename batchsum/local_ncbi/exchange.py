@@ -4,16 +4,18 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.breakage import break_answer
-from batchsum.local_ncbi.faults import Asked, FaultPlan, Trouble
-from batchsum.local_ncbi.gateway import VERSION, Ask, Gateway
+from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, Trouble
+from batchsum.local_ncbi.gateway import VERSION, Gateway
 from batchsum.local_ncbi.latency import Latency
 from batchsum.local_ncbi.ratelimit import Allowance, RateLimit
 from batchsum.local_ncbi.refusals import Refusal
@@ -24,6 +26,16 @@ MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
 _MOST_KEPT_ANSWERS = 5_000
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is to be sent, before any trouble is made of it."""
+
+    status: int
+    body: bytes
+    trouble: Trouble = HEALTHY
+    content_type: str = "application/json"
 
 
 class Exchange:
@@ -46,60 +58,60 @@ class Exchange:
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
         allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
-        trouble = Trouble()
         try:
             if allowance is not None and not allowance.granted:
-                status, body = 429, self._too_many(key or str(request.remote), allowance, headers)
+                reply = Reply(429, self._too_many(key or str(request.remote), allowance, headers))
             else:
-                status, body, trouble = await self._reply(request, begun)
-                await self._wait(trouble)
+                reply = await self._reply(request, begun)
+                await self._wait(reply.trouble)
         except Refusal as refusal:
-            status, body = refusal.status, _encode(refusal.document)
-        headers["Content-Type"] = _content_type(request, status)
-        if trouble == Trouble():
-            response: web.StreamResponse = web.Response(body=body, status=status, headers=headers)
+            reply = _refused(refusal, HEALTHY)
+        headers["Content-Type"] = reply.content_type if reply.status == 200 else _error_type(request)
+        if reply.trouble == HEALTHY:
+            response: web.StreamResponse = web.Response(body=reply.body, status=reply.status, headers=headers)
         else:
-            response = await break_answer(request, trouble, status, body, headers)
+            response = await break_answer(request, reply.trouble, reply.status, reply.body, headers)
         if self._access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
-            self._access_log(_access_line(request, response.status, len(body), took))
+            self._access_log(_access_line(request, response.status, len(reply.body), took))
         return response
 
-    async def _reply(self, request: web.BaseRequest, now: float) -> tuple[int, bytes, Trouble]:
-        cached = self._answers.get(request.raw_path) if request.method == "GET" and not self._plan else None
-        if cached is not None:
-            return 200, cached, Trouble()
+    async def _reply(self, request: web.BaseRequest, now: float) -> Reply:
+        target = request.raw_path
+        wants_lines = _wants_lines(request)
+        may_keep = request.method == "GET" and not self._plan and not wants_lines
+        if may_keep and (kept := self._answers.get(target)) is not None:
+            return Reply(200, kept)
         content = await _read_body(request) if request.method == "POST" else b""
-        ask: Ask | None = None
-        refusal: Refusal | None = None
         try:
-            ask = self._gateway.read(request.method, request.raw_path, content)
-        except Refusal as exc:
-            refusal = exc
-        trouble = self._trouble(request, ask, content, now)
-        if refusal is not None or ask is None:
-            return (refusal.status, _encode(refusal.document), trouble) if refusal else (500, b"", trouble)
+            ask = self._gateway.read(request.method, target, content)
+        except Refusal as refusal:
+            return _refused(refusal, self._trouble(target, (), "", now))
+        trouble = self._trouble(f"{request.method} {target} {content!r}", ask.taxa, ask.endpoint, now)
         try:
-            body = _encode(self._gateway.document(ask, stale_days=trouble.stale_days))
-        except Refusal as exc:
-            return exc.status, _encode(exc.document), trouble
-        if request.method == "GET" and not self._plan:
+            document = self._gateway.document(ask, stale_days=trouble.stale_days)
+        except Refusal as refusal:
+            return _refused(refusal, trouble)
+        if wants_lines and "total_count" in document:
+            lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
+            return Reply(200, b"".join(lines), trouble, "application/x-ndjson")
+        body = _encode(document)
+        if may_keep:
             if len(self._answers) >= _MOST_KEPT_ANSWERS:
                 self._answers.clear()
-            self._answers[request.raw_path] = body
-        return 200, body, trouble
+            self._answers[target] = body
+        return Reply(200, body, trouble)
 
-    def _trouble(self, request: web.BaseRequest, ask: Ask | None, content: bytes, now: float) -> Trouble:
+    def _trouble(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Trouble:
         if not self._plan:
-            return Trouble()
-        question = f"{request.method} {request.raw_path} {content!r}"
-        taxa: set[str] = set()
-        for text in ask.taxa if ask else ():
-            taxa.add(text.strip().casefold())
+            return HEALTHY
+        names: set[str] = set()
+        for text in taxa:
+            names.add(text.strip().casefold())
             # A fault may name the taxon in another way than the question does.
             for taxon in self._gateway.catalogue.matches(text):
-                taxa |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self._plan.trouble(Asked(question, ask.endpoint if ask else "", frozenset(taxa)), now)
+                names |= {str(taxon.tax_id), taxon.name.casefold()}
+        return self._plan.trouble(Asked(question, endpoint, frozenset(names)), now)
 
     async def _wait(self, trouble: Trouble) -> None:
         seconds = self._latency.draw(self._delays) + trouble.delay
@@ -127,6 +139,10 @@ def _encode(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def _refused(refusal: Refusal, trouble: Trouble) -> Reply:
+    return Reply(refusal.status, _encode(refusal.document), trouble)
+
+
 def _key_in_query(target: str) -> str:
     match = re.search(r"[?&]api_key=([^&]+)", target)
     return match[1] if match else ""
@@ -143,10 +159,13 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
     return headers
 
 
-def _content_type(request: web.BaseRequest, status: int) -> str:
-    if status < 300 or "json" in request.headers.get("Accept", ""):
-        return "application/json"
-    return "text/plain; charset=utf-8"
+def _error_type(request: web.BaseRequest) -> str:
+    return "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
+
+
+def _wants_lines(request: web.BaseRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return "application/x-ndjson" in accept and "application/json" not in accept
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
@@ -158,6 +177,8 @@ async def _read_body(request: web.BaseRequest) -> bytes:
                 if size > MOST_BODY_BYTES:
                     raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
                 chunks.append(chunk)
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Refusal("the body is not encoded as its headers say") from None
     except TimeoutError:
         raise Refusal("the body did not come in time", 408) from None
     return b"".join(chunks)

@@ -41,7 +41,7 @@ from typing import Any
 from batchsum.local_ncbi.fault_words import EXAMPLE, read_word
 from batchsum.local_ncbi.latency import parse_duration, parse_latency
 
-__all__ = ["Asked", "Fault", "FaultPlan", "Trouble", "parse_duration", "parse_fault", "parse_latency"]
+__all__ = ["HEALTHY", "Asked", "Fault", "FaultPlan", "Trouble", "parse_duration", "parse_fault", "parse_latency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,14 @@ class Trouble:
 
     def and_also(self, other: "Trouble") -> "Trouble":
         """Both; where they contradict each other, this one."""
-        unset = Trouble()
-        names = [name for name in Trouble.__slots__ if getattr(self, name) == getattr(unset, name)]
+        names = [name for name in Trouble.__slots__ if getattr(self, name) == getattr(HEALTHY, name)]
         # The status belongs to its breakage.
         if self.breakage:
             names = [name for name in names if name not in ("status", "retry_after")]
         return replace(self, **{name: getattr(other, name) for name in names})
+
+
+HEALTHY = Trouble()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class FaultPlan:
         """What happens to a request that came at `now` (seconds of any steady clock)."""
         if self._begun is None:
             self._begun = now
-        result = Trouble()
+        result = HEALTHY
         for fault in self._faults:
             if self._applies(fault, asked, now - self._begun):
                 result = result.and_also(fault.trouble)

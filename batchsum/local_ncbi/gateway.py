@@ -92,10 +92,13 @@ class Gateway:
         if method == "POST":
             document = _read_json(body)
             return Ask(endpoint, answer, "", _read_pairs(query), document, _taxa_of(document))
-        # Only the taxonomy takes several taxa in one piece, between commas that are not encoded.
-        several = argument.split(",") if endpoint == "taxonomy" else [argument]
-        taxa = tuple(decode_piece(text) for text in several if text)
-        return Ask(endpoint, answer, decode_piece(argument), _read_pairs(query), None, taxa)
+        text = decode_piece(argument)
+        taxa = self._listed(text) if endpoint == "taxonomy" else (text,) if text else ()
+        return Ask(endpoint, answer, text, _read_pairs(query), None, taxa)
+
+    def _listed(self, text: str) -> tuple[str, ...]:
+        # The taxonomy takes several taxa between commas, and NCBI's clients encode those too; some names have one.
+        return (text,) if self.catalogue.matches(text) else tuple(part for part in text.split(",") if part)
 
     def document(self, ask: Ask, *, stale_days: int = 0) -> Document:
         """The answer as of `stale_days` before the server's day. Raises Refusal."""
@@ -212,4 +215,7 @@ def _taxa_of(document: object) -> tuple[str, ...]:
     taxa = _taxa_of(inner) if isinstance(inner, dict) else ()
     listed = document.get("taxons")
     named = [document.get("taxon"), document.get("taxon_query"), *(listed if isinstance(listed, list) else ())]
-    return taxa + tuple(text for text in named if isinstance(text, str))
+    # Half a surrogate pair is a string to JSON, but no text.
+    return taxa + tuple(
+        text for text in named if isinstance(text, str) and text.encode(errors="ignore").decode() == text
+    )

@@ -92,6 +92,9 @@ def _add(line: bytes, holdings: Holdings) -> None:
     if not isinstance(given, dict):
         raise ValueError("not a JSON object")
     report = _snake_cased(given)
+    text = json.dumps(report, ensure_ascii=False)
+    if not _is_unicode(text):
+        raise ValueError("text that is not Unicode")
     accession, virus = report.get("accession"), _object(report.get("virus"))
     if not isinstance(accession, str) or not accession.strip():
         raise ValueError("no accession")
@@ -104,10 +107,10 @@ def _add(line: bytes, holdings: Holdings) -> None:
     if host_id is not None:
         _hang(host_id, host, _HOSTS_ROOT, holdings.nodes)
     # The same accession in a later line or file replaces the earlier one.
-    holdings.records[accession] = _record(report, accession, tax_id, host_id)
+    holdings.records[accession] = _record(report, text, accession, tax_id, host_id)
 
 
-def _record(report: Mapping[str, Any], accession: str, tax_id: int, host_id: int | None) -> Record:
+def _record(report: Mapping[str, Any], text: str, accession: str, tax_id: int, host_id: int | None) -> Record:
     location = _object(report.get("location"))
     country = _text(location.get("geographic_location")).partition(":")[0].strip()
     released = _day(report.get("release_date"))
@@ -128,7 +131,7 @@ def _record(report: Mapping[str, Any], accession: str, tax_id: int, host_id: int
         country=country,
         usa_state=_text(location.get("usa_state")),
         lineage=_text(_object(report.get("virus")).get("pangolin_classification")),
-        report=json.dumps(report, ensure_ascii=False),
+        report=text,
     )
 
 
@@ -155,6 +158,11 @@ def _snake_cased(value: Any) -> Any:
             re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower(): _snake_cased(item) for name, item in value.items()
         }
     return [_snake_cased(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_unicode(text: str) -> bool:
+    """Half a surrogate pair passes JSON, and can be written nowhere."""
+    return text.encode(errors="ignore").decode() == text
 
 
 def _object(value: Any) -> Mapping[str, Any]:

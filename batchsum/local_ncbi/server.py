@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from batchsum.local_ncbi.exchange import AccessLog, Exchange
@@ -38,6 +39,11 @@ from batchsum.local_ncbi.ratelimit import RateLimit
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 
 log = logging.getLogger(__name__)
+
+# What a client sent that is no HTTP is answered with a 400; it is not worth a traceback here.
+_NOT_HTTP = (HttpProcessingError, web.RequestPayloadError)
+_http_log = logging.getLogger("batchsum.local_ncbi.http")
+_http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 Rate = float | Literal["ncbi"] | None
 Zero = Literal["count", "omit"]
@@ -95,10 +101,14 @@ async def running(
     known = await asyncio.to_thread(_open, catalogue, day)
     gateway = Gateway(known, day, "", zero)
     exchange = Exchange(gateway, limit, plan, delay, access_log)
-    runner = web.ServerRunner(web.Server(exchange.answer, access_log=None))
+    # A client that hangs up ends the delay or the drip that was meant for it.
+    runner = web.ServerRunner(
+        web.Server(exchange.answer, access_log=None, handler_cancellation=True, logger=_http_log),
+        shutdown_timeout=0.5,
+    )
     try:
         await runner.setup()
-        site = web.TCPSite(runner, host, port, shutdown_timeout=1.0, backlog=1024)
+        site = web.TCPSite(runner, host, port, backlog=1024)
         await site.start()
         name = f"[{host}]" if ":" in host else host
         gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"

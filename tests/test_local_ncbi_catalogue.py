@@ -1,0 +1,178 @@
+"""Where the catalogue comes from: built once and kept, or from somebody's own records."""
+
+import gzip
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
+from tests.local_ncbi_server import serving
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "batchsum"
+
+
+@pytest.fixture
+def opened() -> Iterator[list[Catalogue]]:
+    catalogues: list[Catalogue] = []
+    yield catalogues
+    for catalogue in catalogues:
+        catalogue.close()
+
+
+def count(catalogue: Catalogue) -> int:
+    return int(catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0])
+
+
+def test_it_is_built_once_and_kept(cache: Path, opened: list[Catalogue]) -> None:
+    opened.append(open_catalogue(2025))
+    (kept,) = cache.iterdir()
+    written = kept.stat().st_mtime_ns
+    opened.append(open_catalogue(2025))
+    assert [path.stat().st_mtime_ns for path in cache.iterdir()] == [written]
+    assert count(opened[0]) == count(opened[1]) > 13188
+    opened.append(open_catalogue(2026))
+    assert len(list(cache.iterdir())) == 2
+    assert count(opened[2]) > count(opened[1])
+
+
+def test_what_another_version_kept_is_cleared_away(cache: Path, opened: list[Catalogue]) -> None:
+    cache.mkdir()
+    for name in ("catalogue-0123456789abcdef-2025.sqlite3", "mine.sqlite3"):
+        (cache / name).touch()
+    opened.append(open_catalogue(2025))
+    names = {path.name for path in cache.iterdir()}
+    assert "mine.sqlite3" in names
+    assert "catalogue-0123456789abcdef-2025.sqlite3" not in names
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\x00" + b"\x00" * 5000])
+def test_a_damaged_file_is_built_again(cache: Path, opened: list[Catalogue], content: bytes) -> None:
+    with closing(open_catalogue(2025)) as whole:
+        right = count(whole)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(content)
+    opened.append(open_catalogue(2025))
+    assert count(opened[0]) == right
+    assert kept.stat().st_size > 1_000_000
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Catalogue]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    opened.append(open_catalogue(2025))
+    assert count(opened[0]) > 13188
+
+
+CAMEL = {
+    "accession": "LAB_0001.1",
+    "completeness": "COMPLETE",
+    "host": {"lineage": [{"name": "Homo sapiens", "taxId": 9606}], "organismName": "Homo sapiens", "taxId": 9606},
+    "isAnnotated": True,
+    "isolate": {"collectionDate": "2025-03-02", "name": "ours"},
+    "length": 29800,
+    "location": {"geographicLocation": "USA: Boston, MA", "geographicRegion": "North America", "usaState": "MA"},
+    "releaseDate": "2025-04-01T00:00:00Z",
+    "sourceDatabase": "GenBank",
+    "updateDate": "2025-05-01T00:00:00Z",
+    "virus": {"organismName": "SARS-CoV-2", "pangolinClassification": "LP.8.1", "taxId": 2697049},
+}
+SNAKE = {
+    "accession": "LAB_0002.1",
+    "host": {"tax_id": 9031},
+    "length": 1700,
+    "location": {"geographic_location": "Viet Nam"},
+    "release_date": "2025-06-01",
+    "source_database": "RefSeq",
+    "virus": {
+        "tax_id": 990000001,
+        "organism_name": "A new influenza",
+        "lineage": [{"tax_id": 10239, "name": "Viruses"}, {"tax_id": 11320, "name": "Influenza A virus"},
+                    {"tax_id": 990000000, "name": "new group"}],
+    },
+}  # fmt: skip
+
+
+def write(path: Path, records: list[Any], how: str) -> Path:
+    text = "".join(f"{record if isinstance(record, str) else json.dumps(record)}\n" for record in records).encode()
+    if how == "gzip":
+        path.write_bytes(gzip.compress(text))
+    elif how == "zip":
+        with zipfile.ZipFile(path, "w") as package:
+            package.writestr("README.md", "x")
+            package.writestr("ncbi_dataset/data/data_report.jsonl", text)
+    else:
+        path.write_bytes(text)
+    return path
+
+
+@pytest.mark.parametrize("how", ["plain", "gzip", "zip"])
+def test_own_records_are_served_and_no_others(tmp_path: Path, how: str) -> None:
+    path = write(tmp_path / "holdings", [CAMEL, SNAKE], how)
+    with serving(catalogue=[path], as_of=date(2026, 1, 1)) as served:
+        assert served.count(10239) == 2
+        assert (
+            served.count(2697049, host="human", usa_state="MA", geo_location="USA", pangolin_classification="LP.8.1")
+            == 1
+        )
+        assert served.count(2697049, annotated_only="true", complete_only="true", released_since="2025-04-01") == 1
+        assert served.count(2697049, released_since="2025-04-02") == 0
+        assert served.count(2697049, updated_since="2025-04-02") == 1
+        assert served.count(11320) == served.count("A new influenza") == served.count("new group") == 1
+        assert served.count(11320, host="birds", geo_location="Asia", refseq_only="true") == 1
+        reports = served.ask("/virus", body={"filter": {"taxon": "10239"}}).json["reports"]
+    assert {report["accession"] for report in reports} == {"LAB_0001.1", "LAB_0002.1"}
+    first = next(report for report in reports if report["accession"] == "LAB_0001.1")
+    assert first["isolate"] == {"collection_date": "2025-03-02", "name": "ours"}
+
+
+def test_several_files_and_the_last_word_on_an_accession(tmp_path: Path) -> None:
+    newer = {**CAMEL, "virus": {"taxId": 11520}}
+    paths = [write(tmp_path / "a", [CAMEL, SNAKE], "plain"), write(tmp_path / "b", [newer], "gzip")]
+    with serving(catalogue=paths) as served:
+        assert (served.count(2697049), served.count(11520), served.count(10239)) == (0, 1, 2)
+
+
+def test_bad_lines_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = ["{", "[]", "null", '{"virus": {"taxId": 11320}}', '{"accession": "X.1"}',
+           '{"accession": "X.1", "virus": {"taxId": "11320"}}', '{"accession": "X.1", "virus": 7}', "[" * 100_000,
+           '{"accession": "\\ud800", "virus": {"taxId": 11320}}']  # fmt: skip
+    path = write(tmp_path / "holdings.jsonl", [*bad, "", CAMEL], "plain")
+    with serving(catalogue=[path]) as served:
+        assert served.count(10239) == 1
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{path}:1: not JSON" in said
+    assert f"{path}:5: X.1: no virus.tax_id" in said
+    assert f"{len(bad)} lines of the catalogue could not be used; 1 records are served" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file"), (b"PK\x03\x04rubbish", "catalogue"), (b"\x1f\x8brubbish", "catalogue")],
+)
+def test_files_that_are_none(tmp_path: Path, content: bytes | None, words: str) -> None:
+    path = tmp_path / "holdings"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=words), serving(catalogue=[path]):
+        pass
+
+
+def test_a_package_without_a_report(tmp_path: Path) -> None:
+    path = tmp_path / "package.zip"
+    with zipfile.ZipFile(path, "w") as package:
+        package.writestr("README.md", "x")
+    with pytest.raises(ValueError, match=r"0 files data_report\.jsonl"), serving(catalogue=[path]):
+        pass
