@@ -162,7 +162,7 @@ class Pacer:
         now = asyncio.get_running_loop().time()
         late = now - ticket.time
         if self._shared is not None and (ticket.left or late > _LATE):
-            self._shared.sent(-math.inf if ticket.left else ticket.time, now, self._rate)
+            self._shared.sent(None if ticket.left else ticket.time, now, self._rate)
         if ticket.left:
             ticket = Ticket(now)
         ticket.left, ticket.time = True, now
@@ -186,7 +186,7 @@ class Pacer:
         self._begin(self._rate)
 
     def limit(self, n: float) -> None:
-        """The server says that it allows `n` requests a second."""
+        """The server says that it allows `n` requests a second; what can be no rate is not heard."""
         if not 0 < n < math.inf or (rate := min(self._ceiling, n)) == self._rate:
             return
         if self._rate is None:
