@@ -139,7 +139,8 @@ def _cache_file(last_year: int) -> Path | None:
         digest.update(package.joinpath(name).read_bytes())
     for entry in sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name):
         digest.update(entry.name.encode() + entry.read_bytes())
-    return Path(home) / "batchsum" / f"catalogue-{digest.hexdigest()}"[:_DIGEST_END] + f"-{last_year}.sqlite3"
+    name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
+    return Path(home) / "batchsum" / f"{name}-{last_year}.sqlite3"
 
 
 def _opened(path: Path) -> sqlite3.Connection:
