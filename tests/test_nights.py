@@ -1,0 +1,221 @@
+"""Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchsum import asking
+from batchsum.cli import main
+from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.test_night import night, rows
+
+UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "watch.yaml"
+    path.write_text("version: 1\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n")
+    return path
+
+
+def says(count: Any, updated: str = "2026-11-20T00:00:00Z") -> dict[str, Any]:
+    return {"record_count": count, "assembly_count": count, "resource_updated_on": updated}
+
+
+def table_says(job: Path) -> dict[str, tuple[str, str, str, str]]:
+    """Taxon to status, count, last believed count, and the first word of the error."""
+    return {
+        row["taxon"]: (
+            row["status"], row["record_count"], row["previous_record_count"], row["error"].partition(":")[0]
+        )
+        for row in rows(job)
+    }  # fmt: skip
+
+
+def changes_say(job: Path) -> dict[str, tuple[str, str, str]]:
+    """Taxon to kind of change, difference and per cent."""
+    return {
+        row["taxon"]: (row["change"], row["record_count_change"], row["change_percent"])
+        for row in rows(job, "changes.csv")
+    }
+
+
+def test_seven_nights(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {}
+
+    # Growth, and silence: later data with the same count.
+    ncbi.answers = {"11320": says(110), "11520": says(50, "2026-11-21T00:00:00Z")}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {"11320": ("grew", "10", "10.0"), "11520": ("updated", "0", "0.0")}
+
+    # A drop: not believed, asked again, and the last good count stands beside it.
+    ncbi.answers["11320"] = says(60)
+    assert night(job, ncbi) == 3
+    assert ncbi.counts == {"11320": 2, "11520": 1}
+    assert table_says(job)["11320"] == ("suspect", "60", "110", "fell")
+    assert changes_say(job) == {"11320": ("became_suspect", "-50", "-45.5")}
+
+    # The same again: still suspect, and no news.
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11320"] == ("suspect", "60", "110", "fell")
+    assert changes_say(job) == {}
+
+    # A vanishing beside a recovery; counts are compared with the last believed ones.
+    ncbi.answers = {"11320": says(112), "11520": {}}
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11520"] == ("suspect", "0", "50", "vanished")
+    assert changes_say(job) == {"11320": ("recovered", "2", "1.8"), "11520": ("became_suspect", "-50", "-100.0")}
+
+    # An outage that looks like typos: not even the canary is known.
+    ncbi.answers = {}
+    ncbi.otherwise = lambda question: UNKNOWN
+    before = table_says(job)
+    assert night(job, ncbi) == 4
+    assert table_says(job) == before
+
+    # Recovery.
+    ncbi.answers = {"11320": says(112), "11520": says(51, "2026-11-22T00:00:00Z")}
+    assert night(job, ncbi) == 0
+    assert table_says(job) == {"11320": ("ok", "112", "112", ""), "11520": ("ok", "51", "50", "")}
+    assert changes_say(job) == {"11520": ("recovered", "1", "2.0")}
+
+
+def test_a_taxon_that_was_believed_and_is_unknown_now(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": UNKNOWN}
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11520"] == ("rejected", "", "", "unknown_taxon")
+    ncbi.answers = {"11320": UNKNOWN, "11520": UNKNOWN}
+    assert night(job, ncbi) == 3
+    assert table_says(job) == {
+        "11320": ("suspect", "", "100", "refused"),
+        "11520": ("rejected", "", "", "unknown_taxon"),
+    }
+    assert ncbi.counts == {"11320": 2, "11520": 1, "2697049": 1}
+
+
+def test_a_user_accepts_a_new_level(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    ncbi.answers["11320"] = says(60)
+    assert night(job, ncbi) == 3
+    assert night(job, ncbi, "--accept", "11320/all") == 0
+    assert table_says(job)["11320"] == ("ok", "60", "100", "")
+    assert changes_say(job) == {"11320": ("recovered", "-40", "-40.0")}
+    # From now on nights are held against the accepted level, not against what was before.
+    ncbi.answers["11320"] = says(59)
+    assert night(job, ncbi) == 0
+    assert table_says(job)["11320"] == ("ok", "59", "60", "")
+    assert changes_say(job) == {"11320": ("fell", "-1", "-1.7")}
+    ncbi.answers["11320"] = says(30)
+    assert night(job, ncbi) == 3
+
+
+def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
+    ncbi: ScriptedNcbi, job: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert night(job, ncbi, "--accept", "Influenza A") == 2
+    assert ncbi.asked == []
+    assert "Influenza A" in capfd.readouterr().err
+
+
+def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    ncbi.answers["11520"] = UNKNOWN
+    assert night(job, ncbi, "--accept", "11520") == 3
+    assert table_says(job)["11520"] == ("rejected", "", "50", "unknown_taxon")
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11520"] == ("rejected", "", "", "unknown_taxon")
+
+
+def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text("version: 1\ntaxa: [11320, 11520]\nfilter_sets: {all: {}, human: {host: human}}\n")
+    ncbi.answers = {
+        "11320": says(90), "11320?host=human": says(95), "11520": says(9), "11520?host=human": says(9),
+    }  # fmt: skip
+    assert night(job, ncbi) == 3
+    told = {(row["taxon"], row["filter_set"]): (row["status"], row["error"]) for row in rows(job)}
+    assert told["11320", "human"] == ("suspect", "exceeds_wider: 95 here, but 90 in all, which includes it")
+    assert {status for row, (status, _) in told.items() if row != ("11320", "human")} == {"ok"}
+    assert ncbi.counts["11320"] == ncbi.counts["11320?host=human"] == 2
+    assert ncbi.counts["11520"] == 1
+
+
+def test_what_asking_again_mends_is_no_longer_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    told = iter([says(3), says(101)])
+    ncbi.answers = {"11520": says(50)}
+    ncbi.otherwise = lambda question: next(told)
+    assert night(job, ncbi) == 0
+    assert table_says(job)["11320"] == ("ok", "101", "100", "")
+
+
+def test_rows_come_and_go_with_the_job(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50), "11250": says(5)}
+    night(job, ncbi)
+    job.write_text("version: 1\ntaxa: [11320, 11250, 11250]\n")
+    assert night(job, ncbi) == 0
+    found = [(row["taxon"], row["change"], row["previous_record_count"]) for row in rows(job, "changes.csv")]
+    assert found == [("11250", "new", ""), ("11520", "removed", "50")]
+
+
+def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text("version: 1\ntaxa: [11320, 11520]\nguards: {allow_zero: true}\n")
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    ncbi.answers = {"11320": says(90), "11520": says(0)}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {"11320": ("fell", "-10", "-10.0"), "11520": ("vanished", "-50", "-100.0")}
+    ncbi.answers = {"11320": says(90), "11520": says(45)}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {"11520": ("returned", "45", "")}
+
+
+def test_an_edited_filter_is_listed_but_not_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {some: {host: human}}\n")
+    ncbi.answers = {"11320?host=human": says(100), "11320?host=cat": says(2)}
+    night(job, ncbi)
+    job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {some: {host: cat}}\n")
+    assert night(job, ncbi) == 0
+    assert table_says(job) == {"11320": ("ok", "2", "100", "")}
+    assert changes_say(job) == {"11320": ("fell", "-98", "-98.0")}
+
+
+def test_the_last_believed_count_outlives_the_nights_that_are_kept(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text("version: 1\ntaxa: [11320, 11520]\napi: {attempts: 1}\noutput: {keep_nights: 2}\n")
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    ncbi.answers["11320"] = (500, "")
+    for _ in range(3):
+        assert night(job, ncbi) == 3
+    ncbi.answers["11320"] = says(40)
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11320"] == ("suspect", "40", "100", "fell")
+
+
+def test_the_exit_code_can_tell_of_a_change(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 0
+    ncbi.answers["11320"] = says(101)
+    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 9
+    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 0
