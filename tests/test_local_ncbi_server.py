@@ -1,0 +1,126 @@
+"""The socket and the process around the gateway: limits, headers, options, start and stop."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
+
+import pytest
+
+from batchsum.local_ncbi.ratelimit import RateLimit, parse_rate
+from tests.local_ncbi_server import Served, serving
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving(as_of=date(2026, 11, 20)) as served:
+        yield served
+
+
+def test_every_answer_names_its_call(server: Served) -> None:
+    reply = server.ask("/version", headers={"NCBI-PHID": "ABC123.7"})
+    assert reply.headers["NCBI-PHID"].startswith("ABC123.7.")
+    assert re.fullmatch(r"[0-9A-F]{32}\.1\.1\.m_1", server.ask("/nope").headers["NCBI-PHID"])
+    assert "X-Datasets-Version" in reply.headers
+    assert "X-RateLimit-Limit" not in reply.headers
+
+
+def test_limit_is_ncbis_without_and_with_a_key() -> None:
+    with serving(requests_per_second="ncbi") as served:
+        bare = [served.ask("/version") for _ in range(7)]
+        keyed = [served.ask("/version", headers={"api-key": "secret"}) for _ in range(11)]
+        in_query = served.ask("/version", {"api_key": "other"})
+    assert [reply.headers["X-RateLimit-Limit"] for reply in bare] == ["5"] * 7
+    assert bare[0].headers["X-RateLimit-Remaining"] == "4"
+    refused = [reply for reply in bare if reply.status == 429]
+    assert refused, "seven requests at once fit into no second of five"
+    assert refused[0].json["error"] == "API rate limit exceeded"
+    assert refused[0].headers["X-RateLimit-Remaining"] == "0"
+    assert "Retry-After" not in refused[0].headers
+    assert keyed[0].headers["X-RateLimit-Limit"] == in_query.headers["X-RateLimit-Limit"] == "10"
+    assert [reply.status for reply in keyed[:10]] == [200] * 10
+
+
+@pytest.mark.parametrize(("text", "rate"), [("3", 3), ("0.5", 0.5), ("unlimited", None)])
+def test_rates(text: str, rate: float | None) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "fast", "Unlimited"])
+def test_bad_rates(text: str) -> None:
+    with pytest.raises(ValueError, match="write a number above zero, or unlimited"):
+        parse_rate(text)
+
+
+def test_window_slides() -> None:
+    """In no second, wherever it begins, more are granted than the limit; refused ones do not count."""
+    limit = RateLimit("ncbi")
+    granted = []
+    for step in range(4000):
+        now = step / 1000
+        allowance = limit.ask("somebody", has_key=False, now=now)
+        assert allowance is not None
+        if allowance.granted:
+            granted.append(now)
+    assert len(granted) == 20
+    assert all(late - early >= 1 for early, late in pairwise(granted[::5]))
+
+
+def test_limit_below_one_a_second() -> None:
+    limit = RateLimit(0.5)
+    seen = [limit.ask("somebody", has_key=False, now=now) for now in (0.0, 1.9, 2.0)]
+    assert [allowance and allowance.granted for allowance in seen] == [True, False, True]
+
+
+def test_zero_can_be_left_out() -> None:
+    with serving(zero="omit") as served:
+        assert served.summary(11320, pangolin_classification="XBB.1.5") == {}
+        assert served.ask("/virus/taxon/11320/dataset_report", {"filter.usa_state": "ZZ"}).json == {}
+
+
+def test_access_log_tells_the_question_and_no_key() -> None:
+    lines: list[str] = []
+    with serving(access_log=lines.append) as served:
+        served.ask("/virus/taxon/11320/genome", {"api_key": "s3cret"}, headers={"api-key": "s3cret"})
+    assert len(lines) == 1
+    assert "/virus/taxon/11320/genome" in lines[0]
+    assert " 200 " in lines[0]
+    assert "s3cret" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"as_of": date(1999, 12, 31)}, "as-of 1999-12-31"),
+        ({"requests_per_second": 0}, "above zero"),
+        ({"latency": "soon"}, "write 200ms"),
+        ({"faults": ["taxon=11320"]}, "nothing happens"),
+    ],
+)
+def test_bad_options_are_told(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words), serving(**options):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_foreground_prints_its_address_and_stops_cleanly(number: signal.Signals) -> None:
+    program = "import asyncio; from batchsum.local_ncbi.server import serve; asyncio.run(serve(port=0))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    try:
+        assert process.stdout is not None
+        base_url = json.loads(process.stdout.readline())["base_url"]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/datasets/v2", base_url)
+        assert Served(base_url).count(2697049) > 0
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, rest, errors) == (0, "", "")
