@@ -100,9 +100,26 @@ def _serve(arguments: argparse.Namespace) -> int:
     return serve(arguments)
 
 
+def _history(arguments: argparse.Namespace) -> int:
+    from batchsum.lookback import history
+
+    for piece in history(arguments.out, nights=arguments.nights, form=arguments.format):
+        sys.stdout.write(piece)
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from batchsum.lookback import explain
+
+    sys.stdout.write(explain(arguments.out, arguments.taxon, arguments.filter_set, nights=arguments.nights))
+    return 0
+
+
 _COMMANDS = (
     ("run", "one night: plan, ask, judge, publish the table", options.run, _run),
     ("check", "everything that can be known of a job before asking", options.check, _check),
+    ("explain", "everything known of one row", options.explain, _explain),
+    ("history", "counts of the last nights", options.history, _history),
     ("demo", "the sample job, two nights, against the embedded server; needs no network", options.demo, _demo),
     ("serve", "the embedded NCBI-compatible server, in the foreground", options.serve, _serve),
 )

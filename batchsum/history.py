@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from batchsum.guards import NIGHTS, Believed, Past, Verdict
 from batchsum.model import Query
 from batchsum.store import Run, Store
+from batchsum.wire import request_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class KeptRow:
     resource_updated_on: str | None
     previous_record_count: int | None
     error: str
+    requests: str
+    """The keys of what was asked for it, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class History:
 
     def tonight(self) -> Iterator[KeptRow]:
         """Tonight's rows in job order, once they are kept."""
-        return self._rows(f"SELECT {_COLUMNS} FROM rows WHERE run = ? ORDER BY position", self._run.run)
+        return kept_rows(self._store, "WHERE run = ? ORDER BY position", self._run.run)
 
     def counted(self, statuses: tuple[str, ...]) -> Iterator[CountedRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
@@ -97,25 +100,24 @@ class History:
 
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
-        return self._rows(
-            f"SELECT {_COLUMNS} FROM rows AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows WHERE run = ?2"
+        return kept_rows(
+            self._store,
+            "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows WHERE run = ?2"
             " AND taxon = old.taxon AND filter_set = old.filter_set) ORDER BY position",
             self._last, self._run.run,
         )  # fmt: skip
-
-    def _rows(self, sql: str, *values: object) -> Iterator[KeptRow]:
-        return (KeptRow(*row) for row in self._store.walk(sql, *values))
 
     def keep(self, verdicts: Iterable[tuple[Query, Verdict]]) -> None:
         """Tonight's rows, in their order; inside the caller's transaction."""
         self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
         self._store.write(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
                     self._run.run, position, query.taxon, query.label, query.filter_set, query.filters.text(),
                     verdict.status, verdict.record_count, verdict.summary and verdict.summary.resource_updated_on,
                     verdict.previous_record_count, verdict.error,
+                    "\n".join(request_key(request) for request in query.requests()),
                 )
                 for position, (query, verdict) in enumerate(verdicts)
             ),
@@ -142,3 +144,8 @@ class History:
         published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
         self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
         self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)
+
+
+def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
+    """The rows that a condition finds, as the store keeps them."""
+    return (KeptRow(*row) for row in store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))

@@ -57,6 +57,13 @@ def workers(text: str) -> int:
 
 
 @_read
+def nights(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise ValueError(f"{text!r} is not a number of nights from 1 to 10,000")
+    return int(text)
+
+
+@_read
 def exit_code(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 255:
         raise ValueError(f"{text!r} is not an exit code from 0 to 255")
@@ -90,6 +97,23 @@ def run(parser: argparse.ArgumentParser) -> None:
 def check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     parser.add_argument("--json", action="store_true", help="for programs: one object on stdout")
+
+
+def history(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="form (table)")
+    parser.add_argument("--nights", type=nights, default=14, metavar="N", help="how many of the last nights (14)")
+
+
+def explain(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
+    parser.add_argument("taxon", metavar="TAXON", help="as in the column taxon or label")
+    parser.add_argument("filter_set", nargs="?", metavar="FILTER_SET", help="needed where the taxon has several")
+    parser.add_argument("--nights", type=nights, default=30, metavar="N", help="how many of the last nights (30)")
+
+
+def _add_output_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
 
 
 def demo(parser: argparse.ArgumentParser) -> None:

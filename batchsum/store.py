@@ -51,6 +51,7 @@ CREATE TABLE rows (
     resource_updated_on TEXT,
     previous_record_count INTEGER,
     error TEXT NOT NULL,
+    requests TEXT NOT NULL,  -- the keys of its answers, one a line
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 CREATE INDEX rows_of_a_query ON rows (taxon, filter_set, run);
@@ -170,15 +171,18 @@ class Store:
 
     def last_run(self, state: str) -> Run | None:
         """The latest run in a state: at most one is open or publishing."""
+        return next(iter(self.runs(state, limit=1)), None)
+
+    def runs(self, state: str, *, limit: int) -> list[Run]:
+        """The runs in a state, latest first."""
         rows = self.query(
             "SELECT run, run_id, started_at, today, base_url, job_hash, generation, state, manifest"
-            " FROM runs WHERE state = ? ORDER BY run DESC LIMIT 1",
+            " FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?",
             state,
+            limit,
         )
-        if not rows:
-            return None
-        values = dict(zip(Run.__slots__, rows[0], strict=True))
-        return Run(**{**values, "today": date.fromisoformat(values["today"])})
+        runs = (dict(zip(Run.__slots__, row, strict=True)) for row in rows)
+        return [Run(**{**run, "today": date.fromisoformat(run["today"])}) for run in runs]
 
     def set_state(self, run: Run, state: str, manifest: str | None = None) -> None:
         self.query("UPDATE runs SET state = ?, manifest = ? WHERE run = ?", state, manifest, run.run)

@@ -1,0 +1,147 @@
+"""What `batchsum history` and `batchsum explain` say of the nights that were."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchsum.errors import UsageError
+from batchsum.history import KeptRow
+from batchsum.nights import Nights, state_of
+from batchsum.store import Run, Store
+from batchsum.table import cell
+
+HISTORY_COLUMNS = (
+    "night", "run_id", "taxon", "label", "filter_set", "filters", "status", "record_count", "resource_updated_on",
+    "previous_record_count", "error",
+)  # fmt: skip
+
+
+def history(directory: Path, *, nights: int, form: str) -> Iterator[str]:
+    """The counts of the last nights, in pieces of text: `table` for people, `csv`, or `json` (an array)."""
+    with Store(state_of(directory)) as store:
+        kept = Nights(store, nights)
+        if form == "table":
+            yield from _history_table(kept)
+        elif form == "csv":
+            yield from _history_csv(kept)
+        else:
+            yield from _history_json(kept)
+
+
+def _records(kept: Nights) -> Iterator[tuple[object, ...]]:
+    for run in kept.runs:
+        for row in kept.rows(run):
+            yield (
+                run.today.isoformat(), run.run_id, row.taxon, row.label, row.filter_set, row.filters, row.status,
+                row.record_count, row.resource_updated_on, row.previous_record_count, row.error,
+            )  # fmt: skip
+
+
+def _history_csv(kept: Nights) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for record in _records(kept):
+        writer.writerow([cell(value) for value in record])  # type: ignore[arg-type]
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _history_json(kept: Nights) -> Iterator[str]:
+    start = "["
+    for record in _records(kept):
+        yield f"{start}\n{json.dumps(dict(zip(HISTORY_COLUMNS, record, strict=True)), ensure_ascii=False)}"
+        start = ","
+    yield "[]\n" if start == "[" else "\n]\n"
+
+
+_MARKS = {"suspect": "?", "rejected": "rejected", "failed": "failed", "skipped": "skipped"}
+
+
+def _history_table(kept: Nights) -> Iterator[str]:
+    """A line for each query of the last night, a column for each night; a count that was not believed has a ?."""
+    if not kept.runs:
+        yield "no night was published yet\n"
+        return
+    before = [{(row.taxon, row.filter_set): row for row in kept.rows(run)} for run in kept.runs]
+    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in kept.runs)]]
+    for row in kept.rows(kept.runs[-1]):
+        of_nights = (night.get((row.taxon, row.filter_set)) for night in before)
+        lines.append([row.taxon, row.label, row.filter_set, *(_shown(one) for one in of_nights)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        words = [cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)]
+        counts = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:], strict=True)]
+        yield "  ".join(words + counts).rstrip() + "\n"
+
+
+def _shown(row: KeptRow | None) -> str:
+    if row is None:
+        return "."
+    if row.record_count is None:
+        return _MARKS[row.status]
+    return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")
+
+
+def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int) -> str:
+    """Everything known of one row: how it was asked, what came back and when, and the nights before.
+
+    UsageError where the last night has no such row, or several filter sets of the taxon and none is named.
+    """
+    with Store(state_of(directory)) as store:
+        kept = Nights(store, nights)
+        row = _find(kept, taxon, filter_set)
+        run = kept.runs[-1]
+        lines = [
+            f"{row.taxon}{f' ({row.label})' if row.label else ''}, filter set {row.filter_set}",
+            f"  filters    {row.filters or 'none'}",
+            f"  last night {run.today}, run {run.run_id}, begun {run.started_at}, {run.base_url}",
+            f"  verdict    {row.status}" + (f", {row.record_count:,} records" if row.record_count is not None else ""),
+        ]
+        if row.error:
+            lines.append(f"  because    {row.error}")
+        lines += _asked(store, run, row)
+        lines += ["", "nights"]
+        for night, one in reversed(kept.series(row.taxon, row.filter_set)):
+            lines.append(f"  {night.today}  {_shown(one):>12}  {one.status:<8}  {one.error}".rstrip())
+        for level in kept.accepted(row.taxon, row.filter_set):
+            was, now = level.previous_record_count, level.record_count
+            lines.append(f"  {level.night}  accepted by --accept: {_count(now)} instead of {_count(was)}")
+    return "\n".join(lines) + "\n"
+
+
+def _count(count: int | None) -> str:
+    return "none" if count is None else f"{count:,}"
+
+
+def _find(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
+    rows = kept.rows(kept.runs[-1]) if kept.runs else iter(())
+    of_taxon = [row for row in rows if taxon in (row.taxon, row.label)]
+    if not of_taxon:
+        raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
+    found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
+    names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
+    if not found:
+        raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
+    if len({row.filter_set for row in found}) > 1:
+        raise UsageError(f"{taxon} has several filter sets; name one of {names}")
+    return found[0]
+
+
+def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
+    for key in row.requests.split("\n"):
+        kept = store.answer(run, key)
+        yield f"  asked      {key}"
+        if kept is None:
+            yield "             no answer is kept"
+            continue
+        for number, attempt in enumerate(kept[1].attempts, start=1):
+            http = f"HTTP {attempt.http_status}" if attempt.http_status else "no HTTP answer"
+            yield (
+                f"  attempt {number:<2} {attempt.sent_at}  {attempt.seconds:.3f} s  {http}  {attempt.outcome}"
+                f"  NCBI-PHID {attempt.phid}"
+            )

@@ -1,0 +1,86 @@
+"""`batchsum history` and `batchsum explain`, after nights that were run."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from batchsum import asking
+from batchsum.cli import main
+from tests.scripted_ncbi import scripted_ncbi
+from tests.test_night import night
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three nights: 100, 110, and a fall to 20 that is not believed."""
+    directory = tmp_path_factory.mktemp("nights")
+    job = directory / "watch.yaml"
+    job.write_text(
+        "version: 1\ntaxa: [{taxon: 11320, label: Flu A}, 11520]\nfilter_sets: {all: {}, human: {host: human}}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch, scripted_ncbi() as ncbi:
+        patch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+        patch.delenv("NCBI_API_KEY", raising=False)
+        for count in (100, 110, 20):
+            ncbi.answers = {"11320": {"record_count": count}}
+            night(job, ncbi)
+    return directory / "out" / "watch"
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 0
+    return capsys.readouterr().out
+
+
+def test_history_is_a_table_for_people(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split() for line in said(capsys, "history", str(out)).splitlines()]
+    assert lines[0][:3] == ["taxon", "label", "filter_set"]
+    assert lines[1] == ["11320", "Flu", "A", "all", "100", "110", "20?"]
+    assert lines[3] == ["11520", "all", "7", "7", "7"]
+    assert len(said(capsys, "history", str(out), "--nights", "1").splitlines()[1].split()) == 5
+
+
+def test_history_is_csv_and_json_for_programs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = list(csv.DictReader(io.StringIO(said(capsys, "history", str(out), "--format", "csv"))))
+    objects = json.loads(said(capsys, "history", str(out), "--format", "json"))
+    assert len(rows) == len(objects) == 12
+    assert [row["record_count"] for row in rows if row["label"] and row["filter_set"] == "all"] == ["100", "110", "20"]
+    assert {name: "" if value is None else str(value) for name, value in objects[-4].items()} == rows[-4]
+    assert objects[-4]["status"] == "suspect"
+    assert objects[-4]["previous_record_count"] == 110
+
+
+def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "explain", str(out), "11320", "all")
+    assert said(capsys, "explain", str(out), "Flu A", "all") == text
+    assert "suspect, 20 records" in text
+    assert "fell: 20 is 81.8 % below 110" in text
+    assert "/virus/taxon/11320/genome\n" in text
+    assert text.count("  attempt ") == 2
+    assert text.count("NCBI-PHID TEST") == 2
+    nights = text[text.index("\nnights\n") :].splitlines()[2:]
+    assert [line.split()[1] for line in nights] == ["20?", "110", "100"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["11999"], "no taxon '11999'"),
+        (["11320"], "name one of all, human"),
+        (["11320", "cat"], "it has all, human"),
+    ],
+)
+def test_explain_says_what_to_write_instead(
+    out: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", str(out), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["history", str(tmp_path)]) == 2
+    assert "no night was run here" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
