@@ -31,10 +31,10 @@ USA_STATES = {
     "VI": "U.S. Virgin Islands",
 }  # fmt: skip
 
-_DURATION = re.compile(r"(\d{1,9})\s*([smhdw])")
+_DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
-_MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
+_MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
 _HIGHEST_TAX_ID = 2**31 - 1
 

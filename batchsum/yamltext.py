@@ -101,6 +101,8 @@ class _Composer:
         match event:
             case yaml.ScalarEvent():
                 self.check_tag(event)
+                if re.search("[\ud800-\udfff]", event.value):
+                    self.stop(event, "an escape (\\u) that stands for no character; write the character itself")
                 absent = event.style in (None, "") and event.tag is None and event.value in _NULLS
                 # A key is text, whatever it looks like.
                 is_key = bool(self.open) and self.open[-1].key is None and event.value != ""
@@ -173,6 +175,11 @@ def _position(place: Any) -> tuple[int, int]:
     return place.start_mark.line + 1, place.start_mark.column + 1
 
 
+_UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
+
+# Where these begin tells more than where the parser gave up.
+_BEGUN_EARLIER = ("found unexpected end of stream", "could not find expected ':'")
+
 # What the parser says, by its first words, and what to tell instead.
 _SYNTAX = (
     ("mapping values are not allowed", "a second ': ' in one value, or an indentation that does not fit"
@@ -180,9 +187,11 @@ _SYNTAX = (
     ("found character that cannot start any token", "a value cannot begin like this; put it into quotes"),
     ("found character '", "a value cannot begin like this; put it into quotes"),
     ("found unexpected end of stream", "these quotes are never closed"),
+    ("could not find expected ':'", "a key without its value; write a colon and a blank behind the key"),
+    ("did not find expected node content", "a value is missing, or begins with a sign that needs quotes"),
     ("found undefined tag handle", "tags (!) are not allowed; put the value into quotes"),
-    ("did not find expected ',' or", "a list or mapping in brackets, opened in line {opened}, is not closed or lacks a comma"),
-    ("expected ',' or", "a list or mapping in brackets, opened in line {opened}, is not closed or lacks a comma"),
+    ("did not find expected ',' or", _UNCLOSED),
+    ("expected ',' or", _UNCLOSED),
     ("did not find expected '-'", "this line does not belong to the list above it; check its indentation"),
     ("did not find expected key", "this line does not fit the lines above it; check its indentation"),
     ("expected <block end>", "this line does not fit the lines above it; check its indentation"),
@@ -194,16 +203,18 @@ def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Proble
     mark = error.problem_mark or error.context_mark
     said = error.problem or "cannot be read"
     opened = error.context_mark or mark
-    if said.startswith("found unexpected end of stream"):
-        # Where the quotes begin tells more than where the file ends.
+    if said.startswith(_BEGUN_EARLIER):
         mark = opened
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    if text.split("\n")[line - 1][column - 1 : column] == "\t":
-        return Problem(file, line, column, "a tab; YAML is indented with blanks")
-    for begin, words in _SYNTAX:
-        if said.startswith(begin):
-            return Problem(file, line, column, words.format(opened=opened.line + 1 if opened else line))
-    return Problem(file, line, column, f"this is not YAML: {said}")
+    lines = text.split("\n")
+    # The parser may stop in the line behind the last one.
+    end = len(lines) - 1, len(lines[-1])
+    line, column = min((mark.line, mark.column), end) if mark else (0, 0)
+    if lines[line][column : column + 1] == "\t":
+        words = "a tab; YAML is indented with blanks"
+    else:
+        words = next((words for begin, words in _SYNTAX if said.startswith(begin)), f"this is not YAML: {said}")
+    words = words.replace("OPENED", str(opened.line + 1) if opened else "?")
+    return Problem(file, line + 1, column + 1, words)
 
 
 def plain(node: Node) -> Any:
