@@ -1,0 +1,94 @@
+"""The README is true: its commands exist, its example runs, its tables are those of the code."""
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batchsum import cli, errors
+from batchsum.demo import demo
+from batchsum.jobfile import load_job
+from tests.local_ncbi_server import serving
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def subcommands() -> dict[str, argparse.ArgumentParser]:
+    actions = cli._parser()._actions
+    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
+def command_lines() -> list[str]:
+    inline = re.findall(r"`(batchsum [^`]+)`", README)
+    fenced = [line for _, block in BLOCKS for line in block.splitlines() if line.startswith("batchsum ")]
+    return [line.split("  #")[0] for line in inline + fenced]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_every_command_that_is_shown_exists(line: str) -> None:
+    _, name, *words = shlex.split(line.replace("[", "").replace("]", ""))
+    parser = subcommands()[name]
+    known = {option for action in parser._actions for option in action.option_strings}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
+
+
+def test_the_two_commands_stand_on_the_first_screen() -> None:
+    first = "\n".join(README.splitlines()[:45])
+    assert "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/batchsum demo\n" in first
+    assert "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/python -m pytest\n" in first
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo(tmp_path / "demo") == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = next(block for _, block in BLOCKS if block.startswith("night of")).splitlines()
+    pattern = re.compile(r"night of \d{4}-\d\d-\d\d: 141 rows, \d+ changed, \d+ s")
+    assert all(pattern.fullmatch(line) for line in (*lines[:2], *shown[:2]))
+    assert lines[2].split() == shown[2].split()
+    assert [line.split()[:3] for line in lines[3:9]] == [line.split()[:3] for line in shown[3:9]]
+
+
+def test_the_demo_asks_the_sample_list() -> None:
+    assert (ROOT / "batchsum/demo/taxa.csv").read_bytes() == (ROOT / "sample_inputs/taxa.csv").read_bytes()
+
+
+def test_the_job_that_is_shown_loads(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(next(block for language, block in BLOCKS if language == "yaml"), encoding="utf-8")
+    job = load_job(path)
+    assert [one.taxon for one in job.taxa] == ["2697049", "Influenza A virus", "1335626"]
+    assert [one.name for one in job.filter_sets] == ["all", "human", "this_week"]
+    assert job.output.dir == tmp_path / "out" / "job"
+
+
+def test_the_python_that_is_shown_runs(tmp_path: Path) -> None:
+    example = next(block for language, block in BLOCKS if language == "python")
+    with serving() as server:
+        local = example.replace("DatasetsClient()", f"DatasetsClient({server.base_url!r})")
+        assert local != example
+        done = subprocess.run([sys.executable, "-c", local], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert int(done.stdout) > 0
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    told = {int(code) for code in re.findall(r"^\| (\d+)", README, re.MULTILINE)}
+    raised = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
+    assert raised <= told
+
+
+def test_every_guard_is_explained() -> None:
+    source = "".join((ROOT / "batchsum" / name).read_text(encoding="utf-8") for name in ("guards.py", "judging.py"))
+    spoken = set(re.findall(r'f?"(\w+): ', source))
+    assert spoken == set(re.findall(r"^\| `(\w+):` \|", README, re.MULTILINE))
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
