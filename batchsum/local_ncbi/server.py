@@ -21,7 +21,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -95,12 +95,24 @@ async def running(
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
     """
     day = _checked_day(as_of)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port {port}: write a number from 0 to 65535")
     plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
     delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
     limit = RateLimit(requests_per_second)
     known = await asyncio.to_thread(_open, catalogue, day)
     gateway = Gateway(known, day, "", zero)
     exchange = Exchange(gateway, limit, plan, delay, access_log)
+    with closing(known):
+        async with _listening(exchange, host, port) as taken:
+            name = f"[{host}]" if ":" in host else host
+            gateway.base_url = f"http://{name}:{taken}{PREFIX}"
+            yield gateway.base_url
+
+
+@asynccontextmanager
+async def _listening(exchange: Exchange, host: str, port: int) -> AsyncIterator[int]:
+    """Listen inside the block; gives the port taken."""
     # A client that hangs up ends the delay or the drip that was meant for it.
     runner = web.ServerRunner(
         web.Server(exchange.answer, access_log=None, handler_cancellation=True, logger=_http_log),
@@ -108,14 +120,10 @@ async def running(
     )
     try:
         await runner.setup()
-        site = web.TCPSite(runner, host, port, backlog=1024)
-        await site.start()
-        name = f"[{host}]" if ":" in host else host
-        gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
-        yield gateway.base_url
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
-        known.close()
 
 
 async def serve(**options: Any) -> None:
