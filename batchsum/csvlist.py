@@ -24,6 +24,7 @@ from batchsum.taxonlist import Sets, TaxonList
 from batchsum.textfile import undecodable
 
 MOST_ROWS = 1_000_000
+MOST_REMEMBERED = 50_000
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 _LISTS = ("accessions", "include_sequence", "aux_report")
@@ -116,6 +117,8 @@ class _ListFile:
             key = pick(row)
             kind = kinds.get(key)
             if kind is None:
+                if len(kinds) == MOST_REMEMBERED:
+                    kinds.clear()
                 kind = kinds[key] = self.read_kind({self.columns[c]: (c, row[c].strip()) for c in filter_cells})
             for cell, message in kind.faults:
                 self.report(cell, message)
@@ -157,12 +160,13 @@ class _ListFile:
             except ValueError as error:
                 faults.append((cells[column][0], f"{column}: {error}"))
         sets: Sets = None
+        chosen = FilterSet(**values)
         try:
-            sets = self.sets_of(filters.parse_text(name) if name else "", written, FilterSet(**values))
+            sets = self.sets_of(filters.parse_text(name) if name else "", written, chosen)
         except ValueError as error:
             faults.append((at_name, f"filter_set: {error}"))
         if not faults and values:
-            for column, message in odd_filters(FilterSet(**values), self.listing.today):
+            for column, message in odd_filters(chosen, self.listing.today):
                 self.listing.warnings.append(self.records.problem(cells[column][0], message))
         return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
 

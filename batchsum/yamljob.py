@@ -3,6 +3,8 @@
 A name that a broken piece would have defined counts as known, so that no problem makes another.
 """
 
+import contextlib
+import os
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -97,7 +99,11 @@ class YamlJob:
 
     def resolve(self, text: str) -> Path:
         """A path of the job file, relative to the file; ~/ is the home directory."""
-        path = Path(text).expanduser() if text.startswith("~/") else Path(text)
+        # Only the own home: ~name would be a file of that name more often than somebody.
+        path = Path(text)
+        if text.startswith("~/"):
+            with contextlib.suppress(RuntimeError):  # nobody's home
+                path = path.expanduser()
         return Path(shown(self.path.parent / path))
 
     def read_filter_sets(self) -> None:
@@ -200,7 +206,7 @@ class YamlJob:
         return self._chosen[key]
 
     def read_taxa_files(self) -> None:
-        seen: set[Path] = set()
+        seen: set[str] = set()
         for index, entry in enumerate(self.sequence("taxa_files")):
             try:
                 if not isinstance(entry, str):
@@ -208,9 +214,9 @@ class YamlJob:
                 path = self.resolve(parse_path(entry))
                 if path.suffix.lower() not in LIST_SUFFIXES:
                     raise ValueError(f"{entry!r} is not a list; it must end in {', '.join(LIST_SUFFIXES)}")
-                if path.resolve() in seen:
+                if (real := os.path.realpath(path)) in seen:
                     raise ValueError(f"{entry!r} is listed twice")
-                seen.add(path.resolve())
+                seen.add(real)
                 read_list(path, str(path), self.listing)
             except OSError as error:
                 self.report(("taxa_files", index), f"taxa_files: {path}: {unreadable(error)}")
