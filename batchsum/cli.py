@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from batchsum import __version__, options
-from batchsum.errors import BatchsumError
+from batchsum.errors import BatchsumError, JobFileError
 
 _USAGE = 2
 _BUG = 1
@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise
     except KeyboardInterrupt:
         return 130
+    except JobFileError as error:
+        # Each line begins with file:line:column, as editors and people jump to it.
+        print(error, file=sys.stderr)
+        return error.exit_code
     except BatchsumError as error:
         print(f"batchsum: {error}", file=sys.stderr)
         return error.exit_code

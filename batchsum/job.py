@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,22 @@ from batchsum.errors import Problem
 from batchsum.model import FilterSet, Guards
 
 BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
+
+_A_MONDAY = date(1970, 1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A series of windows of whole days: the `last` ones that have ended when the night begins."""
+
+    every: timedelta
+    last: int
+
+    def edges(self, today: date) -> list[date]:
+        """`last` + 1 days, oldest first, at most `today`. Weeks begin on Mondays, so that a window keeps its days
+        (and its name) from night to night until the next one has ended."""
+        latest = today - (today - _A_MONDAY) % self.every
+        return [latest - number * self.every for number in range(self.last, -1, -1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,8 @@ class NamedSet:
     filters: FilterSet
     guards: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The bounds this set changes, by their names in `Guards`."""
+    windows: Windows | None = None
+    """The set stands for one set a window, called `name/YYYY-MM-DD` by the window's first day."""
 
 
 @dataclass(frozen=True, slots=True)

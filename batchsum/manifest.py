@@ -44,9 +44,8 @@ def build_manifest(
 def resolved_dates(judgement: Judgement) -> dict[str, dict[str, str]]:
     """For each filter set of the job with a date: the days that its relative dates came to."""
     names = ("released_since", "released_before", "updated_since")
-    found = {}
-    for named in judgement.plan.job.filter_sets:
-        cells = named.filters.resolve(judgement.run.today).cells()
-        if days := {name: cells[name] for name in names if cells[name]}:
-            found[named.name] = days
-    return found
+    return {
+        name: {day: cells[day] for day in names if cells[day]}
+        for name, filters in judgement.plan.dated_sets().items()
+        if (cells := filters.cells())
+    }

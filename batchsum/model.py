@@ -96,6 +96,9 @@ class FilterSet:
         }
         return replace(self, **days) if days else self
 
+    def has_date(self) -> bool:
+        return any((self.released_since, self.released_before, self.updated_since))
+
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
         return {name: _cell(getattr(self, name)) for name in FILTER_COLUMNS}

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from batchsum.job import Job, ListedTaxon, NamedSet
@@ -31,7 +32,7 @@ class Plan:
     def __init__(self, job: Job, today: date) -> None:
         self.job = job
         self.today = today
-        self._columns: dict[tuple[int, int], _Column] = {}
+        self._columns: dict[tuple[int, int], tuple[_Column, ...]] = {}
         self._interned: dict[FilterSet, FilterSet] = {}
         self.query_count = 0
         # One byte for each request in walking order: 1 where it is asked, 0 where an earlier one serves.
@@ -54,21 +55,33 @@ class Plan:
 
     def filter_sets(self) -> set[FilterSet]:
         """The different filters of the rows."""
-        return {column.filters for column in self._columns.values()}
+        return {column.filters for columns in self._columns.values() for column in columns}
+
+    def dated_sets(self) -> dict[str, FilterSet]:
+        """The filter sets of the job that have a date, by name, as they are asked tonight."""
+        columns = (column for named in self.job.filter_sets for column in self._column(named, None))
+        return {one.name: one.filters for one in columns if one.filters.has_date()}
 
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order, whatever the day."""
         digest = hashlib.sha256()
+        known: dict[int, str] = {}
+
+        def told(sets: tuple[NamedSet, ...] | None) -> str:
+            if id(sets) not in known:
+                known[id(sets)] = repr([(one.name, one.filters.cells(), one.windows) for one in sets or ()])
+            return known[id(sets)]
+
         for listed in self.job.taxa:
-            names = [(one.name, one.filters.cells()) for one in listed.sets] if listed.sets else None
-            digest.update(repr((listed.taxon, listed.label, names)).encode())
-        digest.update(repr([(one.name, one.filters.cells()) for one in self.job.filter_sets]).encode())
+            digest.update(repr((listed.taxon, listed.label, told(listed.sets))).encode())
+        digest.update(told(self.job.filter_sets).encode())
         return digest.hexdigest()
 
     def _walk(self) -> Iterator[tuple[ListedTaxon, _Column]]:
         for listed in self.job.taxa:
             for named in listed.sets or self.job.filter_sets:
-                yield listed, self._column(named, listed.guards)
+                for column in self._column(named, listed.guards):
+                    yield listed, column
 
     def _share(self) -> None:
         seen: dict[int, set[str]] = {}
@@ -80,18 +93,29 @@ class Plan:
                 self._asked.append(listed.taxon not in taxa)
                 taxa.add(listed.taxon)
 
-    def _column(self, named: NamedSet, bounds: Mapping[str, Any] | None) -> _Column:
-        column = self._columns.get((id(named), id(bounds)))
-        if column is None:
-            filters = named.filters.resolve(self.today)
-            asks = tuple(
-                self._interned.setdefault(request.filters, request.filters)
-                for request in Query("", named.name, filters).requests()
-            )
+    def _column(self, named: NamedSet, bounds: Mapping[str, Any] | None) -> tuple[_Column, ...]:
+        """The columns of a filter set under a taxon's own bounds: one, or one a window."""
+        columns = self._columns.get((id(named), id(bounds)))
+        if columns is None:
             guards = replace(self.job.guards, **{**named.guards, **(bounds or {})})
-            column = _Column(named.name, filters, asks, guards, (named, bounds))
-            self._columns[id(named), id(bounds)] = column
-        return column
+            columns = tuple(
+                _Column(name, filters, self._asks(filters), guards, (named, bounds))
+                for name, filters in self._resolved(named)
+            )
+            self._columns[id(named), id(bounds)] = columns
+        return columns
+
+    def _resolved(self, named: NamedSet) -> Iterator[tuple[str, FilterSet]]:
+        filters = named.filters.resolve(self.today)
+        if named.windows is None:
+            yield named.name, filters
+            return
+        for since, before in pairwise(named.windows.edges(self.today)):
+            yield f"{named.name}/{since}", replace(filters, released_since=since, released_before=before)
+
+    def _asks(self, filters: FilterSet) -> tuple[FilterSet, ...]:
+        requests = Query("", "", filters).requests()
+        return tuple(self._interned.setdefault(request.filters, request.filters) for request in requests)
 
 
 def build_plan(job: Job, today: date) -> Plan:

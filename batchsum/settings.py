@@ -75,6 +75,13 @@ def parse_staleness(text: str) -> timedelta:
     return length
 
 
+def parse_window(text: str) -> timedelta:
+    length = parse_duration(text)
+    if not length or length % timedelta(days=1):
+        raise ValueError(f"{text!r} is not in whole days; write it as in 7d")
+    return length
+
+
 def parse_contact(text: str) -> str:
     """An e-mail address or a URL, fit for the User-Agent header."""
     text = parse_text(text)

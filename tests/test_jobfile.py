@@ -8,8 +8,8 @@ import pytest
 
 from batchsum.job import BASE_URL, ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
 from batchsum.jobfile import load_job
+from batchsum.jobfile.schema import JobKeys
 from batchsum.model import FilterSet, Guards
-from batchsum.schema import JobKeys
 
 ROOT = Path(__file__).parent.parent
 

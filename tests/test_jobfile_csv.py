@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum import filters
-from batchsum.csvrecords import cell_places
 from batchsum.errors import JobFileError
 from batchsum.job import Job, OutputSettings
 from batchsum.jobfile import load_job
+from batchsum.jobfile.csvrecords import cell_places
 from batchsum.model import FilterSet
 from batchsum.plan import build_plan
 

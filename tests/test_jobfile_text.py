@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchsum.errors import JobFileError, Problem
 from batchsum.filters import parse_taxon
 from batchsum.jobfile import load_job
-from batchsum.schema import JobKeys
+from batchsum.jobfile.schema import JobKeys
 
 
 @pytest.fixture(scope="module")

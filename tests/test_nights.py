@@ -1,6 +1,7 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from batchsum import asking
 from batchsum.cli import main
-from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 from tests.test_night import night, rows
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
@@ -219,3 +220,26 @@ def test_the_exit_code_can_tell_of_a_change(ncbi: ScriptedNcbi, job: Path) -> No
     ncbi.answers["11320"] = says(101)
     assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 9
     assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 0
+
+
+def test_a_weekly_series_costs_one_request_an_edge(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {weekly: {host: human, windows: {every: 7d, last: 12}}}\n")
+    counts = dict[str, int]()
+
+    def fewer_and_fewer(question: Question) -> dict[str, int]:
+        since = dict(question.parameters)["released_since"]
+        return {"record_count": counts.setdefault(since, date.fromisoformat(since[:10]).toordinal() * -3 + 10**7)}
+
+    ncbi.otherwise = fewer_and_fewer
+    assert night(job, ncbi) == 0
+    assert len(ncbi.asked) == 13
+    table = rows(job)
+    assert [row["record_count"] for row in table] == ["21"] * 12
+    assert all(row["filter_set"] == f"weekly/{row['released_since']}" for row in table)
+    assert [row["released_before"] for row in table[:-1]] == [row["released_since"] for row in table[1:]]
+    days = [date.fromisoformat(row["released_since"]) for row in table]
+    assert {day.weekday() for day in days} == {0}
+    assert (
+        timedelta(0) <= datetime.now(UTC).date() - date.fromisoformat(table[-1]["released_before"]) < timedelta(days=7)
+    )

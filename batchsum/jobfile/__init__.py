@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from batchsum.csvlist import Listing, read_list
 from batchsum.errors import JobFileError, Problem
 from batchsum.filters import LOOKS_SECRET
-from batchsum.filtersets import EVERYTHING
 from batchsum.job import Job, NamedSet, OutputSettings
-from batchsum.oddities import pango_message, surely_not_sars_cov_2
-from batchsum.repeats import repeats
-from batchsum.textfile import decode, unreadable
-from batchsum.yamljob import LIST_SUFFIXES, YamlJob, default_name
-from batchsum.yamltext import MOST_BYTES, compose
+from batchsum.jobfile.csvlist import Listing, read_list
+from batchsum.jobfile.filtersets import EVERYTHING
+from batchsum.jobfile.oddities import pango_message, surely_not_sars_cov_2
+from batchsum.jobfile.repeats import repeats
+from batchsum.jobfile.textfile import decode, unreadable
+from batchsum.jobfile.yamljob import LIST_SUFFIXES, YamlJob, default_name
+from batchsum.jobfile.yamltext import MOST_BYTES, compose
 
 MOST_WARNINGS = 1_000
 

@@ -1,0 +1,203 @@
+"""CSV and TSV lists of taxa, row by row into the columns of a TaxonList.
+
+Rows with the same filter cells share one tuple of sets, made once: a million rows mean a few hundred.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple, TextIO
+
+from batchsum import filters
+from batchsum.errors import Problem
+from batchsum.job import NamedSet
+from batchsum.jobfile.complaints import nearest, unknown
+from batchsum.jobfile.csvrecords import DELIMITERS, LONGEST_LINE, Records, StopReading
+from batchsum.jobfile.filtersets import EVERYTHING, name_of
+from batchsum.jobfile.oddities import odd_filters
+from batchsum.jobfile.taxonlist import Sets, TaxonList
+from batchsum.jobfile.textfile import undecodable
+from batchsum.model import FILTER_NAMES, FILTER_PARSERS, FilterSet
+
+MOST_ROWS = 1_000_000
+MOST_REMEMBERED = 50_000
+
+COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
+_LISTS = ("accessions", "include_sequence", "aux_report")
+_NO_BOUNDS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass
+class Listing:
+    """What lists of taxa are read into, and what they may refer to."""
+
+    today: date
+    sets: dict[str, tuple[NamedSet, ...]]
+    """The filter sets a row may name."""
+    alone: bool = False
+    """A list without a YAML file, which can name no set but `all`."""
+    broken_sets: list[str] = field(default_factory=list)
+    """Names of sets with problems of their own: naming one is no further problem."""
+    taxa: TaxonList = field(default_factory=TaxonList)
+    rows: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def read_list(path: Path, file: str, listing: Listing) -> None:
+    """Add the rows of one file, called `file` in messages, and what is wrong with them.
+
+    Raises OSError where it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            _ListFile(file, stream, listing).read()
+    except StopReading:
+        pass
+    except UnicodeDecodeError:
+        with path.open("rb") as raw:
+            lines = iter(partial(raw.readline, LONGEST_LINE), b"")
+            listing.problems.append(undecodable(file, lines))
+
+
+class _ListFile:
+    """One list on its way into a Listing."""
+
+    def __init__(self, file: str, stream: TextIO, listing: Listing) -> None:
+        self.listing = listing
+        self.records = Records(file, stream, listing.problems)
+        self.report = self.records.report
+        self.columns: list[str] = []
+        listing.taxa.begin(file)
+
+    def read(self) -> None:
+        records = iter(self.records)
+        if header := next(records, None):
+            self.read_header(header)
+            self.read_rows(records)
+
+    def read_header(self, header: list[str]) -> None:
+        self.columns = [cell.strip() for cell in header]
+        if not any(nearest(name, COLUMNS) for name in self.columns):
+            self.records.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
+        before = len(self.listing.problems)
+        hinted = False
+        for cell, name in enumerate(self.columns):
+            if not name:
+                self.report(cell, "a column without a name; name it, or remove it")
+            elif name not in COLUMNS:
+                self.report(cell, unknown("column", name, COLUMNS))
+                hinted = hinted or nearest(name, COLUMNS) == "taxon"
+            elif name in self.columns[:cell]:
+                self.report(cell, f"the column {name} stands here twice")
+        if "taxon" not in self.columns and not hinted:
+            self.report(0, "the header lacks the column taxon")
+        if len(self.listing.problems) > before:
+            raise StopReading
+
+    def read_rows(self, records: Iterator[list[str]]) -> None:
+        width, at_taxon = len(self.columns), self.columns.index("taxon")
+        at_label = self.columns.index("label") if "label" in self.columns else None
+        filter_cells = [cell for cell in range(width) if cell not in (at_taxon, at_label)]
+        pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
+        kinds: dict[object, _Kind] = {}
+        add = self.listing.taxa.add
+        for row in records:
+            if len(row) != width:
+                self.wrong_width(len(row), width)
+                continue
+            taxon = row[at_taxon].strip()
+            if not taxon and not any(map(str.strip, row)):
+                continue
+            self.count_row()
+            key = pick(row)
+            kind = kinds.get(key)
+            if kind is None:
+                if len(kinds) == MOST_REMEMBERED:
+                    kinds.clear()
+                kind = kinds[key] = self.read_kind({self.columns[c]: (c, row[c].strip()) for c in filter_cells})
+            for cell, message in kind.faults:
+                self.report(cell, message)
+            taxon_fits = self.fits(at_taxon, "taxon", taxon, filters.parse_taxon)
+            label = row[at_label].strip() if at_label is not None else ""
+            label_fits = not label or self.fits(at_label, "label", label, filters.parse_text)
+            if taxon_fits and label_fits and not kind.faults:
+                add(taxon, label, kind.number, self.records.line)
+
+    def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
+        try:
+            parse(text)
+        except ValueError as error:
+            self.report(cell, f"{column}: {error}")
+            return False
+        return True
+
+    def count_row(self) -> None:
+        self.listing.rows += 1
+        if self.listing.rows > MOST_ROWS:
+            self.records.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+
+    def wrong_width(self, cells: int, width: int) -> None:
+        hint = ""
+        if cells > width:
+            hint = f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
+        has = f"{cells} cell{'s' * (cells != 1)}"
+        self.report(None, f"this row has {has} where the header has {width}{hint}")
+
+    def read_kind(self, cells: dict[str, tuple[int, str]]) -> "_Kind":
+        """What all rows with these filter cells have in common."""
+        at_name, name = cells.pop("filter_set", (0, ""))
+        written = {column: text for column, (_, text) in cells.items() if text}
+        values: dict[str, Any] = {}
+        faults: list[tuple[int, str]] = []
+        for column, text in written.items():
+            try:
+                values[column] = FILTER_PARSERS[column](_items(text) if column in _LISTS else text)
+            except ValueError as error:
+                faults.append((cells[column][0], f"{column}: {error}"))
+        sets: Sets = None
+        chosen = FilterSet(**values)
+        try:
+            sets = self.sets_of(filters.parse_text(name) if name else "", written, chosen)
+        except ValueError as error:
+            faults.append((at_name, f"filter_set: {error}"))
+        if not faults and values:
+            for column, message in odd_filters(chosen, self.listing.today):
+                self.listing.warnings.append(self.records.problem(cells[column][0], message))
+        return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
+
+    def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
+        """The filter sets of a row: None for all of the job, one of the job's, or its own."""
+        listing = self.listing
+        if not written and not name:
+            return None
+        if name in listing.sets and chosen == FilterSet():
+            return listing.sets[name]
+        if not written and name not in listing.broken_sets:
+            if listing.alone:
+                raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
+            raise ValueError(unknown("filter set", name, [*listing.sets, *listing.broken_sets]))
+        own = name or name_of(chosen, written)
+        if own == EVERYTHING.name and chosen == FilterSet():
+            return (EVERYTHING,)
+        return (NamedSet(own, chosen, _NO_BOUNDS),)
+
+
+def _items(text: str) -> list[str]:
+    """The values of a cell with a list."""
+    items = [item.strip() for item in text.split("|")]
+    if not all(items):
+        raise ValueError("has an empty value before, behind or between | signs; remove the sign")
+    return items
+
+
+class _Kind(NamedTuple):
+    """Rows with the same filter cells."""
+
+    number: int
+    faults: tuple[tuple[int, str], ...]
+    """Cell and message of what is wrong in them."""

@@ -1,0 +1,91 @@
+"""Named filter sets: from what was written to one set for each combination of a matrix.
+
+Names are built here and nowhere else: `stem/value/value` for a matrix, `host=human;complete_only=true` for
+filters without a name. Values in a name are as the table shows them.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from batchsum.job import NamedSet, Windows
+from batchsum.model import FILTER_NAMES, FilterSet
+
+MOST_SETS = 10_000
+
+EVERYTHING = NamedSet("all", FilterSet())
+
+
+def combinations(matrix: Mapping[str, Sequence[Any]]) -> int:
+    return math.prod(map(len, matrix.values()))
+
+
+def expand(
+    name: str,
+    values: Mapping[str, Any],
+    matrix: Mapping[str, Sequence[Any]],
+    guards: Mapping[str, Any],
+    windows: Windows | None = None,
+) -> Iterator[NamedSet]:
+    """The set called `name`, or those of its matrix, the first key slowest."""
+    for choice in itertools.product(*matrix.values()):
+        chosen = dict(zip(matrix, choice, strict=True))
+        full = "/".join([name, *map(_written, choice)])
+        yield NamedSet(full, filter_set({**values, **chosen}), guards, windows)
+
+
+def filter_set(values: Mapping[str, Any]) -> FilterSet:
+    """`values` by filter, read already; `released_between` is a pair."""
+    values = dict(values)
+    if window := values.pop("released_between", None):
+        values["released_since"], values["released_before"] = window
+    read: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return FilterSet(**read)
+
+
+def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:
+    """What filters without a name are called; `all` where they leave nothing out.
+
+    Relative dates as `written`: their length in days is an accident of how they are read.
+    """
+    cells = filters.cells()
+    parts = [
+        f"{name}={written[name] if isinstance(getattr(filters, name), timedelta) else cells[name]}"
+        for name in FILTER_NAMES
+        if cells[name]
+    ]
+    return ";".join(parts) or EVERYTHING.name
+
+
+def overlaps(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Keys of a filter set, as written, that say the same thing twice: where, and what is wrong."""
+    inner = entry.get("matrix")
+    inside = list(inner) if isinstance(inner, dict) else []
+    outside = [key for key, value in entry.items() if value is not None]
+    for key in inside:
+        if key in outside and key != "matrix":
+            yield ("matrix", key), f"{key} stands inside and outside of the matrix; write it once"
+    everywhere = {**{key: (key,) for key in outside}, **{key: ("matrix", key) for key in inside}}
+    if "released_between" in everywhere and "released_since" in everywhere:
+        message = "released_since beside released_between, which holds a beginning; write one of them"
+        yield everywhere["released_since"], message
+    for key in ("released_since", "released_between"):
+        if key in everywhere and "windows" in outside:
+            yield everywhere[key], f"{key} beside windows, which hold their own days; write one of them"
+
+
+def _written(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case [date() | timedelta() as begin, date() | timedelta() as end]:
+            return f"{_written(begin)}..{_written(end)}"
+        case list():
+            return "|".join(value)
+        case timedelta():
+            return f"{value.days}d"
+        case date():
+            return value.isoformat()
+    return str(value)

@@ -1,0 +1,247 @@
+"""The YAML job file, piece by piece: every piece is read, whatever is wrong with the others.
+
+A name that a broken piece would have defined counts as known, so that no problem makes another.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from batchsum.errors import Problem
+from batchsum.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
+from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.jobfile.complaints import complaints, unknown, unknown_key
+from batchsum.jobfile.csvlist import Listing, read_list
+from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
+from batchsum.jobfile.filtersets import EVERYTHING, MOST_SETS, combinations, expand, overlaps
+from batchsum.jobfile.keys import Keys
+from batchsum.jobfile.oddities import odd_filters
+from batchsum.jobfile.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
+from batchsum.jobfile.textfile import shown, unreadable
+from batchsum.jobfile.yamltext import Location, Node, place, plain, texts
+from batchsum.model import Guards
+from batchsum.settings import parse_path
+
+LIST_SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+def default_name(path: Path) -> str:
+    """The file's stem, as far as it can be a name."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem)[:64]
+    return name if name.strip(".-") else "job"
+
+
+class YamlJob:
+    """A composed document on its way to a Job; `listing` gathers taxa and problems."""
+
+    def __init__(self, path: Path, root: Node, today: date) -> None:
+        self.path = path
+        self.root = root
+        self.raw: Any = plain(root)
+        self.listing = Listing(today, {})
+        self.filter_sets: list[NamedSet] = []
+        self._order: dict[str, int] = {}
+        self._chosen: dict[tuple[str, ...], tuple[NamedSet, ...]] = {}
+
+    def read(self) -> Job | None:
+        """The job as far as it can be read; its problems, if any, are in `listing`."""
+        if not isinstance(self.raw, dict):
+            self.report((), "a job file is a mapping; begin with version: 1")
+            return None
+        for key in self.raw:
+            if key not in JobKeys.model_fields:
+                self.report((key,), unknown_key(key, JobKeys.model_fields), at_key=True)
+        head = self.piece(JobHead, {key: self.raw.get(key) for key in JobHead.model_fields}, ()) or {}
+        self.read_filter_sets()
+        self.read_taxa()
+        self.read_taxa_files()
+        self.require_taxa()
+        api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
+        guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
+        self.hide_secrets()
+        name = head.get("name") or default_name(self.path)
+        if "api_key_file" in api:
+            api["api_key_file"] = self.resolve(api["api_key_file"])
+        output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
+        return Job(
+            self.path, name, self.listing.taxa, tuple(self.filter_sets), OutputSettings(**_frozen(output)),
+            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)),
+        )  # fmt: skip
+
+    def report(self, location: Location, message: str, at_key: bool = False) -> None:
+        node = place(self.root, location, at_key)
+        self.listing.problems.append(Problem(str(self.path), node.line, node.column, message))
+
+    def piece(self, model: type[Keys], value: Any, location: Location) -> dict[str, Any] | None:
+        """What was given, read by the model; None where something is wrong with it, which is reported."""
+        try:
+            return model.model_validate(value).given()
+        except ValidationError as error:
+            for complaint in complaints(error, model, location):
+                self.report(complaint.location, complaint.message, complaint.at_key)
+        return None
+
+    def section(self, key: str, model: type[Keys]) -> dict[str, Any]:
+        value = self.raw.get(key)
+        return {} if value is None else self.piece(model, value, (key,)) or {}
+
+    def sequence(self, key: str) -> list[Any]:
+        value = self.raw.get(key)
+        if value is not None and not isinstance(value, list):
+            self.report((key,), f"{key}: must be a list, one entry a line behind '- '")
+        return value if isinstance(value, list) else []
+
+    def resolve(self, text: str) -> Path:
+        """A path of the job file, relative to the file; ~/ is the home directory."""
+        # Only the own home: ~name would be a file of that name more often than somebody.
+        path = Path(text)
+        if text.startswith("~/"):
+            with contextlib.suppress(RuntimeError):  # nobody's home
+                path = path.expanduser()
+        return Path(shown(self.path.parent / path))
+
+    def read_filter_sets(self) -> None:
+        entries = self.raw.get("filter_sets")
+        if entries is not None and not isinstance(entries, dict):
+            self.report(("filter_sets",), "filter_sets: must be a mapping, as {all: {}}")
+            self.listing.broken_sets.append(EVERYTHING.name)
+            return
+        for name, entry in (entries or {EVERYTHING.name: {}}).items():
+            try:
+                parse_text(name)
+            except ValueError as error:
+                self.report(("filter_sets", name), f"the name of this filter set {error}", at_key=True)
+                continue
+            made = self.read_filter_set(name, {} if entry is None else entry)
+            if made is None:
+                self.listing.broken_sets.append(name)
+                continue
+            self.listing.sets[name] = made
+            for one in made:
+                self.warn_odd(name, one)
+        self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
+
+    def read_filter_set(self, name: str, entry: Any) -> tuple[NamedSet, ...] | None:
+        location = ("filter_sets", name)
+        overlapping = list(overlaps(entry)) if isinstance(entry, dict) else []
+        for path, message in overlapping:
+            self.report((*location, *path), message, at_key=True)
+        given = self.piece(FilterSetKeys, entry, location)
+        if given is None or overlapping:
+            return None
+        guards = given.pop("guards").given() if "guards" in given else {}
+        matrix = {}
+        if keys := given.pop("matrix", None):
+            matrix = {key: getattr(keys, key) for key in entry["matrix"] if entry["matrix"][key] is not None}
+            if not matrix:
+                self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
+                return None
+        windows = Windows(**given.pop("windows").given()) if "windows" in given else None
+        if combinations(matrix) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
+            here = (*location, "matrix" if matrix else "windows")
+            self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
+            return None
+        made = tuple(expand(name, given, matrix, guards, windows))
+        if not self.add_sets(made, location):
+            return None
+        return made
+
+    def add_sets(self, made: Sequence[NamedSet], location: Location) -> bool:
+        known = self.listing.sets
+        for one in made:
+            if one.name in known or one.name in self.listing.broken_sets:
+                self.report(location, f"a second filter set called {one.name!r}; rename one", at_key=True)
+                return False
+            known[one.name] = (one,)
+        self.filter_sets += made
+        return True
+
+    def warn_odd(self, name: str, one: NamedSet) -> None:
+        entry = (self.raw.get("filter_sets") or {}).get(name) or {}
+        for key, message in odd_filters(one.filters, self.listing.today):
+            inner = (key,) if key in entry else ("matrix", key)
+            node = place(self.root, ("filter_sets", name, *inner))
+            self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
+
+    def read_taxa(self) -> None:
+        taxa = self.listing.taxa
+        taxa.begin(str(self.path))
+        everything = taxa.kind(None)
+        for index, entry in enumerate(self.sequence("taxa")):
+            location = ("taxa", index)
+            node = place(self.root, location)
+            if isinstance(entry, str):
+                try:
+                    taxa.add(parse_taxon(entry), "", everything, node.line, node.column)
+                except ValueError as error:
+                    self.report(location, f"taxon: {error}")
+                continue
+            given = self.piece(TaxonKeys, entry, location)
+            # Its filter sets are looked up even where the rest is broken.
+            sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
+            if given is not None:
+                guards = given["guards"].given() if "guards" in given else None
+                kind = taxa.kind(sets, guards or None) if sets or guards else everything
+                taxa.add(given["taxon"], given.get("label", ""), kind, node.line, node.column)
+
+    def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
+        """The filter sets that a taxon names, in job order; None for all."""
+        names = entry.get("filter_sets")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            return None
+        for number, name in enumerate(names):
+            here = (*location, "filter_sets", number)
+            if name in names[:number]:
+                self.report(here, f"filter set {name!r} is named twice")
+            elif name not in self.listing.sets and name not in self.listing.broken_sets:
+                self.report(here, unknown("filter set", name, [*self.listing.sets, *self.listing.broken_sets]))
+        key = tuple(names)
+        if key not in self._chosen:
+            chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
+            self._chosen[key] = tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
+        return self._chosen[key]
+
+    def read_taxa_files(self) -> None:
+        seen: set[str] = set()
+        for index, entry in enumerate(self.sequence("taxa_files")):
+            try:
+                if not isinstance(entry, str):
+                    raise ValueError("must be the path of a list")
+                path = self.resolve(parse_path(entry))
+                if path.suffix.lower() not in LIST_SUFFIXES:
+                    raise ValueError(f"{entry!r} is not a list; it must end in {', '.join(LIST_SUFFIXES)}")
+                if (real := os.path.realpath(path)) in seen:
+                    raise ValueError(f"{entry!r} is listed twice")
+                seen.add(real)
+                read_list(path, str(path), self.listing)
+            except OSError as error:
+                self.report(("taxa_files", index), f"taxa_files: {path}: {unreadable(error)}")
+            except ValueError as error:
+                self.report(("taxa_files", index), f"taxa_files: {error}")
+
+    def require_taxa(self) -> None:
+        keys = [key for key in ("taxa", "taxa_files") if self.raw.get(key)]
+        if keys and (self.listing.rows or self.listing.problems or "taxa" in keys):
+            return
+        message = "the job lists no taxon; write taxa: with a list, or taxa_files:"
+        self.report(tuple(keys[:1]) or ("taxa",), message)
+
+    def hide_secrets(self) -> None:
+        """Tell every text that looks like a key, and nothing else about it."""
+        found = [node for node in texts(self.root) if LOOKS_SECRET.search(str(node.value))]
+        problems = self.listing.problems
+        for node in found:
+            here = str(self.path), node.line, node.column
+            problems[:] = [one for one in problems if (one.file, one.line, one.column) != here]
+            problems.append(Problem(*here, f"this {SECRET_MISPLACED}"))
+
+
+def _frozen(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, each value once."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

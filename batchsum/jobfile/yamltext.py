@@ -1,0 +1,255 @@
+"""YAML to nodes that know their place. Every scalar stays text, but a plain null, which is None.
+
+The nodes are built from the parser's events, without recursion: composing a document that is nested
+100,000 deep ends the process, and takes ten times as long for any other. Anchors and aliases are allowed
+as far as they repeat little; tags and merge keys are not.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+from batchsum.errors import Problem
+
+MOST_BYTES = 10_000_000
+DEEPEST = 50
+MOST_REPEATED = 100_000
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = ("", "~", "null", "Null", "NULL")
+
+# YAML admits no control characters. The last three end a line for YAML, but not for an editor.
+_INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+Location: TypeAlias = Sequence[str | int]
+
+
+@dataclass(slots=True)
+class Node:
+    line: int
+    column: int
+    value: "str | list[Node] | dict[str, tuple[Node, Node]] | None"
+    """Text, None, the nodes of a list, or the key and value nodes of a mapping by the key's text."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: Node
+    anchor: str | None
+    begun: int
+    key: Node | None = None
+    height: int = 1
+
+
+class _Stop(Exception):
+    """Nothing sensible can be read behind this place."""
+
+
+def compose(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+    """The document's node and what is wrong with it as YAML; no node where it cannot be read."""
+    text = re.sub("\r\n?", "\n", text)
+    if match := _INVISIBLE.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        column = match.start() - text.rfind("\n", 0, match.start())
+        return None, [Problem(file, line, column, f"an invisible character, U+{ord(match[0]):04X}; remove it")]
+    return _Composer(file).compose(text)
+
+
+class _Composer:
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.root: Node | None = None
+        self.open: list[_Open] = []
+        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.count = 0
+        self.repeated = 0
+
+    def compose(self, text: str) -> tuple[Node | None, list[Problem]]:
+        documents = 0
+        try:
+            for event in yaml.parse(text, Loader=_Loader):
+                if isinstance(event, yaml.DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        self.stop(event, "a second YAML document; a job file is one, remove this '---'")
+                else:
+                    self.take(event)
+        except yaml.MarkedYAMLError as error:
+            self.problems.append(_syntax_problem(self.file, text, error))
+        except yaml.YAMLError as error:
+            self.problems.append(Problem(self.file, 1, 1, f"this is not YAML: {error}"))
+        except _Stop:
+            pass
+        else:
+            return self.root, self.problems
+        return None, self.problems
+
+    def report(self, place: Any, message: str) -> None:
+        self.problems.append(Problem(self.file, *_position(place), message))
+
+    def stop(self, place: Any, message: str) -> None:
+        self.report(place, message)
+        raise _Stop
+
+    def take(self, event: Any) -> None:
+        match event:
+            case yaml.ScalarEvent():
+                self.check_tag(event)
+                if re.search("[\ud800-\udfff]", event.value):
+                    self.stop(event, "an escape (\\u) that stands for no character; write the character itself")
+                absent = event.style in (None, "") and event.tag is None and event.value in _NULLS
+                # A key is text, whatever it looks like.
+                is_key = bool(self.open) and self.open[-1].key is None and event.value != ""
+                is_key = is_key and isinstance(self.open[-1].node.value, dict)
+                node = Node(*_position(event), None if absent and not is_key else event.value)
+                self.count += 1
+                self.add(node, event.anchor, 1, 0)
+            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+                self.check_tag(event)
+                if len(self.open) >= DEEPEST:
+                    self.stop(event, f"nested more than {DEEPEST} deep")
+                inside: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+                self.open.append(_Open(Node(*_position(event), inside), event.anchor, self.count))
+                self.count += 1
+            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+                done = self.open.pop()
+                self.add(done.node, done.anchor, self.count - done.begun, done.height)
+            case yaml.AliasEvent():
+                self.repeat(event)
+
+    def check_tag(self, event: Any) -> None:
+        if event.tag is not None:
+            self.report(event, f"the tag {event.tag!r} is not allowed; write the plain value")
+
+    def repeat(self, event: Any) -> None:
+        if event.anchor not in self.anchors:
+            self.stop(event, f"the alias *{event.anchor} stands for nothing that ends above it")
+        node, size, height = self.anchors[event.anchor]
+        self.count += size
+        self.repeated += size
+        if self.repeated > MOST_REPEATED:
+            self.stop(event, f"aliases repeat more than {MOST_REPEATED:,} values; write fewer")
+        if len(self.open) + height > DEEPEST:
+            self.stop(event, f"nested more than {DEEPEST} deep")
+        self.add(node, None, size, height)
+
+    def add(self, node: Node, anchor: str | None, size: int, height: int) -> None:
+        """Put a finished node where it belongs."""
+        if anchor is not None:
+            self.anchors[anchor] = node, size, height
+        if not self.open:
+            self.root = node
+            return
+        holder = self.open[-1]
+        holder.height = max(holder.height, height + 1)
+        inside: Any = holder.node.value
+        if isinstance(inside, list):
+            inside.append(node)
+        elif holder.key is None:
+            holder.key = node
+        else:
+            self.pair(inside, holder.key, node)
+            holder.key = None
+
+    def pair(self, inside: dict[str, tuple[Node, Node]], key: Node, value: Node) -> None:
+        if not isinstance(key.value, str):
+            self.report(key, "a key must be a word, followed by a colon")
+        elif key.value == "<<":
+            self.report(key, "merge keys (<<) are not supported; write the keys out")
+        elif key.value in inside:
+            first = inside[key.value][0]
+            self.report(key, f"the key {key.value!r} stands here twice, first in line {first.line}")
+        else:
+            inside[key.value] = key, value
+
+
+def _position(place: Any) -> tuple[int, int]:
+    if isinstance(place, Node):
+        return place.line, place.column
+    return place.start_mark.line + 1, place.start_mark.column + 1
+
+
+_UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
+
+# Where these begin tells more than where the parser gave up.
+_BEGUN_EARLIER = ("found unexpected end of stream", "could not find expected ':'")
+
+# What the parser says, by its first words, and what to tell instead.
+_SYNTAX = (
+    ("mapping values are not allowed", "a second ': ' in one value, or an indentation that does not fit"
+     "; put the value into quotes, or indent it like its neighbours"),
+    ("found character that cannot start any token", "a value cannot begin like this; put it into quotes"),
+    ("found character '", "a value cannot begin like this; put it into quotes"),
+    ("found unexpected end of stream", "these quotes are never closed"),
+    ("could not find expected ':'", "a key without its value; write a colon and a blank behind the key"),
+    ("did not find expected node content", "a value is missing, or begins with a sign that needs quotes"),
+    ("found undefined tag handle", "tags (!) are not allowed; put the value into quotes"),
+    ("did not find expected ',' or", _UNCLOSED),
+    ("expected ',' or", _UNCLOSED),
+    ("did not find expected '-'", "this line does not belong to the list above it; check its indentation"),
+    ("did not find expected key", "this line does not fit the lines above it; check its indentation"),
+    ("expected <block end>", "this line does not fit the lines above it; check its indentation"),
+    ("found unknown escape", "an unknown \\ inside double quotes; use single quotes, or write \\\\"),
+)  # fmt: skip
+
+
+def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    said = error.problem or "cannot be read"
+    opened = error.context_mark or mark
+    if said.startswith(_BEGUN_EARLIER):
+        mark = opened
+    lines = text.split("\n")
+    # The parser may stop in the line behind the last one.
+    end = len(lines) - 1, len(lines[-1])
+    line, column = min((mark.line, mark.column), end) if mark else (0, 0)
+    if lines[line][column : column + 1] == "\t":
+        words = "a tab; YAML is indented with blanks"
+    else:
+        words = next((words for begin, words in _SYNTAX if said.startswith(begin)), f"this is not YAML: {said}")
+    words = words.replace("OPENED", str(opened.line + 1) if opened else "?")
+    return Problem(file, line + 1, column + 1, words)
+
+
+def plain(node: Node) -> Any:
+    """Texts, None, lists and dictionaries, without their places."""
+    match node.value:
+        case list():
+            return [plain(item) for item in node.value]
+        case dict():
+            return {key: plain(value) for key, (_, value) in node.value.items()}
+    return node.value
+
+
+def place(root: Node, location: Location, at_key: bool = False) -> Node:
+    """The node at a path of keys and indexes, as far down as the document goes; `at_key`: the last key."""
+    node = key = root
+    for step in location:
+        inside = node.value
+        if isinstance(inside, dict) and step in inside:
+            key, node = inside[str(step)]
+        elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+            key = node = inside[step]
+        else:
+            return node
+    return key if at_key else node
+
+
+def texts(node: Node) -> Iterator[Node]:
+    """Every key and every scalar with text; what an alias repeats comes again."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        match node.value:
+            case str():
+                yield node
+            case list():
+                pending += node.value
+            case dict():
+                pending += [part for pair in node.value.values() for part in pair]
