@@ -2,10 +2,13 @@
 
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
 from batchsum.errors import UsageError
+
+LARGEST_FILE = 4096
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,128}")
 
@@ -20,20 +23,23 @@ def find_api_key(option: Path | None, setting: Path | None) -> str | None:
         return read_key_file(setting)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (file := Path(credentials) / "ncbi_api_key").exists():
-        return _check(file.read_text(encoding="utf-8", errors="replace").strip(), str(file))
+        # systemd answers for who can read it; an access list shows as rights of the group.
+        return read_key_file(file, guarded=True)
     return None
 
 
-def read_key_file(path: Path) -> str:
-    """The key in a file that nobody but its owner can read."""
+def read_key_file(path: Path, *, guarded: bool = False) -> str:
+    """The key in a file that nobody but its owner can read, unless somebody else guards it."""
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8", errors="replace")
+        # Not blocking: a pipe that nobody writes to would hold up the night.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(LARGEST_FILE) or b""
     except OSError as error:
         raise UsageError(f"{path}: the API key cannot be read: {error.strerror}") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise UsageError(f"{path}: others can read this API key; type: chmod 600 {path}")
-    return _check(text.strip(), str(path))
+    if not guarded and stat.S_IMODE(mode) & 0o077:
+        raise UsageError(f"{path}: others can read this API key; type: chmod 600 {shlex.quote(str(path))}")
+    return _check(text.decode("utf-8", "replace").strip(), str(path))
 
 
 def _check(key: str, where: str) -> str:

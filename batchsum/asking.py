@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 
 from batchsum.client import DatasetsClient
+from batchsum.durations import spoken
 from batchsum.journal import Journal
 from batchsum.judging import Judgement
 from batchsum.model import Failure, Reply, Request, Summary
@@ -19,6 +20,9 @@ log = logging.getLogger("batchsum")
 
 SHORTEST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
+
+TOLD = 20
+"""Failures that the log tells of one by one, unless it is verbose; `explain` knows them all."""
 
 
 @dataclass(slots=True)
@@ -32,10 +36,12 @@ class Asking:
     done: int = 0
     """Requests that were answered, by this process."""
     _began: float = field(default_factory=time.monotonic)
+    _failures: int = 0
 
     async def both_rounds(self) -> None:
         await self._round(1, self._pending(), self.client.ask)
-        doubtful = await asyncio.to_thread(self._doubtful)
+        log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+        doubtful = await self._judged()
         if not doubtful:
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
@@ -44,6 +50,14 @@ class Asking:
         if await self.client.is_answering():
             await self._round(2, doubtful, partial(self.client.ask, attempts=1))
         self._note_outage()
+
+    async def _judged(self) -> list[Request]:
+        """What is doubtful, found in a thread. Whoever is cancelled here does not wait for a million rows."""
+        try:
+            return await asyncio.to_thread(self._doubtful)
+        except asyncio.CancelledError:
+            self.judgement.store.abandon()
+            raise
 
     def _doubtful(self) -> list[Request]:
         self._note_outage()
@@ -71,13 +85,35 @@ class Asking:
         with Journal(self.judgement.store, self.judgement.run) as journal:
 
             def keep(request: Request, reply: Reply) -> None:
-                self.done += 1
+                self._tell(request, reply)
                 if number > 1:
                     reply = self._merge(request, reply)
                 if reply.attempts:
                     journal.put(request_key(request), number, reply)
 
             await run_requests(requests, ask, workers=self.workers, on_answer=keep)
+
+    def _tell(self, request: Request, reply: Reply) -> None:
+        self.done += 1
+        answer, key = reply.answer, request_key(request)
+        verbose = log.isEnabledFor(logging.DEBUG)
+        for number, attempt in enumerate(reply.attempts if verbose else (), start=1):
+            log.debug(
+                "%s: attempt %d: %s, HTTP %s, PHID %s",
+                key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+                extra={"request": key, "attempt": number, **asdict(attempt)},
+            )  # fmt: skip
+        if isinstance(answer, Failure) and answer.status != "skipped":
+            self._failures += 1
+            last = reply.attempts[-1] if reply.attempts else None
+            log.log(
+                logging.INFO if self._failures <= TOLD else logging.DEBUG,
+                "%s: %s: %s", key, answer.status, answer,
+                extra={
+                    "request": key, "attempts": len(reply.attempts), "status": answer.status,
+                    "http_status": last and last.http_status, "phid": last and last.phid,
+                },
+            )  # fmt: skip
 
     def _merge(self, request: Request, again: Reply) -> Reply:
         """The second answer, unless it says less than the first; the attempts of both."""

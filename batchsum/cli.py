@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from batchsum import __version__, options
 from batchsum.errors import BatchsumError, JobFileError
+from batchsum.terminal import failure, say
 
 _USAGE = 2
 _BUG = 1
@@ -41,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except JobFileError as error:
         # Each line begins with file:line:column, as editors and people jump to it.
-        print(error, file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except BatchsumError as error:
-        print(f"batchsum: {error}", file=sys.stderr)
+        say(failure(error))
         return error.exit_code
     except Exception as error:
         return _report_bug(error)
@@ -54,13 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report_bug(error: Exception) -> int:
     import logging
 
-    logging.getLogger("batchsum").critical("a bug in batchsum", exc_info=error)
-    print(
-        f"batchsum: a bug: {type(error).__name__} (the log has the traceback; BATCHSUM_DEBUG=1 shows it)",
-        file=sys.stderr,
-    )
-    if os.environ.get("BATCHSUM_DEBUG"):
-        raise error
+    logger = logging.getLogger("batchsum")
+    if logger.handlers:
+        logger.critical("a bug in batchsum", exc_info=error)
+        where = "the log has the traceback"
+    elif os.environ.get("BATCHSUM_DEBUG"):
+        import traceback
+
+        where = f"this is the traceback\n{''.join(traceback.format_exception(error))}"
+    else:
+        where = "BATCHSUM_DEBUG=1 shows the traceback"
+    say(f"batchsum: a bug: {type(error).__name__}; {where}")
     return _BUG
 
 
@@ -119,11 +124,34 @@ def _explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _probe(arguments: argparse.Namespace) -> int:
+    from batchsum.api_key import find_api_key
+    from batchsum.probe import probe, server_to_probe
+
+    base_url = server_to_probe(arguments.base_url)
+    api_key = find_api_key(arguments.api_key_file, None)
+    return probe(base_url, api_key, arguments.out, show=print, tell=lambda line: print(line, file=sys.stderr))
+
+
+def _schedule(arguments: argparse.Namespace) -> int:
+    from batchsum.jobfile import load_job
+    from batchsum.schedule import cron_text, entry, systemd_text, write_units
+
+    found = entry(load_job(arguments.job), at=arguments.at, key_file=arguments.api_key_file)
+    if arguments.out is not None and arguments.systemd:
+        write_units(found, arguments.out)
+    else:
+        sys.stdout.write(cron_text(found) if arguments.cron else systemd_text(found))
+    return 0
+
+
 _COMMANDS = (
     ("run", "one night: plan, ask, judge, publish the table", options.run, _run),
     ("check", "everything that can be known of a job before asking", options.check, _check),
     ("explain", "everything known of one row", options.explain, _explain),
     ("history", "counts of the last nights", options.history, _history),
+    ("schedule", "text for cron or systemd, ready to install", options.schedule, _schedule),
+    ("probe", "a dozen questions that settle what is not known of the server", options.probe, _probe),
     ("demo", "the sample job, two nights, against the embedded server; needs no network", options.demo, _demo),
     ("serve", "the embedded NCBI-compatible server, in the foreground", options.serve, _serve),
 )

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 import random
 import sys
@@ -16,43 +17,61 @@ from batchsum.errors import BatchsumError, JobFileError, Locked, UsageError
 from batchsum.job import Job
 from batchsum.jobfile import load_job
 
+log = logging.getLogger("batchsum")
+
 
 def run(arguments: argparse.Namespace) -> int:
     """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
+    from batchsum.signals import Signals
+
+    with Signals():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from batchsum import logs
     from batchsum.api_key import find_api_key
-    from batchsum.run import run_job
-    from batchsum.terminal import failure_block, summary
+    from batchsum.terminal import failure, say
 
     job = _with_options(load_job(arguments.job), arguments)
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
     _make_directory(log_file.parent)
-    logs.configure(
-        verbosity=-1 if arguments.quiet else int(arguments.verbose),
-        file=log_file,
-        json_lines=arguments.log_format == "json",
-    )
-    if arguments.start_jitter:
-        time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
+    logs.configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
-        outcome = run_job(
-            job,
-            api_key=api_key,
-            fresh=arguments.fresh,
-            deadline=arguments.deadline,
-            accept=tuple(arguments.accept),
-            wait_for_lock=arguments.if_locked == "wait",
-        )
+        return _night(job, api_key, log_file, arguments)
     except Locked as error:
+        log.warning("%s", error)
         if arguments.if_locked != "skip":
             raise
-        print(f"batchsum: skipped: {error}", file=sys.stderr)
+        say(f"batchsum: skipped: {error}")
         return 0
+    except BatchsumError as error:
+        log.error("%s", error, extra={"exit_code": error.exit_code})
+        error.add_note(f"job: {job.name}")
+        error.add_note(f"log: {log_file}")
+        say(failure(error), secret=api_key)
+        return error.exit_code
+
+
+def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
+    from batchsum.run import run_job
+    from batchsum.terminal import failure_block, is_watched, say, summary
+
+    if arguments.start_jitter:
+        time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
+    outcome = run_job(
+        job,
+        api_key=api_key,
+        fresh=arguments.fresh,
+        deadline=arguments.deadline,
+        accept=tuple(arguments.accept),
+        wait_for_lock=arguments.if_locked == "wait",
+    )
     if outcome.exit_code:
-        print(failure_block(outcome, job, log_file), file=sys.stderr)
-    elif sys.stderr.isatty() and not arguments.quiet:
-        print(summary(outcome, job), file=sys.stderr)
+        say(failure_block(outcome, job, log_file), secret=api_key)
+    elif is_watched() and not arguments.quiet:
+        say(summary(outcome, job))
     if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
@@ -84,7 +103,7 @@ def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{directory}: {error.strerror}") from None
+        raise OutputError(f"{directory} cannot be made: {error.strerror}") from None
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Answers on their way to the disk: committed in groups by a thread, so that no fsync stops the asking.
 
-An answer is kept at most `LONGEST_WAIT` and one commit after it came.
+An answer waits for others at most `LONGEST_WAIT` from when it came, or for the commit before it.
 """
 
 import queue
@@ -12,10 +12,12 @@ from typing import Self
 from batchsum.model import Reply
 from batchsum.store import Run, Store
 
-LARGEST_GROUP = 100
+GROUP = 100
+"""Answers that are committed without waiting for more."""
+LARGEST_GROUP = 10_000
 LONGEST_WAIT = 0.1
 
-_Item = tuple[str, int, Reply]
+_Item = tuple[float, str, int, Reply]
 
 
 class Journal:
@@ -43,7 +45,7 @@ class Journal:
     def put(self, key: str, round_: int, reply: Reply) -> None:
         if self._error is not None:
             raise self._error
-        self._queue.put((key, round_, reply))
+        self._queue.put((time.monotonic(), key, round_, reply))
 
     def _work(self) -> None:
         more = True
@@ -51,21 +53,24 @@ class Journal:
             group, more = self._next_group()
             if group and self._error is None:
                 try:
-                    self._store.keep_answers(self._run, group)
+                    self._store.keep_answers(self._run, [(key, round_, reply) for _, key, round_, reply in group])
                 except Exception as error:  # handed to the thread that asks, at its next answer
                     self._error = error
 
     def _next_group(self) -> tuple[list[_Item], bool]:
-        """Answers that came within LONGEST_WAIT of the first, and whether there will be more."""
+        """Answers that came within LONGEST_WAIT of the first, and whether there will be more.
+
+        What is here already is never left for the next commit: a slow disk makes groups larger, not waits longer.
+        """
         group: list[_Item] = []
         item = self._queue.get()
-        until = time.monotonic() + LONGEST_WAIT
         while item is not None:
             group.append(item)
             if len(group) == LARGEST_GROUP:
                 return group, True
+            wait = group[0][0] + LONGEST_WAIT - time.monotonic() if len(group) < GROUP else 0.0
             try:
-                item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                item = self._queue.get(timeout=max(0.0, wait))
             except queue.Empty:
                 return group, True
         return group, False

@@ -1,19 +1,46 @@
-"""Where the log goes: one line an event, for people or as JSON, and to stderr only where somebody reads it."""
+"""Where the log goes: one line an event, for people or as JSON, and to stderr only where somebody reads it.
+
+A log that cannot be written fails no run: the table matters more. The API key is in none of its lines.
+"""
 
 import json
 import logging
 import logging.handlers
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batchsum.errors import BatchsumError
+
 LARGEST_FILE = 2**20
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({})))
+_STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 
 
-class _JsonFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
+    """One event as text; `secret` never shows, whatever a message, a field or a traceback holds."""
+
+    def __init__(self, secret: str | None) -> None:
+        super().__init__()
+        self._secret = secret
+
     def format(self, record: logging.LogRecord) -> str:
+        line = self._line(record)
+        return line.replace(self._secret, "[key]") if self._secret else line
+
+    def _line(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        message = record.getMessage().replace("\n", " ")
+        line = f"{_utc(record.created)} {level}{message}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _JsonFormatter(_LineFormatter):
+    """One object a line: time, level, message, and whatever the event has as `extra`."""
+
+    def _line(self, record: logging.LogRecord) -> str:
         event = {
             "time": _utc(record.created),
             "level": record.levelname.lower(),
@@ -25,25 +52,15 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(event, ensure_ascii=False, default=str)
 
 
-class _TextFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        line = f"{_utc(record.created)} {level}{record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
 def _utc(created: float) -> str:
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def configure(*, verbosity: int, file: Path | None, json_lines: bool) -> None:
-    """Send the log to `file`, and to stderr with -v. Verbosity: -1 quiet, 0, 1 verbose.
-
-    A log that cannot be written fails no run: the table matters more.
-    """
+def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str | None = None) -> None:
+    """Send the log to `file`, and with `verbose` to stderr too, every attempt included."""
     logging.raiseExceptions = False
     logger = logging.getLogger("batchsum")
-    logger.setLevel(logging.DEBUG if verbosity > 0 else logging.INFO)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
     for old in list(logger.handlers):
         logger.removeHandler(old)
@@ -52,11 +69,30 @@ def configure(*, verbosity: int, file: Path | None, json_lines: bool) -> None:
     if file is not None:
         handlers.append(
             logging.handlers.RotatingFileHandler(
-                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", delay=True
+                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
             )
         )
-    if verbosity > 0:
+    if verbose and sys.stderr is not None:
         handlers.append(logging.StreamHandler(sys.stderr))
     for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(_JsonFormatter() if json_lines else _TextFormatter())
+        handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
         logger.addHandler(handler)
+
+
+@contextmanager
+def about_run(run_id: str) -> Iterator[None]:
+    """Every event in the block, and an error that ends it, says which run it is about."""
+    logger = logging.getLogger("batchsum")
+
+    def mark(record: logging.LogRecord) -> bool:
+        record.run_id = run_id
+        return True
+
+    logger.addFilter(mark)
+    try:
+        yield
+    except (BatchsumError, KeyboardInterrupt) as error:
+        error.add_note(f"run: {run_id}")
+        raise
+    finally:
+        logger.removeFilter(mark)

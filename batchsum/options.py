@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,10 +64,28 @@ def nights(text: str) -> int:
 
 
 @_read
+def clock(text: str) -> time:
+    """A time of day: `03:20`."""
+    hours, _, minutes = text.partition(":")
+    if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
+        raise ValueError(f"{text!r} is not a time of day; write it as in 03:20")
+    if int(hours) > 23 or int(minutes) > 59:
+        raise ValueError(f"{text!r} is on no clock; write it from 00:00 to 23:59")
+    return time(int(hours), int(minutes))
+
+
+@_read
 def exit_code(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 255:
         raise ValueError(f"{text!r} is not an exit code from 0 to 255")
     return int(text)
+
+
+class _NoKey(argparse.Action):
+    """There is no option for the key itself; argparse's own words would repeat it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.error("there is no --api-key, since anybody could read it in the process list; use --api-key-file FILE")
 
 
 def run(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +93,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
+    add("--api-key", action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--rps", type=rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
     add("--workers", type=workers, metavar="N", help="requests under way at once (the job's, else 64)")
@@ -132,6 +151,24 @@ def serve(parser: argparse.ArgumentParser) -> None:
     add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
     add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
     add("--access-log", action="store_true", help="one line an answer on stderr")
+
+
+def probe(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else NCBI's)")
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="where probe.json goes (this directory)")
+
+
+def schedule(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--cron", action="store_true", help="a line for crontab")
+    kind.add_argument("--systemd", action="store_true", help="a service and its timer")
+    add("--at", type=clock, metavar="HH:MM", help="time of day on this machine (one at night, by the job's name)")
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key (the job's api_key_file)")
+    add("--out", type=Path, metavar="DIR", help="with --systemd: write the two files there instead of printing them")
 
 
 def _add_logging(parser: argparse.ArgumentParser) -> None:

@@ -1,14 +1,16 @@
 """Files into the output directory: each replaced atomically, the manifest last, and finished after a crash.
 
 Every temporary file, the manifest's included, is written and synced before the first is put in place. The
-store remembers what is being put in place, so that the next start can go on where this one was killed.
+store remembers the publication, so that the next start can go on where this one was killed. Temporary files
+are named by the process that owns the run: two processes never write the same one.
 """
 
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,72 +22,124 @@ _LEFTOVER = ".batchsum-tmp"
 Writer = Callable[[Path], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What is to be put in place."""
+
+    owner: str
+    files: dict[str, str]
+    """The sha256 of each, by name, the manifest last."""
+    stale: list[str]
+    """Files of the last manifest that this one has no more: left there, they would look like tonight's."""
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of the last published run; empty before the first."""
+    path = directory / MANIFEST
     try:
-        value = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise OutputError(f"{directory / MANIFEST} is not a manifest of batchsum; move it away to go on") from None
-    return value if isinstance(value, dict) else {}
+        value = None
+    known = isinstance(value, dict) and type(value.get("generation")) is int and isinstance(value.get("files"), dict)
+    if not known:
+        raise OutputError(f"{path} is not a manifest of batchsum; move it away, or name another directory")
+    return dict(value)
 
 
-def write_all(directory: Path, run_id: str, writers: Mapping[str, Writer]) -> dict[str, str]:
-    """Write each file beside its target; the sha256 of each, by name."""
-    return {name: _write_temporary(directory / name, run_id, writer) for name, writer in writers.items()}
+def read_generation(directory: Path) -> int:
+    """How many nights were published in `directory`."""
+    return int(read_manifest(directory).get("generation", 0))
 
 
-def write_manifest(directory: Path, run_id: str, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    _write_temporary(directory / MANIFEST, run_id, lambda path: _write_text(path, text))
-
-
-def put_in_place(directory: Path, run_id: str, files: Mapping[str, str]) -> None:
-    """Replace every file, the manifest last. May be called again after a crash: what is in place stays there."""
-    stale = read_manifest(directory).get("files", {}).keys() - files.keys()
-    for name in (*files, MANIFEST):
+def check_targets(directory: Path, names: Iterable[str]) -> None:
+    """OutputError where something else than a file stands in the way of one."""
+    for name in (*names, MANIFEST):
         target = _target(directory / name)
-        temporary = _temporary(target, run_id)
-        if temporary.exists():
-            temporary.replace(target)
-        elif name in files and (not target.exists() or _sha256(target) != files[name]):
-            raise OutputError(f"{target} changed while it was being published; run with --fresh")
-        if name != MANIFEST:
-            _sync_directory(target.parent)
-    for name in stale:
-        # A table that this run does not write any more would look like tonight's.
-        (directory / Path(name).name).unlink(missing_ok=True)
-    _sync_directory(directory)
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{directory / name} is not a file, and cannot be replaced by one; move it away")
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a killed run left half written."""
-    for leftover in directory.glob(f".*{_LEFTOVER}"):
-        leftover.unlink(missing_ok=True)
+def prepare(
+    directory: Path,
+    owner: str,
+    writers: Mapping[str, Writer],
+    manifest: Callable[[dict[str, str]], Mapping[str, Any]],
+) -> Publication:
+    """Write every file beside its target, the manifest last: made by `manifest` from the digests of the others."""
+    files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
+    stale = {name for name in read_manifest(directory).get("files", {}) if Path(name).name == name} - files.keys()
+    text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
+    files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: _write_text(path, text))
+    _sync_directories(directory, files)
+    return Publication(owner, files, sorted(stale))
+
+
+def put_in_place(directory: Path, publication: Publication) -> bool:
+    """Replace every file, the manifest last. May be called again after a crash: what is in place stays there.
+
+    False, and nothing is touched, where a file is neither in place nor waiting to be put there.
+    """
+    targets = {_target(directory / name): digest for name, digest in publication.files.items()}
+    for target, digest in targets.items():
+        if not _temporary(target, publication.owner).exists() and not _is_in_place(target, digest):
+            return False
+    *_, last = targets
+    for target, digest in targets.items():
+        if target == last:
+            for name in publication.stale:
+                (directory / name).unlink(missing_ok=True)
+            _sync_directories(directory, publication.files)
+        try:
+            _temporary(target, publication.owner).replace(target)
+        except FileNotFoundError:
+            if not _is_in_place(target, digest):
+                raise
+    _sync_directories(directory, [MANIFEST])
+    return True
+
+
+def sweep(directory: Path, names: Iterable[str], living: Collection[str]) -> None:
+    """Remove what killed runs left half written, but nothing of the owners in `living`."""
+    for place in {directory, *(_target(directory / name).parent for name in (*names, MANIFEST))}:
+        for leftover in place.glob(f".*{_LEFTOVER}"):
+            if leftover.name.removesuffix(_LEFTOVER).rpartition(".")[2] not in living:
+                leftover.unlink(missing_ok=True)
+
+
+def _write(path: Path, owner: str, writer: Writer) -> str:
+    """Write the temporary file of `path` with the mode it will have; its sha256."""
+    target = _target(path)
+    temporary = _temporary(target, owner)
+    # Until its mode is settled nobody else may read it: the file it replaces may be private.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    writer(temporary)
+    with temporary.open("rb") as file:
+        os.fchmod(file.fileno(), _mode(target))
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _write_temporary(path: Path, run_id: str, writer: Writer) -> str:
-    target = _target(path)
-    temporary = _temporary(target, run_id)
-    writer(temporary)
-    with temporary.open("rb+") as file:
-        os.fchmod(file.fileno(), _mode(target))
-        os.fsync(file.fileno())
-    return _sha256(temporary)
-
-
 def _target(path: Path) -> Path:
     """Where a link leads: the link itself is the user's and stays."""
-    return path.resolve() if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
-def _temporary(target: Path, run_id: str) -> Path:
-    return target.with_name(f".{target.name}.{run_id}{_LEFTOVER}")
+def _temporary(target: Path, owner: str) -> Path:
+    return target.with_name(f".{target.name}.{owner}{_LEFTOVER}")
+
+
+def _is_in_place(target: Path, digest: str) -> bool:
+    try:
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+    except FileNotFoundError:
+        return False
 
 
 def _mode(target: Path) -> int:
@@ -96,14 +150,10 @@ def _mode(target: Path) -> int:
     return 0o666 & ~umask
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync_directories(directory: Path, names: Iterable[str]) -> None:
+    for place in {_target(directory / name).parent for name in names}:
+        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,9 +1,16 @@
-"""Which run this is: the one that was cut off, or a new one."""
+"""Which run this is: the one that was cut off, or a new one.
+
+Answers belong to questions, not to the job file: whatever of them still fits a job that was changed is kept.
+"""
 
 import logging
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from batchsum.errors import Locked
+from batchsum.job import Job
+from batchsum.plan import Plan, build_plan
 from batchsum.store import Run, Store
 
 log = logging.getLogger("batchsum")
@@ -12,42 +19,73 @@ OLDEST = timedelta(hours=12)
 """An unfinished run is resumed up to this age; an older one would mix two nights."""
 
 
-def resume_run(store: Store, *, base_url: str, now: datetime, fresh: bool) -> Run | None:
-    """The open run, if it can be gone on with; one that cannot is closed, and said to be."""
-    run = store.last_run("open")
-    if run is None:
-        return None
-    age = now - datetime.fromisoformat(run.started_at)
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The run of this process, and what it asks."""
+
+    run: Run
+    plan: Plan
+    closed: str
+    """What is to be said of a run that was not finished and is not resumed; mostly empty."""
+
+
+def open_run(
+    store: Store, job: Job, *, base_url: str, generation: int, now: datetime, today: date | None, fresh: bool
+) -> Opened:
+    """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace."""
+    found = store.last_run("open")
+    reason = _why_not(found, base_url, now, fresh=fresh) if found else ""
+    resumed = None if reason else found
+    plan = build_plan(job, resumed.today if resumed else today or now.date())
+    job_hash, owner = plan.job_hash(), secrets.token_hex(4)
+    closed = ""
+    with store.transaction():
+        if store.last_run("open") != found:
+            raise Locked(f"{job.output.dir}: another run of this job began at the same moment")
+        if resumed is not None:
+            count = store.count_answers(resumed)
+            return Opened(_take_over(store, resumed, owner, job_hash, generation, count), plan, "")
+        if found is not None:
+            count = store.count_answers(found)
+            close_run(store, found)
+            closed = f"run {found.run_id} was not finished, and is dropped with {count:,} answers: {reason}"
+            log.warning("%s", closed)
+        run = store.begin_run(
+            f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+            started_at=utc_text(now),
+            today=plan.today,
+            base_url=base_url,
+            job_hash=job_hash,
+            generation=generation,
+            owner=owner,
+        )
+    return Opened(run, plan, closed)
+
+
+def _take_over(store: Store, run: Run, owner: str, job_hash: str, generation: int, count: int) -> Run:
+    log.info("run %s: resumed; %d answers are here already", run.run_id, count)
+    if run.job_hash != job_hash:
+        log.info("run %s: the job was changed; answers that still fit are kept", run.run_id)
+    return store.take_over(run, owner=owner, job_hash=job_hash, generation=generation)
+
+
+def _why_not(run: Run, base_url: str, now: datetime, *, fresh: bool) -> str:
     if fresh:
-        reason = "--fresh was given"
-    elif run.base_url != base_url:
-        reason = f"it asked {run.base_url}"
-    elif not timedelta(0) <= age <= OLDEST:
-        reason = f"it is from {run.started_at}"
-    else:
-        log.info("run %s: resumed, %d answers are here already", run.run_id, store.count_answers(run))
-        return run
-    log.warning("run %s: unfinished, and closed without a table: %s", run.run_id, reason)
-    close_run(store, run)
-    return None
+        return "--fresh was given"
+    if run.base_url != base_url:
+        return f"it asked {run.base_url}"
+    return "" if is_recent(run, now) else f"it is from {run.started_at}"
 
 
-def begin_run(store: Store, *, base_url: str, now: datetime, today: date, job_hash: str, generation: int) -> Run:
-    return store.begin_run(
-        f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        started_at=utc_text(now),
-        today=today,
-        base_url=base_url,
-        job_hash=job_hash,
-        generation=generation,
-    )
+def is_recent(run: Run, now: datetime) -> bool:
+    """Whether it can be tonight's; a clock that was set back a little does not matter."""
+    return abs(now - datetime.fromisoformat(run.started_at)) <= OLDEST
 
 
 def close_run(store: Store, run: Run) -> None:
-    """End a run that leaves no table; its answers are forgotten."""
-    with store.transaction():
-        store.set_state(run, "closed")
-        store.drop_answers(run)
+    """End a run that leaves no table; its answers are forgotten. Inside a transaction of the caller."""
+    store.move(run, "open", "closed")
+    store.drop_answers(run)
 
 
 def utc_text(time: datetime) -> str:

@@ -5,30 +5,31 @@ publication that was begun is finished.
 """
 
 import asyncio
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from batchsum import changes, publish, table
+from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.client import DatasetsClient
-from batchsum.errors import Locked, NothingUsable, OutputError
+from batchsum.database import unusable
+from batchsum.errors import OutputError
 from batchsum.history import History
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
 from batchsum.lock import locked
-from batchsum.manifest import build_manifest
+from batchsum.logs import about_run
 from batchsum.model import Failure
 from batchsum.plan import build_plan
-from batchsum.resume import begin_run, close_run, resume_run
+from batchsum.publication import file_names, finish_publication, publish_night
+from batchsum.resume import is_recent, open_run
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
+from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")
 
@@ -45,6 +46,9 @@ class Outcome:
     """Rows by status."""
     changes: int
     """Rows of changes.csv."""
+    troubles: tuple[Trouble, ...] = ()
+    closed: str = ""
+    """What is to be said of an older run that was dropped; mostly empty."""
 
     @property
     def exit_code(self) -> int:
@@ -73,52 +77,36 @@ def run_job(
     """
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
-    try:
+    client = _client(job, base_url, api_key)
+    with _output_errors(directory), Signals() as signals:
         directory.mkdir(parents=True, exist_ok=True)
-        with Signals() as signals, locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
-            _finish_publication(store, job)
-            run = _open_run(store, job, base_url, today, fresh=fresh)
-            plan = build_plan(job, run.today)
-            judgement = Judgement(plan, store, run, History(store, run), accept)
-            log.info(
-                "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
-            )
-            asking = asyncio.run(_ask(judgement, api_key, signals, deadline, on_asking))
-            judgement.pass_all(asking.unasked)
-            return _publish(judgement, asking.client.pacer.rate)
-    except sqlite3.Error as error:
-        raise OutputError(f"{directory / STATE}: {error}") from error
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error
+        with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
+            finished = finish_publication(store, job)
+            if finished and not (fresh or accept) and _is_tonights(finished, job, base_url):
+                return _published(store, finished, job)
+            names = file_names(job)
+            publish.check_targets(directory, names)
+            opened = open_run(
+                store, job, base_url=base_url, generation=publish.read_generation(directory),
+                now=datetime.now(UTC), today=today, fresh=fresh,
+            )  # fmt: skip
+            run, plan = opened.run, opened.plan
+            publish.sweep(directory, names, living={run.owner})
+            with about_run(run.run_id), _output_errors(directory):
+                judgement = Judgement(plan, store, run, History(store, run), accept)
+                log.info(
+                    "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
+                )
+                asking = asyncio.run(_ask(Asking(judgement, client, job.api.workers), signals, deadline, on_asking))
+                judgement.pass_all(asking.unasked)
+                publish_night(judgement, client.pacer.rate)
+                return _published(store, run, job, opened.closed)
 
 
-def _open_run(store: Store, job: Job, base_url: str, today: date | None, *, fresh: bool) -> Run:
-    now = datetime.now(UTC)
-    publish.sweep(job.output.dir)
-    run = resume_run(store, base_url=base_url, now=now, fresh=fresh)
-    if run is not None:
-        return run
-    today = today or now.date()
-    return begin_run(
-        store,
-        base_url=base_url,
-        now=now,
-        today=today,
-        job_hash=build_plan(job, today).job_hash(),
-        generation=publish.read_manifest(job.output.dir).get("generation", 0),
-    )
-
-
-async def _ask(
-    judgement: Judgement,
-    api_key: str | None,
-    signals: Signals,
-    deadline: timedelta | None,
-    on_asking: Callable[[Asking], None],
-) -> Asking:
-    api = judgement.plan.job.api
-    client = DatasetsClient(
-        judgement.run.base_url,
+def _client(job: Job, base_url: str, api_key: str | None) -> DatasetsClient:
+    api = job.api
+    return DatasetsClient(
+        base_url,
         api_key=api_key,
         contact=api.contact,
         requests_per_second=api.requests_per_second,
@@ -127,13 +115,29 @@ async def _ask(
         attempts=api.attempts,
         max_outage=api.max_outage.total_seconds(),
     )
-    asking = Asking(judgement, client, api.workers)
+
+
+@contextmanager
+def _output_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError):
+        raise  # a bug, not the disk
+    except sqlite3.Error as error:
+        raise unusable(directory / STATE, error) from error
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error
+
+
+async def _ask(
+    asking: Asking, signals: Signals, deadline: timedelta | None, on_asking: Callable[[Asking], None]
+) -> Asking:
     on_asking(asking)
     task = asyncio.current_task()
     assert task is not None
     with signals.cancelling(task):
         try:
-            async with asyncio.timeout(deadline.total_seconds() if deadline else None), client:
+            async with asyncio.timeout(deadline.total_seconds() if deadline else None), asking.client:
                 await asking.both_rounds()
         except TimeoutError:
             asking.unasked = Failure("skipped", "deadline", f"not asked within {deadline}")
@@ -141,61 +145,17 @@ async def _ask(
     return asking
 
 
-def _publish(judgement: Judgement, rate: float | None) -> Outcome:
-    run, job, store = judgement.run, judgement.plan.job, judgement.store
-    directory, counts = job.output.dir, judgement.counts()
-    if not any(counts[status] for status in ("ok", "empty", "rejected")):
-        close_run(store, run)
-        told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        raise NothingUsable(f"nothing usable ({told}); the files of the last night were left alone")
-    changed = list(_changes(judgement))
-    writers: dict[str, publish.Writer] = {
-        f"summary.{name}": partial(_write_table, judgement, table.WRITERS[name]) for name in job.output.formats
-    }
-    writers["changes.csv"] = lambda path: table.write_delimited(path, changed, columns=changes.COLUMNS)
-    files = publish.write_all(directory, run.run_id, writers)
-    manifest = build_manifest(judgement, rate=rate, change_count=len(changed), files=files)
-    publish.write_manifest(directory, run.run_id, manifest)
-    if publish.read_manifest(directory).get("generation", 0) != run.generation:
-        raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-    accepted = [
-        (query.taxon, query.filter_set, verdict.previous_record_count, verdict.record_count)
-        for query, verdict in judgement.accepted()
-    ]
-    store.set_state(run, "publishing", json.dumps({"files": files, "accepted": accepted}))
-    _put_in_place(store, run, job, files, accepted)
-    log.info("run %s: published in %s: %s", run.run_id, directory, counts)
-    return Outcome(run.run_id, directory, counts, len(changed))
+def _is_tonights(run: Run, job: Job, base_url: str) -> bool:
+    """Whether this command is the one that was cut off, and has nothing left to do."""
+    if run.base_url != base_url or not is_recent(run, datetime.now(UTC)):
+        return False
+    return run.job_hash == build_plan(job, run.today).job_hash()
 
 
-def _write_table(judgement: Judgement, write: Callable[..., None], path: Path) -> None:
-    write(path, (table.row(query, verdict) for query, verdict in judgement.verdicts()))
-
-
-def _changes(judgement: Judgement) -> Iterator[table.Row]:
-    if judgement.history.is_first:
-        return
-    told = set()
-    for query, verdict in judgement.verdicts():
-        past = judgement.history.past(query)
-        change = changes.kind_of_change(verdict, past)
-        if change and (key := (query.taxon, query.filter_set)) not in told:
-            told.add(key)
-            yield changes.change_row(query, verdict, change)
-    yield from changes.removed_rows(judgement.history)
-
-
-def _finish_publication(store: Store, job: Job) -> None:
-    """What a killed run was putting in place is put in place first."""
-    run = store.last_run("publishing")
-    if run is not None:
-        log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
-        kept: dict[str, Any] = json.loads(run.manifest or "{}")
-        _put_in_place(store, run, job, kept["files"], kept["accepted"])
-
-
-def _put_in_place(store: Store, run: Run, job: Job, files: dict[str, str], accepted: list[Any]) -> None:
-    publish.put_in_place(job.output.dir, run.run_id, files)
-    with store.transaction():
-        store.set_state(run, "published")
-        History(store, run).settle(job.output.keep_nights, accepted)
+def _published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
+    manifest = publish.read_manifest(job.output.dir)
+    found = tuple(troubles(store, run))
+    for trouble in found:
+        log.warning("%s: %s", trouble, "; ".join(map(str, trouble.examples)))
+    log.info("run %s: %s; %d changed", run.run_id, manifest["statuses"], manifest["changes"])
+    return Outcome(run.run_id, job.output.dir, manifest["statuses"], manifest["changes"], found, closed)

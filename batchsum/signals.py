@@ -1,4 +1,8 @@
-"""SIGINT and SIGTERM: the first ends the run as Interrupted, so that it can be resumed; the second at once."""
+"""SIGINT and SIGTERM: the first ends the run as Interrupted, so that it can be resumed; the second at once.
+
+Outside an event loop the first is raised as KeyboardInterrupt, which no `except Exception` on its way takes
+for an error, and becomes Interrupted where the block is left.
+"""
 
 import asyncio
 import os
@@ -11,25 +15,36 @@ from typing import Any, Self
 
 from batchsum.errors import Interrupted
 
+LONGEST_STOP = 8.0
+"""Seconds after which whatever still hangs (a name server, a network disk) is left behind."""
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """Context manager for the main thread; anywhere else it does nothing."""
+    """Context manager for the main thread; anywhere else it does nothing. May stand inside another one."""
 
     def __init__(self) -> None:
         self._caught: int | None = None
         self._old: dict[int, Any] = {}
+        self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.getsignal(number) for number in _STOPPING}
+            self._old = {number: signal.getsignal(number) or signal.SIG_DFL for number in _STOPPING}
             self._install()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._caught is not None and isinstance(error, KeyboardInterrupt):
+            interrupted = Interrupted(self._caught)
+            for note in getattr(error, "__notes__", ()):
+                interrupted.add_note(note)
+            raise interrupted from None
 
     def _install(self) -> None:
         for number in self._old:
@@ -37,12 +52,15 @@ class Signals:
 
     def _raise(self, number: int, _frame: FrameType | None) -> None:
         self._catch(number)
-        raise Interrupted(number)
+        raise KeyboardInterrupt
 
     def _catch(self, number: int) -> None:
         if self._caught is not None:
             os._exit(128 + number)
         self._caught = number
+        self._timer = threading.Timer(LONGEST_STOP, os._exit, [128 + number])
+        self._timer.daemon = True
+        self._timer.start()
 
     @contextmanager
     def cancelling(self, task: "asyncio.Task[Any]") -> Iterator[None]:
@@ -57,11 +75,12 @@ class Signals:
             loop.add_signal_handler(number, stop, number)
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TimeoutError):
             if self._caught is None:
                 raise
-            raise Interrupted(self._caught) from None
         finally:
             for number in self._old:
                 loop.remove_signal_handler(number)
             self._install()
+        if self._caught is not None:
+            raise Interrupted(self._caught)

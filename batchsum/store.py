@@ -1,79 +1,19 @@
-"""SQLite: the answers as they come, and the nights that were. Resume and history are the same tables.
+"""The answers as they come, and the runs they belong to. Resume and history are the same tables.
 
-A rollback journal with full sync, not WAL: homes of clusters are network file systems.
+A process has the run that it began or took over. Whoever takes a run over, or closes it, is obeyed: the next
+transaction of the process that had it before raises Locked.
 """
 
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
 
-from batchsum.errors import OutputError
+from batchsum.database import Database
+from batchsum.errors import Locked
 from batchsum.model import Failure, Reply
 from batchsum.record import dump_answer, dump_attempts, load_answer, load_attempts
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE runs (
-    run INTEGER PRIMARY KEY,
-    run_id TEXT NOT NULL UNIQUE,
-    started_at TEXT NOT NULL,
-    today TEXT NOT NULL,
-    base_url TEXT NOT NULL,
-    job_hash TEXT NOT NULL,
-    generation INTEGER NOT NULL,  -- of the last manifest when this run began
-    state TEXT NOT NULL CHECK (state IN ('open', 'publishing', 'published', 'closed')),
-    manifest TEXT  -- from 'publishing' on: the files to put in place, then the manifest itself
-);
-CREATE TABLE answers (
-    run INTEGER NOT NULL,
-    request TEXT NOT NULL,  -- path and query below the base URL
-    round INTEGER NOT NULL,  -- 1, or 2 where it was asked again at the end of the run
-    status TEXT NOT NULL,  -- answered, rejected, failed; skipped where it was sent, but into an outage
-    answer TEXT NOT NULL,
-    attempts TEXT NOT NULL,
-    PRIMARY KEY (run, request)
-) WITHOUT ROWID;
-CREATE TABLE rows (
-    run INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    taxon TEXT NOT NULL,
-    label TEXT NOT NULL,
-    filter_set TEXT NOT NULL,
-    filters TEXT NOT NULL,  -- as sent; two nights compare only where these are the same
-    status TEXT NOT NULL,
-    record_count INTEGER,
-    resource_updated_on TEXT,
-    previous_record_count INTEGER,
-    error TEXT NOT NULL,
-    requests TEXT NOT NULL,  -- the keys of its answers, one a line
-    PRIMARY KEY (run, position)
-) WITHOUT ROWID;
-CREATE INDEX rows_of_a_query ON rows (taxon, filter_set, run);
-CREATE TABLE believed (  -- the last believed night of each query; outlives the rows of that night
-    taxon TEXT NOT NULL,
-    filter_set TEXT NOT NULL,
-    run INTEGER NOT NULL,
-    night TEXT NOT NULL,
-    filters TEXT NOT NULL,
-    record_count INTEGER NOT NULL,
-    resource_updated_on TEXT,
-    PRIMARY KEY (taxon, filter_set)
-) WITHOUT ROWID;
-CREATE TABLE accepted (  -- levels that a user told us to believe
-    taxon TEXT NOT NULL,
-    filter_set TEXT NOT NULL,
-    run INTEGER NOT NULL,
-    night TEXT NOT NULL,
-    previous_record_count INTEGER,
-    record_count INTEGER
-);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,87 +27,59 @@ class Run:
     base_url: str
     job_hash: str
     generation: int
+    owner: str
     state: str
-    manifest: str | None = None
+    publication: str | None = None
 
 
-class Store:
-    """`state.sqlite3` of an output directory. Safe to use from several threads; closes as a context manager."""
+_RUN = ", ".join(field.name for field in fields(Run))
+
+
+class Store(Database):
+    """`state.sqlite3` of an output directory."""
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            self._connection.execute("PRAGMA journal_mode = TRUNCATE")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._prepare(path)
-        except sqlite3.DatabaseError as error:
-            raise OutputError(f"{path}: {error}; if it is damaged, move it away to start anew") from None
-
-    def _prepare(self, path: Path) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise OutputError(f"{path} was written by a newer batchsum; update this one")
-        if version == 0:
-            with self.transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._connection.close()
+        self._claim: Run | None = None
+        super().__init__(path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        """All or nothing, and only while the run is still this process's."""
+        with super().transaction():
+            self.check_claim()
+            yield
 
-    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """All rows of one statement."""
-        with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+    def check_claim(self) -> None:
+        """Locked where another process has taken this one's run over."""
+        run = self._claim
+        if run is not None and not self.query(
+            "SELECT 1 FROM runs WHERE run = ? AND owner = ? AND state IN ('open', 'publishing')", run.run, run.owner
+        ):
+            raise Locked(f"{self.path.parent}: another process has taken over run {run.run_id}; this one stops")
 
-    def walk(self, sql: str, *values: Any, size: int = 1000) -> Iterator[tuple[Any, ...]]:
-        """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
-        cursor = self._connection.cursor()
-        with self._lock:
-            cursor.execute(sql, values)
-        while True:
-            with self._lock:
-                rows = cursor.fetchmany(size)
-            if not rows:
-                return
-            yield from rows
-
-    def write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """One statement for many rows; inside `transaction()` it is part of that."""
-        with self._lock:
-            self._connection.executemany(sql, rows)
-
-    # Runs
+    # Runs: what changes them stands inside a transaction of the caller.
 
     def begin_run(
-        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int
+        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int, owner: str
     ) -> Run:
-        values = (run_id, started_at, today.isoformat(), base_url, job_hash, generation)
+        values = (run_id, started_at, today.isoformat(), base_url, job_hash, generation, owner)
         self.query(
-            "INSERT INTO runs (run_id, started_at, today, base_url, job_hash, generation, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'open')",
+            "INSERT INTO runs (run_id, started_at, today, base_url, job_hash, generation, owner, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
             *values,
         )
-        run = self.last_run("open")
-        assert run is not None
-        return run
+        return self._claimed()
+
+    def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
+        """Go on with an open run, whoever had it."""
+        values = (owner, job_hash, generation, run.run)
+        self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ? WHERE run = ?", *values)
+        return self._claimed()
+
+    def _claimed(self) -> Run:
+        self._claim = self.last_run("open")
+        assert self._claim is not None
+        return self._claim
 
     def last_run(self, state: str) -> Run | None:
         """The latest run in a state: at most one is open or publishing."""
@@ -175,23 +87,20 @@ class Store:
 
     def runs(self, state: str, *, limit: int) -> list[Run]:
         """The runs in a state, latest first."""
-        rows = self.query(
-            "SELECT run, run_id, started_at, today, base_url, job_hash, generation, state, manifest"
-            " FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?",
-            state,
-            limit,
-        )
+        rows = self.query(f"SELECT {_RUN} FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?", state, limit)
         runs = (dict(zip(Run.__slots__, row, strict=True)) for row in rows)
         return [Run(**{**run, "today": date.fromisoformat(run["today"])}) for run in runs]
 
-    def set_state(self, run: Run, state: str, manifest: str | None = None) -> None:
-        self.query("UPDATE runs SET state = ?, manifest = ? WHERE run = ?", state, manifest, run.run)
-
-    def drop_answers(self, run: Run) -> None:
-        """Forget what a closed run was told."""
-        self.query("DELETE FROM answers WHERE run = ?", run.run)
+    def move(self, run: Run, old: str, new: str, publication: str | None = None) -> bool:
+        """Bring a run from one state into another; False where it is not in the old one any more."""
+        values = (new, publication, run.run, old)
+        return self.write("UPDATE runs SET state = ?, publication = ? WHERE run = ? AND state = ?", [values]) == 1
 
     # Answers
+
+    def drop_answers(self, run: Run) -> None:
+        """Forget what a closed run was told; inside a transaction of the caller."""
+        self.query("DELETE FROM answers WHERE run = ?", run.run)
 
     def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
         """Commit answers by their request's key; an answer of round 2 takes the place of the first."""

@@ -1,29 +1,68 @@
 """What people see on stderr: a summary they can read in five seconds, and a failure that fits a mail."""
 
+import os
+import shlex
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from batchsum.job import Job
-from batchsum.run import Outcome
+if TYPE_CHECKING:
+    from batchsum.job import Job
+    from batchsum.run import Outcome
+
+WIDEST = 160
+MOST_TROUBLES = 6
 
 
-def _counts(outcome: Outcome) -> str:
+def say(text: str, *, secret: str | None = None) -> None:
+    """Write to stderr. Where nobody can be told, because it is closed or its disk is full, the work goes on."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(text.replace(secret, "[key]") if secret else text, file=sys.stderr, flush=True)
+
+
+def is_watched() -> bool:
+    """Whether stderr is a terminal, with somebody before it."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def summary(outcome: "Outcome", job: "Job") -> str:
+    rows = sum(outcome.counts.values())
+    lines = [f"{job.name}: {rows:,} rows: {_counts(outcome)}; {outcome.changes:,} changed", f"{outcome.directory}"]
+    return "\n".join([*lines, outcome.closed] if outcome.closed else lines)
+
+
+def failure(error: BaseException) -> str:
+    """An error that ended a command: what is wrong, then line by line what is known of it."""
+    return "\n".join([f"batchsum: {error}", *(f"  {_short(note)}" for note in getattr(error, "__notes__", ()))])
+
+
+def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
+    """A table that was published, but with rows that nobody can rely on."""
+    rows = sum(outcome.counts.values())
+    missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
+    lines = [f"batchsum: {job.name}: {missing:,} of {rows:,} rows have no answer that can be believed"]
+    for trouble in outcome.troubles[:MOST_TROUBLES]:
+        lines.append(f"  {trouble}")
+        lines += [f"    {_short(str(example))}" for example in trouble.examples]
+        if more := trouble.rows - len(trouble.examples):
+            lines.append(f"    and {more:,} more")
+    if more := len(outcome.troubles) - MOST_TROUBLES:
+        lines += [f"  and {more} more reasons"] * (more > 0)
+    lines.append(f"  rows:  {_counts(outcome)}; {outcome.changes:,} changed")
+    if outcome.closed:
+        lines.append(f"  also:  {outcome.closed}")
+    lines += [f"  run:   {outcome.run_id}", f"  table: {outcome.directory}{os.sep}", f"  log:   {log_file}"]
+    if outcome.troubles:
+        first = outcome.troubles[0].examples[0]
+        lines.append(f"  more:  batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}")
+    return "\n".join(lines)
+
+
+def _counts(outcome: "Outcome") -> str:
     return ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
 
 
-def summary(outcome: Outcome, job: Job) -> str:
-    rows = sum(outcome.counts.values())
-    return f"{job.name}: {rows:,} rows: {_counts(outcome)}; {outcome.changes:,} changed\n{outcome.directory}"
-
-
-def failure_block(outcome: Outcome, job: Job, log_file: Path) -> str:
-    rows = sum(outcome.counts.values())
-    missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
-    return "\n".join(
-        [
-            f"batchsum: {job.name}: {missing:,} of {rows:,} rows have no answer that can be believed",
-            f"  rows:  {_counts(outcome)}",
-            f"  run:   {outcome.run_id}",
-            f"  table: {outcome.directory}",
-            f"  log:   {log_file}",
-        ]
-    )
+def _short(line: str) -> str:
+    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"

@@ -1,0 +1,179 @@
+"""One SQLite file: its tables, its transactions, and what its errors mean to a user.
+
+A rollback journal with full sync, not WAL: homes of clusters are network file systems.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from batchsum.errors import OutputError
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x62737570
+_BUSY = 60
+"""Seconds for which somebody else may hold the file: `batchsum history` while a night runs, or the reverse."""
+
+_SCHEMA = f"""
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL UNIQUE,
+    started_at TEXT NOT NULL,
+    today TEXT NOT NULL,
+    base_url TEXT NOT NULL,
+    job_hash TEXT NOT NULL,
+    generation INTEGER NOT NULL,  -- of the manifest that this run will replace
+    owner TEXT NOT NULL,  -- the process that has the run: whoever resumes it takes it over
+    state TEXT NOT NULL CHECK (state IN ('open', 'publishing', 'published', 'closed')),
+    publication TEXT  -- while publishing: what is to be put in place
+);
+CREATE TABLE answers (
+    run INTEGER NOT NULL,
+    request TEXT NOT NULL,  -- path and query below the base URL
+    round INTEGER NOT NULL,  -- 1, or 2 where it was asked again at the end of the run
+    status TEXT NOT NULL,  -- answered, rejected, failed; skipped where it was sent, but into an outage
+    answer TEXT NOT NULL,
+    attempts TEXT NOT NULL,
+    PRIMARY KEY (run, request)
+) WITHOUT ROWID;
+CREATE TABLE rows (
+    run INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    taxon TEXT NOT NULL,
+    label TEXT NOT NULL,
+    filter_set TEXT NOT NULL,
+    filters TEXT NOT NULL,  -- as sent; two nights compare only where these are the same
+    status TEXT NOT NULL,
+    record_count INTEGER,
+    resource_updated_on TEXT,
+    previous_record_count INTEGER,
+    error TEXT NOT NULL,
+    requests TEXT NOT NULL,  -- the keys of its answers, one a line
+    PRIMARY KEY (run, position)
+) WITHOUT ROWID;
+CREATE INDEX rows_of_a_query ON rows (taxon, filter_set, run);
+CREATE TABLE believed (  -- the last believed night of each query; outlives the rows of that night
+    taxon TEXT NOT NULL,
+    filter_set TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    night TEXT NOT NULL,
+    filters TEXT NOT NULL,
+    record_count INTEGER NOT NULL,
+    resource_updated_on TEXT,
+    PRIMARY KEY (taxon, filter_set)
+) WITHOUT ROWID;
+CREATE TABLE accepted (  -- levels that a user told us to believe
+    taxon TEXT NOT NULL,
+    filter_set TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    night TEXT NOT NULL,
+    previous_record_count INTEGER,
+    record_count INTEGER
+);
+"""
+
+
+class Database:
+    """A file with these tables. Safe to use from several threads; closes as a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._abandoned = False
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise unusable(path, error) from None
+
+    def _prepare(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if self._is_empty():
+            with Database.transaction(self):
+                if self._is_empty():  # nobody else was first
+                    for statement in _SCHEMA.split(";\n"):
+                        self._connection.execute(statement)
+        if self._pragma("application_id") != _APPLICATION_ID:
+            raise OutputError(f"{self.path} is somebody else's database; move it away, or name another directory")
+        if self._pragma("user_version") > SCHEMA_VERSION:
+            raise OutputError(f"{self.path} was written by a newer batchsum; update this one")
+
+    def _is_empty(self) -> bool:
+        return not self.query("SELECT 1 FROM sqlite_master LIMIT 1")
+
+    def _pragma(self, name: str) -> int:
+        return int(self.query(f"PRAGMA {name}")[0][0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; on the disk when the block is left."""
+        with self._lock:
+            self._abandoned = False
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                raise
+
+    def abandon(self) -> None:
+        """End what another thread does here, at its next statement; nothing of its transaction stays."""
+        self._abandoned = True
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        with self._lock:
+            self._go_on()
+            return self._connection.execute(sql, values).fetchall()
+
+    def walk(self, sql: str, *values: Any, size: int = 1000) -> Iterator[tuple[Any, ...]]:
+        """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
+        cursor = self._connection.cursor()
+        with self._lock:
+            cursor.execute(sql, values)
+        while True:
+            with self._lock:
+                self._go_on()
+                rows = cursor.fetchmany(size)
+            if not rows:
+                return
+            yield from rows
+
+    def write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """One statement for many rows, inside `transaction()`; how many rows it changed."""
+        with self._lock:
+            self._go_on()
+            return self._connection.executemany(sql, rows).rowcount
+
+    def _go_on(self) -> None:
+        if self._abandoned:
+            raise sqlite3.OperationalError("abandoned")
+
+
+def unusable(path: Path, error: sqlite3.Error) -> OutputError:
+    """What an error of SQLite means to whoever owns the file."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return OutputError(f"{path} is damaged ({error}); move it away to begin anew, without the nights before")
+    if code == sqlite3.SQLITE_BUSY:
+        return OutputError(f"{path}: another process kept it locked for more than {_BUSY} s")
+    return OutputError(f"{path}: {error}")

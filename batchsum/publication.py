@@ -1,0 +1,117 @@
+"""A judged night becomes the one that readers see: its files, its manifest, and its place in the history.
+
+The store knows of the publication before the first file is replaced, and of the night only when all are.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batchsum import changes, table
+from batchsum.errors import Locked, NothingUsable
+from batchsum.history import History
+from batchsum.job import Job
+from batchsum.judging import Judgement
+from batchsum.logs import about_run
+from batchsum.manifest import build_manifest
+from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation
+from batchsum.resume import close_run
+from batchsum.store import Run, Store
+from batchsum.trouble import troubles
+
+log = logging.getLogger("batchsum")
+
+
+def file_names(job: Job) -> list[str]:
+    """The files that a night of `job` leaves, beside the manifest."""
+    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", "report.html"]
+
+
+def publish_night(judgement: Judgement, rate: float | None) -> None:
+    """Write, then put in place, the files of a judged night. NothingUsable where no row is worth a table."""
+    run, job, store = judgement.run, judgement.plan.job, judgement.store
+    directory, counts = job.output.dir, judgement.counts()
+    if not any(counts[status] for status in ("ok", "empty", "rejected")):
+        raise _nothing_usable(judgement)
+    changed = list(_changes(judgement))
+    writers: dict[str, Writer] = {
+        f"summary.{name}": partial(_write_table, judgement, table.WRITERS[name]) for name in job.output.formats
+    }
+    writers["changes.csv"] = lambda path: table.write_delimited(path, changed, columns=changes.COLUMNS)
+    try:
+        publication = prepare(
+            directory,
+            run.owner,
+            writers,
+            lambda files: build_manifest(judgement, rate=rate, change_count=len(changed), files=files),
+        )
+    except OSError:
+        store.check_claim()  # whoever took the run over has swept our files away: say that instead
+        raise
+    accepted = [
+        (query.taxon, query.filter_set, verdict.previous_record_count, verdict.record_count)
+        for query, verdict in judgement.accepted()
+    ]
+    with store.transaction():
+        if read_generation(directory) != run.generation:
+            raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
+        store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
+    _put_in_place(store, run, job, publication, accepted)
+    log.info("run %s: published in %s", run.run_id, directory)
+
+
+def _nothing_usable(judgement: Judgement) -> NothingUsable:
+    store, run = judgement.store, judgement.run
+    told = list(troubles(store, run))
+    with store.transaction():
+        close_run(store, run)
+    error = NothingUsable("nothing usable: no row has an answer; the files of the last night were left alone")
+    for trouble in told:
+        error.add_note(f"{trouble}: {trouble.examples[0]}")
+    return error
+
+
+def _write_table(judgement: Judgement, write: Callable[..., None], path: Path) -> None:
+    write(path, (table.row(query, verdict) for query, verdict in judgement.verdicts()))
+
+
+def _changes(judgement: Judgement) -> Iterator[table.Row]:
+    if judgement.history.is_first:
+        return
+    told = set()
+    for query, verdict in judgement.verdicts():
+        past = judgement.history.past(query)
+        change = changes.kind_of_change(verdict, past)
+        if change and (key := (query.taxon, query.filter_set)) not in told:
+            told.add(key)
+            yield changes.change_row(query, verdict, change)
+    yield from changes.removed_rows(judgement.history)
+
+
+def finish_publication(store: Store, job: Job) -> Run | None:
+    """What a killed run was putting in place is put in place first; that run, if there was one."""
+    run = store.last_run("publishing")
+    if run is None:
+        return None
+    kept: dict[str, Any] = json.loads(run.publication or "{}")
+    with about_run(run.run_id):
+        log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
+        if _put_in_place(store, run, job, Publication(**kept["files"]), kept["accepted"]):
+            return run
+        log.warning("run %s: its files are gone; they are made again from its answers", run.run_id)
+        with store.transaction():
+            store.move(run, "publishing", "open")
+    return None
+
+
+def _put_in_place(store: Store, run: Run, job: Job, publication: Publication, accepted: list[Any]) -> bool:
+    if not put_in_place(job.output.dir, publication):
+        return False
+    with store.transaction():
+        if store.move(run, "publishing", "published"):
+            History(store, run).settle(job.output.keep_nights, accepted)
+    return True
