@@ -7,6 +7,7 @@
     ├── Refused             5   the server refused us: key, TLS, redirect
     ├── OutputError         6   output or state cannot be written
     ├── Locked             75   another run of this job holds the lock
+    ├── NotDue              0   the last run is not long enough ago: nothing was done, nothing is wrong
     └── Interrupted  130, 143   SIGINT, SIGTERM; the same command resumes
 
 A query that NCBI rejects or does not answer is none of these: it is a Failure, a value of the table.
@@ -61,6 +62,10 @@ class OutputError(BatchsumError):
 
 class Locked(BatchsumError):
     exit_code = 75
+
+
+class NotDue(BatchsumError):
+    exit_code = 0
 
 
 class Interrupted(BatchsumError):

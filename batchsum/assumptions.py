@@ -1,0 +1,157 @@
+"""What batchsum takes for granted of the service, and whether an exchange with it bears that out.
+
+Each assumption names the one place that depends on it, so that what a probe refutes is mended there.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batchsum.answer import one_line, parse_answer
+from batchsum.interview import Seen
+from batchsum.model import Answer, Failure, Summary
+
+Found = tuple[bool | None, str]
+"""Whether it held (None: nothing to tell by), and what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    assumption: str
+    held: bool | None
+    saw: str
+    lives_in: str
+    """The file of batchsum to change where it did not hold."""
+
+
+def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
+    """One verdict for each assumption; of a question asked twice the last answer counts."""
+    answered = {one.name: one for one in seen if one.status is not None}
+    return [Assumption(text, *look(answered), lives_in) for text, lives_in, look in _ASSUMPTIONS] + [
+        Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "transport.py")
+    ]
+
+
+def in_words(one: Seen) -> str:
+    """An answer in a few words."""
+    if one.status is None:
+        return f"no answer: {one.problem}"
+    if one.left_out:
+        return f"body left out: {one.left_out}"
+    answer = _answer(one)
+    if isinstance(answer, Summary):
+        return "records, but no count" if answer.record_count is None else f"{answer.record_count:,} records"
+    return one_line(f"{answer.status}: {answer}")[:90]
+
+
+def _answer(one: Seen) -> Answer:
+    return parse_answer(one.status or 0, one.body.encode())
+
+
+def _document(one: Seen) -> Mapping[str, Any]:
+    try:
+        value = json.loads(one.body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count(answered: Mapping[str, Seen], name: str) -> int | None:
+    answer = _answer(answered[name]) if name in answered else None
+    return answer.record_count if isinstance(answer, Summary) else None
+
+
+def _known(answered: Mapping[str, Seen]) -> Found:
+    if "known" not in answered:
+        return None, "no answer"
+    return bool(_count(answered, "known")), in_words(answered["known"])
+
+
+def _zero(answered: Mapping[str, Seen]) -> Found:
+    if (one := answered.get("zero")) is None:
+        return None, "no answer"
+    if count := _count(answered, "zero"):
+        return None, f"{count:,} records were found after all"
+    how = "record_count: 0 was sent" if "record_count" in _document(one) else "record_count was left out"
+    return (True, how) if count == 0 else (False, in_words(one))
+
+
+def _taken(name: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        if name not in answered:
+            return None, "no answer"
+        return isinstance(_answer(answered[name]), Summary), in_words(answered[name])
+
+    return look
+
+
+def _other_dates(answered: Mapping[str, Seen]) -> Found:
+    """Never sent by batchsum: a word for whoever compares it with other clients."""
+    forms = {"plain": "date_plain", "+0000": "date_generated"}
+    told = ", ".join(f"{form}: {in_words(answered[name])}" for form, name in forms.items() if name in answered)
+    counts = {_count(answered, name) for name in forms.values()} - {None}
+    right = _count(answered, "date_rfc3339")
+    return None if not counts or right is None else counts == {right}, told or "no answer"
+
+
+def _post(answered: Mapping[str, Seen]) -> Found:
+    posted, got = _count(answered, "post"), _count(answered, "date_rfc3339")
+    if "post" not in answered or got is None:
+        return None, "no answer to compare"
+    return posted == got, f"POST: {in_words(answered['post'])}; GET: {got:,} records"
+
+
+def _refused_as(reasons: tuple[str, ...], *names: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        answers = {name: _answer(answered[name]) for name in names if name in answered}
+        if not answers:
+            return None, "no answer"
+        held = all(isinstance(answer, Failure) and answer.reason in reasons for answer in answers.values())
+        return held, "; ".join(f"{answered[name].status} {in_words(answered[name])}" for name in answers)
+
+    return look
+
+
+def _header(name: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        if not answered:
+            return None, "no answer"
+        values = [value for one in answered.values() for key, value in one.headers.items() if key.lower() == name]
+        told = f"on {len(values)} of {len(answered)} answers"
+        return bool(values), f"{told}, as in {one_line(values[0])[:60]}" if values else told
+
+    return look
+
+
+def _retry_after(seen: Sequence[Seen]) -> Found:
+    refused = [one for one in seen if one.status == 429]
+    if not refused:
+        return None, "there was no 429, and none was provoked"
+    values = [value for one in refused for key, value in one.headers.items() if key.lower() == "retry-after"]
+    return bool(values), f"{len(refused)} answers of 429, Retry-After: {', '.join(values) or 'none'}"
+
+
+_ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...] = (
+    ("taxon 2697049 is known and has records", "model.py", _known),
+    ("zero is sent as 0, or left out", "answer.py", _zero),
+    ("dates in RFC 3339 are taken", "model.py", _taken("date_rfc3339")),
+    ("other forms of a date, where taken, count the same", "model.py", _other_dates),
+    ("%2F in a name reaches the taxon", "wire.py", _taken("slash")),
+    ("POST counts as GET does", "wire.py", _post),
+    (
+        "an unknown taxon is refused as unknown",
+        "answer.py",
+        _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
+    ),
+    (
+        "a name of two taxa, or of no virus, is refused as such",
+        "answer.py",
+        _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
+    ),
+    ("BIOSAMPLE_REPORT is taken", "filters.py", _taken("biosample_report")),
+    ("BIOSAMPLE is not in the enum, and refused", "filters.py", _refused_as(("bad_request",), "biosample")),
+    ("lists go as repeated keys", "wire.py", _taken("lists")),
+    ("the limit is told in X-RateLimit-Limit", "pacing.py", _header("x-ratelimit-limit")),
+    ("answers carry an NCBI-PHID", "transport.py", _header("ncbi-phid")),
+)

@@ -1,0 +1,216 @@
+"""Who is told of a run, and when: hooks, a webhook, a ping. Nothing here raises, and nothing waits over its bound.
+
+News are put into the outbox by the transaction that publishes the night, and delivered afterwards. What was
+not delivered is tried again after the next run; what was is never told again. A ping tells the state of now:
+a late one would be false, so it is not kept.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from batchsum import metrics, webhook
+from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
+from batchsum.hook import run_hook
+from batchsum.job import Job, NotifySettings
+from batchsum.lock import locked
+from batchsum.news import News, failed_news, headline, message, published_news
+from batchsum.nights import STATE
+from batchsum.outbox import Note, Outbox
+from batchsum.store import Run, Store
+
+log = logging.getLogger("batchsum")
+
+SECONDS_EACH = 10.0
+SECONDS_TOGETHER = 40.0
+"""For all that is told after one run, on all channels, those of earlier nights included."""
+
+_HOOKS: dict[str, Literal["change", "failure", "success"]] = {
+    "on_change": "change",
+    "on_failure": "failure",
+    "on_success": "success",
+}
+_NOBODYS_BUSINESS = (Locked, Interrupted, NotDue)
+"""Another run is at it, or this one will go on: no news."""
+
+
+def queue_news(store: Store, job: Job) -> None:
+    """Put what is to be told of the night just published into the outbox, inside the caller's transaction."""
+    if not _channels(job.notify):
+        return
+    try:
+        news = published_news(job)
+    except (OSError, ValueError, BatchsumError) as error:
+        log.warning("notify: nobody is told of this night: %s", error)
+        return
+    _put(store, job.notify, news)
+
+
+class Telling:
+    """Context manager around a run: however it ends, whoever is to know is told, and `metrics.prom` written."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._run_id = self._night = ""
+        self._began = time.monotonic()
+
+    def begin(self, run: Run) -> None:
+        """The run is known now: say that it starts."""
+        self._run_id, self._night = run.run_id, run.today.isoformat()
+        if self._job.notify.ping_env:
+            _in_time(lambda: _ping(self._job, "start", "", self._run_id), SECONDS_EACH)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _NOBODYS_BUSINESS) or not isinstance(error, Exception | None):
+            return
+        try:
+            if error is None:
+                self._tell(published_news(self._job), failed=False)
+            else:
+                self._tell(failed_news(self._job, self._run_id, self._night, error), failed=True)
+        except Interrupted:
+            raise
+        except Exception as problem:
+            log.warning("notify: %s: %s", type(problem).__name__, problem)
+
+    def _tell(self, news: News, *, failed: bool) -> None:
+        metrics.write(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
+        notify = self._job.notify
+        if not _channels(notify) and not notify.ping_env:
+            return
+        try:
+            with Store(self._job.output.dir / STATE) as store:
+                if failed:
+                    with store.transaction():
+                        _put(store, notify, news)
+                with locked(self._job.output.dir):
+                    outbox = Outbox(store)
+                    _deliver(self._job, news, outbox.waiting(_channels(notify)), outbox)
+        except Locked:
+            # Another run has begun; it tells at its end what waits in the outbox.
+            _deliver(self._job, news, [], None)
+        except (OSError, sqlite3.Error, BatchsumError) as problem:
+            if isinstance(problem, Interrupted):
+                raise
+            log.warning("notify: told without memory: %s", problem)
+            _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
+
+
+def _channels(notify: NotifySettings) -> list[str]:
+    return [name for name in (*_HOOKS, "webhook") if getattr(notify, "webhook_env" if name == "webhook" else name)]
+
+
+def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any]]]:
+    """The channels that this run is told on, each with its facts.
+
+    A table with doubtful rows is told to a chat only where something changed, or on the first night: rows that
+    are still doubtful would make the same message every night.
+    """
+    wanted = {
+        "on_change": news.change_count > 0,
+        "on_failure": news.exit_code != 0,
+        "on_success": news.exit_code == 0,
+        "webhook": news.change_count > 0 or bool(news.exit_code and (news.exit_code != 3 or news.first_night)),
+    }
+    told_as: Literal["change", "failure"] = "failure" if news.exit_code else "change"
+    return [(name, news.facts(_HOOKS.get(name, told_as))) for name in _channels(notify) if wanted[name]]
+
+
+def _put(store: Store, notify: NotifySettings, news: News) -> None:
+    outbox = Outbox(store)
+    for channel, facts in _wanted(notify, news):
+        outbox.put(channel, facts)
+
+
+def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None) -> None:
+    async def all_channels() -> None:
+        tasks = [
+            _channel(job, [note for note in notes if note.channel == name], outbox) for name in _channels(job.notify)
+        ]
+        if job.notify.ping_env:
+            facts = news.facts("failure" if news.exit_code else "success")
+            tasks.append(_ping(job, str(news.exit_code), headline(facts), news.run_id))
+        await asyncio.gather(*tasks)
+
+    _in_time(all_channels, SECONDS_TOGETHER)
+
+
+async def _channel(job: Job, notes: Sequence[Note], outbox: Outbox | None) -> None:
+    """One channel's notes, one after the other: a chat shows them in this order, and a hook runs once at a time."""
+    for note in notes:
+        try:
+            problem = await _tell_one(job, note)
+        except (OSError, ValueError) as error:
+            problem = getattr(error, "strerror", None) or str(error)
+        if problem:
+            log.warning("notify: %s of run %s: %s", note.channel, note.facts["run_id"] or "?", problem)
+        else:
+            log.info("notify: %s of run %s: told", note.channel, note.facts["run_id"] or "?")
+        if outbox is not None:
+            (outbox.failed if problem else outbox.delivered)(note)
+
+
+async def _tell_one(job: Job, note: Note) -> str:
+    if note.channel != "webhook":
+        command = getattr(job.notify, note.channel)
+        return await run_hook(command, note.facts, directory=job.path.absolute().parent, seconds=SECONDS_EACH)
+    key = f"{note.facts['run_id']}-{note.facts['event']}"
+    url = webhook.address(job.notify.webhook_env or "")
+    return await webhook.post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
+
+
+async def _ping(job: Job, what: str, body: str, run_id: str) -> None:
+    try:
+        url = webhook.address(job.notify.ping_env or "")
+        problem = await webhook.ping(url, what, body, run_id=run_id, seconds=SECONDS_EACH)
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        log.warning("notify: ping /%s: %s", what, problem)
+
+
+def _in_time(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    """Run `work` in a thread of its own, for `seconds` at most: a lookup of a name can hang in the system.
+
+    A signal that interrupts the waiting ends the work too, hooks included.
+    """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(_within(work, seconds))
+    thread = threading.Thread(target=_run_loop, args=(loop, task), name="notify", daemon=True)
+    thread.start()
+    try:
+        thread.join(seconds + 2)
+    except BaseException:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(2)
+        raise
+
+
+async def _within(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await work()
+    except TimeoutError:
+        log.warning("notify: not everything was told within %g s; the rest is tried after the next run", seconds)
+    except Exception as error:
+        log.warning("notify: %s", type(error).__name__)
+
+
+def _run_loop(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
+    try:
+        loop.run_until_complete(task)
+    except asyncio.CancelledError:
+        pass
+    finally:
+        loop.close()

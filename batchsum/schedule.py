@@ -1,0 +1,211 @@
+"""When a job runs: lines for cron, units for systemd, and whether a run is due.
+
+The text installs as it is printed: absolute paths, quoted as cron and systemd each want it.
+"""
+
+import getpass
+import hashlib
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from pathlib import Path
+
+from batchsum.errors import OutputError, UsageError
+from batchsum.job import Job
+
+LONGEST_CRON_LINE = 990
+"""Characters that cron takes for a command."""
+_EARLIEST_HOUR, _HOURS = 1, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to run, and at what time of the machine's clock."""
+
+    name: str
+    command: tuple[str, ...]
+    job: Path
+    at: time
+    key_file: Path | None
+    key_is_the_jobs: bool
+    """The job names the key's file itself."""
+    writes: tuple[Path, ...]
+    """Directories that the run writes into."""
+    user: str
+    has_hooks: bool = False
+    variables: tuple[str, ...] = ()
+    """Environment variables that the job names: addresses of a webhook, of a ping."""
+
+
+def entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
+    """The job as it is scheduled. Each name has its own time, never a full hour: everybody's jobs start then."""
+    path = job.path.absolute()
+    key_file = key_file or job.api.api_key_file
+    found = Entry(
+        name=job.name,
+        command=(*program(), "run", str(path), "--if-locked", "skip"),
+        job=path,
+        at=_off_the_hour(job.name, at),
+        key_file=key_file.absolute() if key_file else None,
+        key_is_the_jobs=key_file == job.api.api_key_file,
+        # /tmp: all batchsum processes of a user share their limit through a file there.
+        writes=(_nearest(job.output.dir.absolute()), Path("/tmp")),
+        user=getpass.getuser(),
+        has_hooks=bool(job.notify.on_change or job.notify.on_failure or job.notify.on_success),
+        variables=tuple(name for name in (job.notify.webhook_env, job.notify.ping_env) if name),
+    )
+    for text in (*found.command, *map(str, found.writes), str(found.key_file or "")):
+        if any(ord(character) < 32 or ord(character) == 127 for character in text):
+            raise UsageError(f"{text!r} has a control character, which no schedule can hold; rename it")
+    if "$" in found.command[0]:
+        raise UsageError(
+            f"{found.command[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"
+        )
+    return found
+
+
+def program() -> tuple[str, ...]:
+    """How this batchsum is started from anywhere: its script, else the interpreter and the module."""
+    python = Path(sys.executable)
+    script = python.with_name("batchsum")
+    return (str(script),) if script.is_file() else (str(python), "-m", "batchsum")
+
+
+def cron_text(entry: Entry) -> str:
+    """A line for `crontab`, with comments. The key's file is named in it: cron has no environment of yours."""
+    command = [*entry.command]
+    if entry.key_file and not entry.key_is_the_jobs:
+        command += ["--api-key-file", str(entry.key_file)]
+    # cron itself makes a line end of a bare %.
+    words = shlex.join(command).replace("%", r"\%")
+    if len(words) > LONGEST_CRON_LINE:
+        raise UsageError(f"the command has {len(words)} characters, cron takes {LONGEST_CRON_LINE}; use shorter paths")
+    return "\n".join(
+        [
+            f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
+            "# Silent when all is well; cron mails what is not. To install it:",
+            "#     (crontab -l; batchsum schedule JOB --cron) | crontab -",
+            *([] if entry.key_file else ["# Without a key: name its file with api_key_file in the job."]),
+            *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
+            f"{entry.at.minute} {entry.at.hour} * * * {words}",
+            "",
+        ]
+    )
+
+
+def systemd_units(entry: Entry) -> dict[str, str]:
+    """The text of a service and its timer, by file name."""
+    return {f"batchsum-{entry.name}.service": _service(entry), f"batchsum-{entry.name}.timer": _timer(entry)}
+
+
+def systemd_text(entry: Entry) -> str:
+    """Both units, each below the name of its file, as `systemctl cat` shows them."""
+    return "\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in systemd_units(entry).items())
+
+
+def write_units(entry: Entry, directory: Path) -> None:
+    """Both units as files in `directory`."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in systemd_units(entry).items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
+
+
+def _service(entry: Entry) -> str:
+    key = f"LoadCredential=ncbi_api_key:{_percent(str(entry.key_file or '/etc/batchsum/ncbi_api_key'))}"
+    if not entry.key_file:
+        key = f"# Without a key. With one in this file (mode 0600, root's), take the # away:\n#{key}"
+    if entry.variables:
+        file = f"/etc/batchsum/{entry.name}.env"
+        key += f"\n# {', '.join(entry.variables)}: one NAME=value a line (mode 0600, root's).\nEnvironmentFile=-{file}"
+    return f"""\
+[Unit]
+Description=batchsum {entry.name}: NCBI virus genome counts
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+User={entry.user}
+ExecStart={" ".join(_quote(word) for word in entry.command)}
+{key}
+TimeoutStartSec=20h
+{_hardening(entry)}"""
+
+
+def _hardening(entry: Entry) -> str:
+    strict = [
+        "ProtectSystem=strict",
+        "ProtectHome=read-only",
+        "ReadWritePaths=" + " ".join(_quote(str(path), variables=False) for path in entry.writes),
+    ]
+    lines = [
+        *(["# The job's hooks may write where they like."] if entry.has_hooks else strict),
+        "NoNewPrivileges=yes",
+        "ProtectControlGroups=yes",
+        "ProtectKernelModules=yes",
+        "ProtectKernelTunables=yes",
+        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+        "RestrictRealtime=yes",
+        "RestrictSUIDSGID=yes",
+        "LockPersonality=yes",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _timer(entry: Entry) -> str:
+    return f"""\
+[Unit]
+Description=batchsum {entry.name}, every night
+
+[Timer]
+OnCalendar=*-*-* {entry.at:%H:%M}:00
+RandomizedDelaySec=10min
+# A night that was slept through is caught up with.
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _quote(word: str, *, variables: bool = True) -> str:
+    """A word of a systemd setting: in quotes where it must be, specifiers and variables made plain text."""
+    word = _percent(word)
+    if variables:
+        word = word.replace("$", "$$")
+    if re.fullmatch(r"[A-Za-z0-9_./:=@,+%$-]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _percent(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _off_the_hour(name: str, at: time | None) -> time:
+    """The asked time, but never a full hour; else one at night. The same for the same name."""
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    if at is None:
+        return time(_EARLIEST_HOUR + number % _HOURS, 1 + number // _HOURS % 59)
+    return at if at.minute else time(at.hour, 1 + number % 14)
+
+
+def _nearest(directory: Path) -> Path:
+    """The directory, or the first above it that exists: a service cannot be given a place that is not there."""
+    return next(place for place in (directory, *directory.parents) if place.is_dir())
+
+
+def is_due(last_published: datetime | None, min_interval: timedelta | None, now: datetime) -> bool:
+    """Whether a new run should begin, `min_interval` after the last published one.
+
+    A time slightly in the future is taken for now: the clock was set back. One that lies further ahead than
+    the interval was written under a wrong clock and would stop the job for as long; it is not believed.
+    """
+    if last_published is None or min_interval is None:
+        return True
+    return abs(now - last_published) >= min_interval
