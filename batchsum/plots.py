@@ -1,0 +1,124 @@
+"""Data to inline SVG. Pure functions; every text that goes into the markup is escaped here.
+
+Colour comes from the page's style sheet by class, so that a plot follows the theme and prints.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+_SPARK_HEIGHT = 20
+_STEP = 2
+_LEAST_SPAN = 0.01
+"""A line spans at least this share of its highest count: a change below a hundredth stays small to the eye."""
+
+
+def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
+    """A line through the believed counts, a gap where there was none, a dot tonight, a mark on suspect nights."""
+    believed = [count if status in ("ok", "empty") else None for count, status in zip(counts, statuses, strict=True)]
+    known = [count for count in counts if count is not None]
+    if not known:
+        return ""
+    low, high = float(min(known)), max(known)
+    spare = max(high * _LEAST_SPAN - (high - low), 0) if high > low else 1
+    low, span = low - spare / 2, (high - low) + spare
+
+    def height(count: int) -> int:
+        return round(2 + (_SPARK_HEIGHT - 4) * (1 - (count - low) / span))
+
+    heights = [None if count is None else height(count) for count in believed]
+    paths = _path("l", _line(heights))
+    if heights and heights[-1] is not None:
+        paths += _path("e", f"M{_x(len(heights) - 1)} {heights[-1]}h0")
+    doubted = [
+        f"M{_x(position)} {height(count)}h0"
+        for position, (count, status) in enumerate(zip(counts, statuses, strict=True))
+        if count is not None and status == "suspect"
+    ]
+    paths += _path("q", "".join(doubted))
+    width = _x(len(counts) - 1) + _STEP
+    return f'<svg viewBox="0 0 {width} {_SPARK_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">{paths}</svg>'
+
+
+def _x(position: int) -> int:
+    return _STEP * (position + 1)
+
+
+def _path(name: str, data: str) -> str:
+    return f'<path class="{name}" d="{data}"/>' if data else ""
+
+
+def _line(heights: Sequence[int | None]) -> str:
+    """Path data in relative steps; level stretches are drawn as one, which is what most taxa are."""
+    data, level, last = [], 0, None
+    for position, here in enumerate(heights):
+        if here is not None and last is not None and here == last:
+            level += _STEP
+            continue
+        if level:
+            data.append(f"h{level}")
+        level = 0
+        if here is not None:
+            data.append(f"M{_x(position)} {here}h0" if last is None else f"l{_STEP} {here - last}")
+        last = here
+    if level:
+        data.append(f"h{level}")
+    return "".join(data)
+
+
+def status_bar(counts: Mapping[str, int]) -> str:
+    """One bar, a piece for each status that occurs; the smallest piece can still be seen."""
+    total = sum(counts.values())
+    present = {status: count for status, count in counts.items() if count}
+    if not total:
+        return ""
+    least = 6.0
+    shares = {status: max(1000 * count / total, least) for status, count in present.items()}
+    scale = 1000 / sum(shares.values())
+    pieces, x = [], 0.0
+    for status, share in shares.items():
+        width = share * scale
+        pieces.append(f'<rect class="{escape(status)}" x="{x:.1f}" width="{max(width - 2, 1):.1f}" height="10"/>')
+        x += width
+    return f'<svg viewBox="0 0 998 10" preserveAspectRatio="none" aria-hidden="true">{"".join(pieces)}</svg>'
+
+
+def night_bars(dates: Sequence[str], values: Sequence[int], *, label: str) -> str:
+    """A bar a night, a small ring for a night of zero; the highest and the last are numbered."""
+    step, top, floor = 14, 14, 64
+    highest = max(values, default=0) or 1
+    numbered = {values.index(highest), len(values) - 1} if any(values) else set()
+    marks = []
+    for position, (date, value) in enumerate(zip(dates, values, strict=True)):
+        middle = step * position + step / 2
+        title = f"<title>{escape(date)}: {value:,}</title>"
+        if not value:
+            marks.append(f'<circle cx="{middle:g}" cy="{floor - 4}" r="2.5">{title}</circle>')
+            continue
+        height = max(3, round((floor - top) * value / highest))
+        marks.append(f'<rect x="{middle - 4:g}" y="{floor - height}" width="8" height="{height}">{title}</rect>')
+        if position in numbered:
+            marks.append(f'<text x="{middle:g}" y="{floor - height - 3}">{short_count(value)}</text>')
+    width = step * max(len(values), 1)
+    line = f'<path d="M0 {floor + 0.5}h{width}"/>'
+    return (
+        f'<svg viewBox="0 0 {width} {floor + 1}" role="img" aria-label="{escape(label)}">{line}{"".join(marks)}</svg>'
+    )
+
+
+def heat_level(count: int) -> int:
+    """0 for none, then one level for each power of ten: 1 for 1 to 9, 2 for 10 to 99, ... up to 8."""
+    return min(len(str(count)), 8) if count > 0 else 0
+
+
+def short_count(count: int) -> str:
+    """A count in at most four characters: 970, 9.7k, 97k, 1.2M."""
+    if count < 1000:
+        return str(count)
+    for unit, size in (("k", 10**3), ("M", 10**6), ("G", 10**9)):
+        value = count / size
+        if value < 9.95:
+            return f"{math.floor(value * 10 + 0.5) / 10:.1f}{unit}"
+        if value < 999.5:
+            return f"{math.floor(value + 0.5)}{unit}"
+    return f"{count:.0e}"

@@ -1,0 +1,203 @@
+"""The page itself: what may run in it is named by its hash, and whatever came from a job or from NCBI is text.
+
+The rows are drawn once, here. Its script only sorts, filters and pages through them, so what is read without a
+script, printed or searched is the same table.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from batchsum import plots
+from batchsum.report.digest import Digest, counted, digest, headline, is_noteworthy, subline
+from batchsum.report.night import Night, ReportRow
+from batchsum.report.reasons import advice
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+WHOLE_TABLE = 2_000
+"""Rows up to which the table stands in one piece; longer ones are paged through by the script."""
+PAGE = 500
+"""Rows on each page of a longer table."""
+MOST_ROWS = 50_000
+"""Rows the page carries; of a longer table those in trouble and those that changed come before the quiet ones."""
+
+_FOLDER = Path(__file__).parent
+_ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
+_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
+
+
+def write_report(path: Path, night: Night) -> None:
+    """Write the page of `night` to `path`, a piece at a time. The same night gives the same bytes."""
+    # A lone surrogate (JSON may carry one) has no UTF-8; it becomes a reference that a browser shows as unknown.
+    with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
+        file.writelines(render(night))
+
+
+def render(night: Night) -> Iterator[str]:
+    """The page of `night`, in pieces of some kilobytes."""
+    facts = digest(night)
+    filter_texts: dict[str, int] = {}
+    rows = _page_rows(night, facts)
+    quiet_left_out = max(facts.row_count - MOST_ROWS, 0)
+    first = facts.row_count if facts.row_count <= WHOLE_TABLE else PAGE
+    style = _text("page.css")
+    script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
+    stream = (
+        _environment()
+        .get_template("page.html.j2")
+        .stream(
+            night=night,
+            facts=facts,
+            headline=headline(facts),
+            subline=subline(facts, night),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+            icon=_icon(facts.mood),
+            host=urlsplit(night.base_url).hostname or night.base_url,
+            first_rows=islice(rows, first),
+            more_rows=rows,
+            filter_texts=filter_texts,
+            filter_number=lambda text: filter_texts.setdefault(text, len(filter_texts)),
+            left_out=quiet_left_out,
+            page_size=PAGE if facts.row_count > WHOLE_TABLE else WHOLE_TABLE,
+        )
+    )
+    stream.enable_buffering(200)
+    return iter(stream)
+
+
+def _page_rows(night: Night, facts: Digest) -> Iterator[ReportRow]:
+    noteworthy = MOST_ROWS
+    quiet = max(MOST_ROWS - facts.noteworthy, 0)
+    for row in night.rows:
+        if is_noteworthy(row):
+            noteworthy -= 1
+            if noteworthy >= 0:
+                yield row
+        else:
+            quiet -= 1
+            if quiet >= 0:
+                yield row
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        grouped=grouped, signed=signed, percent=percent, day=day, history=history, words=words, advice=advice,
+        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
+    )  # fmt: skip
+    environment.globals.update(sparkline=sparkline, plots=plots)
+    return environment
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _icon(mood: str) -> str:
+    """A dot in the tab's title; an address of its own, so that no browser asks a server for one."""
+    dot = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[mood]}'/>"
+    return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
+
+
+def sparkline(row: ReportRow) -> str:
+    from markupsafe import Markup
+
+    if len(row.nightly_counts) < 2:
+        return ""
+    return Markup(plots.sparkline(row.nightly_counts, row.nightly_statuses))
+
+
+def grouped(number: float | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def signed(number: int | None) -> str:
+    """With its sign and a true minus, `0` for zero."""
+    if not number:
+        return "" if number is None else "0"
+    return f"+{number:,}" if number > 0 else f"\N{MINUS SIGN}{-number:,}"
+
+
+def percent(row: ReportRow) -> str:
+    """The size of the change; its sign stands before it."""
+    change, previous = row.record_count_change, row.previous_record_count
+    if not change or not previous:
+        return ""
+    share = 100 * abs(change) / previous
+    if share < 0.05:
+        return "<0.1 %"
+    return f"{share:,.1f} %" if share < 1000 else f"{share:,.0f} %"
+
+
+def day(text: str) -> str:
+    """The date of a date or date-time; other text as it is."""
+    return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def history(row: ReportRow) -> str:
+    """The nights of a row for the script: for each the letter of its status and the step from the last count."""
+    told, last = [], 0
+    for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
+        letter = _LETTERS.get(status, "")
+        if count is None:
+            told.append(letter)
+            continue
+        told.append(f"{letter}{count - last}")
+        last = count
+    return ",".join(told)
+
+
+def clock(text: str) -> str:
+    """`03:00` of an ISO 8601 time; other text as it is."""
+    moment = _moment(text)
+    return f"{moment:%H:%M}" if moment else text
+
+
+def took(night: Night) -> str:
+    """How long the run took, in the two largest units; empty where the times cannot be read."""
+    began, ended = _moment(night.started_at), _moment(night.finished_at)
+    try:
+        seconds = round((ended - began).total_seconds()) if began and ended else -1
+    except TypeError:
+        return ""
+    if seconds < 0:
+        return ""
+    minutes, hours = seconds // 60, seconds // 3600
+    if hours:
+        return f"{hours:,} h {minutes % 60} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
