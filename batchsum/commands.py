@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batchsum.errors import BatchsumError, JobFileError, Locked, UsageError
+from batchsum.errors import BatchsumError, JobFileError, Locked, NotDue, UsageError
 from batchsum.job import Job
 from batchsum.jobfile import load_job
 
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from batchsum import logs
     from batchsum.api_key import find_api_key
-    from batchsum.terminal import failure, say
+    from batchsum.terminal import failure, is_watched, say
 
     job = _with_options(load_job(arguments.job), arguments)
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
@@ -45,6 +45,11 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.if_locked != "skip":
             raise
         say(f"batchsum: skipped: {error}")
+        return 0
+    except NotDue as error:
+        log.info("%s", error)
+        if is_watched() and not arguments.quiet:
+            say(f"batchsum: {error}")
         return 0
     except BatchsumError as error:
         log.error("%s", error, extra={"exit_code": error.exit_code})

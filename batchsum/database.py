@@ -75,6 +75,12 @@ CREATE TABLE accepted (  -- levels that a user told us to believe
     previous_record_count INTEGER,
     record_count INTEGER
 );
+CREATE TABLE outbox (  -- what somebody is to be told, until it is delivered
+    note INTEGER PRIMARY KEY,
+    channel TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    tries INTEGER NOT NULL
+);
 """
 
 

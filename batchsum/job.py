@@ -94,5 +94,7 @@ class Job:
     api: ApiSettings = ApiSettings()
     guards: Guards = Guards()
     notify: NotifySettings = NotifySettings()
+    min_interval: timedelta | None = None
+    """A start within this time after the last published run does nothing."""
     warnings: tuple[Problem, ...] = ()
     """Odd, but no reason not to ask: told by `check` and in the log."""

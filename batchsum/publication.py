@@ -18,6 +18,7 @@ from batchsum.job import Job
 from batchsum.judging import Judgement
 from batchsum.logs import about_run
 from batchsum.manifest import build_manifest
+from batchsum.notify import queue_news
 from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation
 from batchsum.resume import close_run
 from batchsum.store import Run, Store
@@ -114,4 +115,5 @@ def _put_in_place(store: Store, run: Run, job: Job, publication: Publication, ac
     with store.transaction():
         if store.move(run, "publishing", "published"):
             History(store, run).settle(job.output.keep_nights, accepted)
+            queue_news(store, job)
     return True

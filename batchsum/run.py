@@ -17,16 +17,19 @@ from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.client import DatasetsClient
 from batchsum.database import unusable
-from batchsum.errors import OutputError
+from batchsum.durations import spoken
+from batchsum.errors import NotDue, OutputError
 from batchsum.history import History
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
 from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure
+from batchsum.notify import Telling
 from batchsum.plan import build_plan
 from batchsum.publication import file_names, finish_publication, publish_night
 from batchsum.resume import is_recent, open_run
+from batchsum.schedule import is_due
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
 from batchsum.trouble import Trouble, troubles
@@ -73,17 +76,20 @@ def run_job(
     was not asked is `skipped`. `accept` names rows (TAXON or TAXON/FILTER_SET) to be believed whatever NCBI
     says. `today` is the day relative dates count back from, by default that of the clock, UTC.
 
-    Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's.
+    Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's. `NotDue` where
+    the last one is younger than the job's `min_interval`; `fresh` and `accept` override that.
     """
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
     client = _client(job, base_url, api_key)
-    with _output_errors(directory), Signals() as signals:
+    with _output_errors(directory), Signals() as signals, Telling(job) as telling:
         directory.mkdir(parents=True, exist_ok=True)
         with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
             finished = finish_publication(store, job)
             if finished and not (fresh or accept) and _is_tonights(finished, job, base_url):
                 return _published(store, finished, job)
+            if not (fresh or accept):
+                _check_due(store, job)
             names = file_names(job)
             publish.check_targets(directory, names)
             opened = open_run(
@@ -91,6 +97,7 @@ def run_job(
                 now=datetime.now(UTC), today=today, fresh=fresh,
             )  # fmt: skip
             run, plan = opened.run, opened.plan
+            telling.begin(run)
             publish.sweep(directory, names, living={run.owner})
             with about_run(run.run_id), _output_errors(directory):
                 judgement = Judgement(plan, store, run, History(store, run), accept)
@@ -143,6 +150,16 @@ async def _ask(
             asking.unasked = Failure("skipped", "deadline", f"not asked within {deadline}")
             log.warning("deadline of %s reached: what was not asked is skipped", deadline)
     return asking
+
+
+def _check_due(store: Store, job: Job) -> None:
+    """NotDue where the last table is younger than the job's `min_interval`, and no run waits to be finished."""
+    finished = publish.read_manifest(job.output.dir).get("finished_at")
+    if finished is None or store.last_run("open") is not None:
+        return
+    if not is_due(datetime.fromisoformat(finished), job.min_interval, datetime.now(UTC)):
+        interval = spoken(job.min_interval.total_seconds()) if job.min_interval else ""
+        raise NotDue(f"{job.output.dir}: published at {finished}; nothing to do, as min_interval is {interval}")
 
 
 def _is_tonights(run: Run, job: Job, base_url: str) -> bool:

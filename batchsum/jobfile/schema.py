@@ -116,13 +116,16 @@ def _read_version(text: str) -> str:
 
 
 class JobHead(Keys):
-    """What a job is called."""
+    """What a job is called, and how often it may run."""
 
     version: Annotated[str, *as_value(_read_version, "integer", const=1)] = Field(
         description="Version of this format: 1."
     )
     name: Annotated[str, *as_value(settings.parse_job_name)] | None = Field(
         None, description="Name of the job (the file's stem)."
+    )
+    min_interval: Duration | None = Field(
+        None, description="A start within this time after the last published run does nothing, as 20h."
     )
 
 

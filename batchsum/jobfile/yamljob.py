@@ -71,7 +71,7 @@ class YamlJob:
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
             self.path, name, self.listing.taxa, tuple(self.filter_sets), OutputSettings(**_frozen(output)),
-            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)),
+            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
     def report(self, location: Location, message: str, at_key: bool = False) -> None:
