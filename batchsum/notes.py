@@ -1,0 +1,75 @@
+"""What a person should know of a night that makes no row suspect: told in the log, the summary, run.json and the page.
+
+Pure functions of the kept rows; each note is one sentence.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+from batchsum.guards import includes, moment
+from batchsum.history import CountedRow, KeptRow
+from batchsum.model import FilterSet, Query
+
+FEWEST_TAXA = 3
+"""Taxa that must agree before a filter is said to have changed nothing."""
+FEWEST_ROWS = 5
+SHARE_OF_A_NIGHT = 0.8
+MOST_NAMED = 5
+MOST_SETS = 100
+
+
+def stale(rows: Iterable[tuple[Query, KeptRow]], today: date) -> Iterator[str]:
+    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`."""
+    midnight = datetime(today.year, today.month, today.day, tzinfo=UTC)
+    found: dict[str, datetime] = {}
+    bound = timedelta()
+    for taxon, group in groupby(rows, key=lambda row: row[0].taxon):
+        known = [(updated, query) for query, kept in group if (updated := moment(kept.resource_updated_on))]
+        if not known:
+            continue
+        latest, query = max(known, key=lambda one: one[0])
+        if midnight - latest > query.guards.stale_after:
+            found[taxon] = latest
+            bound = max(bound, query.guards.stale_after)
+    if found:
+        oldest = sorted(found.items(), key=lambda item: item[1])
+        named = [f"{taxon} (since {since:%Y-%m-%d})" for taxon, since in oldest]
+        yield f"nothing new for more than {bound.days} days: {_some(named)}"
+
+
+def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:
+    """#326: a filter that changed nothing for any taxon was perhaps not applied. `rows` come taxon by taxon."""
+    if not 1 < len(sets) <= MOST_SETS:
+        return
+    pairs = [(wide, narrow) for wide in sets for narrow in sets if includes(sets[wide], sets[narrow])]
+    same, differ = dict.fromkeys(pairs, 0), set[tuple[str, str]]()
+    names: dict[str, str] = {}
+    for _, group in groupby(rows, key=lambda row: row.taxon):
+        of_taxon = {row.filters: row for row in group}
+        names.update((filters, row.filter_set) for filters, row in of_taxon.items())
+        for wide, narrow in pairs:
+            if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:
+                if of_taxon[wide].record_count == of_taxon[narrow].record_count:
+                    same[wide, narrow] += 1
+                else:
+                    differ.add((wide, narrow))
+    for (wide, narrow), count in same.items():
+        if count >= FEWEST_TAXA and (wide, narrow) not in differ:
+            yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
+
+
+def fell_together(rows: Iterable[KeptRow]) -> Iterator[str]:
+    """#411, #418: where nearly everything falls at once, it is NCBI's night and not the taxa's."""
+    compared = fallen = 0
+    for kept in rows:
+        if kept.record_count is not None and kept.previous_record_count:
+            compared += 1
+            fallen += kept.record_count < kept.previous_record_count
+    if compared >= FEWEST_ROWS and fallen >= SHARE_OF_A_NIGHT * compared:
+        yield f"{fallen} of {compared} rows have fewer records than when last believed: NCBI's night, not the taxa's"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
