@@ -1,6 +1,7 @@
 """The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict
@@ -40,6 +41,22 @@ class CountedRow:
 
 _COLUMNS = ", ".join(KeptRow.__slots__)
 
+# Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
+_OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set"
+
+# For each pair of ?1 in its order: status of the last night ?2, and the believed night with the highest count
+# from night ?4 on, before tonight ?3.
+_PASTS = f"""
+SELECT (SELECT status {_OF_QUERY} AND run = ?2 LIMIT 1), night, filters, record_count, resource_updated_on,
+    (SELECT max(record_count) {_OF_QUERY} AND filters = believed.filters AND status IN ('ok', 'empty') AND run < ?3
+        AND run >= max(?4, coalesce((SELECT max(run) FROM accepted
+            WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set), 0)))
+FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS filter_set
+    FROM json_each(?1)) AS wanted
+LEFT JOIN believed USING (taxon, filter_set)
+ORDER BY wanted.key
+"""
+
 
 class History:
     """The published nights before `run`. Without any, no row is looked up."""
@@ -59,30 +76,15 @@ class History:
         return self._last is None
 
     def past(self, query: Query) -> Past:
-        if self._last is None:
-            return Past()
-        status = self._store.query(
-            "SELECT status FROM rows WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1",
-            query.taxon, query.filter_set, self._last,
-        )  # fmt: skip
-        return Past(self._believed(query), status[0][0] if status else None)
+        return self.pasts([query])[0]
 
-    def _believed(self, query: Query) -> Believed | None:
-        of_query = (query.taxon, query.filter_set)
-        rows = self._store.query(
-            "SELECT night, filters, record_count, resource_updated_on FROM believed WHERE taxon = ? AND filter_set = ?",
-            *of_query,
-        )
-        if not rows:
-            return None
-        night, filters, record_count, updated = rows[0]
-        highest = self._store.query(
-            "SELECT max(record_count) FROM rows WHERE taxon = ?1 AND filter_set = ?2 AND filters = ?3"
-            " AND status IN ('ok', 'empty') AND run < ?4 AND run >= max(?5, coalesce("
-            "(SELECT max(run) FROM accepted WHERE taxon = ?1 AND filter_set = ?2), 0))",
-            *of_query, filters, self._run.run, self._first,
-        )[0][0]  # fmt: skip
-        return Believed(night, filters, record_count, updated, max(record_count, highest or 0))
+    def pasts(self, queries: Sequence[Query]) -> list[Past]:
+        """What earlier nights say of each query: one question to the store for all of them."""
+        if self._last is None:
+            return [Past()] * len(queries)
+        wanted = json.dumps([(query.taxon, query.filter_set) for query in queries], ensure_ascii=False)
+        rows = self._store.query(_PASTS, wanted, self._last, self._run.run, self._first)
+        return [Past(_believed(*believed), last_status) for last_status, *believed in rows]
 
     def tonight(self) -> Iterator[KeptRow]:
         """Tonight's rows in job order, once they are kept."""
@@ -102,8 +104,8 @@ class History:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
         return kept_rows(
             self._store,
-            "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows WHERE run = ?2"
-            " AND taxon = old.taxon AND filter_set = old.filter_set) ORDER BY position",
+            "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query"
+            " WHERE taxon = old.taxon AND filter_set = old.filter_set AND run = ?2) ORDER BY position",
             self._last, self._run.run,
         )  # fmt: skip
 
@@ -144,6 +146,14 @@ class History:
         published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
         self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
         self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)
+
+
+def _believed(
+    night: str | None, filters: str, record_count: int, resource_updated_on: str | None, highest: int | None
+) -> Believed | None:
+    if night is None:
+        return None
+    return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
 
 
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
