@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -15,9 +16,11 @@ from batchsum.model import FILE_KINDS, Answer, Failure, FileSummary, Package, Su
 
 LARGEST_COUNT = 2**53
 LONGEST_DETAIL = 300
+LONGEST_TEXT = 8000
+MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?)?")
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 _REASONS = (
     ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
     ("ambiguous_name", r"ambiguous|not exact|more than one|multiple (?:taxa|matches)"),
@@ -36,9 +39,20 @@ class _BadAnswer(ValueError):
 
 def parse_answer(http_status: int, body: bytes) -> Answer:
     """What NCBI said, for any status that is about the query and not about us (401, 403 and redirects)."""
+    document = parse_document(http_status, body)
+    if isinstance(document, Failure):
+        return document
+    try:
+        return _parse_summary(document)
+    except _BadAnswer as error:
+        return Failure("failed", "bad_answer", str(error))
+
+
+def parse_document(http_status: int, body: bytes) -> dict[str, Any] | Failure:
+    """The JSON object of a 200, whatever it is about, or why there is none."""
     if http_status == HTTPStatus.OK:
         try:
-            return _parse_summary(_parse_json(body))
+            return _parse_json(body)
         except _BadAnswer as error:
             return Failure("failed", "bad_answer", str(error))
     if http_status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND):
@@ -58,9 +72,13 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
 
 def one_line(text: str) -> str:
     """Text from outside, fit for a cell and a log line."""
-    visible = "".join(character if character.isprintable() else " " for character in text)
-    folded = " ".join(visible.split())
+    folded = " ".join(_visible(text).split())
     return folded if len(folded) <= LONGEST_DETAIL else folded[: LONGEST_DETAIL - 1] + "…"
+
+
+def _visible(text: str) -> str:
+    """Without what nobody can see, and what no file can hold (half of a surrogate pair)."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _phrase(http_status: int) -> str:
@@ -180,13 +198,18 @@ def _text(value: Mapping[str, Any], name: str) -> str | None:
     text = value.get(name)
     if text is not None and not isinstance(text, str):
         raise _BadAnswer(f"{name} is no text")
-    return text or None
+    if text is not None and len(text) > LONGEST_TEXT:
+        raise _BadAnswer(f"{name} has {len(text):,} characters")
+    return _visible(text).strip() or None if text else None
 
 
 def _timestamp(value: Mapping[str, Any]) -> str | None:
     text = _text(value, "resource_updated_on")
-    if text is not None and not _TIMESTAMP.fullmatch(text):
-        raise _BadAnswer("resource_updated_on is no date")
+    try:
+        if text is not None and (not _TIMESTAMP.fullmatch(text) or not datetime.fromisoformat(text[:19])):
+            raise ValueError
+    except ValueError:
+        raise _BadAnswer("resource_updated_on is no date") from None
     return text
 
 
@@ -215,7 +238,7 @@ def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 messages.append(_told(_object(message, kind)))
                 if kind == "error":
                     errors.append(messages[-1])
-    return tuple(errors), tuple(messages)
+    return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
 
 
 def _told(report: Mapping[str, Any]) -> str:

@@ -6,23 +6,21 @@ Slot, then token, then send: every send, retries and canary included, passes the
 import asyncio
 import logging
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from batchsum import retry
+from batchsum import canary, retry
+from batchsum.canary import Canary
 from batchsum.filters import parse_taxon
 from batchsum.job import BASE_URL
-from batchsum.model import CANARY, Answer, Attempt, Failure, FilterSet, Reply, Request, Summary
+from batchsum.model import Answer, Attempt, Failure, FilterSet, Reply, Request, Summary
 from batchsum.outage import Outage
-from batchsum.pacing import Pacer
-from batchsum.transport import Exchange, Transport
+from batchsum.pacing import Pacer, Ticket
+from batchsum.transport import Exchange, Sent, Transport
 from batchsum.wire import request_key
 
 log = logging.getLogger("batchsum")
-
-_CANARY = Request(CANARY)
 
 
 class DatasetsClient:
@@ -56,8 +54,9 @@ class DatasetsClient:
         self._budget = retry.RetryBudget()
         self._attempts = attempts
         self._uniform = uniform
-        self._canary_known = False
-        self._asking_canary = asyncio.Lock()
+        self._canary = Canary(self._probe, self.outage, attempts=attempts)
+        self._free = asyncio.Semaphore(workers)
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -79,71 +78,112 @@ class DatasetsClient:
 
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
-        key, sent = request_key(request), list[Attempt]()
+        key, sent, most = request_key(request), list[Attempt](), attempts or self._attempts
         while True:
-            if (self.outage.given_up or self.outage.suspected()) and not await self._canary_answers():
+            if self.outage.in_doubt and not await self._goes_on():
                 return Reply(self._skipped(), tuple(sent))
-            exchange = await self._send(request)
+            if (done := await self._attempt(request, len(sent) + 1)) is None:
+                continue
+            exchange, pause = done
             sent.append(exchange.attempt)
             answer = exchange.answer
-            if isinstance(answer, Summary) or answer.status == "rejected":
-                return Reply(await self._settle(request, answer), tuple(sent))
+            if retry.is_final(answer):
+                return Reply(await self._settle(request, key, answer), tuple(sent))
             self.outage.failed(key)
-            wait = self._pause(len(sent), exchange)
-            if not self.outage.suspected() and (len(sent) >= (attempts or self._attempts) or not self._budget.spend()):
-                return Reply(answer, tuple(sent))
-            log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(sent) + 1, wait)
-            await asyncio.sleep(wait)
+            if len(sent) >= most or not self._budget.spend():
+                lost = self.outage.in_doubt and not await self._goes_on()
+                return Reply(self._skipped() if lost else answer, tuple(sent))
+            log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(sent) + 1, pause)
+            await asyncio.sleep(pause)
 
-    async def _send(self, request: Request) -> Exchange:
-        ticket = await self.pacer.slot()
-        exchange = await self._transport.send(request, on_sent=lambda: self.pacer.sent(ticket))
+    async def post(
+        self, path: str, body: Mapping[str, Any], *, attempts: int | None = None
+    ) -> dict[str, Any] | Failure:
+        """Post a question that is about no genome, as names are: the JSON object it is answered with.
+
+        No outage is told from it: whoever asks judges what is not answered.
+        """
+        number, most = 0, attempts or self._attempts
+        while True:
+            number += 1
+            answer, pause = await self._post(path, body, number)
+            final = not isinstance(answer, Failure) or answer.status == "rejected"
+            if final or number >= most or not self._budget.spend():
+                return answer
+            log.debug("%s: %s; attempt %d in %.1f s", path, answer, number + 1, pause)
+            await asyncio.sleep(pause)
+
+    async def _post(self, path: str, body: Mapping[str, Any], number: int) -> tuple[dict[str, Any] | Failure, float]:
+        async with self._free:
+            async with self._turn:
+                ticket = await self.pacer.slot()
+            sent = await self._transport.post(
+                path, body, confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket)
+            )
+        return sent.answer, self._obey(sent, number, ticket)
+
+    async def is_answering(self) -> bool:
+        """After a night that was given up: one more question for the canary. True as long as none was."""
+        await self._canary.ask_again()
+        return not self.outage.given_up
+
+    async def _goes_on(self) -> bool:
+        await self._canary.ask()
+        return not self.outage.given_up
+
+    async def _attempt(self, request: Request, number: int) -> tuple[Exchange, float] | None:
+        if request != canary.QUESTION:
+            return await self._send(request, number)
+        async with self._canary.asking:
+            if (exchange := self._canary.answer_for_the_job()) is not None:
+                return exchange, 0.0
+            return await self._send(request, number)
+
+    async def _probe(self, number: int) -> tuple[Exchange, float]:
+        done = await self._send(canary.QUESTION, number, probing=True)
+        assert done is not None
+        return done
+
+    async def _send(self, request: Request, number: int, *, probing: bool = False) -> tuple[Exchange, float] | None:
+        """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
+        async with self._free:
+            async with self._turn:  # one waits for a slot; all others wait here, and can still change their minds
+                if self.outage.in_doubt and not probing:
+                    return None
+                ticket = await self.pacer.slot()
+            exchange = await self._transport.send(
+                request, confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket)
+            )
+        return exchange, self._obey(exchange, number, ticket)
+
+    def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
+        """Do what the server says about our pace. Seconds before the next attempt of the same request."""
+        longest, retry_after = self.outage.max_outage, exchange.retry_after
         if exchange.rate_limit is not None:
             self.pacer.limit(exchange.rate_limit)
-        return exchange
-
-    def _pause(self, attempt: int, exchange: Exchange) -> float:
-        """Seconds until this request's next attempt; after a 429 or 503 nobody sends before."""
-        wait = min(retry.pause(attempt, exchange.retry_after, self._uniform), self.outage.max_outage)
+        pause = min(longest, retry.pause(number, retry_after, self._uniform))
         if retry.means_too_fast(exchange.answer):
-            self.pacer.hold(wait)
-        return wait
+            if retry_after is not None and retry_after > longest:
+                self.outage.stay_away(retry_after)
+            else:
+                self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
+        return pause
 
-    async def _settle(self, request: Request, answer: Answer) -> Answer:
+    async def _settle(self, request: Request, key: str, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
         if isinstance(answer, Summary):
             self._budget.answered()
-            self._canary_known = self._canary_known or request == _CANARY
-        elif not self._canary_known and (request == _CANARY or not await self._canary_answers()):
-            return answer if request == _CANARY else self._skipped()
-        self.outage.answered()
-        return answer
-
-    async def _canary_answers(self) -> bool:
-        """Ask for the canary, ever more rarely, until it is answered or the night is given up."""
-        async with self._asking_canary:
-            began, probe = time.monotonic(), 0
-            while not self.outage.given_up and not (self._canary_known and not self.outage.suspected()):
-                exchange = await self._send(_CANARY)
-                probe += 1
-                if isinstance(exchange.answer, Summary):
-                    self._canary_known = True
-                    self.outage.answered()
-                    log.info("canary: NCBI answers for taxon %s", CANARY)
-                    break
-                wait = self.outage.probe_pause(probe, time.monotonic() - began)
-                if exchange.answer.status == "rejected" or wait is None:
-                    self.outage.given_up = f"taxon {CANARY}, which NCBI surely has: {exchange.answer}"
-                    log.warning("canary: giving up; %s", self.outage.given_up)
-                    break
-                log.warning(
-                    "canary: no answer for taxon %s either (%s); next in %.0f s",
-                    CANARY,
-                    exchange.answer,
-                    wait,
-                )
-                await asyncio.sleep(wait)
-        return not self.outage.given_up
+        if request == canary.QUESTION and not self._canary.is_known:
+            self._canary.judge(answer)
+        elif isinstance(answer, Failure) and self._canary.verdict is None:
+            await self._canary.ask()
+        if isinstance(answer, Summary) or self._canary.is_known:
+            self.outage.answered()
+            return answer
+        self.outage.failed(key)
+        return self._skipped()
 
     def _skipped(self) -> Failure:
-        return Failure("skipped", "outage", self.outage.given_up)
+        verdict = self._canary.verdict
+        told = canary.what_it_means(verdict) if isinstance(verdict, Failure) else "NCBI does not answer"
+        return Failure("skipped", "outage", self.outage.given_up or told)

@@ -1,7 +1,11 @@
 """What an answer means for the next step, and how long to wait: decisions only, nothing waits or sends."""
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from batchsum.model import Answer, Failure, Summary
 
@@ -24,9 +28,30 @@ def pause(attempt: int, retry_after: float | None, uniform: Callable[[float, flo
 
     The jitter takes away at most half, so that the pause really grows.
     """
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (attempt - 1))
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 16))
     own = uniform(longest / 2, longest)
     return own if retry_after is None else max(own, retry_after)
+
+
+def seconds_of(retry_after: str, date: str = "") -> float | None:
+    """What a Retry-After header means, in its two forms; None where it means nothing.
+
+    A moment is counted from the `Date` of the same answer: the clocks of two machines differ.
+    """
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", retry_after.strip()):
+        return float(retry_after)
+    if (until := _moment(retry_after)) is None:
+        return None
+    now = _moment(date)
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 @dataclass(slots=True)

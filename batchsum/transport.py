@@ -1,203 +1,264 @@
-"""One send over HTTP: the only file that knows the HTTP library, its traps and its errors.
+"""One send over HTTP: the only file that knows how the HTTP library is used, and its traps.
 
 An error of the library ends here: as a Failure, or as Refused where the server refuses us (key, TLS, redirect).
 """
 
+import asyncio
+import ipaddress
+import re
 import secrets
-import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
-from batchsum import __version__
-from batchsum.answer import one_line, parse_answer
-from batchsum.errors import Refused
-from batchsum.model import Answer, Attempt, Failure, Request
+from batchsum import __version__, retry
+from batchsum.answer import one_line, parse_answer, parse_document
+from batchsum.errors import UsageError
+from batchsum.model import Attempt, Failure, Request, Summary
+from batchsum.network_errors import network_failure, refuse_status
 from batchsum.wire import post_body, request_key
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""
+LONGEST_CONNECT = 20.0
+"""Seconds for one connection; the timeout of an attempt is for everything."""
+
+
+LARGEST_DOCUMENT = 64 * 2**20
+"""Bytes of an answer about a thousand names: two or three thousand each, and more where a taxon has many below it."""
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class Sent(Generic[A]):
     """One attempt, and what the server said about our pace."""
 
-    answer: Answer
+    answer: A | Failure
     attempt: Attempt
     retry_after: float | None = None
+    """Seconds."""
     rate_limit: float | None = None
+    """Requests a second."""
+
+
+Exchange = Sent[Summary]
 
 
 class _TooLarge(ValueError):
     pass
 
 
+async def _at_once() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class _Send:
+    """A send under way, as the session's hooks see it: what to call, and the clock of its timeout."""
+
+    confirm: Callable[[], Awaitable[None]]
+    on_sent: Callable[[], None]
+    clock: asyncio.Timeout
+    waited: float = 0.0
+
+    async def connected(self) -> None:
+        """Nothing of the timeout runs while `confirm` makes a request wait that nobody has seen yet."""
+        began, end = asyncio.get_running_loop().time(), self.clock.when()
+        self.clock.reschedule(None)
+        await self.confirm()
+        self.waited = asyncio.get_running_loop().time() - began
+        self.clock.reschedule(None if end is None else end + self.waited)
+
+
 class Transport:
-    """An HTTP session for one base URL. The key goes to that host only, and only in its header."""
+    """An HTTP session for one base URL. The key goes to that host only, and only in its header.
+
+    ValueError where `api_key` or `contact` cannot stand in a header; UsageError for a proxy of a wrong kind.
+    """
 
     def __init__(
         self, base_url: str, *, api_key: str | None, contact: str | None, timeout: float, connections: int
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._key = api_key
+        self._host = URL(self._base_url).host or ""
+        self._key = (api_key or "").strip()
+        if not re.fullmatch(r"[!-~]*", self._key):
+            raise ValueError("api_key: this is not an API key; NCBI's are one word of letters and digits")
+        if not re.fullmatch(r"[ -~]*", contact or ""):
+            raise ValueError("contact: write an e-mail address, in plain ASCII")
         self._timeout = timeout
         self._connections = connections
+        self._proxy = _proxy_of_environment(URL(self._base_url))
+        self._session: aiohttp.ClientSession | None = None
         self._headers = {
             "User-Agent": f"batchsum/{__version__}" + (f" ({contact})" if contact else ""),
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
         }
-        if api_key:
-            self._headers["api-key"] = api_key
+        if self._key:
+            self._headers["api-key"] = self._key
 
     async def __aenter__(self) -> Self:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_request_headers_sent.append(_tell_sent)
+        hooks = aiohttp.TraceConfig()
+        hooks.on_connection_create_end.append(_connected)
+        hooks.on_connection_reuseconn.append(_connected)
+        hooks.on_request_headers_sent.append(_headers_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(self._timeout, 20)),
-            trace_configs=[tracing],
-            # Clusters and hospitals reach NCBI through a proxy; a server on this machine is never behind one.
-            trust_env=not _is_loopback(self._base_url),
+            # The whole attempt is timed in `send`: only there can the clock stand still.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(self._timeout, LONGEST_CONNECT)),
+            trace_configs=[hooks],
+            proxy=self._proxy,
         )
         # aiohttp would send a GET again by itself when a reused connection dies, past the pacer.
         self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def send(self, request: Request, *, on_sent: Callable[[], None] = lambda: None) -> Exchange:
-        """Ask once. `on_sent` is called when the request's headers leave this machine.
+    async def send(
+        self,
+        request: Request,
+        *,
+        confirm: Callable[[], Awaitable[None]] = _at_once,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> Exchange:
+        """Ask once. `confirm` is awaited when the connection stands, `on_sent` called when the headers leave.
 
         Raises Refused where going on would be wrong: key not accepted, TLS, redirect.
         """
+        url = URL(self._base_url + request_key(request), encoded=True)
+        if (body := post_body(request)) is not None:
+            url = URL(f"{self._base_url}/virus/genome")
+        return await self._exchange(url, body, parse_answer, LARGEST_BODY, confirm, on_sent)
+
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        confirm: Callable[[], Awaitable[None]] = _at_once,
+        on_sent: Callable[[], None] = lambda: None,
+    ) -> Sent[dict[str, Any]]:
+        """Post JSON to a path below the base URL once, for the JSON object it is answered with."""
+        url = URL(self._base_url + path, encoded=True)
+        return await self._exchange(url, body, parse_document, LARGEST_DOCUMENT, confirm, on_sent)
+
+    async def _exchange(
+        self,
+        url: URL,
+        body: Mapping[str, Any] | None,
+        parse: Callable[[int, bytes], A | Failure],
+        largest: int,
+        confirm: Callable[[], Awaitable[None]],
+        on_sent: Callable[[], None],
+    ) -> Sent[A]:
         phid = secrets.token_hex(16).upper()
         sent_at, start = datetime.now(UTC), time.monotonic()
         headers: Mapping[str, str] = {}
         http_status = None
+        under_way = _Send(confirm, on_sent, asyncio.timeout(self._timeout))
+        answer: A | Failure
         try:
-            async with self._open(request, phid, on_sent) as response:
+            async with under_way.clock, self._open(url, body, phid, under_way) as response:
                 http_status, headers = response.status, response.headers
-                self._refuse(http_status, headers)
-                answer = parse_answer(http_status, self._redact(await _read(response)))
+                refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
+                answer = parse(http_status, self._hide_bytes(await _read(response, largest)))
         except _TooLarge:
-            answer = Failure("failed", "bad_answer", f"the body is larger than {LARGEST_BODY:,} bytes")
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            answer = self._map_error(error)
-        return Exchange(
+            answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
+        except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
+            answer = network_failure(error, host=self._host, timeout=self._timeout)
+        return Sent(
             answer,
             Attempt(
                 sent_at=sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                seconds=round(time.monotonic() - start, 3),
+                seconds=round(time.monotonic() - start - under_way.waited, 3),
                 outcome=answer.reason if isinstance(answer, Failure) else "answered",
                 http_status=http_status,
-                phid=one_line(headers.get("NCBI-PHID", ""))[:80] or phid,
+                phid=self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
             ),
-            retry_after=_seconds(headers.get("Retry-After")),
-            rate_limit=_number(headers.get("X-RateLimit-Limit")),
+            retry_after=retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", "")),
+            rate_limit=_number(headers.get("X-RateLimit-Limit", "")),
         )
 
-    def _open(self, request: Request, phid: str, on_sent: Callable[[], None]) -> Any:
-        # max_redirects does not matter: a redirect is never followed, since custom headers would go along.
+    def _open(self, url: URL, body: Mapping[str, Any] | None, phid: str, under_way: _Send) -> Any:
+        if self._session is None:
+            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         options: dict[str, Any] = {
+            # The header with the key would go along to wherever a redirect leads.
             "allow_redirects": False,
-            "headers": {"NCBI-PHID": phid},
-            "trace_request_ctx": on_sent,
+            # Here and not in the session, which would tell its headers to a proxy too.
+            "headers": self._headers | {"NCBI-PHID": phid},
+            # Functions: who records what a session sends copies its arguments to the bottom.
+            "trace_request_ctx": (lambda: under_way.connected(), lambda: under_way.on_sent()),
         }
-        body = post_body(request)
-        if body is not None:
-            return self._session.post(f"{self._base_url}/virus/genome", json=body, **options)
-        return self._session.get(URL(self._base_url + request_key(request), encoded=True), **options)
+        if body is None:
+            return self._session.get(url, **options)
+        return self._session.post(url, json=body, **options)
 
-    def _refuse(self, http_status: int, headers: Mapping[str, str]) -> None:
-        if 300 <= http_status < 400:
-            target = one_line(self._redact_text(headers.get("Location", "elsewhere")))
-            raise Refused(f"the server redirects to {target} (HTTP {http_status}); set that address as base_url")
-        if http_status == 401 or (http_status == 403 and self._key):
-            raise Refused(f"the server does not accept the API key (HTTP {http_status}); look at the key file")
-        if http_status == 403:
-            raise Refused("the server refuses this machine (HTTP 403): its address may be blocked at NCBI")
+    def _hide(self, text: str) -> str:
+        """Text of the server, fit to be shown: it may have echoed the key."""
+        return one_line(text.replace(self._key, "[key]") if self._key else text)
 
-    def _redact(self, body: bytes) -> bytes:
+    def _hide_bytes(self, body: bytes) -> bytes:
         return body.replace(self._key.encode(), b"[key]") if self._key else body
 
-    def _redact_text(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
 
-    def _map_error(self, error: Exception) -> Failure:
-        """Every error that the session can raise; their texts can hold the key and are not repeated."""
-        match error:
-            case TimeoutError():
-                return Failure("failed", "timeout", f"no whole answer within {self._timeout:g} s")
-            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | ssl.SSLError():
-                raise Refused(f"TLS with {URL(self._base_url).host} failed: {_cause(error)}") from None
-            case aiohttp.ClientConnectorDNSError():
-                return Failure("failed", "connection", f"{URL(self._base_url).host} has no address")
-            case aiohttp.ClientConnectorError():
-                return Failure("failed", "connection", f"no connection: {_cause(error)}")
-            case aiohttp.ServerDisconnectedError():
-                return Failure("failed", "connection", "the server closed the connection")
-            case aiohttp.ClientPayloadError():
-                return Failure("failed", "connection", "the answer broke off")
-            case aiohttp.ClientResponseError():
-                return Failure("failed", "connection", "the answer is not HTTP")
-        return Failure("failed", "connection", _cause(error))
+async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    connected, _ = context.trace_request_ctx
+    await connected()
 
 
-async def _tell_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    context.trace_request_ctx()
+async def _headers_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
+    _, on_sent = context.trace_request_ctx
+    on_sent()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The body, but never more than LARGEST_BODY: a few bytes of gzip can hold hundreds of megabytes."""
+async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    """The body, but never more than the largest: a few bytes of gzip can hold hundreds of megabytes."""
     chunks, size = [], 0
     async for chunk in response.content.iter_chunked(2**16):
         size += len(chunk)
-        if size > LARGEST_BODY:
+        if size > largest:
             raise _TooLarge
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _cause(error: BaseException) -> str:
-    """The operating system's word for it, without addresses, headers or requests."""
-    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    words = getattr(inner, "verify_message", None) or getattr(inner, "strerror", None) or type(inner).__name__
-    return one_line(str(words))
+def _proxy_of_environment(base_url: URL) -> URL | None:
+    """Clusters and hospitals reach NCBI through a proxy; a server on this machine is never behind one.
 
-
-def _is_loopback(base_url: str) -> bool:
-    host = URL(base_url).host or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _number(text: str | None) -> float | None:
+    The library could look for itself, but would then also send the server what ~/.netrc has for it.
+    """
+    host = base_url.host or ""
+    with suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return None
+    address = getproxies().get(base_url.scheme)
+    if not address or proxy_bypass(host):
+        return None
+    variable = f"{base_url.scheme.upper()}_PROXY"
     try:
-        number = float(text or "")
+        proxy = URL(address if "://" in address else f"http://{address}")
     except ValueError:
-        return None
-    return number if 0 < number < 1e6 else None
+        raise UsageError(f"{variable}: this is not an address; write it as in http://proxy:3128") from None
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise UsageError(f"{variable}: a proxy of the kind {proxy.scheme} cannot be used; http://proxy:3128 can")
+    return proxy
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in its two forms: seconds, or a date."""
-    if retry_after is None:
-        return None
-    if (seconds := _number(retry_after)) is not None:
-        return seconds
-    try:
-        wait = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, wait)
+def _number(text: str) -> float | None:
+    """A header's plain number above zero; None for anything else."""
+    return float(text) or None if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None

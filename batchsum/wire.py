@@ -15,7 +15,12 @@ _LISTS = ("accessions", "include_sequence", "aux_report")
 
 
 def request_key(request: Request) -> str:
-    """Path and query below the base URL: two requests with one key send the same."""
+    """Path and query below the base URL: two requests with one key send the same.
+
+    ValueError for a taxon that no quoting keeps in its place.
+    """
+    if request.taxon in ("", ".", ".."):
+        raise ValueError(f"{request.taxon!r} is not the name of a taxon")
     path = f"/virus/taxon/{quote(request.taxon, safe='')}/genome"
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.filters.parameters())
     return f"{path}?{query}" if query else path

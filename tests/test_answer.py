@@ -1,0 +1,243 @@
+"""Bytes to Summary or Failure: exactly what the specification promises is data, and nothing else is."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchsum.answer import LONGEST_DETAIL, MOST_MESSAGES, one_line, parse_answer
+from batchsum.model import FILE_KINDS, Failure, FileSummary, Package, Summary
+from tests.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
+
+WHOLE = {
+    "record_count": 1234,
+    "assembly_count": 1234,
+    "resource_updated_on": "2025-01-15T08:30:00.123456Z",
+    "hydrated": {"estimated_file_size_mb": 12, "url": "https://h/x?a=b", "cli_download_command_line": "datasets d"},
+    "dehydrated": {
+        "estimated_file_size_mb": 1,
+        "url": "https://d",
+        "cli_download_command_line": "datasets e",
+        "cli_rehydrate_command_line": "datasets r",
+    },
+    "available_files": {kind: {"file_count": 1, "size_mb": 0.5} for kind in FILE_KINDS},
+    "messages": [{"warning": {"message": "one was replaced", "reason": "MERGED"}}],
+}
+
+
+def parse(document: Any, status: int = 200) -> Summary | Failure:
+    return parse_answer(status, json.dumps(document).encode())
+
+
+def summary(document: Any) -> Summary:
+    answer = parse(document)
+    assert isinstance(answer, Summary), answer
+    return answer
+
+
+def failure(document: Any, status: int = 200) -> Failure:
+    answer = parse_answer(status, document) if isinstance(document, bytes) else parse(document, status)
+    assert isinstance(answer, Failure), answer
+    return answer
+
+
+def test_every_field_of_a_download_summary() -> None:
+    assert summary(WHOLE) == Summary(
+        record_count=1234,
+        assembly_count=1234,
+        resource_updated_on="2025-01-15T08:30:00.123456Z",
+        hydrated=Package(12, "https://h/x?a=b", "datasets d"),
+        dehydrated=Package(1, "https://d", "datasets e", "datasets r"),
+        available_files={kind: FileSummary(1, 0.5) for kind in FILE_KINDS},
+        messages=("one was replaced",),
+    )
+
+
+def test_fields_that_nobody_knows_yet_are_no_harm() -> None:
+    assert summary({"record_count": 7, "new_in_2031": [1]}) == Summary(7)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"record_count": 0},
+        {"resource_updated_on": "2025-01-15"},
+        {"assembly_count": 0, "hydrated": {"estimated_file_size_mb": 0, "url": "https://h"}},
+        {"available_files": {"all_genomic_fasta": {"size_mb": 0}}, "messages": []},
+        {"hydrated": None, "errors": None},
+    ],
+)
+def test_a_count_that_is_left_out_is_zero(document: dict[str, Any]) -> None:
+    assert summary(document).record_count == 0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"assembly_count": 3},
+        {"hydrated": {"estimated_file_size_mb": 12}},
+        {"available_files": {"cds_fasta": {"file_count": 1}}},
+        {"available_files": {"cds_fasta": {"size_mb": 0.001}}},
+    ],
+)
+def test_but_not_where_something_contradicts_zero(document: dict[str, Any]) -> None:
+    assert summary(document).record_count is None
+
+
+@pytest.mark.parametrize(
+    "count", [None, "7", 7.0, 7.5, -1, True, [], {}, 2**53 + 1, 10**30], ids=lambda count: repr(count)[:12]
+)
+def test_what_is_no_count_is_never_one(count: Any) -> None:
+    answer = failure({"record_count": count})
+    assert (answer.status, answer.reason) == ("failed", "bad_answer")
+    assert "record_count" in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (b"<html>maintenance</html>", "not JSON"),
+        (b'{"record_count": 7', "cut off"),
+        (b"[]", "no object"),
+        (b"null", "no object"),
+        (b"7", "no object"),
+        (b'{"record_count": 7}{"record_count": 8}', "not JSON"),
+        (b'{"record_count": 7, "x": "\xff"}', "UTF-8"),
+        (b'{"record_count": ' + b"9" * 5000 + b"}", "not JSON"),
+        (NESTED_JSON, "deep"),
+        (NAN_JSON, "NaN"),
+        (b'{"record_count": Infinity}', "Infinity"),
+        (DUPLICATE_KEYS, "twice"),
+        (b'{"record_count": 7, "hydrated": {"url": "a", "url": "b"}}', "twice"),
+        (b'{"unknown": 1}', "no field"),
+        (b'{"record_count": 7, "hydrated": []}', "hydrated"),
+        (b'{"record_count": 7, "hydrated": {"url": 5}}', "url"),
+        (b'{"record_count": 7, "hydrated": {"url": "' + b"x" * 9000 + b'"}}', "9,000"),
+        (b'{"record_count": 7, "available_files": {"cds_fasta": {"size_mb": 1e400}}}', "size_mb"),
+        (b'{"record_count": 7, "available_files": {"cds_fasta": {"size_mb": -1}}}', "size_mb"),
+        (b'{"record_count": 7, "resource_updated_on": "2025-13-45"}', "resource_updated_on"),
+        (b'{"record_count": 7, "resource_updated_on": "yesterday"}', "resource_updated_on"),
+        (b'{"record_count": 7, "errors": {}}', "errors"),
+        (b'{"record_count": 7, "messages": ["x"]}', "messages"),
+    ],
+)
+def test_a_broken_200_is_no_data_and_says_what_is_broken(body: bytes, told: str) -> None:
+    answer = failure(body)
+    assert (answer.status, answer.reason) == ("failed", "bad_answer")
+    assert told in answer.detail
+
+
+@given(cut=st.integers(0, len(json.dumps(WHOLE)) - 1))
+def test_no_beginning_of_an_answer_is_an_answer(cut: int) -> None:
+    assert failure(json.dumps(WHOLE).encode()[:cut]).reason == "bad_answer"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*WHOLE, "url", "x"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(document=st.dictionaries(st.sampled_from([*WHOLE, "errors", "message", "code"]), json_values, max_size=5))
+def test_no_document_breaks_the_parser_and_a_count_is_what_was_sent(document: dict[str, Any]) -> None:
+    answer = parse(document)
+    if isinstance(answer, Summary) and answer.record_count:
+        assert answer.record_count == document["record_count"]
+
+
+@given(body=st.binary(max_size=60), status=st.sampled_from([200, 204, 400, 404, 418, 429, 500, 501, 599, 999]))
+def test_no_bytes_break_the_parser(body: bytes, status: int) -> None:
+    answer = parse_answer(status, body)
+    assert isinstance(answer, Failure) or status == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("The taxonomy name 'Foo virus' is not a recognized name", "unknown_taxon"),
+        ("invalid or unsupported taxon: 999999999", "unknown_taxon"),
+        ("No such organism", "unknown_taxon"),
+        ("Taxonomy ID 9606 is not a virus", "not_a_virus"),
+        ("taxon name 'influenza' is ambiguous: multiple matches", "ambiguous_name"),
+        ("The host taxon 'unicorn' is not recognized", "bad_request"),
+        ("released_since: bad date", "bad_request"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_says_what_is_wrong_with_the_query(message: str, reason: str, status: int) -> None:
+    answer = failure({"code": 3, "message": message}, status)
+    expected = "unknown_taxon" if status == 404 and message.startswith("released") else reason
+    assert (answer.status, answer.reason, answer.detail) == ("rejected", expected, message)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(400, "bad_request"), (404, "unknown_taxon")])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"message": 5}', b"[]", NESTED_JSON])
+def test_a_refusal_without_a_reason_is_one_too(status: int, reason: str, body: bytes) -> None:
+    assert failure(body, status) == Failure("rejected", reason, "NCBI gave no reason")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"errors": [{"message": "Taxon 5 is not recognized", "virus_error_code": "X"}]},
+        {"messages": [{"error": {"reason": "Taxon 5 is not recognized"}}]},
+        {"code": 5, "message": "Taxon 5 is not recognized"},
+        {"error": "Taxon 5 is not recognized"},
+        {"errors": [{"message": "Taxon 5 is not recognized"}], "hydrated": {"estimated_file_size_mb": 3}},
+    ],
+)
+def test_an_error_inside_a_200_without_a_count_is_a_refusal(document: dict[str, Any]) -> None:
+    assert failure(document) == Failure("rejected", "unknown_taxon", "Taxon 5 is not recognized")
+
+
+def test_an_error_beside_a_count_is_kept_for_the_guards() -> None:
+    answer = summary({"record_count": 7, "errors": [{"virus_error_code": "UNKNOWN"}], "messages": [{}]})
+    assert (answer.record_count, answer.errors) == (7, ("UNKNOWN",))
+
+
+@pytest.mark.parametrize("status", [401 + 1, 405, 409, 410, 413, 414, 422, 451, 501, 505])
+def test_what_cannot_help_to_ask_again_is_rejected(status: int) -> None:
+    answer = failure({"message": "no"}, status)
+    assert (answer.status, answer.reason, answer.detail) == ("rejected", f"http_{status}", "no")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 511, 599])
+def test_what_may_pass_is_failed_and_its_body_is_not_repeated(status: int) -> None:
+    answer = failure({"message": "key 0123456789 of 192.0.2.7"}, status)
+    assert (answer.status, answer.reason) == ("failed", f"http_{status}")
+    assert "key" not in str(answer)
+
+
+@pytest.mark.parametrize("status", [201, 204, 206, 999])
+def test_a_status_that_no_summary_has_is_a_bad_answer(status: int) -> None:
+    assert failure(WHOLE, status) == Failure("failed", "bad_answer", f"HTTP status {status}")
+
+
+def test_text_of_the_server_fits_a_line_and_a_file() -> None:
+    answer = failure({"message": "a\nb\x00\x1b[31m c\u202e\ud800" + "x" * 1000}, 400)
+    assert answer.detail.startswith("a b [31m c x")
+    assert len(answer.detail) == LONGEST_DETAIL
+    package = summary({"record_count": 7, "hydrated": {"url": "https://h/\ud800\nx"}}).hydrated
+    assert package.url == "https://h/  x"
+
+
+def test_messages_are_bounded() -> None:
+    many = [{"warning": {"message": str(number)}} for number in range(1000)]
+    assert len(summary({"record_count": 7, "messages": many}).messages) == MOST_MESSAGES
+
+
+@given(text=st.text())
+def test_one_line_is_one_line(text: str) -> None:
+    line = one_line(text)
+    line.encode()
+    assert line == line.strip()
+    assert len(line) <= LONGEST_DETAIL
+    assert line.isprintable()

@@ -1,0 +1,642 @@
+"""One send, against a server that misbehaves byte by byte: what leaves this machine, and what is made of what comes."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+from yarl import URL
+
+from batchsum import __version__
+from batchsum.errors import Refused, UsageError
+from batchsum.model import Failure, FilterSet, Request, Summary
+from batchsum.transport import LARGEST_BODY, Exchange, Transport
+from batchsum.wire import request_key
+from tests import raw_server as play
+from tests.raw_server import RawServer
+
+KEY = "0123456789abcdef0123456789abcdef0123"
+ASKED = Request("11320")
+LONG_LIST = FilterSet(accessions=tuple(f"NC_{number:06}.1" for number in range(300)), complete_only=True)
+
+
+def opened(base_url: str, *, key: str | None = KEY, **others: Any) -> Transport:
+    options = {"contact": "me@lab.org", "timeout": 5.0, "connections": 4, **others}
+    return Transport(base_url, api_key=key, **options)
+
+
+async def send(raw: RawServer, request: Request = ASKED, **options: Any) -> Exchange:
+    async with opened(raw.base_url, **options) as session:
+        return await session.send(request)
+
+
+async def failure(raw: RawServer, **options: Any) -> Failure:
+    answer = (await send(raw, **options)).answer
+    assert isinstance(answer, Failure), answer
+    return answer
+
+
+async def refusal(raw: RawServer, **options: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        await send(raw, **options)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    return str(caught.value)
+
+
+# What leaves this machine
+
+
+async def test_a_question_as_it_travels(raw: RawServer) -> None:
+    filters = FilterSet(host="Homo sapiens", complete_only=True, include_sequence=("GENOME", "CDS"))
+    exchange = await send(raw, Request("Influenza A virus", filters))
+    (arrival,) = raw.arrivals
+    assert arrival.method == "GET"
+    assert arrival.target == (
+        "/datasets/v2/virus/taxon/Influenza%20A%20virus/genome"
+        "?host=Homo%20sapiens&complete_only=true&include_sequence=GENOME&include_sequence=CDS"
+    )
+    assert arrival.headers["user-agent"] == f"batchsum/{__version__} (me@lab.org)"
+    assert arrival.headers["accept"] == "application/json"
+    assert arrival.headers["api-key"] == KEY
+    assert re.fullmatch("[0-9A-F]{32}", arrival.headers["ncbi-phid"])
+    assert exchange.attempt.phid == arrival.headers["ncbi-phid"]
+    assert isinstance(exchange.answer, Summary)
+    assert exchange.answer.record_count == 7
+
+
+async def test_without_a_key_there_is_no_header_for_it(raw: RawServer) -> None:
+    await send(raw, key=None)
+    assert "api-key" not in raw.arrivals[0].headers
+
+
+@pytest.mark.parametrize(
+    "taxon",
+    [
+        "A/Goose/Guangdong/1/96",
+        "what?host=x#y",
+        "100%25",
+        "..%2f..",
+        "../../taxonomy",
+        "a+b & c;d=e",
+        "'single' \"double\" `back`",
+        "<script>\\",
+        "Tick-borne é東🦠",
+        "%2e%2e",
+        "...",
+        "~-_.",
+        " ".join(["long"] * 40),
+    ],
+)
+async def test_hostile_text_reaches_exactly_its_endpoint(raw: RawServer, taxon: str) -> None:
+    await send(raw, Request(taxon, FilterSet(geo_location=taxon)))
+    (arrival,) = raw.arrivals
+    assert re.fullmatch("/datasets/v2/virus/taxon/[^/?#]+/genome", arrival.target.partition("?")[0])
+    assert arrival.taxon == taxon
+    assert arrival.parameters == [("geo_location", taxon)]
+
+
+@pytest.mark.parametrize("taxon", [".", ".."])
+async def test_what_would_reach_another_endpoint_is_not_sent(raw: RawServer, taxon: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a taxon"):
+        await send(raw, Request(taxon))
+    assert not raw.arrivals
+
+
+async def test_a_long_list_goes_as_post(raw: RawServer) -> None:
+    request = Request("A/B", LONG_LIST)
+    await send(raw, request)
+    (arrival,) = raw.arrivals
+    assert (arrival.method, arrival.target) == ("POST", "/datasets/v2/virus/genome")
+    assert arrival.headers["content-type"].startswith("application/json")
+    assert arrival.headers["api-key"] == KEY
+    assert json.loads(arrival.body) == {
+        "taxon": "A/B", "accessions": list(LONG_LIST.accessions), "complete_only": True
+    }  # fmt: skip
+
+
+async def test_cookies_are_not_kept(raw: RawServer) -> None:
+    raw.always(play.answer(200, {"record_count": 7}, {"Set-Cookie": "a=b; Path=/"}))
+    async with opened(raw.base_url) as session:
+        await session.send(ASKED)
+        await session.send(ASKED)
+    assert [arrival.headers.get("cookie") for arrival in raw.arrivals] == [None, None]
+
+
+# What the answer says beside itself
+
+
+async def test_the_servers_phid_and_pace_are_kept(raw: RawServer) -> None:
+    raw.always(play.answer(429, b"", {"NCBI-PHID": "ABC", "X-RateLimit-Limit": "5", "Retry-After": "7", "Date": "x"}))
+    exchange = await send(raw)
+    assert (exchange.retry_after, exchange.rate_limit) == (7.0, 5.0)
+    attempt = exchange.attempt
+    assert (attempt.phid, attempt.http_status, attempt.outcome) == ("ABC", 429, "http_429")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", attempt.sent_at)
+    assert attempt.seconds >= 0
+
+
+async def test_retry_after_as_a_date(raw: RawServer) -> None:
+    sent, until = formatdate(1e9, usegmt=True), formatdate(1e9 + 30, usegmt=True)
+    raw.always(play.answer(503, b"", {"Date": sent, "Retry-After": until}))
+    assert (await send(raw)).retry_after == 30.0
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "NaN", "inf", "ten", "10, 10;w=1", "1e9", "٣".encode().decode("latin-1")])
+async def test_a_limit_that_is_no_number_is_none(raw: RawServer, limit: str) -> None:
+    raw.always(play.answer(200, {"record_count": 7}, {"X-RateLimit-Limit": limit}))
+    assert (await send(raw)).rate_limit is None
+
+
+# Answers that are none
+
+
+async def test_an_empty_200(raw: RawServer) -> None:
+    raw.always(play.answer(200, b""))
+    assert await failure(raw) == Failure("failed", "bad_answer", "the body is empty")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("with_length", [False, True])
+async def test_a_body_that_is_cut_off(raw: RawServer, with_length: bool, compress: bool) -> None:
+    raw.always(play.cut({"record_count": 7, "messages": []}, 20, with_length=with_length, compress=compress))
+    assert (await failure(raw)).reason in ("connection", "bad_answer")
+
+
+@pytest.mark.parametrize("at", [1, 12, 17])
+async def test_a_number_that_is_cut_at_a_valid_point_is_no_answer(raw: RawServer, at: int) -> None:
+    body = b'{"record_count": 1234567}'
+    raw.always(play.cut(body, at + 2, with_length=False))
+    assert (await failure(raw)).reason == "bad_answer"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [play.NESTED_JSON, play.NAN_JSON, play.DUPLICATE_KEYS],
+    ids=["nested", "NaN", "duplicate"],
+)
+async def test_json_that_the_standard_parser_lets_pass(raw: RawServer, body: bytes) -> None:
+    raw.always(play.answer(200, body))
+    assert (await failure(raw)).reason == "bad_answer"
+
+
+async def test_a_body_may_have_just_so_many_bytes(raw: RawServer) -> None:
+    body = b'{"record_count": 7}'
+    raw.first = [play.answer(200, body + b" " * (LARGEST_BODY - len(body) + more)) for more in (0, 1)]
+    assert (await send(raw)).answer == Summary(7)
+    assert await failure(raw) == Failure("failed", "bad_answer", "the body is larger than 4,194,304 bytes")
+
+
+async def test_a_gzip_bomb_is_stopped_early(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = list[int]()
+    iter_chunked = aiohttp.StreamReader.iter_chunked
+
+    async def counting(reader: aiohttp.StreamReader, size: int) -> AsyncIterator[bytes]:
+        async for chunk in iter_chunked(reader, size):
+            sizes.append(len(chunk))
+            yield chunk
+
+    monkeypatch.setattr(aiohttp.StreamReader, "iter_chunked", counting)
+    raw.always(play.gzip_bomb(64))
+    answer = await failure(raw)
+    # Some versions of the library stop it themselves, a little later.
+    assert answer.reason in ("bad_answer", "connection")
+    assert sum(sizes) <= LARGEST_BODY + 2**16
+
+
+async def test_gzip_is_understood(raw: RawServer) -> None:
+    raw.always(play.answer(200, {"record_count": 7}, compress=True))
+    assert (await send(raw)).answer == Summary(7)
+
+
+async def test_what_says_it_is_gzip_and_is_not(raw: RawServer) -> None:
+    raw.always(play.answer(200, {"record_count": 7}, {"Content-Encoding": "gzip"}))
+    assert (await failure(raw)).reason in ("connection", "bad_answer")
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        play.hang_up,
+        play.reset,
+        play.bad_status_line(),
+        play.huge_header(),
+        play.raw(b"SSH-2.0-OpenSSH_9.7\r\n"),
+        play.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
+        play.raw(b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}"),
+    ],
+    ids=["hang_up", "reset", "status_line", "huge_header", "ssh", "chunks", "length"],
+)
+async def test_what_is_no_http_is_a_matter_of_the_connection(raw: RawServer, behaviour: play.Behaviour) -> None:
+    raw.always(behaviour)
+    exchange = await send(raw)
+    assert isinstance(exchange.answer, Failure)
+    assert (exchange.answer.status, exchange.answer.reason) == ("failed", "connection")
+    assert exchange.attempt.outcome == "connection"
+    assert "HTTP status 400" not in str(exchange.answer)
+
+
+async def test_nobody_listens() -> None:
+    async with opened(f"http://127.0.0.1:{play.refused_port()}") as session:
+        exchange = await session.send(ASKED)
+    assert str(exchange.answer) == "connection: no connection to 127.0.0.1: Connection refused"
+    assert exchange.attempt.http_status is None
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "x" * 70 + ".invalid"])
+async def test_a_host_without_an_address(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: Any, **__: Any) -> None:
+        raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    async with opened(f"http://{host}/v2") as session:
+        answer = (await session.send(ASKED)).answer
+    assert isinstance(answer, Failure)
+    assert answer.reason == "connection"
+
+
+# Time
+
+
+@pytest.mark.parametrize("behaviour", [play.never, play.drip({"record_count": 7}, 0.02)], ids=["never", "drip"])
+async def test_an_attempt_ends_with_its_timeout_however_slowly_bytes_come(
+    raw: RawServer, behaviour: play.Behaviour
+) -> None:
+    raw.always(behaviour)
+    answer = await failure(raw, timeout=0.1)
+    assert answer == Failure("failed", "timeout", "no whole answer within 0.1 s")
+
+
+async def test_the_timeout_stands_still_while_the_pacer_makes_it_wait(raw: RawServer) -> None:
+    async def confirm() -> None:
+        await asyncio.sleep(0.3)
+
+    async with opened(raw.base_url, timeout=0.2) as session:
+        exchange = await session.send(ASKED, confirm=confirm)
+    assert exchange.answer == Summary(7, 7)
+    assert exchange.attempt.seconds < 0.3
+
+
+# The gate
+
+
+async def test_confirm_comes_with_the_connection_and_before_the_headers(raw: RawServer) -> None:
+    told = list[str]()
+
+    async def confirm() -> None:
+        told.append("confirm")
+        await asyncio.sleep(0.02)
+        told.append(f"confirmed, {len(raw.arrivals)} arrived, {raw.connections} connected")
+
+    async with opened(raw.base_url) as session:
+        for _ in range(2):
+            await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
+    assert [arrival.connection for arrival in raw.arrivals] == [1, 1]
+    assert told == [
+        "confirm", "confirmed, 0 arrived, 1 connected", "sent",
+        "confirm", "confirmed, 1 arrived, 1 connected", "sent",
+    ]  # fmt: skip
+
+
+async def test_what_does_not_connect_is_not_sent() -> None:
+    told = list[str]()
+
+    async def confirm() -> None:
+        told.append("confirm")
+
+    async with opened(f"http://127.0.0.1:{play.refused_port()}") as session:
+        await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
+    assert not told
+
+
+@pytest.mark.parametrize("behaviour", [play.hang_up, play.reset], ids=["hang_up", "reset"])
+async def test_nothing_is_sent_twice_when_a_reused_connection_dies(raw: RawServer, behaviour: play.Behaviour) -> None:
+    raw.first = [play.summary(), behaviour]
+    async with opened(raw.base_url) as session:
+        await session.send(ASKED)
+        exchange = await session.send(ASKED)
+    assert [(arrival.connection, arrival.number) for arrival in raw.arrivals] == [(1, 1), (1, 2)]
+    assert isinstance(exchange.answer, Failure)
+    assert exchange.answer.reason == "connection"
+
+
+async def test_the_library_would_send_it_twice(raw: RawServer) -> None:
+    """Where this fails, the library has changed: look whether Transport still has to switch something off."""
+    raw.first = [play.summary(), play.hang_up]
+    async with aiohttp.ClientSession() as session:
+        assert session._retry_connection is True
+        for _ in range(2):
+            async with session.get(raw.base_url) as response:
+                await response.read()
+    assert len(raw.arrivals) == 3
+
+
+# Where the server refuses us
+
+
+async def test_a_redirect_is_not_followed_and_takes_no_key_along(raw: RawServer) -> None:
+    with play.raw_server() as elsewhere:
+        raw.always(play.redirect(f"{elsewhere.base_url}/new?api_key={KEY}"))
+        told = await refusal(raw)
+    assert not elsewhere.arrivals
+    assert len(raw.arrivals) == 1
+    assert f"redirects to {elsewhere.base_url}/new?api_key=[key] (HTTP 302)" in told
+    assert "base_url" in told
+
+
+async def test_the_library_would_take_the_key_along(raw: RawServer) -> None:
+    with play.raw_server() as elsewhere:
+        raw.always(play.redirect(elsewhere.base_url))
+        async with aiohttp.ClientSession(headers={"api-key": KEY}) as session, session.get(raw.base_url):
+            pass
+        assert elsewhere.arrivals[0].headers["api-key"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("status", "key", "told"),
+    [
+        (401, KEY, "does not accept the API key (HTTP 401)"),
+        (401, None, "does not accept the API key (HTTP 401)"),
+        (403, KEY, "does not accept the API key (HTTP 403)"),
+        (403, None, "may have blocked its address"),
+        (407, KEY, "proxy wants a user name"),
+        (301, KEY, "never followed"),
+        (304, KEY, "the server redirects (HTTP 304)"),
+    ],
+)
+async def test_a_status_that_is_about_us(raw: RawServer, status: int, key: str | None, told: str) -> None:
+    raw.always(play.answer(status, b""))
+    assert told in await refusal(raw, key=key)
+    assert len(raw.arrivals) == 1
+
+
+async def test_a_certificate_that_nobody_knows() -> None:
+    with play.raw_server(tls=True) as server:
+        told = await refusal(server)
+    assert told.startswith("TLS with 127.0.0.1 failed: self")
+    assert "SSL_CERT_FILE" in told
+    assert not server.arrivals
+
+
+async def test_a_certificate_that_the_user_vouches_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with play.raw_server(tls=True) as server:
+        monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", _trusting())
+        exchange = await send(server)
+    assert exchange.answer == Summary(7, 7)
+
+
+def _trusting() -> Any:
+    import ssl
+
+    return ssl.create_default_context(cafile=str(play.CERTIFICATE))
+
+
+@asynccontextmanager
+async def listening(behave: Any) -> AsyncIterator[str]:
+    """An https address where whoever connects meets `behave(reader, writer)` instead of TLS."""
+    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_server_that_does_not_speak_tls() -> None:
+    async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with listening(speak_plainly) as base_url, opened(base_url) as session:
+        with pytest.raises(Refused, match=r"TLS with 127\.0\.0\.1 failed"):
+            await session.send(ASKED)
+
+
+async def test_a_connection_that_ends_while_tls_begins_is_no_refusal() -> None:
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10_000)
+        writer.close()
+
+    async with listening(close) as base_url, opened(base_url) as session:
+        answer = (await session.send(ASKED)).answer
+    assert isinstance(answer, Failure)
+    assert answer.reason == "connection"
+
+
+# The key
+
+
+async def test_an_echoed_key_is_seen_nowhere(raw: RawServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    echoes = [
+        play.error(400, f"bad key {KEY} for taxon"),
+        play.answer(200, {"record_count": 7, "messages": [{"warning": {"message": f"hello {KEY}"}}]}),
+        play.answer(200, {"record_count": 7, "hydrated": {"url": f"https://h/?api_key={KEY}"}}),
+        play.answer(200, {"errors": [{"message": KEY}]}),
+        play.answer(200, {"record_count": KEY}),
+        play.answer(200, {"record_count": 7}, {"NCBI-PHID": KEY, "X-RateLimit-Limit": KEY, "Retry-After": KEY}),
+        play.answer(429, {"message": KEY}, reason=KEY),
+        play.answer(501, {"message": KEY}),
+        play.raw(f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+        play.raw(f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode()),
+        play.hang_up,
+    ]
+    raw.first = list(echoes)
+    async with opened(raw.base_url) as session:
+        shown = [repr(await session.send(ASKED)) for _ in echoes]
+        shown.append(f"{session!r} {session}")
+        for behaviour in (play.redirect(f"https://h/{KEY}"), play.answer(401, KEY, reason=KEY)):
+            raw.always(behaviour)
+            with pytest.raises(Refused) as caught:
+                await session.send(ASKED)
+            shown.append(f"{caught.value!r} {caught.value}")
+    assert len(raw.arrivals) == len(echoes) + 2
+    assert KEY not in "\n".join([*shown, caplog.text])
+    assert sum("[key]" in text for text in shown) >= 6
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "é", "\x00"])
+async def test_what_cannot_be_a_key_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="not an API key") as caught:
+        Transport("http://127.0.0.1", api_key=key, contact=None, timeout=1.0, connections=1)
+    assert key not in str(caught.value)
+
+
+async def test_blanks_around_a_key_are_not_sent(raw: RawServer) -> None:
+    await send(raw, key=f" {KEY}\n")
+    assert raw.arrivals[0].headers["api-key"] == KEY
+
+
+async def test_a_contact_cannot_become_a_header(raw: RawServer) -> None:
+    with pytest.raises(ValueError, match="contact"):
+        await send(raw, contact="me\r\nX-Injected: 1")
+
+
+# The environment
+
+
+@pytest.fixture
+def netrc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with tempfile.NamedTemporaryFile("w", suffix="netrc", delete=False) as file:
+        file.write("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", file.name)
+    yield
+    Path(file.name).unlink()
+
+
+@pytest.fixture
+def elsewhere(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A base URL that is not this machine, behind a proxy that is: the raw server."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("http_proxy", f"http://me:word@127.0.0.1:{raw.port}")
+    return "http://ncbi.test/v2"
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_the_proxy_of_the_environment_is_used_and_netrc_is_not(raw: RawServer, elsewhere: str) -> None:
+    async with opened(elsewhere) as session:
+        assert (await session.send(ASKED)).answer == Summary(7, 7)
+    (arrival,) = raw.arrivals
+    assert arrival.target == "http://ncbi.test/v2/virus/taxon/11320/genome"
+    assert arrival.headers["proxy-authorization"].startswith("Basic ")
+    assert "authorization" not in arrival.headers
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_netrc_and_proxy_are_left_alone_on_this_machine(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{play.refused_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert (await send(raw)).answer == Summary(7, 7)
+    assert "authorization" not in raw.arrivals[0].headers
+
+
+@pytest.mark.parametrize("status", [403, 407])
+async def test_a_proxy_that_lets_nobody_through(
+    raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("https_proxy", f"127.0.0.1:{raw.port}")
+    raw.always(play.answer(status, b""))
+    async with opened(elsewhere.replace("http:", "https:")) as session:
+        with pytest.raises(Refused, match=r"the proxy does not let us through to ncbi\.test"):
+            await session.send(ASKED)
+    (arrival,) = raw.arrivals
+    assert (arrival.method, arrival.target) == ("CONNECT", "ncbi.test:443")
+    assert "api-key" not in arrival.headers
+
+
+async def test_a_proxy_that_fails(raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"127.0.0.1:{raw.port}")
+    raw.always(play.answer(502, b""))
+    async with opened(elsewhere.replace("http:", "https:")) as session:
+        assert str((await session.send(ASKED)).answer) == "connection: the proxy answers HTTP 502"
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{play.refused_port()}")
+    async with opened(elsewhere.replace("http:", "https:")) as session:
+        told = str((await session.send(ASKED)).answer)
+    assert told == "connection: no connection to the proxy: Connection refused"
+
+
+async def test_no_proxy_is_followed(raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "ncbi.test")
+    async with opened(elsewhere, timeout=0.2) as session:
+        await session.send(ASKED)
+    assert not raw.arrivals
+
+
+@pytest.mark.parametrize("address", ["socks5://me:word@proxy:1080", "http://proxy:word", "http://"])
+async def test_a_proxy_that_cannot_be_used(elsewhere: str, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("http_proxy", address)
+    with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
+        Transport(elsewhere, api_key=None, contact=None, timeout=1.0, connections=1)
+    assert "word" not in str(caught.value)
+
+
+# The library
+
+
+def every_error() -> list[type[Exception]]:
+    found, pending = list[type[Exception]](), [aiohttp.ClientError]
+    while pending:
+        one = pending.pop()
+        if one not in found:
+            found.append(one)
+            pending += one.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+async def test_every_error_of_the_library_ends_here(
+    kind: type[Exception], mocked: aioresponses, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = kind.__new__(kind)
+    error.args = (KEY,)
+    error.status = 502  # type: ignore[attr-defined]
+    error._os_error = OSError(104, "Connection reset by peer")  # type: ignore[attr-defined]
+    error._certificate_error = error._os_error  # type: ignore[attr-defined]
+    mocked.get(re.compile(".*"), exception=error)
+    async with opened("http://127.0.0.1:1") as session:
+        if issubclass(kind, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
+            with pytest.raises(Refused, match="TLS with 127") as caught:
+                await session.send(ASKED)
+            assert KEY not in str(caught.value)
+            return
+        answer = (await session.send(ASKED)).answer
+    assert isinstance(answer, Failure)
+    assert answer.status == "failed"
+    assert answer.reason == ("timeout" if issubclass(kind, TimeoutError) else "connection")
+    assert KEY not in f"{answer} {caplog.text}"
+
+
+async def test_before_and_after_the_session_there_is_no_sending(raw: RawServer) -> None:
+    session = Transport(raw.base_url, api_key=None, contact=None, timeout=1.0, connections=1)
+    with pytest.raises(RuntimeError, match="async with"):
+        await session.send(ASKED)
+    assert not raw.arrivals
+
+
+async def test_what_is_pretended_is_what_would_be_sent(mocked: aioresponses) -> None:
+    filters = FilterSet(include_sequence=("GENOME", "CDS"), refseq_only=True, released_since="2025-01-15")  # type: ignore[arg-type]
+    request = Request("A/B é", filters)
+    url = URL("http://127.0.0.1:1/v2" + request_key(request), encoded=True)
+    mocked.get(url, payload={"record_count": 7})
+    async with opened("http://127.0.0.1:1/v2") as session:
+        assert (await session.send(request)).answer == Summary(7)
+    ((method, sent),) = mocked.requests
+    (call,) = mocked.requests[method, sent]
+    assert (method, sent.raw_path) == ("GET", "/v2/virus/taxon/A%2FB%20%C3%A9/genome")
+    assert sorted(sent.query.items()) == [
+        ("include_sequence", "CDS"),
+        ("include_sequence", "GENOME"),
+        ("refseq_only", "true"),
+        ("released_since", "2025-01-15T00:00:00Z"),
+    ]
+    assert call.kwargs["headers"]["api-key"] == KEY
+    assert call.kwargs["allow_redirects"] is False
+
+
+async def test_large_pretended_answers(mocked: aioresponses) -> None:
+    mocked.get(re.compile(".*"), body=b'{"record_count": 7}' + b" " * 2**20)
+    async with opened("http://127.0.0.1:1") as session:
+        assert (await session.send(ASKED)).answer == Summary(7)
+
+
+async def test_aioresponses_needs_the_stand_in_of_conftest() -> None:
+    """Where this fails, aioresponses knows aiohttp 3.14 by itself: take the stand-in out of conftest.py."""
+    version = tuple(int(part) for part in aiohttp.__version__.split(".")[:2])
+    with aioresponses() as answers:
+        answers.get("http://127.0.0.1:1", body=b"{}")
+        async with aiohttp.ClientSession() as session:
+            if version < (3, 14):
+                assert (await session.get("http://127.0.0.1:1")).status == 200
+            else:
+                with pytest.raises(TypeError, match="stream_writer"):
+                    await session.get("http://127.0.0.1:1")
