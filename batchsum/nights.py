@@ -35,7 +35,7 @@ class Nights:
         """One query's rows, night by night; nights without it are left out."""
         found = []
         for run in self.runs:
-            where = "WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1"
+            where = "INDEXED BY rows_of_a_query WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1"
             found += [(run, row) for row in kept_rows(self._store, where, taxon, filter_set, run.run)]
         return found
 
