@@ -1,0 +1,381 @@
+"""Who is told of a night: through the command line, with real commands and a real listener."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from batchsum import asking, notify
+from batchsum.cli import main
+from tests.listener import Listener, listening
+from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+
+HOOK = """\
+import json, os, sys
+facts = json.load(sys.stdin)
+facts["environment"] = sorted(os.environ)
+facts["cwd"] = os.getcwd()
+with open(sys.argv[1], "a") as file:
+    file.write(json.dumps(facts) + "\\n")
+print("said to somebody")
+sys.exit(int(open(sys.argv[2]).read()) if len(sys.argv) > 2 else 0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CHAT", "PING"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with listening() as listener:
+        yield listener
+
+
+class Desk:
+    """A job with its hooks, and what they were told."""
+
+    def __init__(self, directory: Path, ncbi: ScriptedNcbi) -> None:
+        self.directory, self.ncbi = directory, ncbi
+        self.job, self.out = directory / "desk.yaml", directory / "out" / "desk"
+        (directory / "hook.py").write_text(HOOK)
+
+    def hook(self, name: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.directory / "hook.py"), str(self.directory / f"{name}.told"), *arguments]
+
+    def write(self, extra: str = "", **channels: object) -> None:
+        self.job.write_text(
+            "version: 1\ntaxa: [11320, {taxon: 11520, label: '<!here> & =B'}]\n"
+            f"api: {{attempts: 1, max_outage: 1s}}\n{extra}\nnotify: {json.dumps(channels)}\n"
+        )
+
+    def night(self, *options: str, counts: tuple[int, int] | None = None) -> int:
+        if counts is not None:
+            self.ncbi.answers = {
+                taxon: {"record_count": count} for taxon, count in zip(("11320", "11520"), counts, strict=True)
+            }
+        return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        path = self.directory / f"{name}.told"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def everything_written(self) -> str:
+        return "\n".join(path.read_bytes().decode(errors="replace") for path in self.out.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def desk(tmp_path: Path, ncbi: ScriptedNcbi) -> Desk:
+    return Desk(tmp_path, ncbi)
+
+
+def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCBI_API_KEY", "0123456789abcdef")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/nowhere")
+    desk.write(on_change=desk.hook("change"))
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.told("change") == []
+    assert desk.night(counts=(100, 108)) == 0
+    (facts,) = desk.told("change")
+    manifest = json.loads((desk.out / "run.json").read_text())
+    environment = facts.pop("environment")
+    assert isinstance(environment, list)
+    assert "PATH" in environment
+    assert {"NCBI_API_KEY", "CREDENTIALS_DIRECTORY"}.isdisjoint(environment)
+    assert facts == {
+        "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
+        "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
+        "first_night": False, "cwd": str(desk.directory),
+        "changes": [{
+            "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
+            "previous_record_count": 100, "record_count": 108, "record_count_change": 8, "change_percent": 8.0,
+            "status": "ok", "error": "",
+        }],
+    }  # fmt: skip
+
+
+def test_a_change_is_told_once(desk: Desk) -> None:
+    desk.write(on_change=desk.hook("change"))
+    for counts in ((100, 100), (100, 108), (100, 108), (100, 108), (100, 109)):
+        assert desk.night(counts=counts) == 0
+    assert [facts["changes"][0]["record_count"] for facts in desk.told("change")] == [108, 109]  # type: ignore[index]
+
+
+def test_text_of_a_label_is_told_without_the_apostrophe_for_spreadsheets(desk: Desk) -> None:
+    desk.write(on_change=desk.hook("change"))
+    desk.job.write_text(desk.job.read_text().replace("'<!here> & =B'", "'=1+1'"))
+    desk.night(counts=(100, 100))
+    desk.night(counts=(100, 101))
+    assert "'=1+1" in (desk.out / "changes.csv").read_text()
+    assert desk.told("change")[0]["changes"][0]["label"] == "=1+1"  # type: ignore[index]
+
+
+def test_success_and_failure_have_their_own_hooks(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"), on_success=desk.hook("success"))
+    assert desk.night(counts=(100, 100)) == 0
+    desk.ncbi.answers["11520"] = (400, {"code": 3, "message": "no such thing"})
+    assert desk.night() == 3
+    desk.ncbi.answers, desk.ncbi.otherwise = {}, lambda question: (500, "oops")
+    assert desk.night() == 4
+    desk.ncbi.otherwise = lambda question: (302, "")
+    assert desk.night() == 5
+    assert [facts["exit_code"] for facts in desk.told("success")] == [0]
+    assert [facts["exit_code"] for facts in desk.told("failure")] == [3, 4, 5]
+    published, nothing, refused = desk.told("failure")
+    assert published["reason"] == ""
+    assert "nothing usable" in str(nothing["reason"])
+    assert nothing["counts"] == {}
+    assert "redirect" in str(refused["reason"])
+    assert all(facts["run_id"] and facts["night"] for facts in (published, nothing, refused))
+
+
+def test_an_output_that_cannot_be_written_is_told(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    (desk.out / "state.sqlite3").mkdir(parents=True)
+    assert desk.night() == 6
+    (facts,) = desk.told("failure")
+    assert facts["exit_code"] == 6
+    assert "state.sqlite3" in str(facts["reason"])
+
+
+def test_a_locked_job_is_no_news(desk: Desk) -> None:
+    from batchsum.lock import locked
+
+    desk.write(on_failure=desk.hook("failure"))
+    desk.out.mkdir(parents=True)
+    with locked(desk.out):
+        assert desk.night() == 75
+    assert desk.told("failure") == []
+
+
+def test_what_was_not_delivered_is_told_the_next_night_and_then_never_again(desk: Desk) -> None:
+    code = desk.directory / "code"
+    code.write_text("7")
+    desk.write(on_change=desk.hook("change", str(code)))
+    desk.night(counts=(100, 100))
+    assert desk.night(counts=(100, 108)) == 0
+    code.write_text("0")
+    assert desk.night() == 0
+    assert desk.night() == 0
+    first, second = desk.told("change")
+    assert first == second
+
+
+def test_nobody_waits_for_old_news_without_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsum.outbox.MOST_TRIES", 2)
+    code = desk.directory / "code"
+    code.write_text("1")
+    desk.write(on_change=desk.hook("change", str(code)))
+    for counts in ((100, 100), (100, 108), (100, 108), (100, 108), (100, 108)):
+        desk.night(counts=counts)
+    assert len(desk.told("change")) == 2
+
+
+def test_a_kill_before_the_delivery_loses_no_news(desk: Desk) -> None:
+    killer = desk.directory / "killer.py"
+    once = desk.directory / "killed"
+    killer.write_text(
+        "import os, signal, subprocess, sys\n"
+        f"if not os.path.exists({str(once)!r}):\n"
+        f"    open({str(once)!r}, 'w').close()\n"
+        "    os.kill(os.getppid(), signal.SIGKILL)\n"
+        "    sys.exit(0)\n"
+        f"sys.exit(subprocess.run({desk.hook('change')!r}, stdin=sys.stdin).returncode)\n"
+    )
+    desk.write(on_change=[sys.executable, str(killer)])
+    desk.night(counts=(100, 100))
+    desk.ncbi.answers["11520"] = {"record_count": 108}
+    command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    published = json.loads((desk.out / "run.json").read_text())["run_id"]
+    assert desk.told("change") == []
+    assert desk.night() == 0
+    assert desk.night() == 0
+    assert [facts["run_id"] for facts in desk.told("change")] == [published]
+
+
+def test_a_hook_is_killed_with_its_children_and_the_night_is_none_the_worse(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(notify, "SECONDS_EACH", 0.5)
+    pids = desk.directory / "pids"
+    desk.write(on_success=["sh", "-c", f"sleep 600 & echo $! $$ > {pids}; wait"])
+    assert desk.night() == 0
+    for pid in pids.read_text().split():
+        assert _is_gone(int(pid))
+    assert capfd.readouterr() == ("", "")
+    assert "killed after 0.5 s" in (desk.out / "batchsum.log").read_text()
+
+
+def test_a_child_that_a_hook_leaves_behind_is_ended(desk: Desk) -> None:
+    pids = desk.directory / "pids"
+    desk.write(on_success=["sh", "-c", f"sleep 600 & echo $! > {pids}"])
+    assert desk.night() == 0
+    assert _is_gone(int(pids.read_text()))
+    assert "on_success" in (desk.out / "batchsum.log").read_text()
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["/no/such/command"], ["./hook.sh"], ["sh", "-c", "yes | head -c 3000000"], ["sh", "-c", "exec <&-; exit 0"]],
+    ids=["missing", "not-there", "talkative", "deaf"],
+)
+def test_no_hook_fails_a_night(desk: Desk, command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write(on_success=command)
+    assert desk.night() == 0
+    assert capfd.readouterr() == ("", "")
+    assert (desk.out / "batchsum.log").stat().st_size < 100_000
+
+
+def test_a_relative_command_is_one_beside_the_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = desk.directory / "hook.sh"
+    script.write_text("#!/bin/sh\ntouch told\n")
+    script.chmod(0o755)
+    desk.write(on_success=["./hook.sh"])
+    monkeypatch.chdir("/")
+    assert desk.night() == 0
+    assert (desk.directory / "told").exists()
+
+
+def test_what_a_hook_says_is_in_the_log_of_who_wants_it(desk: Desk) -> None:
+    desk.write(on_success=desk.hook("success"))
+    desk.night()
+    assert "said to somebody" not in (desk.out / "batchsum.log").read_text()
+    desk.night("-v")
+    assert "said to somebody" in (desk.out / "batchsum.log").read_text()
+
+
+def test_a_chat_gets_a_text_that_calls_nobody(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT", f"{listener.url}/services/SECRET1")
+    desk.write(webhook_env="CHAT")
+    desk.night(counts=(100, 100))
+    assert listener.posted == []
+    desk.night("-v", counts=(100, 1080))
+    desk.night("-v")
+    (posted,) = listener.posted
+    assert posted.path == "/services/SECRET1"
+    assert posted.headers["Content-Type"].startswith("application/json")
+    (text,) = json.loads(posted.body).values()
+    assert json.loads(posted.body).keys() == {"text"}
+    assert text.splitlines()[0].startswith("batchsum desk, night of ")
+    assert "2 rows, all answered; 1 change" in text
+    assert "grew: &lt;!here&gt; &amp; =B / all: 100 → 1,080 (+980.0 %)" in text
+    assert "SECRET1" not in desk.everything_written()
+
+
+def test_a_chat_that_refuses_is_asked_again(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAT", f"{listener.url}/SECRET2")
+    listener.statuses, listener.location = [500, 302], f"{listener.url}/elsewhere"
+    desk.write(webhook_env="CHAT")
+    desk.night(counts=(100, 100))
+    for _ in range(4):
+        assert desk.night("-v", counts=(100, 108)) == 0
+    assert [posted.path for posted in listener.posted] == ["/SECRET2"] * 3
+    assert len({posted.headers["Idempotency-Key"] for posted in listener.posted}) == 1
+    log = (desk.out / "batchsum.log").read_text()
+    assert "127.0.0.1: HTTP 500" in log
+    assert "127.0.0.1: HTTP 302" in log
+    assert "SECRET2" not in desk.everything_written()
+
+
+def test_a_row_that_stays_refused_is_no_message_every_night(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    desk.write(webhook_env="CHAT")
+    desk.ncbi.answers["11520"] = (400, {"code": 3, "message": "no such thing"})
+    for _ in range(3):
+        assert desk.night() == 3
+    (posted,) = listener.posted
+    assert "1 rejected of 2 rows" in posted.body
+    desk.ncbi.otherwise = lambda question: (500, "oops")
+    desk.ncbi.answers = {}
+    assert desk.night() == 4
+    assert "no new table (exit code 4)" in listener.posted[-1].body
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "CHAT is not set"),
+        ("http://example.org/SECRET3", "not encrypted"),
+        ("ftp://127.0.0.1/SECRET3", "holds no address"),
+        ("SECRET3", "holds no address"),
+        ("http://[SECRET3", "holds no address"),
+        ("http://127.0.0.1:1/SECRET3", "127.0.0.1: no answer"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_told_without_being_told(
+    desk: Desk, value: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value:
+        monkeypatch.setenv("CHAT", value)
+        monkeypatch.setenv("PING", value)
+    monkeypatch.setattr("batchsum.webhook._PING_TRIES", 1)
+    desk.write(webhook_env="CHAT", ping_env="PING")
+    desk.night(counts=(100, 100))
+    assert desk.night("-v", counts=(100, 108)) == 0
+    assert said in (desk.out / "batchsum.log").read_text()
+    assert "SECRET3" not in desk.everything_written()
+
+
+def test_a_ping_tells_begin_and_end_of_the_same_run(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PING", f"{listener.url}/key/my%20job?create=1")
+    desk.write(ping_env="PING")
+    assert desk.night() == 0
+    desk.ncbi.otherwise = lambda question: (500, "oops")
+    assert desk.night() == 4
+    urls = [urlsplit(posted.path) for posted in listener.posted]
+    assert [url.path for url in urls] == [f"/key/my%20job/{what}" for what in ("start", "0", "start", "4")]
+    rids = [parse_qs(url.query)["rid"][0] for url in urls]
+    assert all(parse_qs(url.query)["create"] == ["1"] for url in urls)
+    assert [str(uuid.UUID(rid)) for rid in rids] == rids
+    assert rids[0] == rids[1] != rids[2] == rids[3]
+    assert "2 rows, all answered" in listener.posted[1].body
+    assert "nothing usable" in listener.posted[3].body
+
+
+def test_a_ping_is_tried_again_at_once(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PING", listener.url)
+    listener.statuses = [200, 503]
+    desk.write(ping_env="PING")
+    assert desk.night() == 0
+    assert [urlsplit(posted.path).path for posted in listener.posted] == ["/start", "/0", "/0"]
+
+
+def test_interrupted_while_telling_the_hook_goes_too_and_the_news_stay(desk: Desk) -> None:
+    pids = desk.directory / "pids"
+    desk.write(on_success=["sh", "-c", f"echo $$ > {pids}; kill -TERM $PPID; sleep 600"])
+    command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 128 + signal.SIGTERM
+    assert _is_gone(int(pids.read_text()))
+    first = json.loads((desk.out / "run.json").read_text())["run_id"]
+    desk.write(on_success=desk.hook("success"))
+    assert desk.night() == 0
+    assert first in {facts["run_id"] for facts in desk.told("success")}
+    assert os.environ.get("NCBI_API_KEY") is None
