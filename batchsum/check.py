@@ -1,19 +1,32 @@
-"""Everything that can be known of a job before asking."""
+"""Everything that can be known of a job before asking for it; with `--online`, what its names stand for too.
 
+Only a row that can get no answer is a problem: a name that NCBI does not know, knows for several taxa, or not as
+a virus, and a host that it cannot find. Whatever still gives an answer, if not the expected one, is a warning.
+"""
+
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from batchsum.durations import spoken
+from batchsum.errors import NothingUsable
 from batchsum.job import Job
+from batchsum.lookup import Ask, Lookup
+from batchsum.model import Failure
+from batchsum.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.plan import Plan, build_plan
+from batchsum.taxalock import NO_LOCK, TaxaLock, lock_file
 
 RATES = (3, 5, 10)
 """Requests a second: NCBI's limit without a key by its pages, by its server, and with a key."""
 
+MOST_SUGGESTED = 20
+"""Unknown names for which near ones are looked for: each costs a request or a few."""
 
-def check_job(job: Job, today: date) -> dict[str, Any]:
+
+def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]:
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
-    plan = build_plan(job, today)
+    plan = build_plan(job, today, lock)
     return {
         "job": job.name,
         "file": str(job.path),
@@ -27,28 +40,138 @@ def check_job(job: Job, today: date) -> dict[str, Any]:
             {"file": odd.file, "line": odd.line, "column": odd.column, "message": odd.message} for odd in job.warnings
         ],
         "relative_dates": relative_dates(plan),
+        "lock": {"file": str(lock_file(job.path)), "taxa": _locked(job, lock)},
     }
+
+
+async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple[dict[str, Any], TaxaLock]:
+    """The report of `check_job` with what NCBI's taxonomy says of every name, and the lock as it should be now.
+
+    Each problem and warning about a name has its `kind`, the `taxon` or `host` as written, the number of `rows`
+    it stands in, the first of them as `file`, `line` and `column` (null where that is not known), and the
+    `candidates`. Raises NothingUsable where the taxonomy gives no answer.
+    """
+    lookup = Lookup(ask)
+    counts, hosts = job_names(job), job_hosts(job)
+    names = _require(await lookup.names(counts))
+    found_hosts = _require(await lookup.names(hosts))
+    findings = [*taxon_findings(names, lock), *host_findings(found_hosts.values())]
+    findings = await _with_near_names(findings, lookup)
+    lock = lock.with_names(names.values(), today)
+    report = check_job(job, today, lock)
+    places = _first_places(job, {finding.text for finding in findings if not finding.is_host})
+    for finding in findings:
+        told = _host(job, finding, hosts) if finding.is_host else _taxon(job, finding, counts, places)
+        report["problems" if finding.is_problem else "warnings"].append(told)
+    report["online"] = {"names": len(names), "hosts": len(found_hosts)}
+    return report, lock
+
+
+def _locked(job: Job, lock: TaxaLock) -> int:
+    return sum(taxon in lock for taxon in job_names(job)) if len(lock) else 0
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """2 where something must be written differently, as for any job file; warnings are for people: 0."""
+    return 2 if report["problems"] else 0
+
+
+def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
+    if isinstance(names, Failure):
+        raise NothingUsable(f"NCBI's taxonomy gives no answer, so no name was checked and no lock written: {names}")
+    return names
+
+
+async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Finding]:
+    asked = 0
+    told = []
+    for finding in findings:
+        if finding.kind == "unknown" and not finding.text.isdigit() and asked < MOST_SUGGESTED:
+            asked += 1
+            finding = with_near(finding, await lookup.near(finding.text, viruses=not finding.is_host))
+        told.append(finding)
+    return told
+
+
+def _first_places(job: Job, texts: set[str]) -> dict[str, tuple[str, int, int]]:
+    """Where each of these taxa is listed first, as far as the list of the job remembers."""
+    place = getattr(job.taxa, "place", None)
+    places: dict[str, tuple[str, int, int]] = {}
+    if place is not None and texts:
+        for index, listed in enumerate(job.taxa):
+            if listed.taxon in texts and listed.taxon not in places:
+                places[listed.taxon] = place(index)
+                if len(places) == len(texts):
+                    break
+    return places
+
+
+def _taxon(
+    job: Job, finding: Finding, counts: dict[str, int], places: dict[str, tuple[str, int, int]]
+) -> dict[str, Any]:
+    rows = counts[finding.text]
+    file, line, column = places.get(finding.text, (str(job.path), None, None))
+    often = f" (listed {rows:,} times)" if rows > 1 else ""
+    return {
+        "file": file,
+        "line": line,
+        "column": column,
+        "message": finding.message + often,
+        "kind": finding.kind,
+        "taxon": finding.text,
+        "rows": rows,
+        "candidates": _candidates(finding),
+    }
+
+
+def _host(job: Job, finding: Finding, hosts: dict[str, str]) -> dict[str, Any]:
+    return {
+        "file": str(job.path),
+        "line": None,
+        "column": None,
+        "message": f"filter set {hosts[finding.text]!r}: {finding.message}",
+        "kind": finding.kind,
+        "host": finding.text,
+        "candidates": _candidates(finding),
+    }
+
+
+def _candidates(finding: Finding) -> list[dict[str, Any]]:
+    kept = ("tax_id", "scientific_name", "rank")
+    return [{name: value for name, value in asdict(node).items() if name in kept} for node in finding.candidates]
 
 
 def relative_dates(plan: Plan) -> dict[str, str]:
     """The filters as they would be sent tonight, for each set of the job whose dates move."""
-    return {
-        named.name: resolved.text()
+    fixed = {
+        named.name
         for named in plan.job.filter_sets
-        if (resolved := named.filters.resolve(plan.today)) != named.filters
+        if named.windows is None and named.filters.resolve(plan.today) == named.filters
     }
+    return {name: filters.text() for name, filters in plan.dated_sets().items() if name not in fixed}
 
 
 def describe(report: dict[str, Any]) -> str:
     """The report as people read it."""
+    problems, online, lock = report["problems"], report.get("online"), report["lock"]
+    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem found"
     lines = [
-        f"{report['file']}: job {report['job']}: no problem found",
+        f"{report['file']}: job {report['job']}: {found}",
         f"  {report['taxa']:,} taxa, {report['filter_sets']:,} filter sets: {report['queries']:,} queries",
         f"  {report['requests']:,} requests after sharing",
     ]
     for rate, seconds in report["seconds"].items():
         lines.append(f"  {spoken(seconds):>12} at {rate} requests a second")
     lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
-    for odd in report["warnings"]:
-        lines.append(f"{odd['file']}:{odd['line']}:{odd['column']}: warning: {odd['message']}")
+    if online:
+        state = "written" if lock.get("written") else "unchanged"
+        lines.append(f"  {lock['taxa']:,} of {online['names']:,} names locked to their ids: {lock['file']}, {state}")
+    elif lock["taxa"]:
+        lines.append(f"  {lock['taxa']:,} names locked to their ids: {lock['file']}")
+    lines += [f"{_where(odd)}: {odd['message']}" for odd in problems]
+    lines += [f"{_where(odd)}: warning: {odd['message']}" for odd in report["warnings"]]
     return "\n".join(lines)
+
+
+def _where(odd: dict[str, Any]) -> str:
+    return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)

@@ -97,24 +97,45 @@ class Judgement:
         return combine(answers)
 
     def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[tuple[int, int, str]]:
-        """#326, #411: more records under a filter than without it. Narrower row, wider row, and the words for it."""
+        """Narrower row, wider row, and the words for it. Of a row told twice, the last words are kept."""
+        yield from self._exceeding_taxa_above(statuses)
+        yield from self._exceeding_wider_sets(statuses)
+
+    def _exceeding_taxa_above(self, statuses: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
+        """#407: more records in a taxon than in one above it, under the same filters."""
+        lock = self.plan.lock
+        above = lock.ancestors_among(listed.taxon for listed in self.plan.job.taxa)
+        if not above:
+            return
+        wide: dict[tuple[int, str], CountedRow] = {}
+        for row in self.history.counted(statuses):
+            if (tax_id := lock.tax_id(row.taxon)) in above and tax_id is not None:
+                wide.setdefault((tax_id, row.filters), row)
+        for narrow in self.history.counted(statuses):
+            found = [wide.get((tax_id, narrow.filters)) for tax_id in lock.ancestors(narrow.taxon) if tax_id in above]
+            if least := _least(filter(None, found)):
+                yield from _exceeds(narrow, least, f"{least.taxon} {least.filter_set}")
+
+    def _exceeding_wider_sets(self, statuses: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
+        """#326, #411: more records under a filter than without it."""
         sets = {filters.text(): filters for filters in self.plan.filter_sets()}
         if not 1 < len(sets) <= MOST_NEIGHBOURS:
             return
         wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in sets}
         for rows in _by_taxon(self.history.counted(statuses)):
             for filters, narrow in rows.items():
-                least = min(
-                    (rows[wide] for wide in wider[filters] if wide in rows),
-                    key=lambda row: row.record_count,
-                    default=None,
-                )
-                if least is not None and narrow.record_count > least.record_count:
-                    why = (
-                        f"exceeds_wider: {narrow.record_count:,} here, but {least.record_count:,} in"
-                        f" {least.filter_set}, which includes it"
-                    )
-                    yield narrow.position, least.position, why
+                if least := _least(rows[wide] for wide in wider[filters] if wide in rows):
+                    yield from _exceeds(narrow, least, least.filter_set)
+
+
+def _least(rows: Iterable[CountedRow]) -> CountedRow | None:
+    return min(rows, key=lambda row: row.record_count, default=None)
+
+
+def _exceeds(narrow: CountedRow, wide: CountedRow, called: str) -> Iterator[tuple[int, int, str]]:
+    if narrow.record_count > wide.record_count:
+        why = f"exceeds_wider: {narrow.record_count:,} here, but {wide.record_count:,} in {called}, which includes it"
+        yield narrow.position, wide.position, why
 
 
 def _by_taxon(rows: Iterable[CountedRow]) -> Iterator[dict[str, CountedRow]]:

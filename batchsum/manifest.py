@@ -1,6 +1,7 @@
 """run.json: what a run did and left, for programs and for whoever asks why."""
 
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from batchsum.resume import utc_text
 
 
 def build_manifest(
-    judgement: Judgement, *, rate: float | None, change_count: int, files: dict[str, str]
+    judgement: Judgement, *, rate: float | None, change_count: int, files: dict[str, str], warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The manifest of the run that `judgement` is about; `files` holds the sha256 of each, by name."""
     plan, run = judgement.plan, judgement.run
@@ -31,6 +32,7 @@ def build_manifest(
         "requests": plan.request_count,
         "statuses": judgement.counts(),
         "changes": change_count,
+        "warnings": list(warnings),
         "http_statuses": judgement.store.count_http_statuses(run),
         "files": files,
         "versions": {

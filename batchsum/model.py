@@ -165,16 +165,18 @@ class Query:
     filters: FilterSet
     label: str = ""
     guards: Guards = Guards()
+    asked_as: str = ""
+    """The Taxonomy ID that NCBI is asked for; empty: the taxon as written."""
 
     def requests(self) -> tuple[Request, ...]:
         """The one request of this row; for a window two: since its beginning, and since its end."""
-        filters = self.filters
+        filters, taxon = self.filters, self.asked_as or self.taxon
         if filters.released_before is None:
-            return (Request(self.taxon, filters),)
+            return (Request(taxon, filters),)
         since = replace(filters, released_before=None)
         return (
-            Request(self.taxon, since),
-            Request(self.taxon, replace(since, released_since=filters.released_before)),
+            Request(taxon, since),
+            Request(taxon, replace(since, released_since=filters.released_before)),
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchsum.job import Job, ListedTaxon, NamedSet
 from batchsum.model import FilterSet, Guards, Query, Request
+from batchsum.taxalock import NO_LOCK, TaxaLock
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,15 @@ class _Column:
 
 
 class Plan:
-    """The queries of a job on one day. `query_count` rows, `request_count` requests after sharing."""
+    """The queries of a job on one day. `query_count` rows, `request_count` requests after sharing.
 
-    def __init__(self, job: Job, today: date) -> None:
+    A taxon that `lock` knows is asked by its id: two names of one taxon are two rows and share their requests.
+    """
+
+    def __init__(self, job: Job, today: date, lock: TaxaLock = NO_LOCK) -> None:
         self.job = job
         self.today = today
+        self.lock = lock
         self._columns: dict[tuple[int, int], tuple[_Column, ...]] = {}
         self._interned: dict[FilterSet, FilterSet] = {}
         self.query_count = 0
@@ -43,7 +48,8 @@ class Plan:
     def queries(self) -> Iterator[Query]:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
         for listed, column in self._walk():
-            yield Query(listed.taxon, column.name, column.filters, listed.label, column.guards)
+            asked_as = self.lock.asked_as(listed.taxon)
+            yield Query(listed.taxon, column.name, column.filters, listed.label, column.guards, asked_as)
 
     def requests(self) -> Iterator[Request]:
         """The requests that must be sent, each once, in the order of the rows."""
@@ -51,7 +57,7 @@ class Plan:
         for listed, column in self._walk():
             for filters in column.asks:
                 if next(asked):
-                    yield Request(listed.taxon, filters)
+                    yield Request(self.lock.asked_as(listed.taxon), filters)
 
     def filter_sets(self) -> set[FilterSet]:
         """The different filters of the rows."""
@@ -87,11 +93,12 @@ class Plan:
         seen: dict[int, set[str]] = {}
         for listed, column in self._walk():
             self.query_count += 1
+            taxon = self.lock.asked_as(listed.taxon)
             for filters in column.asks:
                 # The same filters under another name are the same object by now.
                 taxa = seen.setdefault(id(filters), set())
-                self._asked.append(listed.taxon not in taxa)
-                taxa.add(listed.taxon)
+                self._asked.append(taxon not in taxa)
+                taxa.add(taxon)
 
     def _column(self, named: NamedSet, bounds: Mapping[str, Any] | None) -> tuple[_Column, ...]:
         """The columns of a filter set under a taxon's own bounds: one, or one a window."""
@@ -118,6 +125,6 @@ class Plan:
         return tuple(self._interned.setdefault(request.filters, request.filters) for request in requests)
 
 
-def build_plan(job: Job, today: date) -> Plan:
+def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
     """The plan of `job` with relative dates counted back from the midnight (UTC) that begins `today`."""
-    return Plan(job, today)
+    return Plan(job, today, lock)

@@ -1,0 +1,154 @@
+"""What is to be said of the names of a job, once NCBI's taxonomy and the lock have been heard.
+
+A locked name is asked by its id whatever the name means by now: that it moved is told, and changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from batchsum.errors import Refused
+from batchsum.job import Job
+from batchsum.lookup import Ask, Lookup
+from batchsum.model import Failure
+from batchsum.taxalock import FILE, LockedTaxon, TaxaLock
+from batchsum.taxonomy import Name, TaxonNode
+
+MOST_SHOWN = 5
+"""Candidates that a message names."""
+
+Kind = Literal["unknown", "ambiguous", "not_a_virus", "merged", "same_taxon", "moved"]
+PROBLEMS = ("unknown", "ambiguous", "not_a_virus")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know of a name. `unknown`, `ambiguous` and `not_a_virus` mean rows without an answer."""
+
+    kind: Kind
+    text: str
+    """The name or id as written."""
+    message: str
+    candidates: tuple[TaxonNode, ...] = ()
+    """What was perhaps meant, or what it is now."""
+    is_host: bool = False
+
+    @property
+    def is_problem(self) -> bool:
+        return self.kind in PROBLEMS
+
+
+def job_names(job: Job) -> dict[str, int]:
+    """The different taxa of a job as written, in order, and how often each is listed."""
+    counts: dict[str, int] = {}
+    for listed in job.taxa:
+        counts[listed.taxon] = counts.get(listed.taxon, 0) + 1
+    return counts
+
+
+def job_hosts(job: Job) -> dict[str, str]:
+    """The different hosts of the filter sets, each with the first set that asks for it."""
+    hosts: dict[str, str] = {}
+    for named in job.filter_sets:
+        if named.filters.host:
+            hosts.setdefault(named.filters.host, named.name)
+    seen: set[int] = set()
+    for listed in job.taxa:
+        if listed.sets is not None and id(listed.sets) not in seen:
+            seen.add(id(listed.sets))
+            for named in listed.sets:
+                if named.filters.host:
+                    hosts.setdefault(named.filters.host, named.name)
+    return hosts
+
+
+async def moved_names(ask: Ask, lock: TaxaLock, job: Job) -> list[str]:
+    """Tonight's warnings about locked names of a job: one a name that means something else by now.
+
+    One request for a thousand names. Where they cannot be looked up, that is the warning.
+    """
+    try:
+        names = await Lookup(ask).names(taxon for taxon in job_names(job) if taxon in lock)
+    except Refused as error:
+        names = Failure("failed", "refused", str(error))
+    if isinstance(names, Failure):
+        return [f"the names of {FILE} could not be looked up tonight: {names}"]
+    return [finding.message for name in names.values() if (finding := _moved(name, lock.get(name.text)))]
+
+
+def taxon_findings(names: Mapping[str, Name], lock: TaxaLock) -> Iterator[Finding]:
+    """What to say of the taxa of a job, in their order; `lock` is the one that tonight's asking would go by."""
+    first: dict[int, str] = {}
+    for name in names.values():
+        locked = lock.get(name.text)
+        finding = _moved(name, locked) if locked else _doubt(name)
+        if finding:
+            yield finding
+            if finding.is_problem:
+                continue
+        elif name.taxon and name.text.isdigit() and int(name.text) != name.taxon.tax_id:
+            message = f"taxon {name.text} was merged into {name.taxon}; write {name.taxon.tax_id}"
+            yield Finding("merged", name.text, message, name.taxa)
+        node = locked.node if locked else name.taxon
+        if node is None:
+            continue
+        other = first.setdefault(node.tax_id, name.text)
+        if other != name.text:
+            message = f"{_called(name.text)} and {other!r} are one taxon, {node}; their rows share their requests"
+            yield Finding("same_taxon", name.text, message, (node,))
+
+
+def host_findings(names: Iterable[Name]) -> Iterator[Finding]:
+    """Hosts that NCBI's taxonomy does not know, or not as one taxon."""
+    for name in names:
+        if name.is_ambiguous:
+            message = f"host {name.text!r} {_several(name)}"
+            yield Finding("ambiguous", name.text, message, name.taxa, is_host=True)
+        elif name.taxon is None:
+            message = f"host {name.text!r} is not known to NCBI's taxonomy"
+            yield Finding("unknown", name.text, message, is_host=True)
+
+
+def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:
+    """An unknown name with those it was perhaps meant to be."""
+    candidates = tuple(near)
+    if not candidates:
+        return finding
+    message = f"{finding.message}; near: {', '.join(map(str, candidates))}"
+    return Finding(finding.kind, finding.text, message, candidates, finding.is_host)
+
+
+def _doubt(name: Name) -> Finding | None:
+    if name.is_ambiguous:
+        return Finding("ambiguous", name.text, f"{_called(name.text)} {_several(name)}", name.taxa)
+    if name.taxon is None:
+        return Finding("unknown", name.text, f"{_called(name.text)} is not known to NCBI's taxonomy")
+    if not name.taxon.is_virus:
+        return Finding("not_a_virus", name.text, f"{_called(name.text)} is {name.taxon}, which is no virus", name.taxa)
+    return None
+
+
+def _moved(name: Name, locked: LockedTaxon | None) -> Finding | None:
+    if locked is None or (name.taxon and name.taxon.tax_id == locked.node.tax_id):
+        return None
+    if name.is_ambiguous:
+        now = _several(name)
+    else:
+        now = f"is {name.taxon} now" if name.taxon else "is not known to NCBI's taxonomy now"
+    message = (
+        f"{_called(name.text)} was {locked.node} when it was locked on {locked.locked_on}, and {now}; "
+        f"{locked.node.tax_id} is asked until its line is removed from {FILE}"
+    )
+    return Finding("moved", name.text, message, name.taxa)
+
+
+def _called(text: str) -> str:
+    return f"taxon {text}" if text.isdigit() else f"taxon {text!r}"
+
+
+def _several(name: Name) -> str:
+    if not name.taxa:
+        return f"stands for more than one taxon; write the Taxonomy ID of one (NCBI: {name.error})"
+    more = len(name.taxa) - MOST_SHOWN
+    shown = ", ".join(map(str, name.taxa[:MOST_SHOWN])) + (f" and {more:,} more" if more > 0 else "")
+    return f"stands for {len(name.taxa):,} taxa; write the id of one: {shown}"
