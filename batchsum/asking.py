@@ -13,6 +13,7 @@ from batchsum.durations import spoken
 from batchsum.journal import Journal
 from batchsum.judging import Judgement
 from batchsum.model import Failure, Reply, Request, Summary
+from batchsum.names import moved_names
 from batchsum.scheduler import run_requests
 from batchsum.wire import request_key
 
@@ -35,8 +36,17 @@ class Asking:
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     done: int = 0
     """Requests that were answered, by this process."""
+    warnings: list[str] = field(default_factory=list)
+    """What the summary should say beside the answers: names that have moved."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+
+    async def look_up_names(self) -> None:
+        """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
+        plan = self.judgement.plan
+        self.warnings = await moved_names(partial(self.client.post, attempts=2), plan.lock, plan.job)
+        for warning in self.warnings:
+            log.warning("%s", warning)
 
     async def both_rounds(self) -> None:
         await self._round(1, self._pending(), self.client.ask)

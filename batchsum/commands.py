@@ -9,13 +9,16 @@ import random
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batchsum.errors import BatchsumError, JobFileError, Locked, NotDue, UsageError
 from batchsum.job import Job
 from batchsum.jobfile import load_job
+
+if TYPE_CHECKING:
+    from batchsum.taxalock import TaxaLock
 
 log = logging.getLogger("batchsum")
 
@@ -84,22 +87,24 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
 
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     """The job as the command line and the environment change it."""
-    from batchsum.settings import check_base_url
-
-    base_url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
-    if base_url is not None:
-        try:
-            base_url = check_base_url(base_url, allow_http=job.api.allow_http)
-        except ValueError as error:
-            raise UsageError(f"base URL {error}") from None
     api = replace(
         job.api,
-        base_url=base_url,
+        base_url=_base_url(job, arguments),
         requests_per_second=arguments.rps or job.api.requests_per_second,
         workers=arguments.workers or job.api.workers,
     )
     output = replace(job.output, dir=arguments.out or job.output.dir, formats=arguments.format or job.output.formats)
     return replace(job, api=api, output=output)
+
+
+def _base_url(job: Job, arguments: argparse.Namespace) -> str | None:
+    from batchsum.settings import check_base_url
+
+    base_url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
+    try:
+        return check_base_url(base_url, allow_http=job.api.allow_http) if base_url is not None else None
+    except ValueError as error:
+        raise UsageError(f"base URL {error}") from None
 
 
 def _make_directory(directory: Path) -> None:
@@ -113,18 +118,40 @@ def _make_directory(directory: Path) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     """`batchsum check JOB`."""
-    from batchsum.check import check_job, describe
+    from batchsum.check import check_job, describe, exit_code
+    from batchsum.taxalock import lock_file, read_lock
 
+    today = datetime.now(UTC).date()
     try:
         job = load_job(arguments.job)
+        lock = read_lock(lock_file(job.path))
     except JobFileError as error:
         if not arguments.json:
             raise
         print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
         return error.exit_code
-    report = check_job(job, datetime.now(UTC).date())
+    report = _check_online(job, today, lock, arguments) if arguments.online else check_job(job, today, lock)
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report))
-    return 0
+    return exit_code(report)
+
+
+def _check_online(job: Job, today: date, lock: "TaxaLock", arguments: argparse.Namespace) -> dict[str, Any]:
+    """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
+    from batchsum.api_key import find_api_key
+    from batchsum.check import check_online
+    from batchsum.run import job_client
+    from batchsum.taxalock import lock_file, write_lock
+
+    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+    client = job_client(job, _base_url(job, arguments), api_key)
+
+    async def look_up() -> tuple[dict[str, Any], "TaxaLock"]:
+        async with client:
+            return await check_online(job, today, lock, client.post)
+
+    report, learnt = asyncio.run(look_up())
+    report["lock"]["written"] = write_lock(lock_file(job.path), learnt)
+    return report
 
 
 def _as_json(problem: Any) -> dict[str, Any]:

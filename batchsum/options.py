@@ -114,8 +114,12 @@ def run(parser: argparse.ArgumentParser) -> None:
 
 
 def check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
-    parser.add_argument("--json", action="store_true", help="for programs: one object on stdout")
+    add = parser.add_argument
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    add("--online", action="store_true", help="look every name up in NCBI's taxonomy, and write taxa.lock beside JOB")
+    add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
+    add("--json", action="store_true", help="for programs: one object on stdout")
 
 
 def history(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ The store knows of the publication before the first file is replaced, and of the
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ def file_names(job: Job) -> list[str]:
     return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", "report.html"]
 
 
-def publish_night(judgement: Judgement, rate: float | None) -> None:
+def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[str] = ()) -> None:
     """Write, then put in place, the files of a judged night. NothingUsable where no row is worth a table."""
     run, job, store = judgement.run, judgement.plan.job, judgement.store
     directory, counts = job.output.dir, judgement.counts()
@@ -48,7 +48,9 @@ def publish_night(judgement: Judgement, rate: float | None) -> None:
             directory,
             run.owner,
             writers,
-            lambda files: build_manifest(judgement, rate=rate, change_count=len(changed), files=files),
+            lambda files: build_manifest(
+                judgement, rate=rate, change_count=len(changed), files=files, warnings=warnings
+            ),
         )
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead

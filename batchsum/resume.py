@@ -12,6 +12,7 @@ from batchsum.errors import Locked
 from batchsum.job import Job
 from batchsum.plan import Plan, build_plan
 from batchsum.store import Run, Store
+from batchsum.taxalock import TaxaLock
 
 log = logging.getLogger("batchsum")
 
@@ -30,13 +31,14 @@ class Opened:
 
 
 def open_run(
-    store: Store, job: Job, *, base_url: str, generation: int, now: datetime, today: date | None, fresh: bool
-) -> Opened:
+    store: Store, job: Job, lock: TaxaLock, *,
+    base_url: str, generation: int, now: datetime, today: date | None, fresh: bool,
+) -> Opened:  # fmt: skip
     """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace."""
     found = store.last_run("open")
     reason = _why_not(found, base_url, now, fresh=fresh) if found else ""
     resumed = None if reason else found
-    plan = build_plan(job, resumed.today if resumed else today or now.date())
+    plan = build_plan(job, resumed.today if resumed else today or now.date(), lock)
     job_hash, owner = plan.job_hash(), secrets.token_hex(4)
     closed = ""
     with store.transaction():

@@ -32,6 +32,7 @@ from batchsum.resume import is_recent, open_run
 from batchsum.schedule import is_due
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
+from batchsum.taxalock import lock_file, read_lock
 from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")
@@ -52,6 +53,8 @@ class Outcome:
     troubles: tuple[Trouble, ...] = ()
     closed: str = ""
     """What is to be said of an older run that was dropped; mostly empty."""
+    warnings: tuple[str, ...] = ()
+    """About names that mean something else than when they were locked."""
 
     @property
     def exit_code(self) -> int:
@@ -81,7 +84,8 @@ def run_job(
     """
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
-    client = _client(job, base_url, api_key)
+    lock = read_lock(lock_file(job.path))
+    client = job_client(job, base_url, api_key)
     with _output_errors(directory), Signals() as signals, Telling(job) as telling:
         directory.mkdir(parents=True, exist_ok=True)
         with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
@@ -93,7 +97,7 @@ def run_job(
             names = file_names(job)
             publish.check_targets(directory, names)
             opened = open_run(
-                store, job, base_url=base_url, generation=publish.read_generation(directory),
+                store, job, lock, base_url=base_url, generation=publish.read_generation(directory),
                 now=datetime.now(UTC), today=today, fresh=fresh,
             )  # fmt: skip
             run, plan = opened.run, opened.plan
@@ -106,14 +110,15 @@ def run_job(
                 )
                 asking = asyncio.run(_ask(Asking(judgement, client, job.api.workers), signals, deadline, on_asking))
                 judgement.pass_all(asking.unasked)
-                publish_night(judgement, client.pacer.rate)
+                publish_night(judgement, client.pacer.rate, asking.warnings)
                 return _published(store, run, job, opened.closed)
 
 
-def _client(job: Job, base_url: str, api_key: str | None) -> DatasetsClient:
+def job_client(job: Job, base_url: str | None, api_key: str | None) -> DatasetsClient:
+    """A client as the job wants it, for `base_url`, else the job's, else NCBI's."""
     api = job.api
     return DatasetsClient(
-        base_url,
+        base_url or api.base_url or BASE_URL,
         api_key=api_key,
         contact=api.contact,
         requests_per_second=api.requests_per_second,
@@ -145,6 +150,7 @@ async def _ask(
     with signals.cancelling(task):
         try:
             async with asyncio.timeout(deadline.total_seconds() if deadline else None), asking.client:
+                await asking.look_up_names()
                 await asking.both_rounds()
         except TimeoutError:
             asking.unasked = Failure("skipped", "deadline", f"not asked within {deadline}")
@@ -175,4 +181,5 @@ def _published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
     for trouble in found:
         log.warning("%s: %s", trouble, "; ".join(map(str, trouble.examples)))
     log.info("run %s: %s; %d changed", run.run_id, manifest["statuses"], manifest["changes"])
-    return Outcome(run.run_id, job.output.dir, manifest["statuses"], manifest["changes"], found, closed)
+    warnings = tuple(manifest.get("warnings", ()))
+    return Outcome(run.run_id, job.output.dir, manifest["statuses"], manifest["changes"], found, closed, warnings)

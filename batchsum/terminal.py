@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WIDEST = 160
 MOST_TROUBLES = 6
+MOST_WARNINGS = 5
 
 
 def say(text: str, *, secret: str | None = None) -> None:
@@ -30,7 +31,7 @@ def is_watched() -> bool:
 def summary(outcome: "Outcome", job: "Job") -> str:
     rows = sum(outcome.counts.values())
     lines = [f"{job.name}: {rows:,} rows: {_counts(outcome)}; {outcome.changes:,} changed", f"{outcome.directory}"]
-    return "\n".join([*lines, outcome.closed] if outcome.closed else lines)
+    return "\n".join([*lines, *_also(outcome)])
 
 
 def failure(error: BaseException) -> str:
@@ -51,13 +52,21 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
     if more := len(outcome.troubles) - MOST_TROUBLES:
         lines += [f"  and {more} more reasons"] * (more > 0)
     lines.append(f"  rows:  {_counts(outcome)}; {outcome.changes:,} changed")
-    if outcome.closed:
-        lines.append(f"  also:  {outcome.closed}")
+    lines += [f"  also:  {one}" for one in _also(outcome)]
     lines += [f"  run:   {outcome.run_id}", f"  table: {outcome.directory}{os.sep}", f"  log:   {log_file}"]
     if outcome.troubles:
         first = outcome.troubles[0].examples[0]
         lines.append(f"  more:  batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}")
     return "\n".join(lines)
+
+
+def _also(outcome: "Outcome") -> list[str]:
+    """What is to be said beside the rows: of a run that was dropped, and of names that have moved."""
+    told = [outcome.closed] if outcome.closed else []
+    told += map(_short, outcome.warnings[:MOST_WARNINGS])
+    if (more := len(outcome.warnings) - MOST_WARNINGS) > 0:
+        told.append(f"and {more:,} more warnings, in run.json")
+    return told
 
 
 def _counts(outcome: "Outcome") -> str:
