@@ -36,7 +36,8 @@ class ReportRow:
     size_mb: int | None = None
     """hydrated_estimated_file_size_mb."""
     download_command: str = ""
-    """hydrated_cli_download_command_line; empty where NCBI gave none (windows, unanswered rows)."""
+    """hydrated_cli_download_command_line; empty where NCBI gave none (windows, unanswered rows). Not shown where it
+    holds characters that cannot be seen."""
     phids: tuple[str, ...] = ()
     """NCBI-PHID of tonight's attempts, oldest first; shown for rows without a believed answer."""
     stale_days: int | None = None

@@ -219,7 +219,12 @@ for (const chip of chips) {
 }
 $("changed").addEventListener("click", () => filter($("query").value, state.statuses, !state.changed));
 let pause;
-$("query").addEventListener("input", () => { clearTimeout(pause); pause = setTimeout(() => { state.query = $("query").value; update(); }, rows.length > 2000 ? 150 : 0); });
+const search = () => { state.query = $("query").value; update(); };
+$("query").addEventListener("input", () => {
+  clearTimeout(pause);
+  if (rows.length > 2000) pause = setTimeout(search, 150);
+  else search();
+});
 for (const link of document.querySelectorAll("main button[data-query], main button[data-changed]")) {
   link.hidden = false;
   link.addEventListener("click", () => {

@@ -63,7 +63,7 @@ def render(night: Night) -> Iterator[str]:
             style_hash=_hash(style),
             script_hash=_hash(script),
             icon=_icon(facts.mood),
-            host=urlsplit(night.base_url).hostname or night.base_url,
+            host=_host(night.base_url),
             first_rows=islice(rows, first),
             more_rows=rows,
             filter_texts=filter_texts,
@@ -103,10 +103,17 @@ def _environment() -> "Environment":
     )
     environment.filters.update(
         grouped=grouped, signed=signed, percent=percent, day=day, history=history, words=words, advice=advice,
-        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
+        command=command, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
     )  # fmt: skip
     environment.globals.update(sparkline=sparkline, plots=plots)
     return environment
+
+
+def _host(base_url: str) -> str:
+    try:
+        return urlsplit(base_url).hostname or base_url
+    except ValueError:
+        return base_url
 
 
 def _text(name: str) -> str:
@@ -156,6 +163,11 @@ def percent(row: ReportRow) -> str:
 def day(text: str) -> str:
     """The date of a date or date-time; other text as it is."""
     return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
+
+
+def command(row: ReportRow) -> str:
+    """NCBI's command for a shell, unless it holds what cannot be seen: a line's end or a turn of direction."""
+    return row.download_command if row.download_command.isprintable() else ""
 
 
 def words(name: str) -> str:

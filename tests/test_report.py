@@ -1,0 +1,292 @@
+"""The page says what the night was, holds every row as it is, and lets nothing in it run."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchsum.report import Night, RemovedRow, ReportRow, page, write_report
+from batchsum.report.digest import digest, headline, subline
+from batchsum.report.page import took
+from batchsum.report.reasons import REASONS, advice
+from tests.report_page import Page, Row
+from tests.sample_nights import bad_night, sample_night
+
+HOSTILE = (
+    "<script>alert(1)</script>", "</script><script>alert(2)</script>", "</style><img src=x onerror=alert(3)>",
+    "\"><svg onload=alert(4)>", "' onmouseover='alert(5)", "a & b &amp; c", "{{7*7}} {% raw %}", "=cmd|'/c calc'!A0",
+    "\u202e\u2066abc\u200f", "<!--", "]]>", "\u2028\u2029", "W" * 400, "&#60;b&#62;", "</template></table>",
+)  # fmt: skip
+
+
+def night_of(*rows: ReportRow, **changes: object) -> Night:
+    empty = sample_night(0, nights=2)
+    return replace(empty, rows=rows, **changes)  # type: ignore[arg-type]
+
+
+def row(taxon: str = "11320", status: str = "ok", count: int | None = 10, **more: object) -> ReportRow:
+    return ReportRow(taxon, "all", status, count, **more)  # type: ignore[arg-type]
+
+
+def number(text: str) -> int | None:
+    return int(text.replace(",", "").replace("\N{MINUS SIGN}", "-")) if text else None
+
+
+def assert_shows(shown: Row, given_row: ReportRow) -> None:
+    cells = shown.cells
+    name, small = cells[1].parts["bdi"], cells[1].parts.get("small")
+    assert (name, small) == ((given_row.label, given_row.taxon) if given_row.label else (given_row.taxon, None))
+    assert cells[2].parts["bdi"] == given_row.filter_set
+    assert cells[3].text == given_row.status == shown.attributes["class"]
+    assert number(cells[4].text) == given_row.record_count
+    assert number(cells[5].text.partition(" ")[0]) == given_row.record_count_change
+    assert cells[7].attributes.get("data-v", cells[7].text) == given_row.resource_updated_on
+    assert number(cells[8].text) == given_row.size_mb
+    assert cells[9].parts.get("b", "") == given_row.error
+    handed_on = given_row.download_command if given_row.download_command.isprintable() else ""
+    assert shown.attributes.get("data-c", "") == handed_on
+    assert shown.attributes.get("data-b") == (
+        None if given_row.previous_record_count is None else str(given_row.previous_record_count)
+    )
+
+
+@pytest.mark.parametrize("night", [sample_night(150), bad_night(150), sample_night(2_100), sample_night(40, nights=1)])
+def test_every_row_is_on_the_page_as_it_was_given(night: Night) -> None:
+    shown = Page(night).rows
+    for one, other in zip(shown, night.rows, strict=True):
+        assert_shows(one, other)
+
+
+def test_the_same_night_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_report(tmp_path / name, sample_night(50))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_thousand_rows_with_thirty_nights_are_less_than_a_megabyte(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", sample_night(1_000, nights=30, trouble=0.1))
+    assert (tmp_path / "report.html").stat().st_size < 1_000_000
+
+
+def test_only_what_is_named_by_its_hash_may_run() -> None:
+    shown = Page(sample_night(20))
+    policy = shown.attribute("meta", "content", http_equiv="Content-Security-Policy")
+    inline = {name: text for name, attributes, text in shown.raw if not attributes}
+    for name in ("script", "style"):
+        digested = base64.b64encode(hashlib.sha256(inline[name].encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digested}'" in policy
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert not [attributes for _, attributes in shown.elements if "style" in attributes]
+    assert not [name for _, attributes in shown.elements for name in attributes if name.startswith("on")]
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    shown = Page(bad_night(20))
+    links = [(tag, attributes.get("src") or attributes.get("href")) for tag, attributes in shown.elements]
+    assert {tag for tag, link in links if link and not link.startswith(("data:", "#"))} == {"a"}
+    assert "url(" not in shown.source
+    assert "@import" not in shown.source
+
+
+def hostile_row(text: str) -> ReportRow:
+    return ReportRow(
+        taxon=text, filter_set=text, status="suspect", record_count=1, label=f"label {text}", filters=f"host={text}",
+        error=f"fell: {text}", messages=(text,), resource_updated_on=text, download_command=f"datasets {text}",
+        phids=(text,), nightly_counts=(2, 1), nightly_statuses=("ok", "suspect"), change="became_suspect",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_stays_text(text: str) -> None:
+    plain, shown = (
+        Page(
+            night_of(
+                hostile_row(each),
+                job=each,
+                notes=(each,),
+                removed=(RemovedRow(each, each, each, 3),),
+                versions={each: each},
+                files=(each,),
+                base_url=f"https://{each}/",
+            )
+        )
+        for each in ("plain", text)
+    )
+    assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]
+    assert_shows(shown.rows[0], hostile_row(text))
+    kept = [content for _, attributes, content in shown.raw if attributes.get("type") == "application/json"]
+    assert json.loads(kept[0])["filters"] == [f"host={text}"]
+    assert "<" not in kept[0]
+
+
+@given(st.text(st.characters(exclude_characters="\r\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_any_text_comes_through(text: str) -> None:
+    shown = Page(night_of(hostile_row(text))).rows
+    assert len(shown) == 1
+    assert_shows(shown[0], hostile_row(text))
+
+
+@pytest.mark.parametrize("hidden", ["\n", "\r", "\u202e", "\x1b[8m"])
+def test_a_command_that_hides_something_is_not_handed_on(hidden: str) -> None:
+    rows = [row(download_command=f"datasets download{hidden}rm -r x"), row(download_command="datasets download")]
+    assert [each.attributes.get("data-c") for each in Page(night_of(*rows)).rows] == [None, "datasets download"]
+
+
+def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", night_of(row(error="fell: \ud800", status="suspect")))
+    assert "fell: &#55296;" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ("ok ok empty", "All 3 rows answered, nothing in doubt."),
+        ("ok " * 9 + "suspect", "9 of 10 rows are good, 1 needs a look."),
+        ("ok " * 8 + "rejected failed", "8 of 10 rows are good, 2 need a look."),
+        ("ok ok failed skipped", "A bad night: 2 of 4 rows without an answer to rely on."),
+        ("", "The job has no rows."),
+    ],
+)
+def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
+    rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
+    assert headline(digest(night_of(*rows))) == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([("ok", ""), ("ok", "")], "No row differs from 2026-11-22."),
+        ([("ok", "grew"), ("ok", "")], "1 row differs from 2026-11-22: 1 grew."),
+        ([("failed", "failed"), ("ok", "new")], "That is new tonight. 2 rows differ from 2026-11-22: 1 new, 1 failed."),
+        ([("failed", ""), ("rejected", "")], "None of them is new. No row differs from 2026-11-22."),
+        (
+            [("failed", "failed"), ("rejected", "")],
+            "1 of the 2 is new tonight. 1 row differs from 2026-11-22: 1 failed.",
+        ),
+    ],
+)
+def test_the_second_sentence_says_what_changed(changes: list[tuple[str, str]], said: str) -> None:
+    night = night_of(*(row(str(number), status, change=word) for number, (status, word) in enumerate(changes)))
+    assert subline(digest(night), night) == said
+
+
+def test_a_first_night_has_nothing_to_compare_with() -> None:
+    shown = Page(sample_night(5, nights=1))
+    assert "The job's first night" in shown.text
+    assert "What changed" not in shown.text
+
+
+def test_rows_in_trouble_stand_together_by_reason_with_ncbis_ids() -> None:
+    rows = [row(str(number), "failed", None, error="timeout: 60 s", phids=(f"ID{number}",)) for number in range(20)]
+    rows.append(
+        row("99", "suspect", 5, error="fell: 5 is 50.0 % below 10", change="became_suspect", phids=("X1", "X2"))
+    )
+    facts = digest(night_of(*rows))
+    assert [(each.status, each.reason, each.count, each.new_count) for each in facts.troubles] == [
+        ("suspect", "fell", 1, 1),
+        ("failed", "timeout", 20, 0),
+    ]
+    shown = Page(night_of(*rows))
+    assert "Show all 20 in the table" in shown.text
+    for phid in ("X1", "X2", "ID0"):
+        assert f"<code>{phid}</code>" in shown.source
+    assert shown.rows[-1].attributes["data-p"] == "X1 X2"
+
+
+def test_what_lost_records_is_told_before_what_grew() -> None:
+    rows = [
+        row("huge", "ok", 1_000_100, previous_record_count=1_000_000, change="grew"),
+        row("small", "ok", 140, previous_record_count=100, change="grew"),
+        row("lost", "ok", 90, previous_record_count=100, change="fell"),
+        row("same", "ok", 5, previous_record_count=5, change="updated"),
+    ]
+    assert [each.taxon for each in digest(night_of(*rows)).leading] == ["lost", "small", "huge"]
+
+
+def test_the_leading_changes_are_the_first_of_all_however_many_there_are() -> None:
+    rows = [row(str(n), "ok", 100 + n, previous_record_count=100, change="grew") for n in range(1, 2_000)]
+    assert [each.taxon for each in digest(night_of(*rows)).leading] == [str(n) for n in range(1_999, 1_989, -1)]
+
+
+def test_the_heat_map_keeps_the_taxa_with_the_most_records_in_job_order() -> None:
+    rows = [ReportRow(str(n), name, "ok", n) for n in range(1, 9_001) for name in ("all", "human")]
+    heat = digest(night_of(*rows)).heat
+    assert [taxon for taxon, _, _ in heat.taxa] == [str(n) for n in range(8_921, 9_001)]
+    assert (heat.filter_sets, heat.left_out) == (["all", "human"], 8_920)
+
+
+def test_stale_rows_are_told_and_stay_as_they_are() -> None:
+    shown = Page(night_of(row("1", stale_days=21, resource_updated_on="2026-11-02"), row("2")))
+    assert "21 days, since 2026-11-02" in shown.text
+    assert shown.rows[0].cells[9].text == "nothing newer for 21 days"
+    assert "All 2 rows answered" in shown.text
+
+
+def test_removed_rows_are_counted_and_named() -> None:
+    removed = [RemovedRow(str(n), "all", "", 5) for n in range(12)]
+    shown = Page(night_of(row(), removed=removed))
+    assert "12 rows differ from 2026-11-22: 12 removed." in shown.text
+    assert "and 4 more in changes.csv" in shown.text
+
+
+def test_a_page_that_cannot_hold_all_rows_holds_those_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 30)
+    rows = [row(str(n), change="grew" if n % 10 == 9 else "") for n in range(100)]
+    shown = Page(night_of(*rows))
+    taxa = [int(each.cells[1].parts["bdi"]) for each in shown.rows]
+    assert taxa == [*range(22), 29, 39, 49, 59, 69, 79, 89, 99]
+    assert "carries 30 of 100 rows" in shown.text
+
+
+def test_a_long_table_is_written_as_it_is_read(tmp_path: Path) -> None:
+    class Rows:
+        passes = 0
+
+        def __iter__(self) -> Iterator[ReportRow]:
+            self.passes += 1
+            return (row(str(number)) for number in range(3_000))
+
+    rows = Rows()
+    write_report(tmp_path / "report.html", replace(sample_night(0), rows=rows))
+    assert rows.passes == 2
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    first, _, rest = source.partition('<template id="more">')
+    assert (first.count('<tr class="ok"'), rest.count('<tr class="ok"')) == (page.PAGE, 3_000 - page.PAGE)
+
+
+def test_the_nights_of_a_row_can_be_told_again_from_its_steps() -> None:
+    shown = Page(
+        night_of(row(nightly_counts=(5, None, 9, 3, None), nightly_statuses=("ok", "failed", "ok", "suspect", "")))
+    )
+    assert shown.rows[0].attributes["data-h"] == "5,f,4,s-6,"
+
+
+def test_a_server_that_is_not_ncbis_is_named_as_such() -> None:
+    assert "own server." in Page(night_of(base_url="http://127.0.0.1:8765/datasets/v2")).text
+    assert "own server." in Page(night_of(base_url="https://ncbi.nlm.nih.gov.example.org/v2")).text
+    assert "own server." not in Page(sample_night(1)).text
+
+
+@pytest.mark.parametrize(
+    ("finished_at", "said"),
+    [("2026-11-23T03:00:31Z", "30 s"), ("2026-11-23T03:14:26Z", "14 min 25 s"), ("2026-11-24T05:30:01Z", "26 h 30 min"),
+     ("2026-11-23T03:00:00Z", ""), ("2026-11-23T04:00:00", ""), ("?", "")],
+)  # fmt: skip
+def test_how_long_the_run_took(finished_at: str, said: str) -> None:
+    assert took(replace(sample_night(0), finished_at=finished_at)) == said
+
+
+def test_every_reason_has_its_advice() -> None:
+    told = {advice(reason) for reason in REASONS}
+    assert len(told) == len(REASONS)
+    assert advice("http_503") != advice("http_404") != advice("never heard")
+    assert not [text for text in told if not re.search(r"[.]$", text)]
