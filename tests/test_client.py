@@ -1,0 +1,506 @@
+"""When it asks, how often, and when it stops: hours of virtual time, against a session that only pretends to send."""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from email.utils import formatdate
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aioresponses import CallbackResult, aioresponses
+from yarl import URL
+
+from batchsum import DatasetsClient
+from batchsum.errors import Refused
+from batchsum.model import CANARY, Answer, Failure, FilterSet, Reply, Request, Summary
+from batchsum.outage import FAILURES_IN_A_ROW
+from batchsum.scheduler import run_requests
+from tests import raw_server as play
+from tests.raw_server import RawServer
+from tests.virtual_time import run
+
+BASE_URL = "http://127.0.0.1:1/v2"
+KEY = "0123456789abcdef0123456789abcdef0123"
+
+Said = tuple[int, Any] | tuple[int, Any, dict[str, str]] | Exception
+OK: Said = (200, {"record_count": 7})
+UNKNOWN: Said = (404, {"message": "taxon not found"})
+DOWN: Said = ConnectionResetError(104, "Connection reset by peer")
+
+
+@dataclass
+class Ncbi:
+    """What is said to each taxon, one after the other, the last again and again; and when it was asked."""
+
+    script: dict[str, list[Said] | Said] = field(default_factory=dict)
+    otherwise: Said = OK
+    says: Callable[["Ncbi", str, float], Said | None] = lambda ncbi, taxon, now: None
+    """Comes before the script."""
+    takes: float = 0.1
+    """Seconds for an answer."""
+    asked: list[tuple[str, float]] = field(default_factory=list)
+
+    async def answer(self, url: URL, **_: Any) -> CallbackResult:
+        loop = asyncio.get_running_loop()
+        taxon = url.path.removeprefix("/v2/virus/taxon/").removesuffix("/genome")
+        self.asked.append((taxon, loop.time()))
+        said = self.says(self, taxon, loop.time()) or self._scripted(taxon)
+        await asyncio.sleep(self.takes)
+        if isinstance(said, Exception):
+            raise said
+        status, payload, headers = said if len(said) == 3 else (*said, {})
+        return CallbackResult(status=status, payload=payload, headers=headers)
+
+    def _scripted(self, taxon: str) -> Said:
+        script = self.script.get(taxon, self.otherwise)
+        if not isinstance(script, list):
+            return script
+        return script.pop(0) if len(script) > 1 else script[0]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(taxon for taxon, _ in self.asked)
+
+    def times(self, taxon: str) -> list[float]:
+        return [time for one, time in self.asked if one == taxon]
+
+
+@pytest.fixture
+def ncbi(mocked: aioresponses) -> Ncbi:
+    server = Ncbi()
+    mocked.get(re.compile(".*"), callback=server.answer, repeat=True)
+    return server
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def ask(
+    *taxa: str, then: Callable[[DatasetsClient], Awaitable[None]] | None = None, **options: Any
+) -> dict[str, Reply]:
+    """Ask for all of them at once, in no time."""
+    settings = {"requests_per_second": "unlimited", "uniform": longest, **options}
+
+    async def main() -> dict[str, Reply]:
+        replies: dict[str, Reply] = {}
+        async with DatasetsClient(BASE_URL, **settings) as client:
+            requests = [Request(taxon) for taxon in taxa]
+            await run_requests(
+                requests,
+                client.ask,
+                workers=settings.get("workers", 64),
+                on_answer=lambda request, reply: replies.update({request.taxon: reply}),
+            )
+            if then is not None:
+                await then(client)
+        return replies
+
+    return run(main())
+
+
+def reasons(replies: dict[str, Reply]) -> Counter[str]:
+    return Counter(_reason(reply.answer) for reply in replies.values())
+
+
+def _reason(answer: Answer) -> str:
+    return "answered" if isinstance(answer, Summary) else f"{answer.status}: {answer.reason}"
+
+
+def taxa(count: int) -> list[str]:
+    return [f"{number}" for number in range(1, count + 1)]
+
+
+# Answers
+
+
+def test_one_answer_costs_one_request(ncbi: Ncbi) -> None:
+    reply = ask("11320")["11320"]
+    assert reply.answer == Summary(7)
+    assert [attempt.outcome for attempt in reply.attempts] == ["answered"]
+    assert ncbi.counts == {"11320": 1}
+
+
+def test_the_python_door(ncbi: Ncbi) -> None:
+    async def main() -> list[Answer]:
+        async with DatasetsClient(BASE_URL, requests_per_second="unlimited") as client:
+            return [
+                await client.virus_genome_summary(11320),
+                await client.virus_genome_summary("Influenza A virus", FilterSet(released_since=timedelta(days=7))),
+            ]
+
+    assert run(main()) == [Summary(7), Summary(7)]
+    assert [taxon for taxon, _ in ncbi.asked] == ["11320", "Influenza A virus"]
+
+
+@pytest.mark.parametrize(
+    ("taxon", "filters", "told"),
+    [
+        ("..", FilterSet(), "not the name of a taxon"),
+        ("", FilterSet(), "empty"),
+        (" 11320", FilterSet(), "write '11320'"),
+        (0, FilterSet(), "not an NCBI Taxonomy ID"),
+        ("11320", FilterSet(released_before=date(2025, 1, 1)), "two requests"),
+    ],
+)
+def test_what_cannot_be_meant_is_not_sent(ncbi: Ncbi, taxon: str | int, filters: FilterSet, told: str) -> None:
+    async def main() -> None:
+        async with DatasetsClient(BASE_URL) as client:
+            await client.virus_genome_summary(taxon, filters)
+
+    with pytest.raises(ValueError, match=told):
+        run(main())
+    assert not ncbi.asked
+
+
+# Promise 5: a permanent error costs one request
+
+
+def test_a_permanent_error_costs_one_request_and_the_canary_once(ncbi: Ncbi) -> None:
+    ncbi.script = dict.fromkeys(taxa(20), UNKNOWN)
+    replies = ask(*taxa(20), *(str(number) for number in range(100, 120)))
+    assert reasons(replies) == {"rejected: unknown_taxon": 20, "answered": 20}
+    assert ncbi.counts == {**dict.fromkeys(replies, 1), CANARY: 1}
+
+
+@pytest.mark.parametrize("order", [(CANARY, "1"), ("1", CANARY)])
+def test_a_job_that_asks_for_the_canary_asks_it_once(ncbi: Ncbi, order: tuple[str, str]) -> None:
+    ncbi.script = {"1": UNKNOWN}
+    replies = ask(*order)
+    assert reasons(replies) == {"rejected: unknown_taxon": 1, "answered": 1}
+    assert [len(reply.attempts) for reply in replies.values()] == [1, 1]
+    assert ncbi.counts == {CANARY: 1, "1": 1}
+
+
+def test_who_asks_the_canary_twice_is_answered_twice(ncbi: Ncbi) -> None:
+    async def again(client: DatasetsClient) -> None:
+        await client.ask(Request(CANARY))
+
+    ask("1", CANARY, then=again)
+    assert ncbi.counts == {"1": 1, CANARY: 2}
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 410, 414, 422, 501])
+def test_every_lasting_status_is_asked_once(ncbi: Ncbi, status: int) -> None:
+    ncbi.script = {"1": (status, {"message": "no"})}
+    assert ask(CANARY, "1")["1"].answer.status == "rejected"  # type: ignore[union-attr]
+    assert ncbi.counts["1"] == 1
+
+
+def test_an_error_inside_a_200_is_asked_once(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": (200, {"errors": [{"message": "Taxon 1 is not recognized"}]})}
+    assert _reason(ask(CANARY, "1")["1"].answer) == "rejected: unknown_taxon"
+    assert ncbi.counts["1"] == 1
+
+
+# Retries
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        DOWN,
+        (500, {}),
+        (502, {}),
+        (503, {}),
+        (504, {}),
+        (429, {}),
+        (408, {}),
+        (200, {"record_count": None}),
+        TimeoutError(),
+    ],
+    ids=str,
+)
+def test_what_may_pass_is_asked_again_and_every_attempt_is_kept(ncbi: Ncbi, said: Said) -> None:
+    ncbi.script = {"1": [said, said, OK]}
+    reply = ask("1")["1"]
+    assert reply.answer == Summary(7)
+    outcomes = [attempt.outcome for attempt in reply.attempts]
+    assert len(outcomes) == 3
+    assert outcomes[0] == outcomes[1] != outcomes[2] == "answered"
+
+
+def test_the_attempts_are_bounded_and_the_pauses_grow(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": (500, {})}
+    reply = ask("1", "2", attempts=6)["1"]
+    assert reply.answer == Failure("failed", "http_500", "Internal Server Error")
+    assert len(reply.attempts) == ncbi.counts["1"] == 6
+    pauses = [later - earlier - ncbi.takes for earlier, later in pairwise(ncbi.times("1"))]
+    assert pauses == pytest.approx([0.5, 1, 2, 4, 8], abs=0.01)
+
+
+def test_a_second_round_may_ask_once_only(ncbi: Ncbi) -> None:
+    ncbi.otherwise = (500, {})
+
+    async def main() -> Reply:
+        async with DatasetsClient(BASE_URL, requests_per_second="unlimited") as client:
+            return await client.ask(Request("1"), attempts=1)
+
+    assert _reason(run(main()).answer) == "failed: http_500"
+    assert ncbi.counts == {"1": 1}
+
+
+def test_the_retries_of_a_run_are_bounded(ncbi: Ncbi) -> None:
+    ncbi.says = lambda ncbi, taxon, _: OK if taxon == CANARY else (500, {})
+    replies = ask(*taxa(400), attempts=6)
+    assert reasons(replies) == {"failed: http_500": 400}
+    assert sum(ncbi.counts[taxon] for taxon in replies) <= 400 + 200
+
+
+def test_one_taxon_that_fails_is_no_outage(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": (504, {}), "2": DOWN, CANARY: DOWN}
+    replies = ask(*taxa(50), workers=4)
+    assert reasons(replies) == {"answered": 48, "failed: http_504": 1, "failed: connection": 1}
+    assert CANARY not in ncbi.counts
+
+
+# 429 and 503: everybody waits
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int) -> None:
+    refused = list[float]()
+
+    def says(ncbi: Ncbi, taxon: str, now: float) -> Said | None:
+        if len(ncbi.asked) == 20:
+            refused.append(now)
+            return (status, {}, {"Retry-After": "40"})
+        return None
+
+    ncbi.says = says
+    replies = ask(*taxa(100), workers=8)
+    told = refused[0] + ncbi.takes + 0.001
+    assert reasons(replies) == {"answered": 100}
+    assert not [time for _, time in ncbi.asked if told < time < told + 39.9]
+    assert len(ncbi.asked) == 101
+
+
+def test_retry_after_as_a_date_is_honoured(ncbi: Ncbi) -> None:
+    headers = {"Date": formatdate(1e9, usegmt=True), "Retry-After": formatdate(1e9 + 90, usegmt=True)}
+    ncbi.script = {"1": [(429, {}, headers), OK]}
+    assert ask("1")["1"].answer == Summary(7)
+    first, second = ncbi.times("1")
+    assert second - first == pytest.approx(90 + ncbi.takes, abs=0.1)
+
+
+def test_who_wants_to_be_left_alone_for_longer_than_a_night_is(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": (429, {}, {"Retry-After": "86400"})}
+    answering = list[bool]()
+
+    async def second_round(client: DatasetsClient) -> None:
+        answering.append(await client.is_answering())
+
+    replies = ask(*taxa(100), workers=2, max_outage=600, then=second_round)
+    assert replies["1"].answer == Failure(
+        "skipped", "outage", "the server wants no request for 86,400 s, which is longer than max_outage"
+    )
+    assert answering == [False]
+    assert len(ncbi.asked) <= 3
+
+
+def test_the_limit_of_the_header_is_followed(ncbi: Ncbi) -> None:
+    ncbi.otherwise = (200, {"record_count": 7}, {"X-RateLimit-Limit": "5"})
+    ask(*taxa(40), workers=1)
+    in_force = [time for _, time in ncbi.asked[1:]]
+    for first, time in enumerate(in_force):
+        assert len([one for one in in_force[first:] if one < time + 1.0]) <= 5
+
+
+# Outages
+
+
+def test_an_outage_costs_few_requests_and_ends_with_max_outage(ncbi: Ncbi) -> None:
+    ncbi.otherwise, ncbi.takes = DOWN, 0.001
+    replies = ask(*taxa(500), max_outage=1800, requests_per_second=10, workers=64)
+    assert reasons(replies) == {"skipped: outage": 500}
+    assert len(ncbi.asked) - ncbi.counts[CANARY] <= FAILURES_IN_A_ROW + 2
+    assert ncbi.counts[CANARY] <= 40
+    began, ended = ncbi.asked[0][1], ncbi.asked[-1][1]
+    assert 1800 <= ended - began <= 1900
+    assert "NCBI is down, or blocks this address" in str(replies["1"].answer)
+    assert "Connection reset by peer" in str(replies["1"].answer)
+
+
+def test_an_outage_that_ends_loses_nothing(ncbi: Ncbi) -> None:
+    ncbi.says = lambda ncbi, taxon, now: DOWN if now < ncbi.asked[0][1] + 600 else None
+    replies = ask(*taxa(200), workers=16)
+    assert reasons(replies) == {"answered": 200}
+    assert len(ncbi.asked) < 200 + 64
+
+
+def test_probes_become_rarer(ncbi: Ncbi) -> None:
+    ncbi.otherwise = DOWN
+    ask(*taxa(20), max_outage=300)
+    pauses = [round(later - earlier - ncbi.takes) for earlier, later in pairwise(ncbi.times(CANARY))]
+    assert pauses[:5] == [5, 10, 20, 40, 60]
+
+
+def test_what_is_held_by_the_server_is_held_for_the_canary_too(ncbi: Ncbi) -> None:
+    ncbi.otherwise = (503, {}, {"Retry-After": "100"})
+    ask(*taxa(20), max_outage=900)
+    assert all(later - earlier >= 100 for earlier, later in pairwise(ncbi.times(CANARY)))
+
+
+def test_nothing_is_rejected_while_the_canary_is_not_known_either(ncbi: Ncbi) -> None:
+    ncbi.otherwise = UNKNOWN
+    replies = ask(*taxa(50), workers=4)
+    assert reasons(replies) == {"skipped: outage": 50}
+    assert ncbi.counts[CANARY] == 1
+    assert len(ncbi.asked) <= 5
+    assert "NCBI refuses taxon 2697049 too, which it surely has" in str(replies["1"].answer)
+    assert "base_url" in str(replies["50"].answer)
+
+
+def test_a_canary_of_the_job_that_is_refused_is_no_rejection(ncbi: Ncbi) -> None:
+    ncbi.otherwise = UNKNOWN
+    replies = ask(CANARY, *taxa(10), workers=1)
+    assert reasons(replies) == {"skipped: outage": 11}
+    assert ncbi.counts == {CANARY: 1}
+
+
+@pytest.mark.parametrize("said", [UNKNOWN, DOWN])
+def test_a_canary_that_is_missing_alone_ends_nothing_for_the_others(ncbi: Ncbi, said: Said) -> None:
+    ncbi.script = {"50": UNKNOWN, "60": UNKNOWN, CANARY: said}
+    replies = ask(*taxa(100), workers=4, attempts=3)
+    assert reasons(replies) == {"answered": 98, "skipped: outage": 2}
+    assert ncbi.counts[CANARY] <= 3
+
+
+def test_an_outage_that_looks_like_typos_is_seen_in_the_middle_of_a_night(ncbi: Ncbi) -> None:
+    ncbi.says = lambda ncbi, taxon, _: UNKNOWN if len(ncbi.asked) > 100 else None
+    replies = ask(*taxa(1000), workers=4)
+    counted = reasons(replies)
+    assert counted["rejected: unknown_taxon"] == 0
+    assert counted == {"answered": 100, "skipped: outage": 900}
+    assert len(ncbi.asked) < 130
+
+
+def test_a_night_that_was_given_up_may_go_on(ncbi: Ncbi) -> None:
+    ncbi.says = lambda ncbi, taxon, now: DOWN if now < ncbi.asked[0][1] + 400 else None
+    seen = list[Any]()
+
+    async def second_round(client: DatasetsClient) -> None:
+        seen.append(await client.is_answering())
+        await asyncio.sleep(200)
+        seen.append(await client.is_answering())
+        seen.append((await client.ask(Request("1"), attempts=1)).answer)
+
+    assert reasons(ask(*taxa(20), max_outage=300, then=second_round)) == {"skipped: outage": 20}
+    assert seen == [False, True, Summary(7)]
+
+
+def test_with_one_attempt_only_what_fails_before_the_doubt_has_failed(ncbi: Ncbi) -> None:
+    ncbi.otherwise = DOWN
+    replies = ask(*taxa(20), attempts=1, max_outage=60)
+    first = FAILURES_IN_A_ROW - 1
+    assert reasons(replies) == {"failed: connection": first, "skipped: outage": 20 - first}
+
+
+def test_the_log_tells_of_the_canary(ncbi: Ncbi, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "batchsum")
+    ncbi.says = lambda ncbi, taxon, now: DOWN if now < ncbi.asked[0][1] + 20 else None
+    ask(*taxa(20))
+    assert [record.getMessage() for record in caplog.records] == [
+        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 5 s",
+        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 10 s",
+        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 20 s",
+        "canary: NCBI answers for taxon 2697049",
+    ]
+
+
+# Refusals stop everything
+
+
+@pytest.mark.parametrize("status", [401, 403, 301])
+def test_a_refusal_stops_at_once(ncbi: Ncbi, status: int) -> None:
+    ncbi.script = {"1": (status, {})}
+    with pytest.raises(Refused):
+        ask(*taxa(100), workers=1, api_key=KEY)
+    assert ncbi.counts == {"1": 1}
+
+
+# Through a real session
+
+
+def test_a_key_is_in_no_text_of_the_client() -> None:
+    client = DatasetsClient(BASE_URL, api_key=KEY)
+    assert KEY not in f"{client!r} {client} {client.pacer!r} {client.outage!r}"
+
+
+async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsum.retry.FIRST_PAUSE", 0.001)
+    disasters = [
+        play.hang_up,
+        play.reset,
+        play.bad_status_line(),
+        play.answer(200, play.NAN_JSON),
+        play.cut({"record_count": 7}, 5),
+        play.answer(500, b"<html>"),
+        play.too_many("0"),
+    ]
+    for taxon, disaster in zip(taxa(len(disasters)), disasters, strict=True):
+        raw.on(taxon, disaster, disaster, play.summary())
+    replies: dict[str, Reply] = {}
+    async with DatasetsClient(raw.base_url, requests_per_second="unlimited", workers=3) as client:
+        await run_requests(
+            [Request(taxon) for taxon in taxa(20)],
+            client.ask,
+            workers=3,
+            on_answer=lambda request, reply: replies.update({request.taxon: reply}),
+        )
+    assert reasons(replies) == {"answered": 20}
+    assert {taxon: len(reply.attempts) for taxon, reply in replies.items()} == raw.counts
+    assert sorted(raw.counts.values()) == [1] * 13 + [3] * 7
+
+
+async def test_no_more_requests_are_under_way_than_there_are_workers(raw: RawServer) -> None:
+    under_way, most = 0, 0
+
+    async def slowly(turn: play.Turn) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.005)
+        under_way -= 1
+        await play.summary()(turn)
+
+    raw.always(slowly)
+    async with DatasetsClient(raw.base_url, requests_per_second="unlimited", workers=3) as client:
+        answers = await asyncio.gather(*(client.virus_genome_summary(number) for number in range(1, 21)))
+    assert answers == [Summary(7, 7)] * 20
+    assert (most, raw.connections) == (3, 3)
+
+
+async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsum.retry.FIRST_PAUSE", 0.001)
+    raw.on("1", play.hang_up, play.too_many("0"), play.error(404, "no such taxon"))
+    raw.on(CANARY, play.error(500), play.summary())
+    monkeypatch.setattr("batchsum.outage.FIRST_PROBE_PAUSE", 0.001)
+    passed = Counter[str]()
+    async with DatasetsClient(raw.base_url, requests_per_second="unlimited") as client:
+        slot, confirm, sent = client.pacer.slot, client.pacer.confirm, client.pacer.sent
+
+        async def counted_slot() -> Any:
+            passed["slot"] += 1
+            return await slot()
+
+        async def counted_confirm(ticket: Any) -> None:
+            passed["confirm"] += 1
+            await confirm(ticket)
+
+        def counted_sent(ticket: Any) -> None:
+            passed["sent"] += 1
+            sent(ticket)
+
+        monkeypatch.setattr(client.pacer, "slot", counted_slot)
+        monkeypatch.setattr(client.pacer, "confirm", counted_confirm)
+        monkeypatch.setattr(client.pacer, "sent", counted_sent)
+        answer = await client.virus_genome_summary(1)
+    assert _reason(answer) == "rejected: unknown_taxon"
+    assert raw.counts == {"1": 3, CANARY: 2}
+    assert passed == {"slot": 5, "confirm": 5, "sent": 5}
