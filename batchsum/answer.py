@@ -28,7 +28,7 @@ _REASONS = (
     (
         "unknown_taxon",
         r"(?=.*\b(?:tax\w*|organism|name)\b).*(?:unknown|invalid|not (?:a )?(?:valid|found|recogni[sz]ed)"
-        r"|no such|does not exist|unrecogni[sz]ed|is not a recogni[sz]ed)",
+        r"|no such|does not exist|does not match any|unrecogni[sz]ed|is not a recogni[sz]ed)",
     ),
 )
 

@@ -24,6 +24,8 @@ LARGEST_BODY = 64 * 1024
 """Bytes of a body that are kept."""
 LONGEST_HOLD = 60.0
 SECONDS_EACH = 60.0
+MOST_SILENT = 3
+"""Questions without an answer, one after the other, after which no more are asked."""
 _DROPPED_HEADERS = frozenset({"set-cookie", "cookie", "api-key", "authorization", "proxy-authorization"})
 _WITHOUT_BODY = frozenset({401, 403, 429})
 _REFUSALS = frozenset({301, 302, 303, 307, 308, 401, 403})
@@ -111,6 +113,7 @@ async def ask_all(
         trust_env=not is_loopback(URL(base_url).host or ""),
     )
     session._retry_connection = False
+    silent = 0
     async with session:
         for question in asked:
             seen = await _ask(session, pacer, base_url, api_key, question)
@@ -124,6 +127,9 @@ async def ask_all(
                 raise Refused(
                     f"the server refuses the question {question.name!r}: HTTP {seen.status}; nothing more is asked"
                 )
+            silent = silent + 1 if seen.status is None else 0
+            if silent == MOST_SILENT:
+                return
 
 
 async def _ask(

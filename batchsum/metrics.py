@@ -8,6 +8,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def write(job: Job, news: News, *, seconds: float, now: datetime) -> None:
         temporary.replace(directory / FILE)
     except (OSError, sqlite3.Error, BatchsumError, ValueError) as error:
         log.warning("%s was not written: %s", FILE, error)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def render(

@@ -16,7 +16,7 @@ from batchsum.settings import is_loopback
 
 LARGEST_PING = 10_000
 """Bytes of a ping's body; Healthchecks keeps no more of it."""
-_PING_TRIES = 3
+_PING_PAUSES = (0.0, 1.0, 2.0)
 _PASSING = frozenset({408, 425, 429, *range(500, 600)})
 
 
@@ -56,11 +56,13 @@ async def ping(url: URL, what: str, body: str, *, run_id: str, seconds: float) -
         target = target.update_query(rid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"batchsum:{run_id}")))
     problem, loop = "", asyncio.get_running_loop()
     end = loop.time() + seconds
-    for pause in [1.0] * _PING_TRIES:
-        problem, passing = await _post(target, end - loop.time(), data=body.encode()[:LARGEST_PING])
-        if not passing or loop.time() + pause >= end:
+    for pause in _PING_PAUSES:
+        if loop.time() + pause >= end:
             break
         await asyncio.sleep(pause)
+        problem, passing = await _post(target, end - loop.time(), data=body.encode()[:LARGEST_PING])
+        if not passing:
+            break
     return problem
 
 

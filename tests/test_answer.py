@@ -164,6 +164,8 @@ def test_no_bytes_break_the_parser(body: bytes, status: int) -> None:
     [
         ("The taxonomy name 'Foo virus' is not a recognized name", "unknown_taxon"),
         ("invalid or unsupported taxon: 999999999", "unknown_taxon"),
+        ("The taxonomy ID '999999999' does not match any existing taxids for 'virus'", "unknown_taxon"),
+        ("The taxonomy ID '999999999' does not match any existing taxids for 'viral host'", "bad_request"),
         ("No such organism", "unknown_taxon"),
         ("Taxonomy ID 9606 is not a virus", "not_a_virus"),
         ("taxon name 'influenza' is ambiguous: multiple matches", "ambiguous_name"),

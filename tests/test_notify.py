@@ -334,7 +334,7 @@ def test_an_address_that_leads_nowhere_is_told_without_being_told(
     if value:
         monkeypatch.setenv("CHAT", value)
         monkeypatch.setenv("PING", value)
-    monkeypatch.setattr("batchsum.webhook._PING_TRIES", 1)
+    monkeypatch.setattr("batchsum.webhook._PING_PAUSES", (0.0,))
     desk.write(webhook_env="CHAT", ping_env="PING")
     desk.night(counts=(100, 100))
     assert desk.night("-v", counts=(100, 108)) == 0
@@ -362,6 +362,7 @@ def test_a_ping_tells_begin_and_end_of_the_same_run(
 
 def test_a_ping_is_tried_again_at_once(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PING", listener.url)
+    monkeypatch.setattr("batchsum.webhook._PING_PAUSES", (0.0, 0.0))
     listener.statuses = [200, 503]
     desk.write(ping_env="PING")
     assert desk.night() == 0

@@ -1,0 +1,150 @@
+"""The probe against the embedded server, and against servers that are not as batchsum takes them to be."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchsum import interview
+from batchsum.cli import main
+from tests.local_ncbi_server import serving
+from tests.raw_server import RawServer, answer, error, redirect, summary, too_many
+
+KEY = "0123456789abcdef0123456789abcdef0123"
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def probe(directory: Path, base_url: str, *options: str) -> tuple[int, dict[str, Any]]:
+    code = main(["probe", "--base-url", base_url, "--out", str(directory), *options])
+    return code, json.loads((directory / "probe.json").read_text(encoding="utf-8"))
+
+
+def verdicts(document: dict[str, Any]) -> dict[str, bool | None]:
+    return {one["assumption"]: one["held"] for one in document["assumptions"]}
+
+
+def key_file(directory: Path) -> str:
+    path = directory / "key"
+    path.write_text(KEY)
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.mark.parametrize("zero", ["count", "omit"])
+def test_all_that_is_assumed_holds_for_the_embedded_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], zero: str
+) -> None:
+    with serving(zero=zero, requests_per_second=1000) as server:
+        code, document = probe(tmp_path, server.base_url)
+    assert code == 0
+    found = verdicts(document)
+    assert found.pop("a 429 says in Retry-After how long to wait") is None
+    assert set(found.values()) == {True}
+    zeros = {one["assumption"]: one["saw"] for one in document["assumptions"]}["zero is sent as 0, or left out"]
+    assert zeros == ("record_count: 0 was sent" if zero == "count" else "record_count was left out")
+    shown = capsys.readouterr()
+    asked = [question.name for question in interview.questions(datetime.now(UTC).date())]
+    assert [line.split()[0] for line in shown.err.splitlines()[1:-1]] == asked
+    assert [line.split()[0] for line in shown.out.splitlines()[1 : 1 + len(asked)]] == asked
+    assert shown.out.count("held     ") == len(found)
+
+
+def test_the_file_is_a_fixture_of_what_was_said(tmp_path: Path) -> None:
+    with serving(requests_per_second=1000) as server:
+        _, document = probe(tmp_path, server.base_url)
+        known = next(one for one in document["exchanges"] if one["name"] == "known")
+        assert json.loads(known["body"]) == server.ask("/virus/taxon/2697049/genome").json
+    assert known["status"] == 200
+    assert known["request"] == "GET /virus/taxon/2697049/genome"
+    assert known["headers"]["X-RateLimit-Limit"] == "1000"
+
+
+def test_no_question_breaks_the_limit(tmp_path: Path) -> None:
+    with serving(requests_per_second=10) as server:
+        _, document = probe(tmp_path, server.base_url, "--api-key-file", key_file(tmp_path))
+    assert 429 not in {one["status"] for one in document["exchanges"]}
+
+
+def test_nothing_secret_is_written(tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.always(
+        answer(200, {"record_count": 7, "messages": [{"warning": {"message": f"your key is {KEY}"}}]},
+               {"Set-Cookie": "session=SECRET", "X-Echo": KEY, "X-RateLimit-Limit": "5000"})
+    )  # fmt: skip
+    raw.on("Mus", answer(429, {"message": f"SECRET {KEY} of 192.0.2.7"}, {"Retry-After": "0.01"}))
+    probe(tmp_path, raw.base_url, "--api-key-file", key_file(tmp_path))
+    assert {arrival.headers.get("api-key") for arrival in raw.arrivals} == {KEY}
+    written = (tmp_path / "probe.json").read_text()
+    shown = capsys.readouterr()
+    for text in (written, shown.out, shown.err):
+        assert KEY not in text
+        assert "SECRET" not in text
+        assert "192.0.2.7" not in text
+    assert "[key]" in written
+
+
+def test_a_429_that_happens_is_waited_for_and_asked_again_once(tmp_path: Path, raw: RawServer) -> None:
+    raw.always(answer(200, {"record_count": 7}, {"X-RateLimit-Limit": "5000"}))
+    raw.on("Mus", too_many("0.01"))
+    _, document = probe(tmp_path, raw.base_url)
+    assert raw.counts["Mus"] == 2
+    assert verdicts(document)["a 429 says in Retry-After how long to wait"] is True
+
+
+def test_what_does_not_hold_is_said(tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]) -> None:
+    raw.always(summary(7))
+    raw.on("12216", answer(200, {"record_count": None}))
+    raw.on("Lake trout rhabdovirus 903/87", error(404, "no such route"))
+    code, document = probe(tmp_path, raw.base_url)
+    assert code == 3
+    found = verdicts(document)
+    held = {name for name, one in found.items() if one}
+    assert held == {
+        "taxon 2697049 is known and has records", "dates in RFC 3339 are taken",
+        "other forms of a date, where taken, count the same", "POST counts as GET does", "BIOSAMPLE_REPORT is taken",
+        "lists go as repeated keys",
+    }  # fmt: skip
+    assert "NOT HELD zero is sent as 0, or left out: failed: bad_answer: record_count" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "refusal", [answer(403, b"<html>blocked</html>"), answer(401), redirect("https://example.org/")]
+)
+def test_whoever_does_not_want_us_is_asked_no_more(
+    tmp_path: Path, raw: RawServer, refusal: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw.always(refusal)
+    code, document = probe(tmp_path, raw.base_url)
+    assert code == 5
+    assert len(raw.arrivals) == len(document["exchanges"]) == 1
+    assert "nothing more is asked" in capsys.readouterr().err
+
+
+def test_large_bodies_are_cut(tmp_path: Path, raw: RawServer) -> None:
+    raw.always(answer(200, b'{"messages": "' + b"x" * 2**20 + b'"}', {"X-RateLimit-Limit": "5000"}))
+    _, document = probe(tmp_path, raw.base_url)
+    assert {len(one["body"]) for one in document["exchanges"]} == {interview.LARGEST_BODY}
+
+
+def test_a_server_that_is_away(tmp_path: Path, raw: RawServer) -> None:
+    async def away(turn: Any) -> None:
+        turn.reset()
+
+    raw.always(away)
+    code, document = probe(tmp_path, raw.base_url)
+    assert code == 4
+    assert [one["status"] for one in document["exchanges"]] == [None] * interview.MOST_SILENT
+    assert {one["held"] for one in document["assumptions"]} == {None}
+
+
+@pytest.mark.parametrize("base_url", ["http://example.org/datasets/v2", "example.org", "https://me:pw@example.org"])
+def test_an_address_that_may_not_be_asked(tmp_path: Path, base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", "--base-url", base_url, "--out", str(tmp_path)]) == 2
+    assert "base URL" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
