@@ -8,9 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from batchsum import __version__, options
-from batchsum.errors import BatchsumError, JobFileError
-from batchsum.terminal import failure, say
+from batchsum import __version__
 
 _USAGE = 2
 _BUG = 1
@@ -30,10 +28,14 @@ def entry() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code of the contract."""
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parser(argv).parse_args(argv)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _USAGE
+    from batchsum.errors import BatchsumError, JobFileError
+    from batchsum.terminal import failure, say
+
     try:
         code: int = arguments.command(arguments)
     except BrokenPipeError:
@@ -55,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report_bug(error: Exception) -> int:
     import logging
 
+    from batchsum.terminal import say
+
     logger = logging.getLogger("batchsum")
     if logger.handlers:
         logger.critical("a bug in batchsum", exc_info=error)
@@ -69,7 +73,7 @@ def _report_bug(error: Exception) -> int:
     return _BUG
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     # Prefixes stay unknown: `--api-key X` must not come to mean `--api-key-file X`.
     parser = argparse.ArgumentParser(
         prog="batchsum",
@@ -78,9 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"batchsum {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, about, add_options, command in _COMMANDS:
+    for name, about, command in _COMMANDS:
         sub = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
-        add_options(sub)
+        if name in argv:  # nobody asks for the options of the others
+            from batchsum import options
+
+            getattr(options, name)(sub)
         sub.set_defaults(command=command)
     return parser
 
@@ -146,12 +153,12 @@ def _schedule(arguments: argparse.Namespace) -> int:
 
 
 _COMMANDS = (
-    ("run", "one night: plan, ask, judge, publish the table", options.run, _run),
-    ("check", "everything that can be known of a job before asking", options.check, _check),
-    ("explain", "everything known of one row", options.explain, _explain),
-    ("history", "counts of the last nights", options.history, _history),
-    ("schedule", "text for cron or systemd, ready to install", options.schedule, _schedule),
-    ("probe", "a dozen questions that settle what is not known of the server", options.probe, _probe),
-    ("demo", "the sample job, two nights, against the embedded server; needs no network", options.demo, _demo),
-    ("serve", "the embedded NCBI-compatible server, in the foreground", options.serve, _serve),
+    ("run", "one night: plan, ask, judge, publish the table", _run),
+    ("check", "everything that can be known of a job before asking", _check),
+    ("explain", "everything known of one row", _explain),
+    ("history", "counts of the last nights", _history),
+    ("schedule", "text for cron or systemd, ready to install", _schedule),
+    ("probe", "a dozen questions that settle what is not known of the server", _probe),
+    ("demo", "the sample job, two nights, against the embedded server; needs no network", _demo),
+    ("serve", "the embedded NCBI-compatible server, in the foreground", _serve),
 )
