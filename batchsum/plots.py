@@ -98,7 +98,8 @@ def night_bars(dates: Sequence[str], values: Sequence[int], *, label: str) -> st
         height = max(3, round((floor - top) * value / highest))
         marks.append(f'<rect x="{middle - 4:g}" y="{floor - height}" width="8" height="{height}">{title}</rect>')
         if position in numbered:
-            marks.append(f'<text x="{middle:g}" y="{floor - height - 3}">{short_count(value)}</text>')
+            place = f'class="last" x="{middle + 4:g}"' if position == len(values) - 1 else f'x="{middle:g}"'
+            marks.append(f'<text {place} y="{floor - height - 3}">{short_count(value)}</text>')
     width = step * max(len(values), 1)
     line = f'<path d="M0 {floor + 0.5}h{width}"/>'
     return (
