@@ -94,6 +94,11 @@ class Pacer:
         """Sends a second allowed now; None for no limit."""
         return self._rate
 
+    @property
+    def held_until(self) -> float:
+        """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
+        return self._held_until
+
     def _begin(self, rate: float | None) -> None:
         """Pace at `rate` from here on, catching nothing up."""
         self._rate = rate
