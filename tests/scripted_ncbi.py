@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -69,7 +69,15 @@ class ScriptedNcbi:
 @contextmanager
 def scripted_ncbi(**fields: Any) -> Iterator[ScriptedNcbi]:
     """A ScriptedNcbi that listens, in a thread of its own, until the block ends."""
-    ncbi = ScriptedNcbi(**fields)
+    with listening(ScriptedNcbi(**fields)) as ncbi:
+        yield ncbi
+
+
+N = TypeVar("N", bound=ScriptedNcbi)
+
+
+@contextmanager
+def listening(ncbi: N) -> Iterator[N]:
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     done = asyncio.Event()
