@@ -19,9 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def subcommands() -> dict[str, argparse.ArgumentParser]:
-    actions = cli._parser()._actions
-    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+def subcommand(name: str) -> argparse.ArgumentParser:
+    actions = cli._parser([name])._actions
+    return next(action.choices[name] for action in actions if isinstance(action, argparse._SubParsersAction))
 
 
 def command_lines() -> list[str]:
@@ -33,7 +33,7 @@ def command_lines() -> list[str]:
 @pytest.mark.parametrize("line", command_lines())
 def test_every_command_that_is_shown_exists(line: str) -> None:
     _, name, *words = shlex.split(line.replace("[", "").replace("]", ""))
-    parser = subcommands()[name]
+    parser = subcommand(name)
     known = {option for action in parser._actions for option in action.option_strings}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
