@@ -1,0 +1,175 @@
+"""The program in a process that dies, fails or is stopped at its Nth step towards the disk.
+
+A step is a write, fsync, replace or unlink of a file, or a transaction of the database. `Doom` counts them in
+this process; `python -m tests.chaos.doomed` forks one process for each order it reads, a line of JSON, so that
+hundreds of runs cost no start of an interpreter each.
+"""
+
+import builtins
+import errno
+import io
+import json
+import os
+import random
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+KINDS = ("kill", "stop", "fail", "full", "count")
+
+
+class Doom:
+    """At step `at`: `kill` is SIGKILL, `stop` SIGTERM, `fail` an error once, `full` an error from there on."""
+
+    def __init__(self, kind: str, at: int, tell: Callable[[str], None]) -> None:
+        assert kind in KINDS, kind
+        self.kind = kind
+        self.at = at
+        self.tell = tell
+        self.steps = 0
+        self._lock = threading.Lock()
+
+    def step(self, name: str, error: Callable[[], Exception] | None = None) -> None:
+        """One step is about to be made, or (without `error`) has just been made."""
+        if error is None and self.kind in ("fail", "full"):
+            return
+        with self._lock:
+            self.steps += 1
+            due = self.steps == self.at or (self.kind == "full" and self.steps >= self.at > 0)
+        if not due:
+            return
+        self.tell(f"{'before' if error else 'after'} {name}")
+        if self.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif self.kind == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif error is not None and self.kind in ("fail", "full"):
+            raise error()
+
+
+def install(doom: Doom) -> None:
+    """Put the steps of this process under the doom."""
+    for name in ("fsync", "replace", "unlink"):
+        setattr(os, name, _around(doom, name, getattr(os, name)))
+    io.open = _opening(doom, io.open)  # type: ignore[assignment]
+    sqlite3.connect = _connecting(doom, sqlite3.connect)
+
+
+def _disk_full() -> Exception:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _database_full() -> Exception:
+    return sqlite3.OperationalError("database or disk is full")
+
+
+def _around(doom: Doom, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def stepping(*args: Any, **named: Any) -> Any:
+        doom.step(name, _disk_full)
+        result = function(*args, **named)
+        doom.step(name)
+        return result
+
+    return stepping
+
+
+def _opening(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
+    class File(io.FileIO):
+        def write(self, data: Any) -> int:
+            doom.step("write", _disk_full)
+            written = super().write(data)
+            doom.step("write")
+            return int(written or 0)
+
+    def opening(file: Any, mode: str = "r", *args: Any, **named: Any) -> Any:
+        if mode != "w":
+            return really(file, mode, *args, **named)
+        buffered = io.BufferedWriter(File(file, "w"), 512)
+        return io.TextIOWrapper(buffered, encoding=named.get("encoding"), newline=named.get("newline"))
+
+    return opening
+
+
+def _connecting(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
+    class Connection(sqlite3.Connection):
+        def execute(self, sql: str, *args: Any) -> Any:
+            word = sql.strip().partition(" ")[0]
+            if word not in ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE"):
+                return super().execute(sql, *args)
+            doom.step(word, _database_full)
+            result = super().execute(sql, *args)
+            doom.step(word)
+            return result
+
+    def connecting(*args: Any, **named: Any) -> Any:
+        return really(*args, factory=Connection, **named)
+
+    return connecting
+
+
+def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
+    """One run in this process, under its doom."""
+    from batchsum import asking, cli, retry, signals
+
+    asking.SHORTEST_PAUSE = order.get("pause", 0.02)
+    retry.FIRST_PAUSE = 0.01
+    signals.LONGEST_STOP = order.get("longest_stop", signals.LONGEST_STOP)
+    doom = Doom(order.get("kind", "count"), order.get("at", 0), tell)
+    install(doom)
+    if order.get("unlocked"):
+        import fcntl
+
+        fcntl.flock = lambda *_: None  # type: ignore[assignment]
+    code = cli.main(order["argv"])
+    tell(f"steps {doom.steps}")
+    return code
+
+
+def _child(order: dict[str, Any], pipe: int) -> None:
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
+    os.environ.update(order.get("env", {}))
+    random.seed()
+    code = 1
+    try:
+        code = run(order, lambda text: os.write(pipe, f"{text}\n".encode()) and None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def serve() -> None:
+    """Fork for every order on stdin; answer with the exit status (negative: the signal) and what was told."""
+    import batchsum.commands
+    import batchsum.jobfile
+    import batchsum.run  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            _child(order, writing)
+        os.close(writing)
+        if "kill_after" in order:
+            time.sleep(order["kill_after"])
+            os.kill(pid, order.get("signal", signal.SIGKILL))
+        with builtins.open(reading, "rb") as pipe:
+            told = pipe.read().decode().splitlines()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        print(json.dumps({"code": status, "told": told}), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(run(json.loads(Path(sys.argv[1]).read_text()), lambda text: None))
+    serve()

@@ -1,0 +1,36 @@
+"""A night that is killed, stopped or out of disk at its steps towards the disk; `python -m tests.chaos` takes each."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from tests.chaos.disturbance import strike_at_random, strike_each_step
+from tests.chaos.stage import Stage, set_up
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with set_up(tmp_path_factory.mktemp("chaos")) as one:
+        yield one
+
+
+@pytest.mark.parametrize(("kind", "stride"), [("kill", 2), ("stop", 5), ("fail", 5), ("full", 7)])
+def test_struck_at_its_steps(stage: Stage, kind: str, stride: int) -> None:
+    struck = Counter(strike_each_step(stage, kind, stride=stride))
+    assert sum(struck.values()) >= 5
+    if kind == "kill":
+        assert {"before COMMIT", "after COMMIT"} <= struck.keys()
+
+
+def test_killed_at_random(stage: Stage) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    stage.ncbi.delay = 0.01
+    try:
+        told = Counter(islice(strike_at_random(stage, seed, 0.35), 12))
+    finally:
+        stage.ncbi.delay = 0.0
+    assert told["killed"] > 0
