@@ -54,6 +54,8 @@ CREATE TABLE rows (
     previous_record_count INTEGER,
     error TEXT NOT NULL,
     requests TEXT NOT NULL,  -- the keys of its answers, one a line
+    stale_days INTEGER,  -- since resource_updated_on, where that is longer than the row's stale_after
+    change TEXT NOT NULL DEFAULT '',  -- the word of changes.csv
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 CREATE INDEX rows_of_a_query ON rows (taxon, filter_set, run);

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
-from batchsum.guards import NIGHTS, Believed, Past, Verdict
+from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
 from batchsum.model import Query
 from batchsum.store import Run, Store
 from batchsum.wire import request_key
@@ -26,6 +27,10 @@ class KeptRow:
     error: str
     requests: str
     """The keys of what was asked for it, one a line."""
+    stale_days: int | None = None
+    """Days since `resource_updated_on`, where they are more than the row's `stale_after`."""
+    change: str = ""
+    """The word of changes.csv; empty where nothing differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +118,25 @@ class History:
         """Tonight's rows, in their order; inside the caller's transaction."""
         self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
         self._store.write(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
             (
                 (
                     self._run.run, position, query.taxon, query.label, query.filter_set, query.filters.text(),
                     verdict.status, verdict.record_count, verdict.summary and verdict.summary.resource_updated_on,
                     verdict.previous_record_count, verdict.error,
                     "\n".join(request_key(request) for request in query.requests()),
+                    stale_days(query, verdict, self._run.today),
                 )
                 for position, (query, verdict) in enumerate(verdicts)
             ),
         )  # fmt: skip
+
+    def keep_changes(self, changes: Iterable[tuple[str, str, str]]) -> None:
+        """The words of changes.csv by taxon and filter set; inside the caller's transaction."""
+        self._store.write(
+            "UPDATE rows INDEXED BY rows_of_a_query SET change = ? WHERE taxon = ? AND filter_set = ? AND run = ?",
+            ((change, taxon, filter_set, self._run.run) for taxon, filter_set, change in changes),
+        )
 
     def settle(self, keep_nights: int, accepted: Iterable[tuple[str, str, int | None, int | None]]) -> None:
         """Tonight becomes what later nights are compared with; inside the transaction that publishes the run."""
@@ -146,6 +159,15 @@ class History:
         published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
         self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
         self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)
+
+
+def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
+    """Days since NCBI's data about this row were last updated, where they are too many."""
+    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
+    if updated is None:
+        return None
+    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
+    return age.days if age > query.guards.stale_after else None
 
 
 def _believed(

@@ -11,6 +11,7 @@ from batchsum.errors import UsageError
 from batchsum.guards import Past, Verdict, combine, includes, judge
 from batchsum.history import CountedRow, History, KeptRow
 from batchsum.model import Answer, Failure, Query, Request, Summary
+from batchsum.notes import fell_together, filters_without_effect, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
 from batchsum.wire import request_key
@@ -44,11 +45,15 @@ class Judgement:
         """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
         with self.store.transaction():
             self.history.keep(self._each(unasked))
-            if doubts := list(self._exceeding()):
-                self.store.write(
-                    "UPDATE rows SET status = 'suspect', error = ? WHERE run = ? AND position = ?",
-                    [(why, self.run.run, narrow) for narrow, _, why in doubts],
-                )
+            doubts = {narrow: why for narrow, _, why in self._exceeding()}
+            if doubts and self.accept:
+                for position, query in enumerate(self.plan.queries()):
+                    if self.accepts(query):
+                        doubts.pop(position, None)
+            self.store.write(
+                "UPDATE rows SET status = 'suspect', error = ? WHERE run = ? AND position = ?",
+                [(why, self.run.run, narrow) for narrow, why in doubts.items()],
+            )
 
     def doubtful(self) -> list[Request]:
         """What should be asked again at the end of the run: requests without a believable answer, and those
@@ -78,6 +83,15 @@ class Judgement:
         rows = self.store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self.run.run)
         found = dict(rows)
         return {name: found.get(name, 0) for name in ("ok", "empty", "suspect", "rejected", "failed", "skipped")}
+
+    def notes(self) -> list[str]:
+        """What a person should know of the night that makes no row suspect."""
+        sets = {filters.text(): filters for filters in self.plan.filter_sets()}
+        return [
+            *stale(self.history.tonight()),
+            *filters_without_effect(self.history.counted(("ok", "empty")), sets),
+            *fell_together(self.history.tonight()),
+        ]
 
     def _kept(self) -> Iterator[tuple[Query, KeptRow]]:
         return zip(self.plan.queries(), self.history.tonight(), strict=True)

@@ -4,12 +4,11 @@ Pure functions of the kept rows; each note is one sentence.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from batchsum.guards import includes, moment
+from batchsum.guards import includes
 from batchsum.history import CountedRow, KeptRow
-from batchsum.model import FilterSet, Query
+from batchsum.model import FilterSet
 
 FEWEST_TAXA = 3
 """Taxa that must agree before a filter is said to have changed nothing."""
@@ -19,23 +18,20 @@ MOST_NAMED = 5
 MOST_SETS = 100
 
 
-def stale(rows: Iterable[tuple[Query, KeptRow]], today: date) -> Iterator[str]:
-    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`."""
-    midnight = datetime(today.year, today.month, today.day, tzinfo=UTC)
-    found: dict[str, datetime] = {}
-    bound = timedelta()
-    for taxon, group in groupby(rows, key=lambda row: row[0].taxon):
-        known = [(updated, query) for query, kept in group if (updated := moment(kept.resource_updated_on))]
-        if not known:
-            continue
-        latest, query = max(known, key=lambda one: one[0])
-        if midnight - latest > query.guards.stale_after:
-            found[taxon] = latest
-            bound = max(bound, query.guards.stale_after)
+def stale(rows: Iterable[KeptRow]) -> Iterator[str]:
+    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
+
+    `rows` come in job order; a taxon is stale when all its rows with a date are.
+    """
+    found: dict[str, int] = {}
+    for taxon, group in groupby(rows, key=lambda row: row.taxon):
+        days = [row.stale_days for row in group if row.resource_updated_on]
+        stale_days = [number for number in days if number is not None]
+        if days and len(stale_days) == len(days):
+            found[taxon] = min(stale_days)
     if found:
-        oldest = sorted(found.items(), key=lambda item: item[1])
-        named = [f"{taxon} (since {since:%Y-%m-%d})" for taxon, since in oldest]
-        yield f"nothing new for more than {bound.days} days: {_some(named)}"
+        oldest = sorted(found.items(), key=lambda item: -item[1])
+        yield f"nothing new for a long time: {_some([f'{taxon} ({days} days)' for taxon, days in oldest])}"
 
 
 def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:

@@ -5,43 +5,52 @@ from datetime import date, timedelta
 
 import pytest
 
-from batchsum.history import CountedRow, KeptRow
-from batchsum.model import FilterSet, Guards, Query
+from batchsum.guards import Verdict
+from batchsum.history import CountedRow, KeptRow, stale_days
+from batchsum.model import FilterSet, Guards, Query, Summary
 from batchsum.notes import fell_together, filters_without_effect, stale
 
-TODAY = date(2026, 11, 23)
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}
 
 
-def kept(taxon: str = "1", count: int | None = 10, before: int | None = None, updated: str | None = None) -> KeptRow:
-    return KeptRow(0, taxon, "", "all", "", "ok", count, updated, before, "", "")
+def kept(
+    taxon: str = "1",
+    count: int | None = 10,
+    before: int | None = None,
+    updated: str | None = None,
+    stale_days: int | None = None,
+) -> KeptRow:
+    return KeptRow(0, taxon, "", "all", "", "ok", count, updated, before, "", "", stale_days)
 
 
 def counted(taxon: str, filters: str, count: int) -> CountedRow:
     return CountedRow(0, taxon, filters or "all", filters, count)
 
 
-def test_stale_taxa_are_named_oldest_first() -> None:
-    query = Query("1", "all", FilterSet())
+def test_a_taxon_is_stale_when_all_its_rows_are() -> None:
     rows = [
-        (replace(query, taxon="young"), kept(updated="2026-11-10T00:00:00Z")),
-        (replace(query, taxon="old"), kept(updated="2026-11-08T23:59:59Z")),
-        (replace(query, taxon="oldest"), kept(updated="2026-01-01")),
-        (replace(query, taxon="half"), kept(updated="2026-01-02")),
-        (replace(query, taxon="half"), kept(updated="2026-11-20")),
-        (replace(query, taxon="silent"), kept(updated=None)),
-        (replace(query, taxon="patient", guards=Guards(stale_after=timedelta(days=999))), kept(updated="2025-11-10")),
+        kept("young", updated="2026-11-10"),
+        kept("old", updated="2026-11-08", stale_days=15),
+        kept("oldest", updated="2026-01-01", stale_days=326),
+        kept("half", updated="2026-01-02", stale_days=325),
+        kept("half", updated="2026-11-20"),
+        kept("silent"),
     ]
-    assert list(stale(rows, TODAY)) == [
-        "nothing new for more than 14 days: oldest (since 2026-01-01), old (since 2026-11-08)"
-    ]
-    assert list(stale(rows[:1], TODAY)) == []
+    assert list(stale(rows)) == ["nothing new for a long time: oldest (326 days), old (15 days)"]
+    assert list(stale(rows[:1])) == []
 
 
 def test_of_many_stale_taxa_a_few_are_named() -> None:
-    rows = [(Query(str(n), "all", FilterSet()), kept(updated=f"2026-01-{n:02}")) for n in range(1, 10)]
-    (note,) = stale(rows, TODAY)
-    assert note.endswith("5 (since 2026-01-05) and 4 more")
+    (note,) = stale(kept(str(n), updated="2026-01-01", stale_days=n) for n in range(20, 29))
+    assert note.endswith("24 (24 days) and 4 more")
+
+
+@pytest.mark.parametrize(("updated", "days"), [("2026-11-09", None), ("2026-11-08T23:59:59Z", 14), ("2026-11-01", 22)])
+def test_days_are_told_beyond_the_bound(updated: str, days: int | None) -> None:
+    verdict = Verdict("ok", 1, summary=Summary(1, resource_updated_on=updated))
+    assert stale_days(Query("1", "all", FilterSet()), verdict, date(2026, 11, 23)) == days
+    patient = Query("1", "all", FilterSet(), guards=Guards(stale_after=timedelta(days=99)))
+    assert stale_days(patient, verdict, date(2026, 11, 23)) is None
 
 
 def test_a_filter_that_changed_nothing_for_any_taxon() -> None:
