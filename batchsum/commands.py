@@ -1,7 +1,6 @@
 """What each command does with its options."""
 
 import argparse
-import asyncio
 import json
 import logging
 import os
@@ -137,6 +136,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _check_online(job: Job, today: date, lock: "TaxaLock", arguments: argparse.Namespace) -> dict[str, Any]:
     """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
+    import asyncio
+
     from batchsum.api_key import find_api_key
     from batchsum.check import check_online
     from batchsum.run import job_client
@@ -160,6 +161,8 @@ def _as_json(problem: Any) -> dict[str, Any]:
 
 def serve(arguments: argparse.Namespace) -> int:
     """`batchsum serve`: until SIGTERM or SIGINT."""
+    import asyncio
+
     from batchsum.local_ncbi import server
 
     if arguments.rps == "auto":
