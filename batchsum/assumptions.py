@@ -117,7 +117,7 @@ def _header(name: str) -> Callable[[Mapping[str, Seen]], Found]:
     def look(answered: Mapping[str, Seen]) -> Found:
         if not answered:
             return None, "no answer"
-        values = [value for one in answered.values() for key, value in one.headers.items() if key.lower() == name]
+        values = [value for one in answered.values() if (value := one.header(name))]
         told = f"on {len(values)} of {len(answered)} answers"
         return bool(values), f"{told}, as in {one_line(values[0])[:60]}" if values else told
 
@@ -128,7 +128,7 @@ def _retry_after(seen: Sequence[Seen]) -> Found:
     refused = [one for one in seen if one.status == 429]
     if not refused:
         return None, "there was no 429, and none was provoked"
-    values = [value for one in refused for key, value in one.headers.items() if key.lower() == "retry-after"]
+    values = [value for one in refused if (value := one.header("Retry-After"))]
     return bool(values), f"{len(refused)} answers of 429, Retry-After: {', '.join(values) or 'none'}"
 
 
@@ -152,6 +152,6 @@ _ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...]
     ("BIOSAMPLE_REPORT is taken", "filters.py", _taken("biosample_report")),
     ("BIOSAMPLE is not in the enum, and refused", "filters.py", _refused_as(("bad_request",), "biosample")),
     ("lists go as repeated keys", "wire.py", _taken("lists")),
-    ("the limit is told in X-RateLimit-Limit", "pacing.py", _header("x-ratelimit-limit")),
-    ("answers carry an NCBI-PHID", "transport.py", _header("ncbi-phid")),
+    ("the limit is told in X-RateLimit-Limit", "pacing.py", _header("X-RateLimit-Limit")),
+    ("answers carry an NCBI-PHID", "transport.py", _header("NCBI-PHID")),
 )

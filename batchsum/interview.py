@@ -63,6 +63,9 @@ class Seen:
     problem: str = ""
     """Why there is no answer."""
 
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
+
 
 def questions(today: date) -> tuple[Question, ...]:
     def summary(name: str, settles: str, taxon: str, *query: str) -> Question:
@@ -120,7 +123,7 @@ async def ask_all(
             if seen.status == 429:
                 # Not provoked: somebody else uses the limit. Once more, when the server says so.
                 on_seen(seen)
-                pacer.hold(min(_number(seen.headers.get("Retry-After")) or 5.0, LONGEST_HOLD))
+                pacer.hold(min(_number(seen.header("Retry-After")) or 5.0, LONGEST_HOLD))
                 seen = await _ask(session, pacer, base_url, api_key, question)
             on_seen(seen)
             if seen.status in _REFUSALS:
