@@ -1,0 +1,139 @@
+"""The live line on a terminal while a night is asked: how far, how fast against the limit, and what is waited for.
+
+It looks on from a thread of its own, and nothing it does can stop the asking.
+"""
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from batchsum.durations import spoken
+
+if TYPE_CHECKING:
+    from batchsum.asking import Asking
+
+WINDOW = 10.0
+"""Seconds over which the rate is told."""
+_TIMES_A_SECOND = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a night stands at one moment."""
+
+    name: str
+    done: int
+    """Requests with an answer, those of an earlier process included."""
+    total: int
+    rate: float | None
+    """Answers a second, lately; None while nobody can say."""
+    limit: float | None
+    """Sends a second allowed; None for no limit."""
+    held: float = 0.0
+    """Seconds until anybody may send again."""
+    again: int = 0
+    """Questions of the second round that were answered."""
+
+    def line(self, width: int) -> str:
+        """The standing in at most `width` characters; what matters least goes first."""
+        pieces = [piece for piece in self._pieces() if piece[1]]
+        while len(pieces) > 1 and len(_joined(pieces)) > width:
+            pieces.remove(min(pieces))
+        line = _joined(pieces)
+        # A number that is cut off would be another number.
+        return line if len(line) <= width else ""
+
+    def _pieces(self) -> Iterator[tuple[int, str]]:
+        """Each with its weight, in the order they are read."""
+        share = self.done / self.total if self.total else 1.0
+        yield 1, self.name
+        yield 6, f"{self.done:,}/{self.total:,}"
+        yield 4, f"{int(100 * share)} %"
+        if self.held > 0:
+            yield 5, f"held, {spoken(max(1.0, self.held))} more"
+        elif self.again or self.done >= self.total:
+            yield 5, f"asking again: {self.again:,}" if self.again else "judging"
+        elif self.rate is not None:
+            limit = f" of {self.limit:g}" if self.limit is not None else ""
+            yield 3, f"{self.rate:.1f}/s{limit}"
+            if self.rate > 0:
+                yield 5, f"{spoken(max(1.0, (self.total - self.done) / self.rate))} left"
+
+
+def _joined(pieces: list[tuple[int, str]]) -> str:
+    return "  ".join(text for _, text in pieces)
+
+
+class Progress:
+    """What a line needs to know, gathered while a run asks. `watch` is what `run_job` calls with the asking."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._asking: Asking | None = None
+        self._total = self._before = 0
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def watch(self, asking: "Asking") -> None:
+        judgement = asking.judgement
+        self._total = judgement.plan.request_count
+        self._before = min(self._total, judgement.store.count_answers(judgement.run))
+        self._asking = asking
+
+    def standing(self, now: float | None = None) -> Standing | None:
+        """How it stands; None before anything is asked. `now` is the monotonic clock's time."""
+        asking = self._asking
+        if asking is None:
+            return None
+        now = time.monotonic() if now is None else now
+        answered = self._before + asking.done
+        pacer = asking.client.pacer
+        return Standing(
+            self._name, min(answered, self._total), self._total, self._rate(now, asking.done), pacer.rate,
+            max(0.0, pacer.held_until - now), max(0, answered - self._total),
+        )  # fmt: skip
+
+    def _rate(self, now: float, done: int) -> float | None:
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW:
+            self._seen.popleft()
+        begin, count = self._seen[0]
+        return (done - count) / (now - begin) if now - begin >= 1.0 else None
+
+
+def is_wanted(choice: Literal["auto", "always", "never"], *, quiet: bool = False, verbose: bool = False) -> bool:
+    """Whether there is to be a line: on a terminal that nothing else writes to, unless it is asked for."""
+    if choice != "auto":
+        return choice == "always"
+    on_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return on_terminal and not (quiet or verbose)
+
+
+@contextmanager
+def live(name: str, console: Any = None) -> Iterator[Progress]:
+    """A line on stderr that moves until the block ends, and leaves nothing behind."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = console or Console(stderr=True, force_terminal=True, highlight=False)
+    progress = Progress(name)
+
+    def drawn() -> Text:
+        standing = progress.standing()
+        text = standing.line(console.width - 1) if standing else ""
+        return Text(text, style="bold yellow" if standing and standing.held else "cyan", no_wrap=True, end="")
+
+    with Live(
+        console=console,
+        get_renderable=drawn,
+        refresh_per_second=_TIMES_A_SECOND,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ):
+        yield progress

@@ -1,0 +1,112 @@
+"""The table as an Excel workbook: typed cells, the changes on a second sheet, the columns' meaning on a third.
+
+Text is text: no cell becomes a formula, a link or a number because of how it looks. Rows go to the disk as they
+come, so that their number costs no memory.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.exceptions import XlsxFileError
+
+from batchsum.columns import CHANGED, SUMMARY, Column
+from batchsum.table import Row, Value
+
+MOST_ROWS = 1_048_575
+"""Rows of a sheet, below its header."""
+LONGEST_TEXT = 32_767
+"""UTF-16 units of a cell."""
+
+# The file holds nothing of when it was written; this is the day zip files count from.
+_CREATED = datetime(1980, 1, 1, tzinfo=UTC)
+_FIRST_DAY = date(1900, 3, 1)
+"""Excel believes in a 29 February 1900, so dates before this one are off by a day, or cannot be written."""
+_NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
+_ABOUT = (Column("column", ""), Column("meaning", ""))
+_WIDE = {"taxon": 16, "label": 20, "filter_set": 16, "change": 16, "error": 60, "meaning": 90, "column": 42}
+
+
+def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
+    """Write `rows` (at most MOST_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    with tempfile.TemporaryDirectory(prefix="batchsum-") as scratch:
+        workbook = xlsxwriter.Workbook(path, {**options, "tmpdir": scratch})
+        try:
+            workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
+            workbook.use_zip64()
+            _Sheet(workbook, "summary", SUMMARY).write(rows)
+            _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_ROWS, changes))
+            _Sheet(workbook, "columns", _ABOUT).write(_meanings())
+            workbook.close()
+        except XlsxFileError as error:
+            raise OSError(str(error)) from error
+        finally:
+            # A workbook that was given up must not write itself when it is collected.
+            workbook.fileclosed = True
+
+
+def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
+    remaining = iter(rows)
+    yield from islice(remaining, count - 1)
+    last = next(remaining, None)
+    if last is not None:
+        yield last if next(remaining, None) is None else ("…", "", "", "more in changes.csv")
+
+
+def _meanings() -> Iterable[Row]:
+    known = dict.fromkeys(chain(SUMMARY, CHANGED))
+    return ((one.name, one.about) for one in known)
+
+
+class _Sheet:
+    """A sheet with a header that stays, a filter, and one column after the other by its kind."""
+
+    def __init__(self, workbook: Any, name: str, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._sheet = sheet = workbook.add_worksheet(name)
+        self._day = workbook.add_format({"num_format": "yyyy-mm-dd"})
+        bold, grouped = workbook.add_format({"bold": True}), workbook.add_format({"num_format": "#,##0"})
+        for index, one in enumerate(columns):
+            width = _WIDE.get(one.name, min(24, max(11, len(one.name) + 2)))
+            sheet.set_column(index, index, width, grouped if one.kind == "integer" else None)
+        sheet.freeze_panes(1, 3 if columns[0].name == "taxon" else 1)
+        sheet.write_row(0, 0, [one.name for one in columns], bold)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        number = 0
+        for number, row in enumerate(rows, start=1):
+            for index, (one, value) in enumerate(zip(self._columns, row, strict=False)):
+                if value is not None and value != "":
+                    self._write(number, index, one.kind, value)
+        self._sheet.autofilter(0, 0, number, len(self._columns) - 1)
+
+    def _write(self, row: int, column: int, kind: str, value: Value) -> None:
+        match kind:
+            case "integer" | "number":
+                self._sheet.write_number(row, column, value)
+            case "boolean":
+                self._sheet.write_boolean(row, column, value == "true")
+            case "date" if (day := date.fromisoformat(str(value))) >= _FIRST_DAY:
+                self._sheet.write_datetime(row, column, day, self._day)
+            case _:
+                self._write_text(row, column, str(value))
+
+    def _write_text(self, row: int, column: int, text: str) -> None:
+        text = text.translate(_NOT_XML) if not text.isascii() else text
+        if len(text) > LONGEST_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * LONGEST_TEXT:
+            text = text.encode("utf-16-le")[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
+        if text.startswith("<r>") and text.endswith("</r>"):
+            # XlsxWriter takes such text for markup of its own, unless it comes in pieces.
+            self._sheet.write_rich_string(row, column, text[0], text[1], text[2:])
+        else:
+            self._sheet.write_string(row, column, text)
