@@ -29,6 +29,9 @@ def entry() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code of the contract."""
     argv = sys.argv[1:] if argv is None else argv
+    if list(argv) == ["--version"]:  # the parser would take longer than all the rest
+        print(f"batchsum {__version__}")
+        return 0
     try:
         arguments = _parser(argv).parse_args(argv)
     except SystemExit as stop:
