@@ -6,9 +6,10 @@ Slot, then token, then send: every send, retries and canary included, passes the
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
 
 from batchsum import canary, retry
 from batchsum.canary import Canary
@@ -21,6 +22,8 @@ from batchsum.transport import Exchange, Sent, Transport
 from batchsum.wire import request_key
 
 log = logging.getLogger("batchsum")
+
+A = TypeVar("A")
 
 
 class DatasetsClient:
@@ -106,21 +109,11 @@ class DatasetsClient:
         number, most = 0, attempts or self._attempts
         while True:
             number += 1
-            answer, pause = await self._post(path, body, number)
-            final = not isinstance(answer, Failure) or answer.status == "rejected"
-            if final or number >= most or not self._budget.spend():
-                return answer
-            log.debug("%s: %s; attempt %d in %.1f s", path, answer, number + 1, pause)
+            sent, pause = await self._send_anyway(partial(self._transport.post, path, body), number)
+            if retry.is_final(sent.answer) or number >= most or not self._budget.spend():
+                return sent.answer
+            log.debug("%s: %s; attempt %d in %.1f s", path, sent.answer, number + 1, pause)
             await asyncio.sleep(pause)
-
-    async def _post(self, path: str, body: Mapping[str, Any], number: int) -> tuple[dict[str, Any] | Failure, float]:
-        async with self._free:
-            async with self._turn:
-                ticket = await self.pacer.slot()
-            sent = await self._transport.post(
-                path, body, confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket)
-            )
-        return sent.answer, self._obey(sent, number, ticket)
 
     async def is_answering(self) -> bool:
         """After a night that was given up: one more question for the canary. True as long as none was."""
@@ -132,29 +125,33 @@ class DatasetsClient:
         return not self.outage.given_up
 
     async def _attempt(self, request: Request, number: int) -> tuple[Exchange, float] | None:
+        send = partial(self._transport.send, request)
         if request != canary.QUESTION:
-            return await self._send(request, number)
+            return await self._send(send, number)
         async with self._canary.asking:
             if (exchange := self._canary.answer_for_the_job()) is not None:
                 return exchange, 0.0
-            return await self._send(request, number)
+            return await self._send(send, number)
 
     async def _probe(self, number: int) -> tuple[Exchange, float]:
-        done = await self._send(canary.QUESTION, number, probing=True)
+        return await self._send_anyway(partial(self._transport.send, canary.QUESTION), number)
+
+    async def _send_anyway(self, send: Callable[..., Awaitable[Sent[A]]], number: int) -> tuple[Sent[A], float]:
+        done = await self._send(send, number, even_in_doubt=True)
         assert done is not None
         return done
 
-    async def _send(self, request: Request, number: int, *, probing: bool = False) -> tuple[Exchange, float] | None:
+    async def _send(
+        self, send: Callable[..., Awaitable[Sent[A]]], number: int, *, even_in_doubt: bool = False
+    ) -> tuple[Sent[A], float] | None:
         """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
         async with self._free:
             async with self._turn:  # one waits for a slot; all others wait here, and can still change their minds
-                if self.outage.in_doubt and not probing:
+                if self.outage.in_doubt and not even_in_doubt:
                     return None
                 ticket = await self.pacer.slot()
-            exchange = await self._transport.send(
-                request, confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket)
-            )
-        return exchange, self._obey(exchange, number, ticket)
+            sent = await send(confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket))
+        return sent, self._obey(sent, number, ticket)
 
     def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
         """Do what the server says about our pace. Seconds before the next attempt of the same request."""

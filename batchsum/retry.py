@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from batchsum.model import Answer, Failure, Summary
+from batchsum.model import Failure
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
 
-def is_final(answer: Answer) -> bool:
+def is_final(answer: object) -> bool:
     """Whether asking again could not help: NCBI answered, or refused for good."""
-    return isinstance(answer, Summary) or answer.status == "rejected"
+    return not isinstance(answer, Failure) or answer.status == "rejected"
 
 
-def means_too_fast(answer: Answer) -> bool:
+def means_too_fast(answer: object) -> bool:
     """429 and 503 are said to everybody at this address, so everybody waits."""
     return isinstance(answer, Failure) and answer.reason in ("http_429", "http_503")
 

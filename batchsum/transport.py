@@ -28,12 +28,10 @@ from batchsum.wire import post_body, request_key
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""
-LONGEST_CONNECT = 20.0
-"""Seconds for one connection; the timeout of an attempt is for everything."""
-
-
 LARGEST_DOCUMENT = 64 * 2**20
 """Bytes of an answer about a thousand names: two or three thousand each, and more where a taxon has many below it."""
+LONGEST_CONNECT = 20.0
+"""Seconds for one connection; the timeout of an attempt is for everything."""
 
 A = TypeVar("A")
 

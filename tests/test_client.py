@@ -413,6 +413,36 @@ def test_the_log_tells_of_the_canary(ncbi: Ncbi, caplog: pytest.LogCaptureFixtur
     ]
 
 
+# Questions beside those of a job
+
+
+def test_a_question_beside_is_asked_again_and_then_told(mocked: aioresponses) -> None:
+    url = f"{BASE_URL}/taxonomy/dataset_report"
+    mocked.post(url, status=500)
+    mocked.post(url, payload={"reports": []})
+    mocked.post(url, status=400, payload={"message": "page_size: bad"})
+
+    async def main() -> list[Any]:
+        async with DatasetsClient(BASE_URL, requests_per_second="unlimited", api_key=KEY) as client:
+            return [await client.post("/taxonomy/dataset_report", {"taxons": ["1", "2"]}) for _ in range(2)]
+
+    assert run(main()) == [{"reports": []}, Failure("rejected", "bad_request", "page_size: bad")]
+    calls = mocked.requests["POST", URL(url)]
+    assert [call.kwargs["json"] for call in calls] == [{"taxons": ["1", "2"]}] * 3
+    assert calls[0].kwargs["headers"]["api-key"] == KEY
+
+
+def test_a_question_beside_may_be_asked_few_times_only(mocked: aioresponses) -> None:
+    mocked.post(f"{BASE_URL}/x", status=500, repeat=True)
+
+    async def main() -> Any:
+        async with DatasetsClient(BASE_URL, requests_per_second="unlimited") as client:
+            return await client.post("/x", {}, attempts=2)
+
+    assert run(main()) == Failure("failed", "http_500", "Internal Server Error")
+    assert len(mocked.requests["POST", URL(f"{BASE_URL}/x")]) == 2
+
+
 # Refusals stop everything
 
 
