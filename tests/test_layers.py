@@ -11,14 +11,18 @@ errors durations
 filters ledger
 model settings textfile yamltext reservation plots
 retry outage wire record job pacing
-answer store
+answer database taxonomy taxalock lookup names
+store
 journal transport
 jobfile plan guards
-client history scheduler table signals api_key lock publish logs
+client history trouble scheduler table signals api_key lock publish logs
 judging changes check
-resume manifest asking
-report
+resume manifest asking nights schedule outbox hook webhook interview
+news assumptions
+metrics probe
 notify
+publication
+report
 run
 terminal options demo
 commands
@@ -35,6 +39,9 @@ ASYNC = {
     "signals",
     "run",
     "notify",
+    "hook",
+    "webhook",
+    "interview",
     "probe",
     "commands",
     "demo",
