@@ -1,6 +1,6 @@
 """Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from batchsum.guards import Past, Verdict, moment
@@ -47,6 +47,11 @@ def change_row(query: Query, verdict: Verdict, change: str) -> Row:
     )  # fmt: skip
 
 
+def words(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
+    """Taxon, filter set and kind of change of the rows of changes.csv."""
+    return ((str(row[0]), str(row[2]), str(row[3])) for row in rows)
+
+
 def change_percent(verdict: Verdict) -> Decimal | None:
     """With one decimal; None where there is nothing to divide by."""
     change, previous = verdict.record_count_change, verdict.previous_record_count
@@ -58,5 +63,4 @@ def change_percent(verdict: Verdict) -> Decimal | None:
 def removed_rows(history: History) -> Iterator[Row]:
     """What was in last night's job and is not in tonight's."""
     for kept in history.removed():
-        believed = kept.record_count if kept.status in ("ok", "empty") else kept.previous_record_count
-        yield (kept.taxon, kept.label, kept.filter_set, "removed", believed, None, None, None, "", "")
+        yield (kept.taxon, kept.label, kept.filter_set, "removed", kept.last_believed, None, None, None, "", "")

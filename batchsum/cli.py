@@ -127,6 +127,13 @@ def _history(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    from batchsum.lookback import report
+
+    print(report(arguments.out))
+    return 0
+
+
 def _explain(arguments: argparse.Namespace) -> int:
     from batchsum.lookback import explain
 
@@ -160,6 +167,7 @@ _COMMANDS = (
     ("check", "everything that can be known of a job before asking", _check),
     ("explain", "everything known of one row", _explain),
     ("history", "counts of the last nights", _history),
+    ("report", "the HTML report again, from the store", _report),
     ("schedule", "text for cron or systemd, ready to install", _schedule),
     ("probe", "a dozen questions that settle what is not known of the server", _probe),
     ("demo", "the sample job, two nights, against the embedded server; needs no network", _demo),

@@ -32,6 +32,11 @@ class KeptRow:
     change: str = ""
     """The word of changes.csv; empty where nothing differs."""
 
+    @property
+    def last_believed(self) -> int | None:
+        """The count that the next night is compared with."""
+        return self.record_count if self.status in ("ok", "empty") else self.previous_record_count
+
 
 @dataclass(frozen=True, slots=True)
 class CountedRow:
@@ -107,12 +112,7 @@ class History:
 
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
-        return kept_rows(
-            self._store,
-            "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query"
-            " WHERE taxon = old.taxon AND filter_set = old.filter_set AND run = ?2) ORDER BY position",
-            self._last, self._run.run,
-        )  # fmt: skip
+        return rows_without(self._store, self._last, self._run.run)
 
     def keep(self, verdicts: Iterable[tuple[Query, Verdict]]) -> None:
         """Tonight's rows, in their order; inside the caller's transaction."""
@@ -159,6 +159,17 @@ class History:
         published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
         self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
         self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)
+
+
+def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
+    """Rows of the run `last` whose query is not in the run `tonight`, in their order."""
+    return kept_rows(
+        store,
+        "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query"
+        " WHERE taxon = old.taxon AND filter_set = old.filter_set AND run = ?2) ORDER BY position",
+        last,
+        tonight,
+    )
 
 
 def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:

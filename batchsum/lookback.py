@@ -4,11 +4,14 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from batchsum.errors import UsageError
 from batchsum.history import KeptRow
+from batchsum.lock import locked
 from batchsum.nights import Nights, state_of
+from batchsum.publish import prepare, put_in_place, read_manifest
 from batchsum.store import Run, Store
 from batchsum.table import cell
 
@@ -112,6 +115,27 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
             was, now = level.previous_record_count, level.record_count
             lines.append(f"  {level.night}  accepted by --accept: {_count(now)} instead of {_count(was)}")
     return "\n".join(lines) + "\n"
+
+
+def report(directory: Path) -> Path:
+    """Make the page of the last published night again; where it is. UsageError where none was published."""
+    from batchsum.report import write_report
+    from batchsum.retelling import PAGE, retell
+
+    state = state_of(directory)
+    with locked(directory), Store(state) as store:
+        kept, manifest = Nights(store, 1), read_manifest(directory)
+        if not kept.runs or manifest.get("run_id") != kept.runs[-1].run_id:
+            raise UsageError(f"{directory}: no night was published here, or run.json is not of the last one")
+        night = retell(store, kept.runs[-1], manifest)
+        publication = prepare(
+            directory,
+            "report",
+            {PAGE: lambda path: write_report(path, night)},
+            lambda files: {**manifest, "files": {**manifest["files"], **files}},
+        )
+        put_in_place(directory, replace(publication, stale=[]))
+    return directory / PAGE
 
 
 def _count(count: int | None) -> str:

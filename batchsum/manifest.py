@@ -13,9 +13,9 @@ from batchsum.resume import utc_text
 
 
 def build_manifest(
-    judgement: Judgement, *, rate: float | None, change_count: int, files: dict[str, str], warnings: Sequence[str] = ()
+    judgement: Judgement, *, rate: float | None, change_count: int, warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The manifest of the run that `judgement` is about; `files` holds the sha256 of each, by name."""
+    """The manifest of the run that `judgement` is about, but for its `files`: the sha256 of each, by name."""
     plan, run = judgement.plan, judgement.run
     return {
         "run_id": run.run_id,
@@ -32,9 +32,8 @@ def build_manifest(
         "requests": plan.request_count,
         "statuses": judgement.counts(),
         "changes": change_count,
-        "warnings": list(warnings),
+        "warnings": [*warnings, *judgement.notes()],
         "http_statuses": judgement.store.count_http_statuses(run),
-        "files": files,
         "versions": {
             "batchsum": __version__,
             "python": platform.python_version(),

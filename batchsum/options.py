@@ -135,6 +135,10 @@ def explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nights", type=nights, default=30, metavar="N", help="how many of the last nights (30)")
 
 
+def report(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
+
+
 def _add_output_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
 

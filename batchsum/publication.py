@@ -20,7 +20,9 @@ from batchsum.logs import about_run
 from batchsum.manifest import build_manifest
 from batchsum.notify import queue_news
 from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation
+from batchsum.report import write_report
 from batchsum.resume import close_run
+from batchsum.retelling import PAGE, retell
 from batchsum.store import Run, Store
 from batchsum.trouble import troubles
 
@@ -29,7 +31,7 @@ log = logging.getLogger("batchsum")
 
 def file_names(job: Job) -> list[str]:
     """The files that a night of `job` leaves, beside the manifest."""
-    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", "report.html"]
+    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", PAGE]
 
 
 def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[str] = ()) -> None:
@@ -43,14 +45,16 @@ def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[s
         f"summary.{name}": partial(_write_table, judgement, table.WRITERS[name]) for name in job.output.formats
     }
     writers["changes.csv"] = lambda path: table.write_delimited(path, changed, columns=changes.COLUMNS)
+    manifest = build_manifest(judgement, rate=rate, change_count=len(changed), warnings=warnings)
+    with store.transaction():
+        judgement.history.keep_changes(changes.words(changed))
+    writers[PAGE] = lambda path: write_report(path, retell(store, run, {**manifest, "files": dict.fromkeys(writers)}))
     try:
         publication = prepare(
             directory,
             run.owner,
             writers,
-            lambda files: build_manifest(
-                judgement, rate=rate, change_count=len(changed), files=files, warnings=warnings
-            ),
+            lambda files: {**manifest, "files": files},
         )
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead

@@ -84,3 +84,14 @@ def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["history", str(tmp_path)]) == 2
     assert "no night was run here" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_is_made_again_from_the_store(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, manifest = (out / "report.html").read_bytes(), json.loads((out / "run.json").read_text())
+    assert b"Flu A" in page
+    assert b"fell: 20 is 81.8 % below 110" in page
+    (out / "report.html").unlink()
+    assert said(capsys, "report", str(out)) == f"{out / 'report.html'}\n"
+    assert (out / "report.html").read_bytes() == page
+    assert json.loads((out / "run.json").read_text()) == manifest
+    assert (out / "summary.csv").exists()

@@ -1,0 +1,102 @@
+"""A published night as the page wants it, from the store alone: while it is published, and again whenever asked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from batchsum.history import KeptRow, kept_rows, rows_without
+from batchsum.model import Reply, Summary
+from batchsum.report.night import Night, RemovedRow, ReportRow
+from batchsum.store import Run, Store
+
+PAGE = "report.html"
+NIGHTS_SHOWN = 60
+MOST_SERIES = 50_000
+"""Rows up to which each is shown with its earlier nights."""
+_PIECE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a night, made anew each time they are walked: none of them stays in memory."""
+
+    store: Store
+    run: Run
+    nights: Sequence[Run]
+
+    def __iter__(self) -> Iterator[ReportRow]:
+        rows = kept_rows(self.store, "WHERE run = ? ORDER BY position", self.run.run)
+        with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
+        while piece := list(islice(rows, _PIECE)):
+            for row in piece:
+                yield self._row(row, self._series(row) if with_series else {})
+
+    def _series(self, row: KeptRow) -> dict[int, tuple[int | None, str]]:
+        first = self.nights[0].run
+        found = self.store.query(
+            "SELECT run, record_count, status FROM rows WHERE taxon = ? AND filter_set = ? AND run BETWEEN ? AND ?",
+            row.taxon, row.filter_set, first, self.run.run,
+        )  # fmt: skip
+        return {run: (count, status) for run, count, status in found}
+
+    def _row(self, row: KeptRow, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
+        replies = [kept[1] for key in row.requests.split("\n") if (kept := self.store.answer(self.run, key))]
+        summary = _only_summary(replies)
+        nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
+        return ReportRow(
+            taxon=row.taxon,
+            filter_set=row.filter_set,
+            status=row.status,
+            record_count=row.record_count,
+            previous_record_count=row.previous_record_count,
+            label=row.label,
+            filters=row.filters,
+            change=row.change,
+            error=row.error,
+            messages=summary.messages if summary else (),
+            resource_updated_on=row.resource_updated_on or "",
+            size_mb=summary.hydrated.estimated_file_size_mb if summary else None,
+            download_command=(summary.hydrated.cli_download_command_line if summary else None) or "",
+            phids=tuple(attempt.phid for reply in replies for attempt in reply.attempts if attempt.phid),
+            stale_days=row.stale_days,
+            nightly_counts=tuple(count for count, _ in nightly),
+            nightly_statuses=tuple(status for _, status in nightly),
+        )
+
+
+def _only_summary(replies: Sequence[Reply]) -> Summary | None:
+    """The answer of a row that is one request; what a window is has nothing to download."""
+    answer = replies[0].answer if len(replies) == 1 else None
+    return answer if isinstance(answer, Summary) else None
+
+
+def retell(store: Store, run: Run, manifest: Mapping[str, Any]) -> Night:
+    """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
+    before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.run < run.run]
+    nights = [*before[: NIGHTS_SHOWN - 1][::-1], run]
+    return Night(
+        job=manifest["job"],
+        date=run.today.isoformat(),
+        run_id=run.run_id,
+        started_at=manifest["started_at"],
+        finished_at=manifest["finished_at"],
+        base_url=run.base_url,
+        rows=_Rows(store, run, nights),
+        previous_date=before[0].today.isoformat() if before else None,
+        dates=tuple(night.today.isoformat() for night in nights),
+        removed=_removed(store, run, before[0]) if before else (),
+        requests=manifest["requests"],
+        requests_per_second=manifest["requests_per_second"],
+        http_statuses=manifest["http_statuses"],
+        notes=tuple(manifest["warnings"]),
+        versions=manifest["versions"],
+        files=tuple(name for name in manifest["files"] if name != PAGE),
+    )
+
+
+def _removed(store: Store, run: Run, last: Run) -> tuple[RemovedRow, ...]:
+    return tuple(
+        RemovedRow(row.taxon, row.filter_set, row.label, row.last_believed)
+        for row in rows_without(store, last.run, run.run)
+    )
