@@ -33,12 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from batchsum import logs
     from batchsum.api_key import find_api_key
+    from batchsum.notify import Telling
     from batchsum.terminal import failure, is_watched, say
 
     job = _with_options(load_job(arguments.job), arguments)
-    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
-    _make_directory(log_file.parent)
+    try:
+        api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+        _make_directory(log_file.parent)
+    except BatchsumError as error:
+        Telling(job).failed(error)
+        raise
     logs.configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
         return _night(job, api_key, log_file, arguments)

@@ -33,6 +33,8 @@ _LAST_SUCCESS = "batchsum_last_success_timestamp_seconds"
 def write(job: Job, news: News, *, seconds: float, now: datetime) -> None:
     """Replace `metrics.prom` in the output directory. A failure is logged and no more."""
     directory = job.output.dir
+    if not directory.is_dir():
+        return
     temporary = directory / f".{FILE}.batchsum-tmp"
     try:
         manifest = read_manifest(directory)

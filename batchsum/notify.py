@@ -72,13 +72,18 @@ class Telling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _NOBODYS_BUSINESS) or not isinstance(error, Exception | None):
-            return
+        if error is None:
+            self._guarded(lambda: self._tell(published_news(self._job), failed=False))
+        elif isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Nothing was published, and this is why."""
+        self._guarded(lambda: self._tell(failed_news(self._job, self._run_id, self._night, error), failed=True))
+
+    def _guarded(self, tell: Callable[[], None]) -> None:
         try:
-            if error is None:
-                self._tell(published_news(self._job), failed=False)
-            else:
-                self._tell(failed_news(self._job, self._run_id, self._night, error), failed=True)
+            tell()
         except Interrupted:
             raise
         except Exception as problem:
@@ -103,7 +108,7 @@ class Telling:
         except (OSError, sqlite3.Error, BatchsumError) as problem:
             if isinstance(problem, Interrupted):
                 raise
-            log.warning("notify: told without memory: %s", problem)
+            log.info("notify: told without memory: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,17 @@ def test_an_output_that_cannot_be_written_is_told(desk: Desk) -> None:
     (facts,) = desk.told("failure")
     assert facts["exit_code"] == 6
     assert "state.sqlite3" in str(facts["reason"])
+
+
+def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    assert desk.night("--api-key-file", str(desk.directory / "no-such-key")) == 2
+    desk.out.parent.mkdir(exist_ok=True)
+    shutil.rmtree(desk.out, ignore_errors=True)
+    desk.out.write_text("a file where the directory should be")
+    assert desk.night() == 6
+    assert [facts["exit_code"] for facts in desk.told("failure")] == [2, 6]
+    assert "no-such-key" in str(desk.told("failure")[0]["reason"])
 
 
 def test_a_locked_job_is_no_news(desk: Desk) -> None:
