@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
 from batchsum import filters, settings
-from batchsum.jobfile.keys import Flag, Keys, Name, Text, as_value, not_empty
+from batchsum.jobfile.keys import Flag, Keys, Name, Text, as_value, not_empty, whole_number
 
 
 def _wrapped(value: Any) -> Any:
@@ -30,14 +30,16 @@ Moment = Annotated[date | timedelta, *as_value(filters.parse_moment, examples=["
 
 
 def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> Any:
-    item = Annotated[str, *as_value(parse, **({"enum": [*choices]} if choices else {}))]
-    return Annotated[list[item], BeforeValidator(_wrapped), AfterValidator(not_empty)]
+    item = {"type": "string", "enum": [*choices]} if choices else {"type": "string"}
+    one_or_more = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+    values = list[Annotated[str, *as_value(parse)]]
+    return Annotated[values, BeforeValidator(_wrapped), AfterValidator(not_empty), WithJsonSchema(one_or_more)]
 
 
 Accessions = _list_filter(filters.parse_accession)
 SequenceTypes = _list_filter(filters.parse_sequence_type, filters.SEQUENCE_TYPES)
 ReportTypes = _list_filter(filters.parse_report_type, filters.REPORT_TYPES)
-Window = Annotated[list[Moment], AfterValidator(_in_order)]
+Window = Annotated[list[Moment], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_in_order)]
 
 
 class GuardKeys(Keys):
@@ -46,9 +48,9 @@ class GuardKeys(Keys):
     max_drop: Annotated[float, *as_value(settings.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
         None, description="Share of the records that may go missing overnight (20%)."
     )
-    min_drop: (
-        Annotated[int, *as_value(lambda text: settings.parse_integer(text, 0, 10**12), "integer", minimum=0)] | None
-    ) = Field(None, description="Records that must be missing before a drop is looked at (5).")
+    min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
+        None, description="Records that must be missing before a drop is looked at (5)."
+    )
     stale_after: Annotated[timedelta, *as_value(settings.parse_staleness)] | None = Field(
         None, description="Tell when nothing was updated for so long (14d)."
     )
@@ -61,7 +63,7 @@ class WindowsKeys(Keys):
     every: Annotated[timedelta, *as_value(settings.parse_window)] = Field(
         description="Length of a window in whole days, as 7d."
     )
-    last: Annotated[int, *as_value(lambda text: settings.parse_integer(text, 1, 1000), "integer", minimum=1)] = Field(
+    last: Annotated[int, *whole_number(1, 1000)] = Field(
         description="How many windows, the latest of which has ended when the night begins."
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
 
-from batchsum import filters
+from batchsum import filters, settings
 
 
 class Keys(BaseModel):
@@ -42,6 +42,13 @@ def as_value(parse: Callable[[str], Any], *types: str, **schema: Any) -> Any:
     return PlainValidator(read_one(parse)), WithJsonSchema({**kind, **schema})
 
 
+def whole_number(lowest: int, highest: int) -> Any:
+    """A whole number from `lowest` to `highest`, both included."""
+    return as_value(
+        lambda text: settings.parse_integer(text, lowest, highest), "integer", minimum=lowest, maximum=highest
+    )
+
+
 def not_empty(values: list[Any]) -> list[Any]:
     if not values:
         raise ValueError("is an empty list; write what belongs into it, or leave it out")
@@ -50,4 +57,4 @@ def not_empty(values: list[Any]) -> list[Any]:
 
 Text = Annotated[str, *as_value(filters.parse_text, "string", "number")]
 Name = Annotated[str, *as_value(filters.parse_tax_id_or_name, "string", "integer")]
-Flag = Annotated[bool, *as_value(filters.parse_boolean, "boolean")]
+Flag = Annotated[bool, *as_value(filters.parse_boolean, "boolean", "string", enum=[True, False, "yes", "no"])]

@@ -8,14 +8,23 @@ own words never reach the user: `complaints` has place and message of each.
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from batchsum import filters, settings
 from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.keys import Flag, Keys, Text, as_value, not_empty, read_one
-from batchsum.settings import parse_integer
+from batchsum.jobfile.keys import Flag, Keys, Text, as_value, not_empty, read_one, whole_number
 
-Duration = Annotated[timedelta, *as_value(filters.parse_duration, examples=["30s", "10m", "6h", "7d"])]
+_LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
+
+Duration = Annotated[timedelta, *as_value(filters.parse_duration, pattern=_LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(settings.parse_path)]
 EnvironmentName = Annotated[str, *as_value(settings.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
@@ -58,21 +67,19 @@ class ApiKeys(Keys):
 
     # Before base_url, which depends on it.
     allow_http: Flag | None = Field(None, description="Allow plain http to another machine (false).")
-    base_url: str | None = Field(None, description="Where NCBI Datasets answers.")
+    base_url: Annotated[str | None, WithJsonSchema({"type": "string", "format": "uri"})] = Field(
+        None, description="Where NCBI Datasets answers."
+    )
     api_key_file: FilePath | None = Field(None, description="File that holds the NCBI API key.")
     requests_per_second: (
         Annotated[float | Literal["auto", "unlimited"],
                   *as_value(settings.parse_requests_per_second, "string", "number")] | None
     ) = Field(None, description="auto, unlimited or a ceiling.")  # fmt: skip
-    workers: Annotated[int, *as_value(lambda text: parse_integer(text, 1, 1000), "integer")] | None = Field(
-        None, description="Requests under way at once (64)."
-    )
-    timeout: Annotated[timedelta, *as_value(settings.parse_timeout)] | None = Field(
+    workers: Annotated[int, *whole_number(1, 1000)] | None = Field(None, description="Requests under way at once (64).")
+    timeout: Annotated[timedelta, *as_value(settings.parse_timeout, pattern=_LENGTH)] | None = Field(
         None, description="Longest time of one attempt (60s)."
     )
-    attempts: Annotated[int, *as_value(lambda text: parse_integer(text, 1, 20), "integer")] | None = Field(
-        None, description="Attempts of one request (6)."
-    )
+    attempts: Annotated[int, *whole_number(1, 20)] | None = Field(None, description="Attempts of one request (6).")
     max_outage: Duration | None = Field(None, description="Give the night up after such an outage (30m).")
     contact: Annotated[str, *as_value(settings.parse_contact)] | None = Field(
         None, description="E-mail address or URL, told to NCBI in the User-Agent."
@@ -94,7 +101,7 @@ class OutputKeys(Keys):
         Annotated[list[Annotated[str, *as_value(settings.parse_format, enum=[*settings.FORMATS])]],
                   AfterValidator(not_empty)] | None
     ) = Field(None, description="Formats of the table ([csv]).")  # fmt: skip
-    keep_nights: Annotated[int, *as_value(lambda text: parse_integer(text, 1, 100_000), "integer")] | None = Field(
+    keep_nights: Annotated[int, *whole_number(1, 100_000)] | None = Field(
         None, description="Nights kept in the history (400)."
     )
 
@@ -135,7 +142,7 @@ class JobKeys(JobHead):
     taxa: list[TaxonKeys] | None = Field(None, description="What is asked for.")
     taxa_files: list[FilePath] | None = Field(None, description="CSV or TSV files with more taxa.")
     filter_sets: dict[str, FilterSetKeys | None] | None = Field(None, description="Named sets of filters.")
-    api: ApiKeys | None = None
-    output: OutputKeys | None = None
-    guards: GuardKeys | None = None
-    notify: NotifyKeys | None = None
+    api: ApiKeys | None = Field(None, description="The server and how hard it may be asked.")
+    output: OutputKeys | None = Field(None, description="Where the table goes, and in which formats.")
+    guards: GuardKeys | None = Field(None, description="The bounds within which an answer is believed.")
+    notify: NotifyKeys | None = Field(None, description="Who is told.")
