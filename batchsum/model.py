@@ -6,6 +6,7 @@ Null is never zero: a count that nobody gave is None here and an empty cell in t
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from batchsum import filters
@@ -101,11 +102,15 @@ class FilterSet:
 
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return {name: _cell(getattr(self, name)) for name in FILTER_COLUMNS}
+        return dict(zip(FILTER_COLUMNS, self.cell_texts(), strict=True))
+
+    def cell_texts(self) -> tuple[str, ...]:
+        """The same in the order of FILTER_COLUMNS, without the names."""
+        return _cell_texts(self)
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
+        return _text(self)
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
@@ -119,6 +124,27 @@ class FilterSet:
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
                 yield name, _cell(value)
+
+
+# A night has a million rows, but few filter sets: what follows from a set alone is worked out once.
+
+
+@lru_cache(maxsize=4096)
+def _cell_texts(filters: FilterSet) -> tuple[str, ...]:
+    return tuple(_cell(getattr(filters, name)) for name in FILTER_COLUMNS)
+
+
+@lru_cache(maxsize=4096)
+def _text(filters: FilterSet) -> str:
+    return ";".join(f"{name}={cell}" for name, cell in filters.cells().items() if cell)
+
+
+@lru_cache(maxsize=4096)
+def _asked(filters: FilterSet) -> tuple[FilterSet, ...]:
+    if filters.released_before is None:
+        return (filters,)
+    since = replace(filters, released_before=None)
+    return since, replace(since, released_since=filters.released_before)
 
 
 def _cell(value: Any) -> str:
@@ -170,14 +196,8 @@ class Query:
 
     def requests(self) -> tuple[Request, ...]:
         """The one request of this row; for a window two: since its beginning, and since its end."""
-        filters, taxon = self.filters, self.asked_as or self.taxon
-        if filters.released_before is None:
-            return (Request(taxon, filters),)
-        since = replace(filters, released_before=None)
-        return (
-            Request(taxon, since),
-            Request(taxon, replace(since, released_since=filters.released_before)),
-        )
+        taxon = self.asked_as or self.taxon
+        return tuple([Request(taxon, filters) for filters in _asked(self.filters)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 Nothing a user wrote is ever joined into a URL unquoted: no text can change which endpoint is asked.
 """
 
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from batchsum.model import Request
+from batchsum.model import FilterSet, Request
 
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""
@@ -21,13 +22,19 @@ def request_key(request: Request) -> str:
     """
     if request.taxon in ("", ".", ".."):
         raise ValueError(f"{request.taxon!r} is not the name of a taxon")
-    path = f"/virus/taxon/{quote(request.taxon, safe='')}/genome"
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.filters.parameters())
-    return f"{path}?{query}" if query else path
+    return f"/virus/taxon/{quote(request.taxon, safe='')}/genome{_query(request.filters)}"
+
+
+@lru_cache(maxsize=4096)
+def _query(filters: FilterSet) -> str:
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in filters.parameters())
+    return f"?{query}" if query else ""
 
 
 def post_body(request: Request) -> dict[str, Any] | None:
     """The same request as v2VirusDatasetRequest, or None where its accessions fit a URL."""
+    if not request.filters.accessions:
+        return None
     encoded = sum(len(f"&accessions={quote(accession)}") for accession in request.filters.accessions)
     if encoded - 1 <= LONGEST_LIST:
         return None
