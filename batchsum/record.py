@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Summary
 
 _PACKAGE = tuple(field.name for field in fields(Package))
+_of_attempt = attrgetter(*(field.name for field in fields(Attempt)))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def dump_answer(answer: Answer) -> str:
@@ -46,12 +49,8 @@ def load_answer(text: str) -> Answer:
 
 
 def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
-    return _json([[getattr(attempt, field.name) for field in fields(Attempt)] for attempt in attempts])
+    return _json([_of_attempt(attempt) for attempt in attempts])
 
 
 def load_attempts(text: str) -> tuple[Attempt, ...]:
     return tuple(Attempt(*one) for one in json.loads(text))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
