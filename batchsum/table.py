@@ -16,6 +16,7 @@ from batchsum.model import FILE_KINDS, FILTER_COLUMNS, FileSummary, Package, Que
 _HYDRATED = ("estimated_file_size_mb", "url", "cli_download_command_line")
 _DEHYDRATED = (*_HYDRATED, "cli_rehydrate_command_line")
 _NOTHING = Summary(None)
+_NO_FILES = FileSummary()
 
 COLUMNS = (
     "taxon", "label", "filter_set", *FILTER_COLUMNS,
@@ -34,7 +35,7 @@ def row(query: Query, verdict: Verdict) -> Row:
     """One row, value by value in the order of COLUMNS; None and "" are both a missing value."""
     summary = verdict.summary or _NOTHING
     return (
-        query.taxon, query.label, query.filter_set, *query.filters.cells().values(),
+        query.taxon, query.label, query.filter_set, *query.filters.cell_texts(),
         verdict.status, verdict.record_count, summary.assembly_count, summary.resource_updated_on,
         *_package(summary.hydrated, _HYDRATED), *_package(summary.dehydrated, _DEHYDRATED),
         *_files(summary),
@@ -48,7 +49,7 @@ def _package(package: Package, names: tuple[str, ...]) -> Iterator[Value]:
 
 def _files(summary: Summary) -> Iterator[Value]:
     for kind in FILE_KINDS:
-        files = summary.available_files.get(kind, FileSummary())
+        files = summary.available_files.get(kind, _NO_FILES)
         yield files.file_count
         yield files.size_mb
 
@@ -70,7 +71,11 @@ def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] =
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([cell(value) for value in row] for row in rows)
+        # What stays as it is, the writer turns into text faster.
+        writer.writerows(
+            [value if value is None or value == "" or type(value) is int else cell(value) for value in row]
+            for row in rows
+        )
 
 
 def write_csv(path: Path, rows: Iterable[Row]) -> None:
