@@ -5,7 +5,8 @@ Verdicts are kept as rows in the store, so that the table, the changes and later
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
+from typing import TypeVar
 
 from batchsum.errors import UsageError
 from batchsum.guards import Past, Verdict, combine, includes, judge
@@ -16,8 +17,12 @@ from batchsum.plan import Plan
 from batchsum.store import Run, Store
 from batchsum.wire import request_key
 
+T = TypeVar("T")
+
 MOST_NEIGHBOURS = 300
 """Different filter sets up to which each is held against each."""
+_GROUP = 500
+"""Rows whose answers and past are looked up at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +64,30 @@ class Judgement:
         """What should be asked again at the end of the run: requests without a believable answer, and those
         of the wider rows that such an answer contradicts."""
         doubts = dict[Request, None]()
-        wide = {position for _, position, _ in self._exceeding(("ok", "empty", "suspect"))}
-        for position, (query, kept) in enumerate(self._kept()):
-            if kept.status in ("suspect", "failed", "skipped") or position in wide:
+        positions = {position for _, position, _ in self._exceeding(("ok", "empty", "suspect"))}
+        positions |= self.history.positions(("suspect", "failed", "skipped"))
+        for position, query in enumerate(self.plan.queries() if positions else ()):
+            if position in positions:
                 doubts.update(dict.fromkeys(query.requests()))
         return list(doubts)
 
     def verdicts(self) -> Iterator[tuple[Query, Verdict]]:
         """The kept verdicts in job order, each with the answer it is about."""
-        for query, kept in self._kept():
-            answer = self._answer(query)
-            summary = answer if isinstance(answer, Summary) else None
-            yield query, Verdict(kept.status, kept.record_count, kept.error, summary, kept.previous_record_count)
+        for group in _groups(self._kept()):
+            answers = self._answers([kept.requests.split("\n") for _, kept in group])
+            for (query, kept), answer in zip(group, answers, strict=True):
+                yield query, kept.verdict(answer if isinstance(answer, Summary) else None)
 
     def accepted(self) -> list[tuple[Query, Verdict]]:
         return [(query, verdict) for query, verdict in self.verdicts() if self.accepts(query)] if self.accept else []
 
-    def past(self, query: Query) -> Past:
-        return self.history.past(query)
+    def compared(self) -> Iterator[tuple[Query, Verdict, Past]]:
+        """The kept verdicts in job order with what earlier nights say; of the answers, what is kept with the row."""
+        for group in _groups(self._kept()):
+            pasts = self.history.pasts([query for query, _ in group])
+            for (query, kept), past in zip(group, pasts, strict=True):
+                summary = Summary(kept.record_count, resource_updated_on=kept.resource_updated_on)
+                yield query, kept.verdict(summary), past
 
     def counts(self) -> dict[str, int]:
         """How many rows there are of each status."""
@@ -97,18 +108,17 @@ class Judgement:
         return zip(self.plan.queries(), self.history.tonight(), strict=True)
 
     def _each(self, unasked: Failure) -> Iterator[tuple[Query, Verdict]]:
-        for query in self.plan.queries():
-            answer = self._answer(query) or unasked
-            yield query, judge(query, answer, self.history.past(query), accepted=self.accepts(query))
+        for group in _groups(self.plan.queries()):
+            answers = self._answers([[request_key(request) for request in query.requests()] for query in group])
+            for query, answer, past in zip(group, answers, self.history.pasts(group), strict=True):
+                yield query, judge(query, answer or unasked, past, accepted=self.accepts(query))
 
-    def _answer(self, query: Query) -> Answer | None:
-        answers = []
-        for request in query.requests():
-            kept = self.store.answer(self.run, request_key(request))
-            if kept is None:
-                return None
-            answers.append(kept[1].answer)
-        return combine(answers)
+    def _answers(self, keys: list[list[str]]) -> Iterator[Answer | None]:
+        """For each row, by the keys of its requests: its answer, or None where one of them has none."""
+        known = self.store.answers(self.run, {key for of_row in keys for key in of_row})
+        for of_row in keys:
+            found = [known[key] for key in of_row if key in known]
+            yield combine(found) if len(found) == len(of_row) else None
 
     def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[tuple[int, int, str]]:
         """Narrower row, wider row, and the words for it. Of a row told twice, the last words are kept."""
@@ -137,9 +147,16 @@ class Judgement:
             return
         wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in sets}
         for rows in _by_taxon(self.history.counted(statuses)):
-            for filters, narrow in rows.items():
-                if least := _least(rows[wide] for wide in wider[filters] if wide in rows):
-                    yield from _exceeds(narrow, least, least.filter_set)
+            for filters, same in rows.items():
+                if least := _least(rows[wide][0] for wide in wider[filters] if wide in rows):
+                    for narrow in same:
+                        yield from _exceeds(narrow, least, least.filter_set)
+
+
+def _groups(rows: Iterable[T]) -> Iterator[list[T]]:
+    rows = iter(rows)
+    while group := list(islice(rows, _GROUP)):
+        yield group
 
 
 def _least(rows: Iterable[CountedRow]) -> CountedRow | None:
@@ -152,7 +169,10 @@ def _exceeds(narrow: CountedRow, wide: CountedRow, called: str) -> Iterator[tupl
         yield narrow.position, wide.position, why
 
 
-def _by_taxon(rows: Iterable[CountedRow]) -> Iterator[dict[str, CountedRow]]:
-    """Rows ordered by taxon, as one mapping a taxon, by their filters."""
+def _by_taxon(rows: Iterable[CountedRow]) -> Iterator[dict[str, list[CountedRow]]]:
+    """Rows ordered by taxon, as one mapping a taxon: those with the same filters under their text."""
     for _, group in groupby(rows, key=lambda row: row.taxon):
-        yield {row.filters: row for row in group}
+        of_taxon: dict[str, list[CountedRow]] = {}
+        for row in group:
+            of_taxon.setdefault(row.filters, []).append(row)
+        yield of_taxon

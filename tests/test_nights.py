@@ -149,7 +149,7 @@ def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> 
 
 def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     job = tmp_path / "watch.yaml"
-    job.write_text("version: 1\ntaxa: [11320, 11520]\nfilter_sets: {all: {}, human: {host: human}}\n")
+    job.write_text("version: 1\ntaxa: [11320, 11520, 11320]\nfilter_sets: {all: {}, human: {host: human}}\n")
     ncbi.answers = {
         "11320": says(90), "11320?host=human": says(95), "11520": says(9), "11520?host=human": says(9),
     }  # fmt: skip
@@ -157,6 +157,8 @@ def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi
     told = {(row["taxon"], row["filter_set"]): (row["status"], row["error"]) for row in rows(job)}
     assert told["11320", "human"] == ("suspect", "exceeds_wider: 95 here, but 90 in all, which includes it")
     assert {status for row, (status, _) in told.items() if row != ("11320", "human")} == {"ok"}
+    # The taxon is listed twice, and so is what is wrong with it.
+    assert [row["status"] for row in rows(job)] == ["ok", "suspect", "ok", "ok", "ok", "suspect"]
     assert ncbi.counts["11320"] == ncbi.counts["11320?host=human"] == 2
     assert ncbi.counts["11520"] == 1
 
