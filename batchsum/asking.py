@@ -36,6 +36,8 @@ class Asking:
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     done: int = 0
     """Requests that were answered, by this process."""
+    is_judged: bool = False
+    """Whether the kept verdicts are about all that was answered: nothing was worth asking again."""
     warnings: list[str] = field(default_factory=list)
     """What the summary should say beside the answers: names that have moved."""
     _began: float = field(default_factory=time.monotonic)
@@ -53,6 +55,7 @@ class Asking:
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
         doubtful = await self._judged()
         if not doubtful:
+            self.is_judged = True
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)

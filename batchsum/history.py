@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
-from batchsum.model import Query
+from batchsum.model import Query, Summary
 from batchsum.store import Run, Store
 from batchsum.wire import request_key
 
@@ -36,6 +36,10 @@ class KeptRow:
     def last_believed(self) -> int | None:
         """The count that the next night is compared with."""
         return self.record_count if self.status in ("ok", "empty") else self.previous_record_count
+
+    def verdict(self, summary: Summary | None) -> Verdict:
+        """What was kept of the verdict, with the answer that it is about."""
+        return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,14 @@ class History:
     def tonight(self) -> Iterator[KeptRow]:
         """Tonight's rows in job order, once they are kept."""
         return kept_rows(self._store, "WHERE run = ? ORDER BY position", self._run.run)
+
+    def positions(self, statuses: tuple[str, ...]) -> set[int]:
+        """Where tonight's rows with one of `statuses` stand."""
+        marks = ", ".join("?" * len(statuses))
+        rows = self._store.walk(
+            f"SELECT position FROM rows WHERE run = ? AND status IN ({marks})", self._run.run, *statuses
+        )
+        return {position for (position,) in rows}
 
     def counted(self, statuses: tuple[str, ...]) -> Iterator[CountedRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""

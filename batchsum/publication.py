@@ -90,8 +90,7 @@ def _changes(judgement: Judgement) -> Iterator[table.Row]:
     if judgement.history.is_first:
         return
     told = set()
-    for query, verdict in judgement.verdicts():
-        past = judgement.history.past(query)
+    for query, verdict, past in judgement.compared():
         change = changes.kind_of_change(verdict, past)
         if change and (key := (query.taxon, query.filter_set)) not in told:
             told.add(key)

@@ -109,7 +109,8 @@ def run_job(
                     "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
                 )
                 asking = asyncio.run(_ask(Asking(judgement, client, job.api.workers), signals, deadline, on_asking))
-                judgement.pass_all(asking.unasked)
+                if not asking.is_judged:
+                    judgement.pass_all(asking.unasked)
                 publish_night(judgement, client.pacer.rate, asking.warnings)
                 return _published(store, run, job, opened.closed)
 

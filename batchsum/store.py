@@ -4,6 +4,7 @@ A process has the run that it began or took over. Whoever takes a run over, or c
 transaction of the process that had it before raises Locked.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from batchsum.database import Database
 from batchsum.errors import Locked
-from batchsum.model import Failure, Reply
+from batchsum.model import Answer, Failure, Reply
 from batchsum.record import dump_answer, dump_attempts, load_answer, load_attempts
 
 
@@ -128,6 +129,15 @@ class Store(Database):
             return None
         round_, answer, attempts = rows[0]
         return round_, Reply(load_answer(answer), load_attempts(attempts))
+
+    def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
+        """The answers of many requests at once, of those that have one."""
+        rows = self.query(
+            "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
+            run.run,
+            json.dumps([*keys]),
+        )
+        return {request: load_answer(answer) for request, answer in rows}
 
     def count_answers(self, run: Run) -> int:
         return int(self.query("SELECT count(*) FROM answers WHERE run = ? AND status != 'skipped'", run.run)[0][0])
