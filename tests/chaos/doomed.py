@@ -5,20 +5,21 @@ this process; `python -m tests.chaos.doomed` forks one process for each order it
 hundreds of runs cost no start of an interpreter each.
 """
 
-import builtins
 import errno
+import fcntl
 import io
 import json
 import os
-import random
+import resource
 import signal
+import socket
 import sqlite3
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 KINDS = ("kill", "stop", "fail", "full", "count")
@@ -118,15 +119,18 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     """One run in this process, under its doom."""
     from batchsum import asking, cli, retry, signals
 
-    asking.SHORTEST_PAUSE = order.get("pause", 0.02)
+    asking.SHORTEST_PAUSE = 0.02
     retry.FIRST_PAUSE = 0.01
     signals.LONGEST_STOP = order.get("longest_stop", signals.LONGEST_STOP)
     doom = Doom(order.get("kind", "count"), order.get("at", 0), tell)
     install(doom)
     if order.get("unlocked"):
-        import fcntl
-
         fcntl.flock = lambda *_: None  # type: ignore[assignment]
+    if order.get("deaf"):
+        socket.getaddrinfo = lambda *_, **__: time.sleep(3600)  # type: ignore[assignment]
+    if "largest_file" in order:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
     code = cli.main(order["argv"])
     tell(f"steps {doom.steps}")
     return code
@@ -136,40 +140,48 @@ def _child(order: dict[str, Any], pipe: int) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     os.environ.update(order.get("env", {}))
-    random.seed()
     code = 1
     try:
         code = run(order, lambda text: os.write(pipe, f"{text}\n".encode()) and None)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
+def _start(order: dict[str, Any]) -> tuple[int, int]:
+    """Fork a run; its process id, and the pipe on which it tells."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _child(order, writing)
+    os.close(writing)
+    return pid, reading
+
+
 def serve() -> None:
-    """Fork for every order on stdin; answer with the exit status (negative: the signal) and what was told."""
+    """For every order on stdin start a run and answer with its process id; for `wait`, with how it ended."""
     import batchsum.commands
     import batchsum.jobfile
     import batchsum.run  # noqa: F401
 
+    pipes: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reading)
-            _child(order, writing)
-        os.close(writing)
-        if "kill_after" in order:
-            time.sleep(order["kill_after"])
-            os.kill(pid, order.get("signal", signal.SIGKILL))
-        with builtins.open(reading, "rb") as pipe:
-            told = pipe.read().decode().splitlines()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        print(json.dumps({"code": status, "told": told}), flush=True)
+        if "wait" in order:
+            pid = order["wait"]
+            with os.fdopen(pipes.pop(pid), "rb") as pipe:
+                told = pipe.read().decode().splitlines()
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            print(json.dumps({"code": code, "told": told}), flush=True)
+        else:
+            pid, reading = _start(order)
+            pipes[pid] = reading
+            print(json.dumps({"pid": pid}), flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sys.exit(run(json.loads(Path(sys.argv[1]).read_text()), lambda text: None))
     serve()

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from tests.chaos.programs import Programs
 from tests.raw_server import RawServer, Turn, answer, raw_server
 
 JOB = """\
@@ -64,53 +62,6 @@ class Ncbi:
 
 
 @dataclass
-class Programs:
-    """Runs of the program, each in a forked process of its own."""
-
-    directory: Path
-    _process: subprocess.Popen[str] = field(init=False)
-    told: list[str] = field(default_factory=list)
-    """What the last one told: where it was struck, or how many steps it made."""
-
-    def __enter__(self) -> "Programs":
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.doomed"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            env={
-                name: value for name, value in os.environ.items() if name not in ("NCBI_API_KEY", "BATCHSUM_BASE_URL")
-            },
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def run(self, *argv: object, **order: Any) -> int:
-        """The exit code; a negative one is the signal that ended it."""
-        assert self._process.stdin and self._process.stdout
-        names = {name: str(self.directory / name) for name in ("stdout", "stderr")}
-        self._process.stdin.write(json.dumps({"argv": [str(one) for one in argv], **names, **order}) + "\n")
-        self._process.stdin.flush()
-        reply = json.loads(self._process.stdout.readline())
-        self.told = reply["told"]
-        return int(reply["code"])
-
-    @property
-    def stderr(self) -> str:
-        return (self.directory / "stderr").read_text()
-
-    @property
-    def stdout(self) -> str:
-        return (self.directory / "stdout").read_text()
-
-
-@dataclass
 class Stage:
     """Two nights: the first is published, the second is to be disturbed."""
 
@@ -128,8 +79,12 @@ class Stage:
     def out(self) -> Path:
         return self.directory / "out" / "night"
 
+    @property
+    def command(self) -> tuple[object, ...]:
+        return "run", self.directory / "night.yaml", "--base-url", self.ncbi.server.base_url
+
     def run(self, **order: Any) -> int:
-        return self.programs.run("run", self.directory / "night.yaml", "--base-url", self.ncbi.server.base_url, **order)
+        return self.programs.run(*self.command, **order)
 
     def prepare(self) -> None:
         (self.directory / "night.yaml").write_text(JOB)
@@ -152,7 +107,7 @@ class Stage:
 
 @contextmanager
 def set_up(directory: Path) -> Iterator[Stage]:
-    with raw_server() as server, Programs(directory) as programs:
+    with raw_server() as server, Programs() as programs:
         ncbi = Ncbi(server)
         server.always(ncbi.behave)
         stage = Stage(directory, ncbi, programs)

@@ -2,22 +2,15 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 
 from tests.chaos.disturbance import strike_at_random, strike_each_step
-from tests.chaos.stage import Stage, set_up
+from tests.chaos.stage import Stage
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with set_up(tmp_path_factory.mktemp("chaos")) as one:
-        yield one
-
-
-@pytest.mark.parametrize(("kind", "stride"), [("kill", 2), ("stop", 5), ("fail", 5), ("full", 7)])
+@pytest.mark.parametrize(("kind", "stride"), [("kill", 3), ("stop", 7), ("fail", 5), ("full", 7)])
 def test_struck_at_its_steps(stage: Stage, kind: str, stride: int) -> None:
     struck = Counter(strike_each_step(stage, kind, stride=stride))
     assert sum(struck.values()) >= 5
