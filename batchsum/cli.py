@@ -46,8 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except JobFileError as error:
-        # Each line begins with file:line:column, as editors and people jump to it.
-        say(str(error))
+        from batchsum.excerpt import for_people
+
+        # Each problem begins with file:line:column, as editors and people jump to it.
+        say(for_people(error.problems))
         return error.exit_code
     except BatchsumError as error:
         say(failure(error))
@@ -82,17 +84,31 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         prog="batchsum",
         description="Ask NCBI how many virus genomes there are for every taxon and filter set of a list.",
         allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    asks_for_help = "-h" in argv or "--help" in argv
+    if asks_for_help:
+        from batchsum.manual import epilog
+
+        parser.epilog = epilog("")
     parser.add_argument("--version", action="version", version=f"batchsum {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, about, command in _COMMANDS:
-        sub = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        sub = commands.add_parser(
+            name, help=about, description=about, allow_abbrev=False, formatter_class=parser.formatter_class
+        )
         if name in argv:  # nobody asks for the options of the others
             from batchsum import options
 
             getattr(options, name)(sub)
+            sub.epilog = epilog(name) if asks_for_help else None
         sub.set_defaults(command=command)
     return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """The parser with the options of every command."""
+    return _parser([name for name, *_ in _COMMANDS])
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -117,6 +133,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     from batchsum.commands import serve
 
     return serve(arguments)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from batchsum.starter import told, write_starter
+
+    print("\n".join(told(write_starter(arguments.directory))))
+    return 0
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from batchsum.completion import completion
+
+    sys.stdout.write(completion(whole_parser(), arguments.shell))
+    return 0
 
 
 def _history(arguments: argparse.Namespace) -> int:
@@ -170,6 +200,8 @@ _COMMANDS = (
     ("report", "the HTML report again, from the store", _report),
     ("schedule", "text for cron or systemd, ready to install", _schedule),
     ("probe", "a dozen questions that settle what is not known of the server", _probe),
+    ("init", "a commented job file, and its JSON Schema for editors", _init),
+    ("completion", "completion of commands and options, for a shell to read", _completion),
     ("demo", "the sample job, two nights, against the embedded server; needs no network", _demo),
     ("serve", "the embedded NCBI-compatible server, in the foreground", _serve),
 )

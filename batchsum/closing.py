@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchsum.columns import CHANGES
+from batchsum.console import stderr_console
 from batchsum.durations import spoken
 from batchsum.publish import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
     from batchsum.run import Outcome
@@ -27,6 +29,11 @@ MOST_CHANGES = 6
 MOST_TROUBLES = 4
 MOST_NOTES = 4
 
+Line = tuple[tuple[str, str], ...]
+"""Pieces of text, each with its style."""
+
+_FILES, _WHY = "  files ", "  why   "
+_WHOLE = (_FILES, _WHY)
 _STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
 # What is gone comes first and what only the job itself changed last; between them, the largest change.
 _RANKS = {"vanished": 0, "fell": 1, "returned": 1, "recovered": 1, "grew": 1, "new": 2, "removed": 2}
@@ -59,8 +66,8 @@ def read_changes(path: Path) -> Changes:
     return Changes(kinds, top)
 
 
-def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator["Text"]:
-    """The lines of the summary, for a console of any width."""
+def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]:
+    """The lines of the summary, each as pieces of text with their style."""
     manifest = read_manifest(outcome.directory)
     yield _headline(outcome, job_name, manifest)
     yield _counts(outcome.counts)
@@ -70,44 +77,43 @@ def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator["Text
     yield from _places(outcome, manifest, log_file)
 
 
-def print_closing(outcome: "Outcome", job_name: str, log_file: Path, console: Any = None) -> None:
-    """Write the summary to stderr, a long line cut at the window's edge."""
-    from rich.console import Console
-
-    console = console or Console(stderr=True, highlight=False)
+def print_closing(
+    outcome: "Outcome", job_name: str, log_file: Path, *, secret: str | None = None, console: "Console | None" = None
+) -> None:
+    """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
+    console = console or stderr_console()
     for line in closing(outcome, job_name, log_file):
-        wide = line.plain.startswith("  files ") or line.plain.startswith("  why ")
-        console.print(line, no_wrap=not wide, overflow="fold" if wide else "ellipsis", soft_wrap=wide, crop=not wide)
+        whole = line[0][0] in _WHOLE
+        console.print(_text(line, secret), no_wrap=not whole, overflow="ellipsis", soft_wrap=whole, crop=not whole)
 
 
-def _headline(outcome: "Outcome", job_name: str, manifest: Mapping[str, Any]) -> "Text":
+def _headline(outcome: "Outcome", job_name: str, manifest: Mapping[str, Any]) -> Line:
     rows = sum(outcome.counts.values())
-    text = _text((job_name, "bold"), (f"  night of {manifest.get('today', '?')}", ""), (f"  {rows:,} rows", ""))
+    line: Line = ((job_name, "bold"), (f"  night of {manifest.get('today', '?')}", ""), (f"  {rows:,} rows", ""))
     try:
         begin, end = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
     except (KeyError, ValueError):
-        return text
-    return text.append(f"  {spoken((end - begin).total_seconds())}", "dim")
+        return line
+    return (*line, (f"  {spoken((end - begin).total_seconds())}", "dim"))
 
 
-def _counts(counts: Mapping[str, int]) -> "Text":
-    pieces = [(f"  {count:,} {status}", _STYLES.get(status, "red")) for status, count in counts.items() if count]
-    return _text(*pieces)
+def _counts(counts: Mapping[str, int]) -> Line:
+    return tuple((f"  {count:,} {status}", _STYLES.get(status, "red")) for status, count in counts.items() if count)
 
 
-def _changed(changes: Changes, count: int) -> Iterator["Text"]:
+def _changed(changes: Changes, count: int) -> Iterator[Line]:
     if not count:
-        yield _text(("nothing changed since the last night", "dim"))
+        yield (("nothing changed since the last night", "dim"),)
         return
     kinds = ", ".join(f"{changes.kinds[kind]:,} {kind.replace('_', ' ')}" for kind in CHANGES if changes.kinds[kind])
-    yield _text((f"{count:,} changed", "bold"), (f"  {kinds}", ""))
+    yield ((f"{count:,} changed", "bold"), (f"  {kinds}", ""))
     counts = [_movement(row) for row in changes.top]
     for row, moved in zip(changes.top, counts, strict=True):
         style = "yellow" if row["change"] in ("vanished", "fell") else ""
         shown = moved.ljust(max(map(len, counts)))
-        yield _text((f"  {row['change']:<9} ", style), (shown, "bold"), (f"  {_name(row)}", ""))
+        yield ((f"  {row['change']:<9} ", style), (shown, "bold"), (f"  {_name(row)}", ""))
     if (more := count - len(changes.top)) > 0 and changes.top:
-        yield _text((f"  and {more:,} more in changes.csv", "dim"))
+        yield ((f"  and {more:,} more in changes.csv", "dim"),)
 
 
 def _name(row: Mapping[str, str]) -> str:
@@ -120,42 +126,44 @@ def _movement(row: Mapping[str, str]) -> str:
     return f"{before} → {now}{percent}"
 
 
-def _troubles(outcome: "Outcome") -> Iterator["Text"]:
+def _troubles(outcome: "Outcome") -> Iterator[Line]:
     if not outcome.troubles:
         return
-    yield _text(("not to be relied on", "bold yellow"))
+    yield (("not to be relied on", "bold yellow"),)
     for trouble in outcome.troubles[:MOST_TROUBLES]:
         first = trouble.examples[0]
         others = f"  and {trouble.rows - 1:,} more" if trouble.rows > 1 else ""
-        yield _text(
+        yield (
             (f"  {trouble.status:<9} ", _STYLES.get(trouble.status, "red")),
             (f"{first.taxon} / {first.filter_set}  ", ""), (first.error, "bold"), (others, "dim"),
         )  # fmt: skip
     if (more := len(outcome.troubles) - MOST_TROUBLES) > 0:
-        yield _text((f"  and {more} more reasons", "dim"))
+        yield ((f"  and {more} more reasons", "dim"),)
 
 
-def _notes(notes: Iterable[str]) -> Iterator["Text"]:
+def _notes(notes: Iterable[str]) -> Iterator[Line]:
     notes = list(notes)
     for note in notes[:MOST_NOTES]:
-        yield _text(("note  ", "bold"), (note, ""))
+        yield (("note  ", "bold"), (note, ""))
     if (more := len(notes) - MOST_NOTES) > 0:
-        yield _text((f"      and {more} more in {MANIFEST}", "dim"))
+        yield ((f"      and {more} more in {MANIFEST}", "dim"),)
 
 
-def _places(outcome: "Outcome", manifest: Mapping[str, Any], log_file: Path) -> Iterator["Text"]:
+def _places(outcome: "Outcome", manifest: Mapping[str, Any], log_file: Path) -> Iterator[Line]:
     names = " ".join(name for name in manifest.get("files", ()))
-    yield _text(("  files ", "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {names}", "dim"))
+    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {names}", "dim"))
     if outcome.exit_code and outcome.troubles:
         first = outcome.troubles[0].examples[0]
         words = shlex.join([str(outcome.directory), first.taxon, first.filter_set])
-        yield _text(("  why   ", "dim"), (f"batchsum explain {words}", ""), (f"  (log: {log_file})", "dim"))
+        yield ((_WHY, "dim"), (f"batchsum explain {words}", ""), (f"  (log: {log_file})", "dim"))
 
 
-def _text(*pieces: tuple[str, str]) -> "Text":
+def _text(line: Line, secret: str | None) -> "Text":
     from rich.text import Text
 
-    # What cannot be seen could still move the cursor.
-    return Text.assemble(
-        *(("".join(one if one.isprintable() else " " for one in text), style) for text, style in pieces)
-    )
+    def shown(text: str) -> str:
+        text = text.replace(secret, "[key]") if secret else text
+        # What cannot be seen could still move the cursor.
+        return "".join(one if one.isprintable() else " " for one in text)
+
+    return Text.assemble(*((shown(text), style) for text, style in line))

@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from batchsum.job import Job
 from batchsum.jobfile import load_job
 
 if TYPE_CHECKING:
+    from batchsum.run import Outcome
     from batchsum.taxalock import TaxaLock
 
 log = logging.getLogger("batchsum")
@@ -67,26 +69,37 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
+    from batchsum.progress import is_wanted, live
     from batchsum.run import run_job
-    from batchsum.terminal import failure_block, is_watched, say, summary
 
     if arguments.start_jitter:
         time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
-    outcome = run_job(
-        job,
-        api_key=api_key,
-        fresh=arguments.fresh,
-        deadline=arguments.deadline,
-        accept=tuple(arguments.accept),
-        wait_for_lock=arguments.if_locked == "wait",
-    )
-    if outcome.exit_code:
-        say(failure_block(outcome, job, log_file), secret=api_key)
-    elif is_watched() and not arguments.quiet:
-        say(summary(outcome, job))
+    wanted = is_wanted(arguments.progress, quiet=arguments.quiet, verbose=arguments.verbose)
+    with live(job.name) if wanted else nullcontext() as progress:
+        outcome = run_job(
+            job,
+            api_key=api_key,
+            fresh=arguments.fresh,
+            deadline=arguments.deadline,
+            accept=tuple(arguments.accept),
+            wait_for_lock=arguments.if_locked == "wait",
+            on_asking=progress.watch if progress else lambda asking: None,
+        )
+    _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
     if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
+
+
+def _close(outcome: "Outcome", job: Job, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
+    """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
+    from batchsum.closing import print_closing
+    from batchsum.terminal import failure_block, is_watched, say
+
+    if is_watched() and not quiet:
+        print_closing(outcome, job.name, log_file, secret=api_key)
+    elif outcome.exit_code:
+        say(failure_block(outcome, job, log_file), secret=api_key)
 
 
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:

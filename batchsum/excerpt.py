@@ -4,6 +4,7 @@ A line that may hold a secret is not shown: the problem's own words avoid it, an
 """
 
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,6 +20,15 @@ MOST = 50
 """Problems that are shown with their line."""
 _NARROWEST = 20
 _MAY_BE_SECRET = re.compile(r"key or token|API key|secret|password|behind \? or #", re.IGNORECASE)
+
+
+def for_people(problems: Iterable["Problem"]) -> str:
+    """The problems as a terminal gets them, with their lines; as anything else gets them, a line each."""
+    from batchsum.terminal import is_watched
+
+    if not is_watched():
+        return "\n".join(map(str, problems))
+    return with_excerpts(problems, shutil.get_terminal_size().columns)
 
 
 def with_excerpts(problems: Iterable["Problem"], width: int = 100) -> str:

@@ -8,18 +8,25 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Literal
 
+from batchsum.console import stderr_console
 from batchsum.durations import spoken
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from batchsum.asking import Asking
 
 WINDOW = 10.0
 """Seconds over which the rate is told."""
+SECONDS_A_LINE = 30.0
+"""Where no cursor can move."""
 _TIMES_A_SECOND = 4
+_WIDEST = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,33 +114,57 @@ class Progress:
 
 def is_wanted(choice: Literal["auto", "always", "never"], *, quiet: bool = False, verbose: bool = False) -> bool:
     """Whether there is to be a line: on a terminal that nothing else writes to, unless it is asked for."""
-    if choice != "auto":
-        return choice == "always"
-    on_terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return on_terminal and not (quiet or verbose)
+    if sys.stderr is None or choice != "auto":
+        return sys.stderr is not None and choice == "always"
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not (quiet or verbose)
 
 
 @contextmanager
-def live(name: str, console: Any = None) -> Iterator[Progress]:
-    """A line on stderr that moves until the block ends, and leaves nothing behind."""
-    from rich.console import Console
+def live(name: str, console: "Console | None" = None) -> Iterator[Progress]:
+    """A line on stderr that moves until the block ends; where no cursor can move, a new line now and then."""
+    console = console or stderr_console()
+    progress = Progress(name)
+    with (
+        _moving(progress, console)
+        if console.is_terminal and not console.is_dumb_terminal
+        else _lines(progress, console)
+    ):
+        yield progress
+
+
+def _moving(progress: Progress, console: "Console") -> AbstractContextManager[object]:
     from rich.live import Live
     from rich.text import Text
-
-    console = console or Console(stderr=True, force_terminal=True, highlight=False)
-    progress = Progress(name)
 
     def drawn() -> Text:
         standing = progress.standing()
         text = standing.line(console.width - 1) if standing else ""
         return Text(text, style="bold yellow" if standing and standing.held else "cyan", no_wrap=True, end="")
 
-    with Live(
+    return Live(
         console=console,
         get_renderable=drawn,
         refresh_per_second=_TIMES_A_SECOND,
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
-    ):
-        yield progress
+    )
+
+
+@contextmanager
+def _lines(progress: Progress, console: "Console") -> Iterator[None]:
+    ended = Event()
+
+    def tell() -> None:
+        while not ended.wait(SECONDS_A_LINE):
+            if standing := progress.standing():
+                console.file.write(standing.line(_WIDEST) + "\n")
+                console.file.flush()
+
+    thread = Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

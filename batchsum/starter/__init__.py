@@ -1,0 +1,46 @@
+"""What `batchsum init` leaves: a job that runs as it is, and the schema by which an editor knows its keys.
+
+Nothing that is there already is written over.
+"""
+
+import json
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from batchsum.errors import OutputError, UsageError
+from batchsum.jobfile.jsonschema import SCHEMA_FILE, job_schema
+
+JOB_FILE = "job.yaml"
+
+
+def write_starter(directory: Path) -> list[Path]:
+    """Write both files into `directory`, which is made where it is missing; their paths.
+
+    UsageError, and nothing is written, where one of them is there already.
+    """
+    texts = {JOB_FILE: starter_job(), SCHEMA_FILE: json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"}
+    paths = [directory / name for name in texts]
+    if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
+        raise UsageError(f"{' and '.join(there)}: there already, and left alone; name another directory")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, text in zip(paths, texts.values(), strict=True):
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{directory}: something else has been put there; name another directory") from None
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
+    return paths
+
+
+def starter_job() -> str:
+    """The commented job file."""
+    return (resources.files(__name__) / JOB_FILE).read_text(encoding="utf-8")
+
+
+def told(paths: list[Path]) -> Iterator[str]:
+    """What was written, and what to do next; a line each."""
+    yield from map(str, paths)
+    yield f"next: batchsum check {paths[0]}"
