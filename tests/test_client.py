@@ -168,10 +168,11 @@ def test_a_permanent_error_costs_one_request_and_the_canary_once(ncbi: Ncbi) -> 
     assert ncbi.counts == {**dict.fromkeys(replies, 1), CANARY: 1}
 
 
+@pytest.mark.parametrize("workers", [1, 64])
 @pytest.mark.parametrize("order", [(CANARY, "1"), ("1", CANARY)])
-def test_a_job_that_asks_for_the_canary_asks_it_once(ncbi: Ncbi, order: tuple[str, str]) -> None:
+def test_a_job_that_asks_for_the_canary_asks_it_once(ncbi: Ncbi, order: tuple[str, str], workers: int) -> None:
     ncbi.script = {"1": UNKNOWN}
-    replies = ask(*order)
+    replies = ask(*order, workers=workers)
     assert reasons(replies) == {"rejected: unknown_taxon": 1, "answered": 1}
     assert [len(reply.attempts) for reply in replies.values()] == [1, 1]
     assert ncbi.counts == {CANARY: 1, "1": 1}
@@ -181,7 +182,18 @@ def test_who_asks_the_canary_twice_is_answered_twice(ncbi: Ncbi) -> None:
     async def again(client: DatasetsClient) -> None:
         await client.ask(Request(CANARY))
 
-    ask("1", CANARY, then=again)
+    ncbi.script = {"1": UNKNOWN}
+    ask("1", CANARY, workers=1, then=again)
+    assert ncbi.counts == {"1": 1, CANARY: 2}
+
+
+def test_a_second_round_takes_nothing_from_the_canary_of_the_first(ncbi: Ncbi) -> None:
+    async def second_round(client: DatasetsClient) -> None:
+        assert await client.is_answering()
+        await client.ask(Request(CANARY), attempts=1)
+
+    ncbi.script = {"1": UNKNOWN}
+    ask("1", then=second_round)
     assert ncbi.counts == {"1": 1, CANARY: 2}
 
 
@@ -340,8 +352,9 @@ def test_probes_become_rarer(ncbi: Ncbi) -> None:
     assert pauses[:5] == [5, 10, 20, 40, 60]
 
 
-def test_what_is_held_by_the_server_is_held_for_the_canary_too(ncbi: Ncbi) -> None:
-    ncbi.otherwise = (503, {}, {"Retry-After": "100"})
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_what_is_held_by_the_server_is_held_for_the_canary_too(ncbi: Ncbi, status: int) -> None:
+    ncbi.otherwise = (status, {}, {"Retry-After": "100"})
     ask(*taxa(20), max_outage=900)
     assert all(later - earlier >= 100 for earlier, later in pairwise(ncbi.times(CANARY)))
 
@@ -488,22 +501,30 @@ async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monk
     assert sorted(raw.counts.values()) == [1] * 13 + [3] * 7
 
 
-async def test_no_more_requests_are_under_way_than_there_are_workers(raw: RawServer) -> None:
-    under_way, most = 0, 0
+async def test_no_more_slots_are_taken_than_there_are_workers(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, answered, ahead = 0, 0, list[int]()
 
     async def slowly(turn: play.Turn) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
+        nonlocal answered
         await asyncio.sleep(0.005)
-        under_way -= 1
+        ahead.append(slots - answered)
+        answered += 1
         await play.summary()(turn)
 
     raw.always(slowly)
     async with DatasetsClient(raw.base_url, requests_per_second="unlimited", workers=3) as client:
+        slot = client.pacer.slot
+
+        async def counted() -> Any:
+            nonlocal slots
+            slots += 1
+            return await slot()
+
+        monkeypatch.setattr(client.pacer, "slot", counted)
         answers = await asyncio.gather(*(client.virus_genome_summary(number) for number in range(1, 21)))
     assert answers == [Summary(7, 7)] * 20
-    assert (most, raw.connections) == (3, 3)
+    assert raw.connections == 3
+    assert max(ahead) == 3
 
 
 async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:

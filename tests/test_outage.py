@@ -33,6 +33,14 @@ def test_an_answer_in_between_ends_the_doubt() -> None:
     assert not outage.in_doubt
 
 
+def test_what_failed_before_an_answer_counts_no_more() -> None:
+    outage = failed(["a", "b", "c"])
+    outage.answered()
+    for _ in range(FAILURES_IN_A_ROW):
+        outage.failed("d")
+    assert not outage.in_doubt
+
+
 def test_an_outage_is_total_until_something_was_answered() -> None:
     outage = failed(["a"])
     assert outage.is_total

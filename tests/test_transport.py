@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -395,9 +396,7 @@ async def test_a_certificate_that_the_user_vouches_for(monkeypatch: pytest.Monke
     assert exchange.answer == Summary(7, 7)
 
 
-def _trusting() -> Any:
-    import ssl
-
+def _trusting() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(play.CERTIFICATE))
 
 
@@ -429,6 +428,17 @@ async def test_a_connection_that_ends_while_tls_begins_is_no_refusal() -> None:
         answer = (await session.send(ASKED)).answer
     assert isinstance(answer, Failure)
     assert answer.reason == "connection"
+
+
+@pytest.mark.parametrize("kind", [ssl.SSLEOFError, ssl.SSLZeroReturnError])
+async def test_an_end_in_the_words_of_the_tls_library_is_no_refusal(
+    kind: type[ssl.SSLError], mocked: aioresponses
+) -> None:
+    key: Any = None
+    mocked.get(re.compile(".*"), exception=aiohttp.ClientConnectorSSLError(key, kind(8, "EOF occurred")))
+    async with opened("https://127.0.0.1:1") as session:
+        answer = (await session.send(ASKED)).answer
+    assert str(answer) == "connection: 127.0.0.1 closed the connection while TLS began"
 
 
 # The key
