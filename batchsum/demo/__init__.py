@@ -4,7 +4,6 @@ import asyncio
 import csv
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,10 +91,12 @@ def _embedded_server(night: date) -> Iterator[str]:
 def _show(directory: Path) -> None:
     with (directory / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = [[row[name] for name in _SHOWN] for row in csv.DictReader(file)]
-    shown = rows[:_ROWS]
-    widths = [max(len(cell) for cell in column) for column in zip(_SHOWN, *shown, strict=True)]
-    for row in [list(_SHOWN), *shown]:
-        numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)), *numbers]).rstrip())
-    print(f"... {len(rows) - len(shown)} rows more in {directory / 'summary.csv'}")
-    print(f"what changed since the night before: {directory / 'changes.csv'}", file=sys.stdout)
+    lines = [list(_SHOWN), *rows[:_ROWS]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        words = [cell.ljust(width) for cell, width in zip(line[:3], widths[:3], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:], strict=True)]
+        print("  ".join(words + numbers).rstrip())
+    print(f"... {len(rows) - _ROWS} rows more in {directory / 'summary.csv'}")
+    print(f"what changed since the night before: {directory / 'changes.csv'}")
+    print(f"the same on one page:                {directory / 'report.html'}")
