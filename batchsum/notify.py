@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -190,15 +191,17 @@ def _in_time(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> N
 
     A signal that interrupts the waiting ends the work too, hooks included.
     """
-    loop = asyncio.new_event_loop()
+    loop, done = asyncio.new_event_loop(), threading.Event()
     task = loop.create_task(_within(work, seconds))
-    thread = threading.Thread(target=_run_loop, args=(loop, task), name="notify", daemon=True)
-    thread.start()
+    thread = threading.Thread(target=_run_loop, args=(loop, task, done), name="notify", daemon=True)
     try:
-        thread.join(seconds + 2)
+        thread.start()
+        # Not join: interrupted, it takes a running thread for an ended one (Python 3.11).
+        done.wait(seconds + 2)
     except BaseException:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(2)
+        with suppress(RuntimeError):  # it has ended meanwhile
+            loop.call_soon_threadsafe(task.cancel)
+        done.wait(2)
         raise
 
 
@@ -212,10 +215,11 @@ async def _within(work: Callable[[], Coroutine[Any, Any, None]], seconds: float)
         log.warning("notify: %s", type(error).__name__)
 
 
-def _run_loop(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]", done: threading.Event) -> None:
     try:
         loop.run_until_complete(task)
     except asyncio.CancelledError:
         pass
     finally:
         loop.close()
+        done.set()

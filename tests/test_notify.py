@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -244,10 +245,15 @@ def test_a_child_that_a_hook_leaves_behind_is_ended(desk: Desk) -> None:
 
 
 def _is_gone(pid: int) -> bool:
+    """Whether a process has ended, or does within ten seconds: a killed one may need a moment."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
+    try:
+        return bool(select.select([process], [], [], 10)[0])
+    finally:
+        os.close(process)
 
 
 @pytest.mark.parametrize(
