@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from batchsum.errors import UsageError
 from batchsum.job import Job
@@ -21,12 +22,12 @@ _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 TableWriter = Callable[[Path, Iterable[Row]], None]
 
 
-def table_writer(name: str, *, about: Mapping[str, str], changes: Iterable[Row]) -> TableWriter:
-    """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries `about`."""
+def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row]) -> TableWriter:
+    """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries some of `manifest`."""
     if name == "parquet":
         from batchsum.parquet import write_parquet
 
-        return partial(write_parquet, about=about)
+        return partial(write_parquet, manifest=manifest)
     if name == "xlsx":
         from batchsum.xlsx import write_xlsx
 

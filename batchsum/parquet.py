@@ -1,9 +1,11 @@
 """The table as Parquet: typed columns, one row group after the other, so that its length costs no memory.
 
 A missing value is null, a filter that is on is `true`, and text is as NCBI and the job wrote it: the apostrophe
-that protects spreadsheets is for CSV. Nothing volatile stands in it, as in every format of the table.
+that protects spreadsheets is for CSV. Nothing volatile stands in it, as in every format of the table: of the
+manifest it carries what is the same for the same rows, and the manifest knows its digest.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import date
 from itertools import islice
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchsum.columns import SUMMARY, Column
+from batchsum.publish import MANIFEST
 from batchsum.table import Row, Value
 
 ROWS_A_GROUP = 20_000
@@ -27,18 +30,24 @@ _TYPES = {
 }
 
 
-def schema(about: Mapping[str, str]) -> pa.Schema:
-    """A field for each column with its description, and what there is to say `about` the table."""
+METADATA = b"batchsum"
+"""Key of the file's metadata, a JSON object."""
+_STABLE = ("job", "job_hash", "resolved_dates")
+
+
+def schema(manifest: Mapping[str, Any]) -> pa.Schema:
+    """A field for each column with its description, and what of the manifest is the same for the same rows."""
     fields = [
         pa.field(one.name, _TYPES[one.kind], nullable=not one.required, metadata={"description": one.about})
         for one in SUMMARY
     ]
-    return pa.schema(fields, metadata=dict(about))
+    about = {"manifest": MANIFEST, **{name: manifest[name] for name in _STABLE if name in manifest}}
+    return pa.schema(fields, metadata={METADATA: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
 
 
-def write_parquet(path: Path, rows: Iterable[Row], *, about: Mapping[str, str]) -> None:
+def write_parquet(path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any]) -> None:
     """Write `rows` to `path`; text is encoded by dictionary inside each row group."""
-    table_schema, remaining = schema(about), iter(rows)
+    table_schema, remaining = schema(manifest), iter(rows)
     texts = [one.name for one in SUMMARY if one.kind == "string"]
     with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
         while group := list(islice(remaining, ROWS_A_GROUP)):

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from batchsum import changes, table
+from batchsum.datapackage import DATAPACKAGE, write_datapackage
 from batchsum.errors import Locked, NothingUsable
+from batchsum.formats import table_writer
 from batchsum.history import History
 from batchsum.job import Job
 from batchsum.judging import Judgement
@@ -31,7 +33,7 @@ log = logging.getLogger("batchsum")
 
 def file_names(job: Job) -> list[str]:
     """The files that a night of `job` leaves, beside the manifest."""
-    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", PAGE]
+    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", DATAPACKAGE, PAGE]
 
 
 def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[str] = ()) -> None:
@@ -41,11 +43,13 @@ def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[s
     if not any(counts[status] for status in ("ok", "empty", "rejected")):
         raise _nothing_usable(judgement)
     changed = list(_changes(judgement))
+    manifest = build_manifest(judgement, rate=rate, change_count=len(changed), warnings=warnings)
     writers: dict[str, Writer] = {
-        f"summary.{name}": partial(_write_table, judgement, table.WRITERS[name]) for name in job.output.formats
+        f"summary.{name}": partial(_write_table, judgement, table_writer(name, manifest=manifest, changes=changed))
+        for name in job.output.formats
     }
     writers["changes.csv"] = lambda path: table.write_delimited(path, changed, columns=changes.COLUMNS)
-    manifest = build_manifest(judgement, rate=rate, change_count=len(changed), warnings=warnings)
+    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job)
     with store.transaction():
         judgement.history.keep_changes(changes.words(changed))
     writers[PAGE] = lambda path: write_report(path, retell(store, run, {**manifest, "files": dict.fromkeys(writers)}))

@@ -19,6 +19,7 @@ from batchsum.client import DatasetsClient
 from batchsum.database import unusable
 from batchsum.durations import spoken
 from batchsum.errors import NotDue, OutputError
+from batchsum.formats import require_formats
 from batchsum.history import History
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
@@ -82,6 +83,7 @@ def run_job(
     Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's. `NotDue` where
     the last one is younger than the job's `min_interval`; `fresh` and `accept` override that.
     """
+    require_formats(job)
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
     lock = read_lock(lock_file(job.path))
@@ -115,8 +117,8 @@ def run_job(
                 return _published(store, run, job, opened.closed)
 
 
-def job_client(job: Job, base_url: str | None, api_key: str | None) -> DatasetsClient:
-    """A client as the job wants it, for `base_url`, else the job's, else NCBI's."""
+def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: int = 1) -> DatasetsClient:
+    """A client as the job wants it, for `base_url`, else the job's, else NCBI's; one of `parts` at work."""
     api = job.api
     return DatasetsClient(
         base_url or api.base_url or BASE_URL,
@@ -127,6 +129,8 @@ def job_client(job: Job, base_url: str | None, api_key: str | None) -> DatasetsC
         timeout=api.timeout.total_seconds(),
         attempts=api.attempts,
         max_outage=api.max_outage.total_seconds(),
+        shared_limit=api.shared_limit,
+        parts=parts,
     )
 
 

@@ -7,15 +7,17 @@ PACKAGE = Path(__file__).parent.parent / "batchsum"
 
 # From the ground up: a module may import those of earlier lines, and of its own.
 LAYERS = """
-errors durations
+errors durations console completion
 filters ledger
-model settings textfile yamltext reservation plots
+model settings textfile yamltext reservation shared_limit plots columns manual
 retry outage wire record job pacing
 answer database taxonomy taxalock lookup names
 store
 journal transport
 jobfile plan guards
 client history trouble scheduler table signals api_key lock publish logs
+parquet xlsx datapackage starter
+formats
 judging changes check
 resume manifest asking nights schedule outbox hook webhook interview
 news assumptions
@@ -24,7 +26,8 @@ notify
 publication
 report
 run
-terminal options demo
+terminal options demo closing progress
+excerpt
 commands
 cli
 __main__
@@ -32,6 +35,7 @@ __main__
 
 ASYNC = {
     "pacing",
+    "shared_limit",
     "client",
     "transport",
     "scheduler",
