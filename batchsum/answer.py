@@ -78,6 +78,8 @@ def one_line(text: str) -> str:
 
 def _visible(text: str) -> str:
     """Without what nobody can see, and what no file can hold (half of a surrogate pair)."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 
@@ -107,7 +109,7 @@ def _status_message(body: bytes) -> str:
 
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        value = _decode(body.decode())
     except RecursionError:
         raise _BadAnswer("nested too deeply") from None
     except UnicodeDecodeError:
@@ -131,6 +133,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         raise _BadAnswer("a key stands twice in one object")
     return value
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
 
 
 def _parse_summary(value: dict[str, Any]) -> Answer:

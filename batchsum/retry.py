@@ -38,6 +38,8 @@ def seconds_of(retry_after: str, date: str = "") -> float | None:
 
     A moment is counted from the `Date` of the same answer: the clocks of two machines differ.
     """
+    if not retry_after:
+        return None
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", retry_after.strip()):
         return float(retry_after)
     if (until := _moment(retry_after)) is None:

@@ -5,13 +5,14 @@ An error of the library ends here: as a Failure, or as Refused where the server 
 
 import asyncio
 import ipaddress
+import random
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, Generic, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
@@ -55,24 +56,30 @@ class _TooLarge(ValueError):
     pass
 
 
-async def _at_once() -> None:
-    pass
+Confirm = Callable[[], Awaitable[None] | None]
+"""Whether a request whose connection stands may leave now (None), or what is to be awaited before it may."""
+
+
+def _at_once() -> None:
+    return None
 
 
 @dataclass(slots=True)
 class _Send:
     """A send under way, as the session's hooks see it: what to call, and the clock of its timeout."""
 
-    confirm: Callable[[], Awaitable[None]]
+    confirm: Confirm
     on_sent: Callable[[], None]
     clock: asyncio.Timeout
     waited: float = 0.0
 
     async def connected(self) -> None:
         """Nothing of the timeout runs while `confirm` makes a request wait that nobody has seen yet."""
+        if (confirmed := self.confirm()) is None:
+            return
         began, end = asyncio.get_running_loop().time(), self.clock.when()
         self.clock.reschedule(None)
-        await self.confirm()
+        await confirmed
         self.waited = asyncio.get_running_loop().time() - began
         self.clock.reschedule(None if end is None else end + self.waited)
 
@@ -130,10 +137,10 @@ class Transport:
         self,
         request: Request,
         *,
-        confirm: Callable[[], Awaitable[None]] = _at_once,
+        confirm: Confirm = _at_once,
         on_sent: Callable[[], None] = lambda: None,
     ) -> Exchange:
-        """Ask once. `confirm` is awaited when the connection stands, `on_sent` called when the headers leave.
+        """Ask once. `confirm` is called when the connection stands, `on_sent` when the headers leave.
 
         Raises Refused where going on would be wrong: key not accepted, TLS, redirect.
         """
@@ -147,7 +154,7 @@ class Transport:
         path: str,
         body: Mapping[str, Any],
         *,
-        confirm: Callable[[], Awaitable[None]] = _at_once,
+        confirm: Confirm = _at_once,
         on_sent: Callable[[], None] = lambda: None,
     ) -> Sent[dict[str, Any]]:
         """Post JSON to a path below the base URL once, for the JSON object it is answered with."""
@@ -160,10 +167,10 @@ class Transport:
         body: Mapping[str, Any] | None,
         parse: Callable[[int, bytes], A | Failure],
         largest: int,
-        confirm: Callable[[], Awaitable[None]],
+        confirm: Confirm,
         on_sent: Callable[[], None],
     ) -> Sent[A]:
-        phid = secrets.token_hex(16).upper()
+        phid = f"{random.getrandbits(128):032X}"
         sent_at, start = datetime.now(UTC), time.monotonic()
         headers: Mapping[str, str] = {}
         http_status = None
@@ -172,7 +179,8 @@ class Transport:
         try:
             async with under_way.clock, self._open(url, body, phid, under_way) as response:
                 http_status, headers = response.status, response.headers
-                refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
+                if http_status != HTTPStatus.OK:
+                    refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
                 answer = parse(http_status, self._hide_bytes(await _read(response, largest)))
         except _TooLarge:
             answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
@@ -227,7 +235,8 @@ async def _headers_sent(_session: aiohttp.ClientSession, context: SimpleNamespac
 async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """The body, but never more than the largest: a few bytes of gzip can hold hundreds of megabytes."""
     chunks, size = [], 0
-    async for chunk in response.content.iter_chunked(2**16):
+    while not response.content.at_eof():
+        chunk = await response.content.read(2**16)
         size += len(chunk)
         if size > largest:
             raise _TooLarge
