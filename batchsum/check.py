@@ -10,6 +10,7 @@ from typing import Any
 
 from batchsum.durations import spoken
 from batchsum.errors import NothingUsable
+from batchsum.formats import format_problems
 from batchsum.job import Job
 from batchsum.lookup import Ask, Lookup
 from batchsum.model import Failure
@@ -35,7 +36,10 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
         "queries": plan.query_count,
         "requests": plan.request_count,
         "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
-        "problems": [],
+        "problems": [
+            {"file": str(job.path), "line": None, "column": None, "message": message}
+            for message in format_problems(job)
+        ],
         "warnings": [
             {"file": odd.file, "line": odd.line, "column": odd.column, "message": odd.message} for odd in job.warnings
         ],
