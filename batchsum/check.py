@@ -4,12 +4,14 @@ Only a row that can get no answer is a problem: a name that NCBI does not know, 
 a virus, and a host that it cannot find. Whatever still gives an answer, if not the expected one, is a warning.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from batchsum.durations import spoken
 from batchsum.errors import NothingUsable
+from batchsum.excerpt import excerpts
 from batchsum.formats import format_problems
 from batchsum.job import Job
 from batchsum.lookup import Ask, Lookup
@@ -155,8 +157,8 @@ def relative_dates(plan: Plan) -> dict[str, str]:
     return {name: filters.text() for name, filters in plan.dated_sets().items() if name not in fixed}
 
 
-def describe(report: dict[str, Any]) -> str:
-    """The report as people read it."""
+def describe(report: dict[str, Any], width: int = 0) -> str:
+    """The report as people read it; on a terminal of some `width`, with the lines it is about."""
     problems, online, lock = report["problems"], report.get("online"), report["lock"]
     found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem found"
     lines = [
@@ -172,9 +174,16 @@ def describe(report: dict[str, Any]) -> str:
         lines.append(f"  {lock['taxa']:,} of {online['names']:,} names locked to their ids: {lock['file']}, {state}")
     elif lock["taxa"]:
         lines.append(f"  {lock['taxa']:,} names locked to their ids: {lock['file']}")
-    lines += [f"{_where(odd)}: {odd['message']}" for odd in problems]
-    lines += [f"{_where(odd)}: warning: {odd['message']}" for odd in report["warnings"]]
-    return "\n".join(lines)
+    warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
+    return "\n".join([*lines, *_told([*problems, *warnings], width)])
+
+
+def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:
+    placed = [((odd["file"], odd["line"], odd["column"]), odd["message"]) for odd in oddities if odd["line"]]
+    shown = excerpts(placed, width) if width else {}
+    for odd in oddities:
+        yield f"{_where(odd)}: {odd['message']}"
+        yield from shown.get((odd["file"], odd["line"], odd["column"]), ())
 
 
 def _where(odd: dict[str, Any]) -> str:

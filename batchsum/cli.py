@@ -7,8 +7,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from batchsum import __version__
+
+if TYPE_CHECKING:
+    from batchsum.errors import JobFileError
 
 _USAGE = 2
 _BUG = 1
@@ -37,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _USAGE
     from batchsum.errors import BatchsumError, JobFileError
-    from batchsum.terminal import failure, say
+    from batchsum.terminal import failure, is_watched, say
 
     try:
         code: int = arguments.command(arguments)
@@ -46,10 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except JobFileError as error:
-        from batchsum.excerpt import for_people
-
         # Each problem begins with file:line:column, as editors and people jump to it.
-        say(for_people(error.problems))
+        say(_with_lines(error) if is_watched() else str(error))
         return error.exit_code
     except BatchsumError as error:
         say(failure(error))
@@ -57,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _report_bug(error)
     return code
+
+
+def _with_lines(error: "JobFileError") -> str:
+    import shutil
+
+    from batchsum.excerpt import with_excerpts
+
+    return with_excerpts(error.problems, shutil.get_terminal_size().columns)
 
 
 def _report_bug(error: Exception) -> int:

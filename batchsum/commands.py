@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import sys
 import time
 from contextlib import nullcontext
@@ -148,7 +149,8 @@ def check(arguments: argparse.Namespace) -> int:
         print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
         return error.exit_code
     report = _check_online(job, today, lock, arguments) if arguments.online else check_job(job, today, lock)
-    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
     return exit_code(report)
 
 

@@ -4,9 +4,8 @@ A line that may hold a secret is not shown: the problem's own words avoid it, an
 """
 
 import re
-import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,28 +20,30 @@ MOST = 50
 _NARROWEST = 20
 _MAY_BE_SECRET = re.compile(r"key or token|API key|secret|password|behind \? or #", re.IGNORECASE)
 
-
-def for_people(problems: Iterable["Problem"]) -> str:
-    """The problems as a terminal gets them, with their lines; as anything else gets them, a line each."""
-    from batchsum.terminal import is_watched
-
-    if not is_watched():
-        return "\n".join(map(str, problems))
-    return with_excerpts(problems, shutil.get_terminal_size().columns)
+Place = tuple[str, int, int]
+"""File, line and column, counted from 1."""
 
 
-def with_excerpts(problems: Iterable["Problem"], width: int = 100) -> str:
+def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
     """Each problem on a line of its own, as ever, the first MOST of them with what they are about below."""
     problems = list(problems)
-    hidden = {(problem.file, problem.line) for problem in problems if _MAY_BE_SECRET.search(problem.message)}
-    lines = _lines(problem for problem in problems[:MOST] if (problem.file, problem.line) not in hidden)
-    shown = []
-    for problem in problems:
-        shown.append(str(problem))
-        text = lines.get((problem.file, problem.line), "")
-        if text and problem.column <= len(text) + 1:
-            shown += excerpt(text, problem.line, problem.column, width)
-    return "\n".join(shown)
+    shown = excerpts([((one.file, one.line, one.column), one.message) for one in problems], width)
+    lines = []
+    for one in problems:
+        lines += [str(one), *shown.get((one.file, one.line, one.column), ())]
+    return "\n".join(lines)
+
+
+def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[str]]:
+    """The lines to show below each of the first MOST messages, by the place the message is about."""
+    hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
+    places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
+    texts = _lines(places)
+    return {
+        place: list(excerpt(texts[place[:2]], *place[1:], width))
+        for place in places
+        if place[2] <= len(texts.get(place[:2], "")) + 1 and texts.get(place[:2])
+    }
 
 
 def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
@@ -60,11 +61,11 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"
 
 
-def _lines(problems: Iterable["Problem"]) -> dict[tuple[str, int], str]:
-    """The lines that problems are about, each file read once and no further than needed."""
+def _lines(places: Iterable[Place]) -> dict[tuple[str, int], str]:
+    """The lines of these places, each file read once and no further than needed."""
     wanted: dict[str, set[int]] = defaultdict(set)
-    for problem in problems:
-        wanted[problem.file].add(problem.line)
+    for name, line, _ in places:
+        wanted[name].add(line)
     found = {}
     for name, numbers in wanted.items():
         try:

@@ -16,7 +16,7 @@ store
 journal transport
 jobfile plan guards
 client history trouble scheduler table signals api_key lock publish logs
-parquet xlsx datapackage starter
+parquet xlsx datapackage starter excerpt
 formats
 judging changes check
 resume manifest asking nights schedule outbox hook webhook interview
@@ -27,7 +27,6 @@ publication
 report
 run
 terminal options demo closing progress
-excerpt
 commands
 cli
 __main__
