@@ -31,7 +31,9 @@ class DatasetsClient:
 
     Parameters: `api_key` goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a
     key, 10 with one, then what the server says), a ceiling, or `"unlimited"`. `timeout` is for one attempt,
-    in seconds, `max_outage` for a time without any answer. Use it as an asynchronous context manager.
+    in seconds, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that
+    counts the requests of all machines; without it each of `parts` processes takes its part of the rate.
+    Use it as an asynchronous context manager.
 
     Raises `Refused` where the server refuses us: key, TLS, redirect. Whatever else goes wrong is a `Failure`.
 
@@ -49,10 +51,12 @@ class DatasetsClient:
         timeout: float = 60.0,
         attempts: int = 6,
         max_outage: float = 1800.0,
+        shared_limit: str | None = None,
+        parts: int = 1,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._transport = Transport(base_url, api_key=api_key, contact=contact, timeout=timeout, connections=workers)
-        self.pacer = Pacer.for_server(base_url, api_key, requests_per_second)
+        self.pacer = Pacer.for_server(base_url, api_key, requests_per_second, shared_limit=shared_limit, parts=parts)
         self.outage = Outage(max_outage)
         self._budget = retry.RetryBudget()
         self._attempts = attempts
@@ -67,6 +71,7 @@ class DatasetsClient:
 
     async def __aexit__(self, *exception: object) -> None:
         await self._transport.__aexit__(*exception)
+        await self.pacer.close()
 
     async def virus_genome_summary(self, taxon: str | int, filters: FilterSet = FilterSet()) -> Answer:
         """How many genomes there are of `taxon` (id or name) under `filters`, and how large they are.
@@ -150,14 +155,22 @@ class DatasetsClient:
                 if self.outage.in_doubt and not even_in_doubt:
                     return None
                 ticket = await self.pacer.slot()
-            sent = await send(confirm=lambda: self.pacer.confirm(ticket), on_sent=lambda: self.pacer.sent(ticket))
+            sent = await send(confirm=lambda: self._confirmed(ticket), on_sent=lambda: self.pacer.sent(ticket))
         return sent, self._obey(sent, number, ticket)
+
+    def _confirmed(self, ticket: Ticket) -> Awaitable[None] | None:
+        """What to wait for now that the connection stands; None where nobody is paced or held."""
+        if self.pacer.rate is None and self.pacer.held_until <= asyncio.get_running_loop().time():
+            return None
+        return self.pacer.confirm(ticket)
 
     def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
         """Do what the server says about our pace. Seconds before the next attempt of the same request."""
-        longest, retry_after = self.outage.max_outage, exchange.retry_after
         if exchange.rate_limit is not None:
             self.pacer.limit(exchange.rate_limit)
+        if retry.is_final(exchange.answer):
+            return 0.0
+        longest, retry_after = self.outage.max_outage, exchange.retry_after
         pause = min(longest, retry.pause(number, retry_after, self._uniform))
         if retry.means_too_fast(exchange.answer):
             if retry_after is not None and retry_after > longest:

@@ -64,6 +64,8 @@ class ApiSettings:
     max_outage: timedelta = timedelta(minutes=30)
     contact: str | None = None
     allow_http: bool = False
+    shared_limit: str | None = None
+    """Address of the Redis or Valkey that counts the requests of all machines."""
 
 
 @dataclass(frozen=True, slots=True)

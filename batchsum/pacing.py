@@ -17,6 +17,7 @@ from aiolimiter import AsyncLimiter
 from batchsum.errors import UsageError
 from batchsum.ledger import window
 from batchsum.reservation import Reservation
+from batchsum.shared_limit import SharedLimit
 
 NCBI_LIMIT = 10.0
 GUARD = 0.008
@@ -55,24 +56,38 @@ class Rate:
 class Ticket:
     """Leave to send once, soon."""
 
-    __slots__ = ("left", "time")
+    __slots__ = ("counted", "left", "time")
 
     def __init__(self, time: float) -> None:
         self.time = time
         self.left = False
+        self.counted = ""
+        """What the lab's limit calls this send."""
 
 
 class Pacer:
-    """Lets `rate` sends pass in any second, evenly, over tries, retries and (`shared`) processes.
+    """Lets `rate` sends pass in any second, evenly, over tries, retries and processes: those of this user on
+    this machine (`shared`), and those of a lab (`lab`).
 
     `rate` None or infinite: no pace of its own. A header of the server moves the rate, up to `ceiling`
-    (`rate` unless given). For one event loop; everything but `slot` and `confirm` returns at once.
+    (`rate` unless given). Of `parts` processes that have no `lab` in common, each keeps to its part of the
+    rate. For one event loop; everything but `slot`, `confirm` and `close` returns at once.
     """
 
-    def __init__(self, rate: float | None, *, ceiling: float | None = None, shared: Reservation | None = None) -> None:
+    def __init__(
+        self,
+        rate: float | None,
+        *,
+        ceiling: float | None = None,
+        shared: Reservation | None = None,
+        lab: SharedLimit | None = None,
+        parts: int = 1,
+    ) -> None:
         rate = None if rate == math.inf else rate
         self._ceiling = ceiling or rate or math.inf
         self._shared = shared
+        self._lab = lab
+        self._parts = lab.parts if lab else parts
         self._guard = GUARD
         self._held_at = self._held_until = -math.inf
         self._turn = asyncio.Lock()
@@ -81,18 +96,25 @@ class Pacer:
 
     @classmethod
     def for_server(
-        cls, base_url: str, api_key: str | None, setting: float | Literal["auto", "unlimited"] = "auto"
+        cls,
+        base_url: str,
+        api_key: str | None,
+        setting: float | Literal["auto", "unlimited"] = "auto",
+        *,
+        shared_limit: str | None = None,
+        parts: int = 1,
     ) -> Self:
-        """The pacer of this user's processes against the server of `base_url`."""
+        """The pacer of this user's processes against the server of `base_url`, and of all that use `shared_limit`."""
         url = urlsplit(base_url)
         rate = Rate.of(setting, has_key=bool(api_key), host=url.hostname or "")
         server = f"{url.hostname}:{url.port or (80 if url.scheme == 'http' else 443)}"
-        return cls(rate.start, ceiling=rate.ceiling, shared=Reservation(server, api_key))
+        lab = SharedLimit(shared_limit, server, api_key, parts=parts) if shared_limit else None
+        return cls(rate.start, ceiling=rate.ceiling, shared=Reservation(server, api_key), lab=lab, parts=parts)
 
     @property
     def rate(self) -> float | None:
-        """Sends a second allowed now; None for no limit."""
-        return self._rate
+        """Sends a second allowed to this process now; None for no limit."""
+        return None if self._rate is None else self._rate / self._parts
 
     @property
     def held_until(self) -> float:
@@ -103,9 +125,9 @@ class Pacer:
         """Pace at `rate` from here on, catching nothing up."""
         self._rate = rate
         if rate is not None:
-            self._count, self._period = window(rate, self._guard)
+            self._count, self._period = window(rate / self._parts, self._guard)
             # Half a slot of catch-up, and what a timer that counts whole milliseconds can miss.
-            burst = 1.5 + 0.005 * rate
+            burst = 1.5 + 0.005 * rate / self._parts
             self._pace = AsyncLimiter(burst, burst * self._period / self._count)
 
     async def slot(self) -> Ticket:
@@ -127,7 +149,7 @@ class Pacer:
                     await pace.acquire()
                 elif wait := self._enter(ticket, now):
                     await asyncio.sleep(wait)
-                else:
+                elif self._lab is None or await self._count_in(ticket, self._lab):
                     return ticket
 
     async def confirm(self, ticket: Ticket) -> None:
@@ -141,8 +163,26 @@ class Pacer:
                 return
             elif wait := self._enter(ticket, now):
                 await asyncio.sleep(wait)
-            else:
+            elif self._lab is None or await self._count_in(ticket, self._lab):
                 return
+
+    async def _count_in(self, ticket: Ticket, lab: SharedLimit) -> bool:
+        """Wait until `lab` has room for a ticket that was entered here. False where it must be entered again,
+        since a hold or another rate has begun meanwhile."""
+        assert self._rate is not None
+        pace, wait = self._pace, 1.0
+        while wait:
+            wait, ticket.counted = await lab.take(self._rate, self._guard)
+            if lab.parts != self._parts:
+                self._parts = lab.parts
+                self._begin(self._rate)
+            elif wait and pace is self._pace:
+                await asyncio.sleep(wait)
+            if pace is not self._pace:
+                ticket.time = -math.inf
+                return False
+        self._leave(ticket, asyncio.get_running_loop().time())
+        return True
 
     def _enter(self, ticket: Ticket, now: float) -> float:
         """Count `ticket` as a send of now and return 0, or seconds until it is worth another try."""
@@ -165,12 +205,18 @@ class Pacer:
         if self._rate is None:
             return
         now = asyncio.get_running_loop().time()
-        late = now - ticket.time
-        if self._shared is not None and (ticket.left or late > _LATE):
-            self._shared.sent(None if ticket.left else ticket.time, now, self._rate)
+        if self._lab is not None and (ticket.left or now - ticket.time > _LATE):
+            self._lab.sent("" if ticket.left else ticket.counted)
         if ticket.left:
-            ticket = Ticket(now)
-        ticket.left, ticket.time = True, now
+            ticket = Ticket(-math.inf)
+        self._leave(ticket, now)
+        ticket.left = True
+
+    def _leave(self, ticket: Ticket, now: float) -> None:
+        """`ticket` counts from now on only, here and for this user's other processes."""
+        if self._shared is not None and self._rate is not None and now - ticket.time > _LATE:
+            self._shared.sent(ticket.time, now, self._rate)
+        ticket.time = now
         self._last_second[ticket] = None
         self._last_second.move_to_end(ticket)
 
@@ -188,6 +234,8 @@ class Pacer:
             self._held_until = now + seconds
             if self._shared is not None and self._rate is not None:
                 self._shared.hold(now, self._held_until)
+            if self._lab is not None and self._rate is not None:
+                self._lab.hold(seconds)
         self._begin(self._rate)
 
     def limit(self, n: float) -> None:
@@ -199,3 +247,8 @@ class Pacer:
             now = asyncio.get_running_loop().time()
             self._held_until = max(self._held_until, now + 1.0 + self._guard)
         self._begin(rate)
+
+    async def close(self) -> None:
+        """Leave the lab's limit, where there is one."""
+        if self._lab is not None:
+            await self._lab.close()

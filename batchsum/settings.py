@@ -38,6 +38,25 @@ def check_base_url(text: str, allow_http: bool = False) -> str:
     return text.rstrip("/")
 
 
+def parse_shared_limit(text: str) -> str:
+    """The address of a Redis or Valkey, without its password."""
+    example = "write it as in redis://host:6379/0, rediss://host/0 or unix:///run/redis.sock"
+    try:
+        url = urlsplit(parse_text(text))
+        port = url.port
+    except ValueError:
+        raise ValueError(f"is not the address of a Redis; {example}") from None
+    if url.password is not None:
+        raise ValueError("holds a password; put it into the environment variable BATCHSUM_REDIS_PASSWORD")
+    if url.query or url.fragment:
+        raise ValueError(f"has something behind ? or #; {example}")
+    is_socket = url.scheme == "unix" and not url.netloc and url.path
+    is_host = url.scheme in ("redis", "rediss") and url.hostname and port != 0
+    if not (is_socket or (is_host and re.fullmatch(r"/?[0-9]{0,4}", url.path))):
+        raise ValueError(f"{text!r} is not the address of a Redis; {example}")
+    return text
+
+
 def is_loopback(host: str) -> bool:
     if host.lower() == "localhost":
         return True

@@ -85,6 +85,10 @@ class ApiKeys(Keys):
         None, description="E-mail address or URL, told to NCBI in the User-Agent."
     )
 
+    shared_limit: Annotated[str, *as_value(settings.parse_shared_limit)] | None = Field(
+        None, description="Redis or Valkey that counts the requests of all your machines; no password here."
+    )
+
     @field_validator("base_url", mode="plain")
     @classmethod
     def _read_base_url(cls, value: Any, info: ValidationInfo) -> str:

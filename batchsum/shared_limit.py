@@ -1,0 +1,215 @@
+"""SharedLimit: one limit for all processes of a lab, on many machines, counted in a Redis or Valkey of its own.
+
+The rule: while it cannot be reached, a process has only its static share, and none of its sends before may still
+count; when it is back, nobody takes more than its static share until everybody must have noticed.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batchsum.errors import UsageError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = logging.getLogger("batchsum")
+
+PASSWORD = "BATCHSUM_REDIS_PASSWORD"
+"""The environment variable with the password: it may stand in no job file and no command line."""
+LARGEST_RATE = 1000.0
+"""Requests a second up to which processes share; a faster server is one's own."""
+PATIENCE = 0.5
+"""Seconds for one question; who answers later is away."""
+PROBE = 2.0
+"""Seconds between two looks whether it is back."""
+SETTLING = PROBE + PATIENCE + 1.5
+"""Seconds after which whoever was away has noticed that it is back, and a second more."""
+_KEPT_MS = 3_600_000
+
+# A window log on the clock of Redis, in microseconds: ARGV is rate, guard, lead, member, is_back, settling.
+# The largest rate of those who sent in the last two seconds is the server's limit, as far as anybody knows.
+# Spacing and window are those of `ledger`. Returns the wait and whether processes are still settling.
+_TAKE = """
+local sends, state = KEYS[1], KEYS[2]
+local function field(name) return tonumber(redis.call('HGET', state, name) or '') or 0 end
+local function put(name, value) redis.call('HSET', state, name, string.format('%.0f', value)) end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2] + ARGV[3]
+if ARGV[5] == '1' or redis.call('EXISTS', state) == 0 then
+    put('settling', math.max(field('settling'), now + ARGV[6]))
+end
+local rate = tonumber(ARGV[1])
+if now - field('rated') < 2000000 then rate = math.max(rate, field('millirate') / 1000) end
+local count = math.max(1, math.floor(rate))
+local period = math.max(1, count / rate) * 1000000 + ARGV[2]
+redis.call('ZREMRANGEBYSCORE', sends, '-inf', string.format('(%.0f', now - 2 * period))
+redis.call('ZREMRANGEBYSCORE', sends, string.format('(%.0f', now + 1000000), '+inf')
+local held = field('held')
+local wait = held < now + 3600000000 and held - now or 0
+local last = redis.call('ZREVRANGE', sends, 0, 0, 'WITHSCORES')[2]
+if last then wait = math.max(wait, last + 0.9 * period / count - 2000 - now) end
+local first = redis.call('ZREVRANGE', sends, count - 1, count - 1, 'WITHSCORES')[2]
+if first then wait = math.max(wait, first + period - now) end
+if wait <= 0 then
+    redis.call('ZADD', sends, string.format('%.0f', now), ARGV[4])
+    if tonumber(ARGV[1]) >= rate then put('millirate', rate * 1000) put('rated', now) end
+    wait = 0
+end
+redis.call('PEXPIRE', sends, KEPT)
+redis.call('PEXPIRE', state, KEPT)
+return {math.ceil(wait), field('settling') > now and 1 or 0}
+""".replace("KEPT", str(_KEPT_MS))
+
+# What was let through left only now, or nobody may send for a while: ARGV is member or '', microseconds.
+_NOTE = """
+local time = redis.call('TIME')
+local moment = string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[2])
+if ARGV[1] ~= '' then
+    redis.call('ZADD', KEYS[1], moment, ARGV[1])
+elseif tonumber(moment) > (tonumber(redis.call('HGET', KEYS[2], 'held') or '') or 0) then
+    redis.call('HSET', KEYS[2], 'held', moment)
+end
+redis.call('PEXPIRE', KEYS[1], KEPT)
+redis.call('PEXPIRE', KEYS[2], KEPT)
+""".replace("KEPT", str(_KEPT_MS))
+
+
+class SharedLimit:
+    """The sends of everybody who asks `server` with `api_key` and counts them in the Redis at `url`.
+
+    `url` is `redis://`, `rediss://` or `unix://`, without a password. `parts` is among how many processes the
+    limit is divided while Redis is away. UsageError where the package for it is not installed.
+    """
+
+    def __init__(self, url: str, server: str, api_key: str | None, *, parts: int = 1) -> None:
+        _require_package()
+        self._url = url
+        # A hash tag in braces: both keys lie on one node of a cluster.
+        name = hashlib.sha256(f"{server}\0{api_key or ''}".encode()).hexdigest()[:32]
+        self._keys = [f"batchsum:{{{name}}}:sends", f"batchsum:{{{name}}}:state"]
+        self._static = parts
+        self._me = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+        self._redis: Redis | None = None
+        self._posts: set[asyncio.Task[None]] = set()
+        self._is_away = self._is_settling = False
+        self._heard = False
+        self._warned = False
+        self._free_at = self._probe_at = 0.0
+        self._lead = 0.0
+
+    @property
+    def parts(self) -> int:
+        """Among how many processes the limit is to be divided just now."""
+        return 1 if self._heard and not (self._is_away or self._is_settling) else self._static
+
+    async def take(self, rate: float, guard: float) -> tuple[float, str]:
+        """Seconds to wait, 0 where one may send now, and the name of that send ('' where it is not counted)."""
+        now = asyncio.get_running_loop().time()
+        if rate > LARGEST_RATE:
+            self._heard = False
+            return 0.0, ""
+        if self._is_away and now < self._probe_at:
+            return max(0.0, self._free_at - now), ""
+        name = f"{self._me}:{next(self._numbers)}"
+        values = [rate, round(guard * 1e6), round(self._lead * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
+        try:
+            wait, settling = await self._ask(_TAKE, values)
+        except Exception as error:
+            return self._lose(error, guard), ""
+        trip = asyncio.get_running_loop().time() - now
+        # A send leaves about half a round trip after it was counted, and others may be nearer than we are.
+        self._lead += (trip / 2 - self._lead) / 4
+        if self._is_away:
+            log.log(logging.INFO if self._warned else logging.DEBUG, "the shared limit is back: %s", self._place())
+        self._heard, self._is_away, self._is_settling = True, False, bool(settling)
+        return wait / 1e6, "" if wait else name
+
+    def sent(self, name: str) -> None:
+        """The send of this name (a new one: '') leaves now, later than it was let through."""
+        self._post(name or f"{self._me}:{next(self._numbers)}", -self._lead)
+
+    def hold(self, seconds: float) -> None:
+        """Nobody sends for so long."""
+        self._post("", seconds)
+
+    async def close(self) -> None:
+        if self._posts:
+            await asyncio.wait(self._posts, timeout=PATIENCE)
+        if self._redis is not None:
+            await self._redis.aclose()
+            self._redis = None
+
+    def _post(self, name: str, seconds: float) -> None:
+        """Tell Redis, without waiting for it: what is lost when it goes away does not matter any more."""
+        if self._is_away or not self._heard:
+            return
+
+        async def post() -> None:
+            try:
+                await self._ask(_NOTE, [name, round(seconds * 1e6)])
+            except Exception as error:
+                log.debug("the shared limit was not told: %s", self._told(error))
+
+        task = asyncio.get_running_loop().create_task(post())
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _ask(self, script: str, values: list[Any]) -> Any:
+        if self._redis is None:
+            self._redis = _connect(self._url)
+        async with asyncio.timeout(PATIENCE):
+            return await self._redis.eval(script, 2, *self._keys, *values)
+
+    def _lose(self, error: Exception, guard: float) -> float:
+        """Seconds until one may send without Redis."""
+        now = asyncio.get_running_loop().time()
+        self._probe_at = now + PROBE
+        if not self._is_away:
+            self._is_away = True
+            # Until now this process may have had the whole limit: let that pass out of the server's window.
+            self._free_at = now + 1.0 + guard
+            if not self._warned:
+                self._warned = True
+                share = f"1/{self._static} of the limit" if self._static > 1 else "the whole limit"
+                log.warning("the shared limit is away, this process keeps to %s: %s", share, self._told(error))
+        return max(0.0, self._free_at - now)
+
+    def _place(self) -> str:
+        url = urlsplit(self._url)
+        return url.path if url.scheme == "unix" else f"{url.hostname}:{url.port or 6379}"
+
+    def _told(self, error: Exception) -> str:
+        words = str(error) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
+        password = os.environ.get(PASSWORD)
+        return f"{self._place()}: {words.replace(password, '[password]') if password else words}"
+
+
+def _require_package() -> None:
+    try:
+        import redis.asyncio  # noqa: F401
+    except ImportError:
+        hint = "pip install 'batchsum[redis]'"
+        raise UsageError(f"api.shared_limit needs a package that is not installed; {hint}") from None
+
+
+def _connect(url: str) -> "Redis":
+    from redis.asyncio import Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    # Tries of its own would outlast our patience, and a take must not be counted twice.
+    return Redis.from_url(
+        url,
+        password=os.environ.get(PASSWORD) or None,
+        protocol=2,  # says nothing before it has told its password, and every version knows it
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
+    )
