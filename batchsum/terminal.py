@@ -43,7 +43,7 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
     """A table that was published, but with rows that nobody can rely on."""
     rows = sum(outcome.counts.values())
     missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
-    lines = [f"batchsum: {job.name}: {missing:,} of {rows:,} rows have no answer that can be believed"]
+    lines = [f"batchsum: {job.name}: {missing:,} of {rows:,} rows have no count to rely on"]
     for trouble in outcome.troubles[:MOST_TROUBLES]:
         lines.append(f"  {trouble}")
         lines += [f"    {_short(str(example))}" for example in trouble.examples]

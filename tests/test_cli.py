@@ -1,0 +1,202 @@
+"""The command line: exit codes, what is said and where, and what options mean."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchsum import __version__, asking, cli, commands, logs
+from batchsum.cli import main
+from tests.raw_server import RawServer, answer, delayed, error, never
+
+JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n"
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
+    yield
+    logs.configure(verbose=False, file=None, json_lines=False)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "night.yaml"
+    path.write_text(JOB)
+    return path
+
+
+def night(job: Path, raw: RawServer, *options: object) -> int:
+    return main(["run", str(job), "--base-url", raw.base_url, *map(str, options)])
+
+
+def test_the_version_is_one_line_from_a_program_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-m", "batchsum", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"batchsum {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sleep"],
+        ["run"],
+        ["run", "job.yaml", "--rps", "0"],
+        ["run", "job.yaml", "--rps", "nan"],
+        ["run", "job.yaml", "--workers", "0"],
+        ["run", "job.yaml", "--deadline", "soon"],
+        ["run", "job.yaml", "--if-locked", "steal"],
+        ["run", "job.yaml", "--format", "csv,docx"],
+        ["run", "job.yaml", "--api-key", "0123456789"],
+        ["run", "job.yaml", "--api", "0123456789"],
+        ["run", "job.yaml", "--exit-code-on-change", "256"],
+    ],
+)
+def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "batchsum" in err
+
+
+def test_a_job_file_with_problems_is_2_and_leaves_nothing(job: Path, raw: RawServer) -> None:
+    job.write_text(JOB + "nonsense: 1\n")
+    assert night(job, raw) == 2
+    assert raw.arrivals == []
+    assert [path.name for path in job.parent.iterdir()] == ["night.yaml"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--base-url", "http://api.ncbi.nlm.nih.gov/datasets/v2"],
+        ["--base-url", "https://me:secret@host/v2"],
+        ["--base-url", "https://api.ncbi.nlm.nih.gov/datasets/v2", "--rps", "11"],
+        ["--base-url", "https://api.ncbi.nlm.nih.gov/datasets/v2", "--rps", "unlimited"],
+        ["--api-key-file", "/nowhere/key"],
+    ],
+)
+def test_what_nobody_should_ask_is_2_before_anything_is_made(
+    job: Path, options: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(job), *options]) == 2
+    assert "secret" not in capfd.readouterr().err
+    assert not (job.parent / "out/night/state.sqlite3").exists()
+
+
+def test_the_environment_may_name_the_server(job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHSUM_BASE_URL", raw.base_url)
+    assert main(["run", str(job)]) == 0
+    assert len(raw.arrivals) == 2
+
+
+def test_a_change_may_have_an_exit_code(job: Path, raw: RawServer) -> None:
+    assert night(job, raw, "--exit-code-on-change", 10) == 0
+    raw.on("11320", answer(200, {"record_count": 8}))
+    assert night(job, raw, "--exit-code-on-change", 10) == 10
+    assert night(job, raw, "--exit-code-on-change", 10) == 0
+    raw.on("11520", error(500))
+    assert night(job, raw, "--exit-code-on-change", 10) == 3
+
+
+def test_the_failure_fits_a_mail(tmp_path: Path, raw: RawServer, capfd: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "night.yaml"
+    job.write_text(JOB.replace("11320, 11520", ", ".join(map(str, range(1, 500)))))
+    reasons = [400, 404, 405, 406, 409, 410, 501]
+    for number in range(1, 400):
+        raw.on(str(number), error(reasons[number % 7], f"number {number} " + "and so on " * 50))
+    assert night(job, raw) == 3
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == "batchsum: night: 399 of 499 rows have no count to rely on"
+    assert len(lines) < 45
+    assert max(map(len, lines)) < 250
+    assert "57 rejected: http_405" in err
+    run_id = json.loads((tmp_path / "out/night/run.json").read_bytes())["run_id"]
+    for fact in (run_id, "100 ok, 399 rejected", str(tmp_path / "out/night/batchsum.log")):
+        assert fact in err
+
+
+def test_after_the_deadline_the_rest_is_skipped_and_the_table_is_there(
+    job: Path, raw: RawServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw.on("11520", never)
+    assert night(job, raw, "--deadline", "1s") == 3
+    table = (job.parent / "out/night/summary.csv").read_text().splitlines()
+    assert ",ok,7," in table[1]
+    assert ",skipped," in table[2]
+    assert "deadline: " in table[2]
+    assert "1 skipped: deadline" in capfd.readouterr().err
+    # What was published is over: the next night asks both.
+    raw.arrivals.clear()
+    raw.on("11520")
+    assert night(job, raw) == 0
+    assert raw.counts == {"11320": 1, "11520": 1}
+
+
+def test_a_deadline_with_nothing_to_show_is_4(job: Path, raw: RawServer) -> None:
+    raw.always(never)
+    assert night(job, raw, "--deadline", "1s") == 4
+    assert not (job.parent / "out/night/summary.csv").exists()
+
+
+def test_a_deadline_does_not_cut_what_is_done_in_time(job: Path, raw: RawServer) -> None:
+    raw.on("11520", delayed(0.1, answer(200, {"record_count": 9})))
+    assert night(job, raw, "--deadline", "1h") == 0
+
+
+def test_a_bug_is_one_line_and_a_traceback_in_the_log(
+    job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(*_: object) -> None:
+        raise LookupError("seven of nine")
+
+    monkeypatch.setattr(asking.Asking, "both_rounds", wrong)
+    assert night(job, raw) == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == "batchsum: a bug: LookupError; the log has the traceback\n"
+    assert "LookupError: seven of nine" in (job.parent / "out/night/batchsum.log").read_text()
+
+
+def test_a_bug_of_a_command_without_a_log(
+    monkeypatch: pytest.MonkeyPatch, job: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(*_: object) -> None:
+        raise LookupError("seven of nine")
+
+    import logging
+
+    monkeypatch.setattr(logging.getLogger("batchsum"), "handlers", [])
+    monkeypatch.setattr(commands, "load_job", wrong)
+    assert main(["check", str(job)]) == 1
+    assert capfd.readouterr().err == "batchsum: a bug: LookupError; BATCHSUM_DEBUG=1 shows the traceback\n"
+    monkeypatch.setenv("BATCHSUM_DEBUG", "1")
+    assert main(["check", str(job)]) == 1
+    assert "seven of nine" in capfd.readouterr().err
+
+
+def test_a_night_whose_stderr_is_closed_goes_on(job: Path, raw: RawServer) -> None:
+    raw.on("11520", error(404, "no such taxon"))
+    command = [sys.executable, "-m", "batchsum", "run", str(job), "--base-url", raw.base_url, "-v"]
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *command], stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 3
+    assert done.stdout == b""
+
+
+def test_whoever_stops_reading_is_no_error(job: Path) -> None:
+    command = f"{sys.executable} -m batchsum check {job} --json | head -c 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
+    for name, *_ in cli._COMMANDS:
+        assert main([name, "--help"]) == 0
+        assert f"batchsum {name}" in capfd.readouterr().out

@@ -1,0 +1,105 @@
+"""Answers on their way to the disk: soon, in groups, and never without an error being heard of."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from batchsum.journal import GROUP, LONGEST_WAIT, Journal
+from batchsum.model import Reply, Summary
+from tests.test_store import REPLY
+
+
+class SlowDisk:
+    """A store whose commits take as long as the test says; it notes what came in each, and when."""
+
+    def __init__(self, seconds: float = 0.0, error: Exception | None = None) -> None:
+        self.seconds = seconds
+        self.error = error
+        self.groups: list[list[str]] = []
+        self.began: list[float] = []
+        self.kept = threading.Semaphore(0)
+
+    def keep_answers(self, _run: Any, replies: Iterable[tuple[str, int, Reply]]) -> None:
+        self.began.append(time.monotonic())
+        if self.error:
+            raise self.error
+        time.sleep(self.seconds)
+        self.groups.append([key for key, _, _ in replies])
+        self.kept.release()
+
+
+def journal(disk: SlowDisk) -> Journal:
+    return Journal(disk, None)  # type: ignore[arg-type]
+
+
+def test_an_answer_that_comes_alone_is_kept_without_another() -> None:
+    """The contract gives a quarter of a second; what a commit takes comes on top."""
+    assert LONGEST_WAIT <= 0.15
+    disk = SlowDisk()
+    with journal(disk) as one:
+        one.put("/a", 1, REPLY)
+        assert disk.kept.acquire(timeout=10)
+        assert disk.groups == [["/a"]]
+
+
+def test_many_at_once_are_one_commit() -> None:
+    disk = SlowDisk()
+    with journal(disk) as one:
+        for number in range(GROUP):
+            one.put(f"/{number}", 1, REPLY)
+    assert [key for group in disk.groups for key in group] == [f"/{number}" for number in range(GROUP)]
+    assert len(disk.groups) < 10
+
+
+def test_what_came_during_a_slow_commit_waits_for_no_other() -> None:
+    """However many came meanwhile, they are all in the next group, and that begins at once."""
+    disk = SlowDisk(seconds=2 * LONGEST_WAIT)
+    with journal(disk) as one:
+        one.put("/first", 1, REPLY)
+        while not disk.began:
+            time.sleep(0.001)
+        for number in range(5 * GROUP):
+            one.put(f"/{number}", 1, REPLY)
+    assert [len(group) for group in disk.groups] == [1, 5 * GROUP]
+
+
+def test_leaving_keeps_what_is_left() -> None:
+    disk = SlowDisk()
+
+    def put_and_fail() -> None:
+        with journal(disk) as one:
+            one.put("/a", 2, Reply(Summary(1)))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        put_and_fail()
+    assert disk.groups == [["/a"]]
+
+
+def test_an_error_is_raised_where_the_answers_come_from() -> None:
+    disk = SlowDisk(error=sqlite3.OperationalError("database or disk is full"))
+
+    def put_until_told() -> None:
+        with journal(disk) as one:
+            for _ in range(10_000):
+                one.put("/a", 1, REPLY)
+                time.sleep(0.001)
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        put_until_told()
+    assert len(disk.began) == 1
+
+
+def test_an_error_of_the_last_group_is_raised_on_leaving() -> None:
+    disk = SlowDisk(error=sqlite3.OperationalError("database or disk is full"))
+
+    def put_once() -> None:
+        with journal(disk) as one:
+            one.put("/a", 1, REPLY)
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        put_once()
