@@ -20,6 +20,8 @@ LONGEST_TEXT = 8000
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
+_ABSENT: Mapping[str, Any] = {}
+_NO_PACKAGE = Package()
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 _REASONS = (
     ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
@@ -139,7 +141,7 @@ _decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_du
 
 
 def _parse_summary(value: dict[str, Any]) -> Answer:
-    if value and not _KNOWN & value.keys():
+    if value and _KNOWN.isdisjoint(value):
         if isinstance(message := value.get("message") or value.get("error"), str):
             return _rejection(one_line(message), "bad_request")
         raise _BadAnswer("no field of a download summary is in it")
@@ -164,7 +166,7 @@ def _parse_summary(value: dict[str, Any]) -> Answer:
 def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     inner = value.get(name)
     if inner is None:
-        return {}
+        return _ABSENT
     if not isinstance(inner, dict):
         raise _BadAnswer(f"{name} is no object")
     return inner
@@ -180,32 +182,30 @@ def _list(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def _count(value: Mapping[str, Any], name: str, *, null_allowed: bool = True) -> int | None:
-    if name not in value:
+    number = value.get(name)
+    if type(number) is int and 0 <= number <= LARGEST_COUNT:
+        return number
+    if number is None and (null_allowed or name not in value):
         return None
-    number = value[name]
-    if number is None and null_allowed:
-        return None
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= LARGEST_COUNT:
-        raise _BadAnswer(f"{name} is no count: {one_line(json.dumps(number))[:40]}")
-    return number
+    raise _BadAnswer(f"{name} is no count: {one_line(json.dumps(number))[:40]}")
 
 
 def _size(value: Mapping[str, Any], name: str) -> float | None:
     number = value.get(name)
-    if number is None:
-        return None
-    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= LARGEST_COUNT:
-        raise _BadAnswer(f"{name} is no size")
-    return number
+    if number is None or (type(number) in (int, float) and 0 <= number <= LARGEST_COUNT):
+        return number
+    raise _BadAnswer(f"{name} is no size")
 
 
 def _text(value: Mapping[str, Any], name: str) -> str | None:
     text = value.get(name)
-    if text is not None and not isinstance(text, str):
+    if text is None:
+        return None
+    if not isinstance(text, str):
         raise _BadAnswer(f"{name} is no text")
-    if text is not None and len(text) > LONGEST_TEXT:
+    if len(text) > LONGEST_TEXT:
         raise _BadAnswer(f"{name} has {len(text):,} characters")
-    return _visible(text).strip() or None if text else None
+    return _visible(text).strip() or None
 
 
 def _timestamp(value: Mapping[str, Any]) -> str | None:
@@ -220,6 +220,8 @@ def _timestamp(value: Mapping[str, Any]) -> str | None:
 
 def _package(value: Mapping[str, Any], name: str) -> Package:
     package = _object(value, name)
+    if not package:
+        return _NO_PACKAGE
     return Package(
         _count(package, "estimated_file_size_mb"),
         _text(package, "url"),
@@ -229,8 +231,11 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 
 
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
-    present = {kind: _object(value, kind) for kind in FILE_KINDS if value.get(kind) is not None}
-    return {kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb")) for kind, one in present.items()}
+    return {
+        kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb"))
+        for kind in FILE_KINDS
+        if kind in value and (one := _object(value, kind)) is not _ABSENT
+    }
 
 
 def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
