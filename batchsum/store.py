@@ -33,6 +33,13 @@ class Run:
     publication: str | None = None
 
 
+_KEEP_ANSWERS = """
+INSERT OR REPLACE INTO answers
+SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]'), json_extract(value, '$[4]')
+FROM json_each(?2)
+"""
+
 _RUN = ", ".join(field.name for field in fields(Run))
 
 
@@ -106,11 +113,12 @@ class Store(Database):
     def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
         """Commit answers by their request's key; an answer of round 2 takes the place of the first."""
         rows = [
-            (run.run, key, round_, _status(reply), dump_answer(reply.answer), dump_attempts(reply.attempts))
+            (key, round_, _status(reply), dump_answer(reply.answer), dump_attempts(reply.attempts))
             for key, round_, reply in replies
         ]
         with self.transaction():
-            self.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+            # One statement for all: between the rows of many, the interpreter's lock would change hands each time.
+            self.query(_KEEP_ANSWERS, run.run, json.dumps(rows, ensure_ascii=False))
 
     def unanswered(self, run: Run, keys: list[str]) -> set[str]:
         """Those of `keys` that still must be asked."""

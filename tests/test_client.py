@@ -533,7 +533,7 @@ async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.Mo
     raw.on(CANARY, play.error(500), play.summary())
     monkeypatch.setattr("batchsum.outage.FIRST_PROBE_PAUSE", 0.001)
     passed = Counter[str]()
-    async with DatasetsClient(raw.base_url, requests_per_second="unlimited") as client:
+    async with DatasetsClient(raw.base_url, requests_per_second=1000) as client:
         slot, confirm, sent = client.pacer.slot, client.pacer.confirm, client.pacer.sent
 
         async def counted_slot() -> Any:

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from batchsum.journal import GROUP, LONGEST_WAIT, Journal
+from batchsum.journal import LONGEST_WAIT, Journal
 from batchsum.model import Reply, Summary
 from tests.test_store import REPLY
+
+MANY = 100
 
 
 class SlowDisk:
@@ -49,9 +51,9 @@ def test_an_answer_that_comes_alone_is_kept_without_another() -> None:
 def test_many_at_once_are_one_commit() -> None:
     disk = SlowDisk()
     with journal(disk) as one:
-        for number in range(GROUP):
+        for number in range(MANY):
             one.put(f"/{number}", 1, REPLY)
-    assert [key for group in disk.groups for key in group] == [f"/{number}" for number in range(GROUP)]
+    assert [key for group in disk.groups for key in group] == [f"/{number}" for number in range(MANY)]
     assert len(disk.groups) < 10
 
 
@@ -62,9 +64,9 @@ def test_what_came_during_a_slow_commit_waits_for_no_other() -> None:
         one.put("/first", 1, REPLY)
         while not disk.began:
             time.sleep(0.001)
-        for number in range(5 * GROUP):
+        for number in range(5 * MANY):
             one.put(f"/{number}", 1, REPLY)
-    assert [len(group) for group in disk.groups] == [1, 5 * GROUP]
+    assert [len(group) for group in disk.groups] == [1, 5 * MANY]
 
 
 def test_leaving_keeps_what_is_left() -> None:
