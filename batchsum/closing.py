@@ -73,7 +73,7 @@ def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]
     yield _counts(outcome.counts)
     yield from _changed(read_changes(outcome.directory / "changes.csv"), outcome.changes)
     yield from _troubles(outcome)
-    yield from _notes([*outcome.warnings, *manifest.get("notes", ()), *([outcome.closed] if outcome.closed else [])])
+    yield from _notes([*outcome.warnings, *([outcome.closed] if outcome.closed else [])])
     yield from _places(outcome, manifest, log_file)
 
 
@@ -83,8 +83,10 @@ def print_closing(
     """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
     console = console or stderr_console()
     for line in closing(outcome, job_name, log_file):
-        whole = line[0][0] in _WHOLE
-        console.print(_text(line, secret), no_wrap=not whole, overflow="ellipsis", soft_wrap=whole, crop=not whole)
+        if line[0][0] in _WHOLE:
+            console.print(_text(line, secret), soft_wrap=True)
+        else:
+            console.print(_text(line, secret), no_wrap=True, overflow="ellipsis")
 
 
 def _headline(outcome: "Outcome", job_name: str, manifest: Mapping[str, Any]) -> Line:

@@ -1,0 +1,386 @@
+"""What people see: the live line, the closing summary, and the line of a file that a problem is about."""
+
+import io
+import json
+import re
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from batchsum import asking, progress
+from batchsum.closing import print_closing, read_changes
+from batchsum.errors import Problem
+from batchsum.excerpt import excerpt, with_excerpts
+from batchsum.jobfile import load_job
+from batchsum.progress import Progress, Standing
+from batchsum.run import Outcome, run_job
+from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.terminal_window import in_window
+
+JOB = """\
+version: 1
+taxa:
+  - {taxon: 11320, label: Influenza A}
+  - {taxon: 11520, label: "[red]Influenza B[/]"}
+  - 1335626
+filter_sets: {all: {}, human: {host: human}}
+api: {requests_per_second: unlimited}
+"""
+
+# The live line
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (100, "watch  4,512/5,000  90 %  9.8/s of 10  50 s left"),
+        (47, "4,512/5,000  90 %  9.8/s of 10  50 s left"),
+        (30, "4,512/5,000  90 %  50 s left"),
+        (24, "4,512/5,000  50 s left"),
+        (12, "4,512/5,000"),
+        (8, ""),
+        (0, ""),
+    ],
+)
+def test_a_narrow_window_keeps_what_matters_most(width: int, line: str) -> None:
+    assert Standing("watch", 4512, 5000, 9.8, 10.0).line(width) == line
+
+
+@pytest.mark.parametrize(
+    ("standing", "line"),
+    [
+        (Standing("w", 3, 10, None, 10.0), "w  3/10  30 %"),
+        (Standing("w", 3, 10, 5.0, None), "w  3/10  30 %  5.0/s  1 s left"),
+        (Standing("w", 3, 10, 0.0, 10.0), "w  3/10  30 %  0.0/s of 10"),
+        (Standing("w", 3, 10, 5.0, 10.0, held=12.4), "w  3/10  30 %  held, 12 s more"),
+        (Standing("w", 10, 10, 5.0, 10.0), "w  10/10  100 %  judging"),
+        (Standing("w", 10, 10, 5.0, 10.0, again=4), "w  10/10  100 %  asking again: 4"),
+        (Standing("w", 0, 0, None, None), "w  0/0  100 %  judging"),
+        (Standing("w", 9_999, 10_000, 5.0, 10.0), "w  9,999/10,000  99 %  5.0/s of 10  1 s left"),
+    ],
+)
+def test_the_line_says_what_is_waited_for(standing: Standing, line: str) -> None:
+    assert standing.line(100) == line
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1000), st.integers(0, 200))
+def test_the_line_fits_every_window(done: int, more: int, rate: float, width: int) -> None:
+    assert len(Standing("a job of mine", done, done + more, rate, 10.0).line(width)) <= width
+
+
+def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progress, Any]:
+    night = SimpleNamespace(
+        done=done,
+        judgement=SimpleNamespace(
+            plan=SimpleNamespace(request_count=total), run=None, store=SimpleNamespace(count_answers=lambda run: before)
+        ),
+        client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0)),
+    )
+    looking = Progress("watch")
+    looking.watch(night)
+    return looking, night
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    looking, night = looked_on()
+    rates = []
+    for second in range(60):
+        night.done = 10 * second if second < 30 else 300 + 2 * (second - 30)
+        standing = looking.standing(1000.0 + second)
+        assert standing is not None
+        rates.append(standing.rate)
+    assert rates[0] is None
+    assert rates[29] == pytest.approx(10.0)
+    assert rates[59] == pytest.approx(2.0)
+    assert isinstance(looking._seen, deque)
+    assert len(looking._seen) <= progress.WINDOW + 3
+
+
+def test_answers_of_an_earlier_process_count_as_done() -> None:
+    looking, night = looked_on(before=40)
+    night.done = 50
+    standing = looking.standing(0.0)
+    assert standing is not None
+    assert (standing.done, standing.total, standing.again) == (90, 100, 0)
+    night.done = 63
+    assert looking.standing(0.0).again == 3  # type: ignore[union-attr]
+
+
+def test_before_anything_is_asked_there_is_no_line() -> None:
+    assert Progress("watch").standing() is None
+
+
+@pytest.fixture
+def ncbi(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    with scripted_ncbi(otherwise=narrower) as server:
+        yield server
+
+
+def write_job(directory: Path, text: str = JOB) -> Path:
+    path = directory / "watch.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def slow(question: Question) -> float:
+    return 0.7
+
+
+def narrower(question: Question) -> dict[str, object]:
+    """A thousand records, under a filter fewer."""
+    return {"record_count": 1000 - 100 * len(question.parameters)}
+
+
+def test_a_window_shows_the_line_and_then_the_summary(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.delay = slow
+    drawn = in_window(
+        ["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url, "--workers", "2"], pipe_stdout=True
+    )
+    assert drawn.code == 0
+    counts = [int(found[1]) for line in drawn.lines if (found := re.match(r"watch  (\d)/6  \d+ %", line))]
+    assert counts == sorted(counts)
+    assert {0, 2, 4} & set(counts)
+    assert drawn.stdout == ""
+    summary = [line.strip() for line in drawn.lines[-4:]]
+    assert summary[0].startswith("watch  night of 2")
+    assert summary[1] == "6 ok"
+    assert summary[3].startswith(f"files {tmp_path}/out/watch/  summary.csv changes.csv")
+    assert drawn.has_colour
+
+
+@pytest.mark.parametrize("columns", [20, 45])
+def test_a_narrow_window_is_never_overrun(columns: int, ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.delay = slow
+    drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url], columns=columns)
+    assert any(line.startswith(("0/6", "watch  0/6")) for line in drawn.lines)
+    assert all(len(line) <= columns for line in drawn.lines if "  files " not in line)
+
+
+def test_no_color_is_obeyed(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    ncbi.delay = slow
+    drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url], NO_COLOR="1")
+    assert "6 ok" in drawn.raw
+    assert not drawn.has_colour
+
+
+@pytest.mark.parametrize("words", [["--progress", "never"], ["--quiet"], ["--verbose"]])
+def test_nothing_moves_where_nobody_wants_it(words: list[str], ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url, *words])
+    assert drawn.code == 0
+    assert "\x1b[?25l" not in drawn.raw
+    assert ("6 ok" in drawn.raw) is ("--quiet" not in words)
+
+
+def test_a_dumb_terminal_gets_no_codes(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url], TERM="dumb")
+    assert "6 ok" in drawn.raw
+    assert "\x1b" not in drawn.raw
+
+
+def test_always_into_a_file_is_lines(
+    ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from batchsum.cli import main
+
+    ncbi.delay = slow
+    monkeypatch.setattr(progress, "SECONDS_A_LINE", 0.05)
+    assert main(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url, "--progress", "always"]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(r"(watch  \d/6  \d+ %.*\n)+", told.err)
+
+
+def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("gone")
+
+    from batchsum import console
+
+    job = load_job(write_job(tmp_path))
+    drawing = Console(file=console._Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]
+    with progress.live("watch", drawing) as looking:
+        outcome = run_job(job, base_url=ncbi.base_url, on_asking=looking.watch)
+    print_closing(outcome, "watch", tmp_path / "log", console=drawing)
+    assert outcome.counts["ok"] == 6
+
+
+# The closing summary
+
+
+def summary_of(outcome: Outcome, width: int = 120, **words: Any) -> list[str]:
+    shown = io.StringIO()
+    print_closing(outcome, "watch", Path("watch.log"), console=Console(file=shown, width=width, markup=False), **words)
+    return shown.getvalue().splitlines()
+
+
+@pytest.fixture
+def second_night(ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    job = load_job(write_job(tmp_path))
+    run_job(job, base_url=ncbi.base_url)
+    ncbi.answers = {
+        "11320": {"record_count": 1250},
+        "11320?host=human": {"record_count": 3},
+        "11520": {"record_count": 990},
+        "1335626": (400, {"code": 3, "message": "no \x1b[31mtaxon\x07 of this name is valid"}),
+    }
+    return run_job(job, base_url=ncbi.base_url)
+
+
+def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outcome) -> None:
+    lines = summary_of(second_night)
+    assert re.fullmatch(r"watch  night of \d{4}-\d\d-\d\d  6 rows  \d+ s", lines[0])
+    assert lines[1] == "  4 ok  2 suspect"
+    assert lines[2].startswith("4 changed  2 became suspect, 1 fell, 1 grew")
+    assert lines[3] == "  grew      1,000 → 1,250  +25.0 %  Influenza A / all"
+    assert lines[4] == "  fell      1,000 → 990  -1.0 %     [red]Influenza B[/] / all"
+    assert "not to be relied on" in lines
+    assert any(line.startswith("  suspect   11320 / human  fell: 3 is 99.7 % below 900") for line in lines)
+    assert lines[-1].startswith("  why   batchsum explain ")
+    assert "summary.csv changes.csv" in lines[-2]
+    assert not any(character in line for line in lines for character in "\x1b\x07")
+
+
+def test_long_lines_are_cut_but_for_what_is_to_be_copied(second_night: Outcome) -> None:
+    lines = summary_of(second_night, width=40)
+    *told, why = lines
+    assert why.startswith("  why   batchsum explain ")
+    assert why.endswith("(log: watch.log)")
+    assert all(len(line) <= 40 for line in told if "files" not in line)
+    assert any(line.endswith("…") for line in told)
+
+
+def test_the_summary_never_repeats_the_key(second_night: Outcome) -> None:
+    shown = "\n".join(summary_of(second_night, secret="Influenza"))
+    assert "Influenza" not in shown
+    assert "[key] A / all" in shown
+
+
+def test_a_quiet_night_is_said_to_be_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = load_job(write_job(tmp_path))
+    run_job(job, base_url=ncbi.base_url)
+    lines = summary_of(run_job(job, base_url=ncbi.base_url))
+    assert lines[1:3] == ["  6 ok", "nothing changed since the last night"]
+    assert len(lines) == 4
+
+
+def test_changes_are_ranked_by_what_is_gone_then_by_size(tmp_path: Path) -> None:
+    path = tmp_path / "changes.csv"
+    rows = [("new", "", 9_999_999), ("grew", 5, 105), ("failed", "", ""), ("vanished", -1, 0), ("fell", -70, 30)]
+    rows += [("grew", n, 100 + n) for n in range(10, 14)]
+    path.write_text(
+        "taxon,label,filter_set,change,previous_record_count,record_count,record_count_change\n"
+        + "".join(f"1,,all,{kind},100,{count},{change}\n" for kind, change, count in rows)
+    )
+    found = read_changes(path)
+    assert found.kinds == {"new": 1, "grew": 5, "failed": 1, "vanished": 1, "fell": 1}
+    assert [(row["change"], row["record_count_change"]) for row in found.top] == [
+        ("vanished", "-1"), ("fell", "-70"), ("grew", "13"), ("grew", "12"), ("grew", "11"), ("grew", "10"),
+    ]  # fmt: skip
+
+
+def test_changes_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    assert read_changes(tmp_path / "changes.csv").top == []
+    (tmp_path / "changes.csv").write_text("something,else\n1,2\n")
+    assert read_changes(tmp_path / "changes.csv").top == []
+
+
+# The line a problem is about
+
+SECRET = "0123456789abcdef0123456789abcdef0123"
+
+
+def test_a_problem_is_shown_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {human: {hots: human}}\n")
+    drawn = in_window(["check", str(path)])
+    assert drawn.code == 2
+    first, line, caret = drawn.raw.splitlines()
+    assert first.rstrip() == f"{path}:3:23: unknown key 'hots'; did you mean 'host'?"
+    assert line.rstrip() == "    3 | filter_sets: {human: {hots: human}}"
+    assert line[caret.index("^") :].startswith("hots")
+
+
+def test_a_warning_is_shown_with_its_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "job.csv"
+    path.write_text("taxon,label\n11320,Influenza A\n11320,again\n")
+    drawn = in_window(["check", str(path)])
+    assert drawn.code == 0
+    place = drawn.lines.index("    3 | 11320,again")
+    assert drawn.lines[place - 1].startswith(f"{path}:3:1: warning: ")
+    assert drawn.lines[place + 1] == "      | ^"
+
+
+def test_programs_get_a_line_each_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from batchsum.cli import main
+
+    path = tmp_path / "job.yaml"
+    path.write_text("version: 2\ntaxa: [0011320]\n")
+    assert main(["check", str(path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line.split(": ")[0] for line in told.err.splitlines()] == [f"{path}:1:10", f"{path}:2:8"]
+    assert main(["check", str(path), "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["problems"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"taxa: [{SECRET}]", "taxon: is wrong"),
+        ("api: {api_key: hidden-words}", "'api_key': a key or token does not belong into a job file; put it elsewhere"),
+        ("notify: {webhook_env: https://h.example/hidden-words}", "webhook_env: is an address, which may be secret"),
+        ("api: {base_url: 'https://u:hidden-words@e.org'}", "base_url: holds a user name or password; a key belongs"),
+        ("api: {base_url: 'https://e.org?api_key=hidden-words'}", "base_url: has something behind ? or #; write it"),
+    ],
+)
+def test_a_line_that_may_hold_a_secret_is_not_shown(line: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(f"version: 1\n{line}\n")
+    shown = with_excerpts([Problem(str(path), 2, 1, message), Problem(str(path), 2, 4, "something else")], 100)
+    assert "hidden-words" not in shown
+    assert SECRET not in shown
+    assert shown.splitlines()[0] == f"{path}:2:1: {message}"
+
+
+@given(st.text(max_size=80), st.integers(1, 90), st.integers(0, 120))
+def test_the_caret_stands_inside_the_window(text: str, column: int, width: int) -> None:
+    from rich.cells import cell_len
+
+    line, caret = excerpt(text, 7, column, width)
+    assert line.isprintable()
+    assert len(line) <= max(width, len("    7 | ") + 20)
+    at = min(column - 1, len(text))
+    if width >= 120 and at < len(text):
+        assert cell_len(caret) - 1 == cell_len(line[: len("    7 | ") + at])
+
+
+def test_the_caret_is_under_its_place_in_a_long_line() -> None:
+    line, caret = excerpt("a" * 500 + "X" + "b" * 500, 3, 501, 80)
+    assert line[caret.index("^")] == "X"
+    assert len(line) == 80
+
+
+def test_lines_that_are_not_there_are_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(b"version: 1\r\n\xff\xfe\r\n")
+    problems = [Problem(str(path), line, column, "wrong") for line, column in ((1, 10), (1, 99), (2, 1), (9, 1))]
+    problems.append(Problem(str(tmp_path / "gone.yaml"), 1, 1, "missing"))
+    shown = with_excerpts(problems, 80).splitlines()
+    assert [line for line in shown if ": wrong" in line or ": missing" in line] == [str(one) for one in problems]
+    assert shown[1:3] == ["    1 | version: 1", "      |          ^"]
+
+
+def test_of_many_problems_the_first_are_shown_with_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("taxon\n" * 200)
+    shown = with_excerpts([Problem(str(path), line, 1, "wrong") for line in range(1, 201)], 80).splitlines()
+    assert len(shown) == 200 + 2 * 50
