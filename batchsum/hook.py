@@ -38,24 +38,28 @@ async def run_hook(command: Sequence[str], facts: dict[str, Any], *, directory: 
 
 
 async def _run(command: Sequence[str], given: IO[bytes], said: IO[bytes], directory: Path, seconds: float) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=given,
-        stdout=said,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=directory,
-        env={name: value for name, value in os.environ.items() if name not in _SECRETS},
-        start_new_session=True,
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            stdin=given,
+            stdout=said,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=directory,
+            env={name: value for name, value in os.environ.items() if name not in _SECRETS},
+            start_new_session=True,
+        )
     )
     try:
         async with asyncio.timeout(seconds):
-            code = await process.wait()
+            # Cancelled while it starts, asyncio would kill the command alone and leave its children.
+            code = await (await asyncio.shield(starting)).wait()
     except TimeoutError:
         return f"it was killed after {seconds:g} s"
     finally:
+        process = await starting
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        await process.wait()
     if code < 0:
         return f"it was ended by signal {-code}"
     return f"exit code {code}" if code else ""

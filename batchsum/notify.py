@@ -196,8 +196,11 @@ def _in_time(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> N
     thread = threading.Thread(target=_run_loop, args=(loop, task, done), name="notify", daemon=True)
     try:
         thread.start()
-        # Not join: interrupted, it takes a running thread for an ended one (Python 3.11).
-        done.wait(seconds + 2)
+        # Not join: interrupted, it takes a running thread for an ended one (Python 3.11). And in short waits: a
+        # signal that comes just before one begins does not end it.
+        end = time.monotonic() + seconds + 2
+        while not done.wait(0.2) and time.monotonic() < end:
+            pass
     except BaseException:
         with suppress(RuntimeError):  # it has ended meanwhile
             loop.call_soon_threadsafe(task.cancel)

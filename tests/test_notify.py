@@ -389,10 +389,10 @@ def test_a_ping_is_tried_again_at_once(desk: Desk, listener: Listener, monkeypat
 
 def test_interrupted_while_telling_the_hook_goes_too_and_the_news_stay(desk: Desk) -> None:
     pids = desk.directory / "pids"
-    desk.write(on_success=["sh", "-c", f"echo $$ > {pids}; kill -TERM $PPID; sleep 600"])
+    desk.write(on_success=["sh", "-c", f"sleep 600 & echo $! $$ > {pids}; kill -TERM $PPID; wait"])
     command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 128 + signal.SIGTERM
-    assert _is_gone(int(pids.read_text()))
+    assert all(_is_gone(int(pid)) for pid in pids.read_text().split())
     first = json.loads((desk.out / "run.json").read_text())["run_id"]
     desk.write(on_success=desk.hook("success"))
     assert desk.night() == 0
