@@ -1,5 +1,6 @@
 """A published night as the page wants it, from the store alone: while it is published, and again whenever asked."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,13 @@ MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
 _PIECE = 500
 
+_SERIES = """
+SELECT wanted.key, run, record_count, status
+FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query
+ON taxon = json_extract(wanted.value, '$[0]') AND filter_set = json_extract(wanted.value, '$[1]')
+WHERE run BETWEEN ?2 AND ?3
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
@@ -29,19 +37,20 @@ class _Rows:
         rows = kept_rows(self.store, "WHERE run = ? ORDER BY position", self.run.run)
         with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
         while piece := list(islice(rows, _PIECE)):
-            for row in piece:
-                yield self._row(row, self._series(row) if with_series else {})
+            known = self.store.replies(self.run, {key for row in piece for key in row.requests.split("\n")})
+            series = self._series(piece) if with_series else [{}] * len(piece)
+            for row, of_row in zip(piece, series, strict=True):
+                yield self._row(row, [known[key] for key in row.requests.split("\n") if key in known], of_row)
 
-    def _series(self, row: KeptRow) -> dict[int, tuple[int | None, str]]:
-        first = self.nights[0].run
-        found = self.store.query(
-            "SELECT run, record_count, status FROM rows WHERE taxon = ? AND filter_set = ? AND run BETWEEN ? AND ?",
-            row.taxon, row.filter_set, first, self.run.run,
-        )  # fmt: skip
-        return {run: (count, status) for run, count, status in found}
+    def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
+        """For each row its count and status, by run."""
+        series: list[dict[int, tuple[int | None, str]]] = [{} for _ in piece]
+        wanted = json.dumps([(row.taxon, row.filter_set) for row in piece])
+        for number, run, count, status in self.store.query(_SERIES, wanted, self.nights[0].run, self.run.run):
+            series[number][run] = count, status
+        return series
 
-    def _row(self, row: KeptRow, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
-        replies = [kept[1] for key in row.requests.split("\n") if (kept := self.store.answer(self.run, key))]
+    def _row(self, row: KeptRow, replies: Sequence[Reply], series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
         summary = _only_summary(replies)
         nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
         return ReportRow(

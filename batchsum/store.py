@@ -39,6 +39,7 @@ SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extrac
     json_extract(value, '$[3]'), json_extract(value, '$[4]')
 FROM json_each(?2)
 """
+_ANSWERS = "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 _RUN = ", ".join(field.name for field in fields(Run))
 
@@ -140,12 +141,12 @@ class Store(Database):
 
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers of many requests at once, of those that have one."""
-        rows = self.query(
-            "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
-            run.run,
-            json.dumps([*keys]),
-        )
-        return {request: load_answer(answer) for request, answer in rows}
+        return {request: load_answer(answer) for request, answer in self.query(_ANSWERS, run.run, json.dumps([*keys]))}
+
+    def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
+        """The same with their attempts."""
+        rows = self.query(_ANSWERS.replace("answer", "answer, attempts", 1), run.run, json.dumps([*keys]))
+        return {request: Reply(load_answer(answer), load_attempts(attempts)) for request, answer, attempts in rows}
 
     def count_answers(self, run: Run) -> int:
         return int(self.query("SELECT count(*) FROM answers WHERE run = ? AND status != 'skipped'", run.run)[0][0])
