@@ -16,7 +16,20 @@ import pytest
 from batchsum.cli import main, whole_parser
 from batchsum.completion import SHELLS, completion
 
-COMMANDS = ("run", "check", "explain", "history", "report", "schedule", "probe", "init", "completion", "demo", "serve")
+COMMANDS = (
+    "run",
+    "check",
+    "explain",
+    "history",
+    "report",
+    "schedule",
+    "merge",
+    "probe",
+    "init",
+    "completion",
+    "demo",
+    "serve",
+)
 
 
 def needs(shell: str) -> pytest.MarkDecorator:
@@ -120,15 +133,8 @@ def test_the_shell_takes_the_script(shell: str, folder: Path) -> None:
 
 
 def options_of(command: str) -> set[str]:
-    for action in whole_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return {
-                option
-                for one in action.choices[command]._actions
-                if one.help != argparse.SUPPRESS
-                for option in one.option_strings
-            }
-    raise AssertionError
+    actions = [one for one in parsers()[command]._actions if one.help != argparse.SUPPRESS]
+    return {option for one in actions for option in one.option_strings}
 
 
 @needs("bash")
