@@ -16,20 +16,13 @@ import pytest
 from batchsum.cli import main, whole_parser
 from batchsum.completion import SHELLS, completion
 
-COMMANDS = (
-    "run",
-    "check",
-    "explain",
-    "history",
-    "report",
-    "schedule",
-    "merge",
-    "probe",
-    "init",
-    "completion",
-    "demo",
-    "serve",
-)
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    actions = whole_parser()._actions
+    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
+COMMANDS = tuple(parsers())
 
 
 def needs(shell: str) -> pytest.MarkDecorator:
