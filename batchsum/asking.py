@@ -53,6 +53,9 @@ class Asking:
     async def both_rounds(self) -> None:
         await self._round(1, self._pending(), self.client.ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+        await self.second_round()
+
+    async def second_round(self) -> None:
         doubtful = await self._judged()
         if not doubtful:
             self.is_judged = True

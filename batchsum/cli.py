@@ -133,6 +133,12 @@ def _check(arguments: argparse.Namespace) -> int:
     return check(arguments)
 
 
+def _merge(arguments: argparse.Namespace) -> int:
+    from batchsum.commands import merge
+
+    return merge(arguments)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from batchsum.demo import demo
 
@@ -209,6 +215,7 @@ _COMMANDS = (
     ("history", "counts of the last nights", _history),
     ("report", "the HTML report again, from the store", _report),
     ("schedule", "text for cron or systemd, ready to install", _schedule),
+    ("merge", "one table out of the shards of a job", _merge),
     ("probe", "a dozen questions that settle what is not known of the server", _probe),
     ("init", "a commented job file, and its JSON Schema for editors", _init),
     ("completion", "completion of commands and options, for a shell to read", _completion),

@@ -72,20 +72,30 @@ def _run(arguments: argparse.Namespace) -> int:
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
     from batchsum.progress import is_wanted, live
     from batchsum.run import run_job
+    from batchsum.shard import Shard, run_shard
+    from batchsum.terminal import is_watched, say
 
     if arguments.start_jitter:
         time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
     wanted = is_wanted(arguments.progress, quiet=arguments.quiet, verbose=arguments.verbose)
     with live(job.name) if wanted else nullcontext() as progress:
-        outcome = run_job(
-            job,
-            api_key=api_key,
-            fresh=arguments.fresh,
-            deadline=arguments.deadline,
-            accept=tuple(arguments.accept),
-            wait_for_lock=arguments.if_locked == "wait",
-            on_asking=progress.watch if progress else lambda asking: None,
-        )
+        options: dict[str, Any] = {
+            "api_key": api_key,
+            "fresh": arguments.fresh,
+            "deadline": arguments.deadline,
+            "accept": tuple(arguments.accept),
+            "wait_for_lock": arguments.if_locked == "wait",
+            "today": _day_of_environment(),
+            "on_asking": progress.watch if progress else lambda asking: None,
+        }
+        if arguments.shard:
+            part = run_shard(job, Shard(*arguments.shard), **options)
+        else:
+            outcome = run_job(job, **options)
+    if arguments.shard:
+        if is_watched() and not arguments.quiet:
+            say(part.summary())
+        return 0
     _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
     if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
@@ -111,7 +121,12 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         requests_per_second=arguments.rps or job.api.requests_per_second,
         workers=arguments.workers or job.api.workers,
     )
-    output = replace(job.output, dir=arguments.out or job.output.dir, formats=arguments.format or job.output.formats)
+    directory = arguments.out or job.output.dir
+    if arguments.shard and not arguments.out:
+        from batchsum.shard import Shard
+
+        directory = Shard(*arguments.shard).directory(directory)
+    output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
     return replace(job, api=api, output=output)
 
 
@@ -123,6 +138,42 @@ def _base_url(job: Job, arguments: argparse.Namespace) -> str | None:
         return check_base_url(base_url, allow_http=job.api.allow_http) if base_url is not None else None
     except ValueError as error:
         raise UsageError(f"base URL {error}") from None
+
+
+def _day_of_environment() -> date | None:
+    """The day of the night where a pipeline says it, so that shards begun on both sides of midnight have the same."""
+    from batchsum.filters import parse_date
+
+    text = os.environ.get("BATCHSUM_TODAY")
+    try:
+        return parse_date(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"BATCHSUM_TODAY: {error}") from None
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
+    from batchsum import logs
+    from batchsum.api_key import find_api_key
+    from batchsum.merge import Merging
+    from batchsum.signals import Signals
+    from batchsum.terminal import failure, say
+
+    with Signals():
+        merging = Merging(arguments.out, arguments.shards)
+        api_key = find_api_key(None, merging.job.api.api_key_file)
+        log_file = arguments.out / "batchsum.log"
+        _make_directory(arguments.out)
+        logs.configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
+        try:
+            outcome = merging.publish(api_key)
+        except BatchsumError as error:
+            log.error("%s", error, extra={"exit_code": error.exit_code})
+            error.add_note(f"log: {log_file}")
+            say(failure(error), secret=api_key)
+            return error.exit_code
+        _close(outcome, merging.job, log_file, api_key, quiet=False)
+        return outcome.exit_code
 
 
 def _make_directory(directory: Path) -> None:
@@ -139,7 +190,7 @@ def check(arguments: argparse.Namespace) -> int:
     from batchsum.check import check_job, describe, exit_code
     from batchsum.taxalock import lock_file, read_lock
 
-    today = datetime.now(UTC).date()
+    today = _day_of_environment() or datetime.now(UTC).date()
     try:
         job = load_job(arguments.job)
         lock = read_lock(lock_file(job.path))

@@ -57,6 +57,16 @@ def workers(text: str) -> int:
 
 
 @_read
+def shard(text: str) -> tuple[int, int]:
+    """`2/5`: the second of five."""
+    index, slash, count = text.partition("/")
+    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 4 else 0 for part in (index, count)]
+    if not slash or not 1 <= numbers[0] <= numbers[1] <= 1000:
+        raise ValueError(f"{text!r} is not I/N, a part from 1 to N and at most 1,000 parts, as in 2/5")
+    return numbers[0], numbers[1]
+
+
+@_read
 def nights(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
         raise ValueError(f"{text!r} is not a number of nights from 1 to 10,000")
@@ -100,6 +110,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     add("--format", type=formats, metavar="LIST", help="formats of the table, as in csv,jsonl")
     add("--deadline", type=duration, metavar="DURATION", help="time after which the rest is skipped, as 6h")
     add("--start-jitter", type=duration, metavar="DURATION", help="wait a random part of this before asking")
+    add("--shard", type=shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
     add("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
     add("--if-locked", choices=("fail", "skip", "wait"), default="fail", help="when another run is under way (fail)")
     add(
@@ -151,6 +162,11 @@ def init(parser: argparse.ArgumentParser) -> None:
 
 def completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that is to complete batchsum")
+
+
+def merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="output directory of the job: its table and history")
+    parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD_OUT", help="output directory of a shard")
 
 
 def demo(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,9 @@
 Rows are made anew each time they are walked, so that a million of them cost no memory beside the taxa themselves.
 """
 
+import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
@@ -58,6 +59,14 @@ class Plan:
             for filters in column.asks:
                 if next(asked):
                     yield Request(self.lock.asked_as(listed.taxon), filters)
+
+    def part(self, owns: Callable[[Request], bool]) -> "Plan":
+        """The same rows, but of their requests only those that `owns` are asked."""
+        part = copy.copy(self)
+        mine = (owns(request) for request in self.requests())
+        part._asked = bytearray(asked and next(mine) for asked in self._asked)
+        part.request_count = part._asked.count(1)
+        return part
 
     def filter_sets(self) -> set[FilterSet]:
         """The different filters of the rows."""

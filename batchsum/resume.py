@@ -36,7 +36,7 @@ def open_run(
 ) -> Opened:  # fmt: skip
     """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace."""
     found = store.last_run("open")
-    reason = _why_not(found, base_url, now, fresh=fresh) if found else ""
+    reason = _why_not(found, base_url, now, today, fresh=fresh) if found else ""
     resumed = None if reason else found
     plan = build_plan(job, resumed.today if resumed else today or now.date(), lock)
     job_hash, owner = plan.job_hash(), secrets.token_hex(4)
@@ -71,11 +71,13 @@ def _take_over(store: Store, run: Run, owner: str, job_hash: str, generation: in
     return store.take_over(run, owner=owner, job_hash=job_hash, generation=generation)
 
 
-def _why_not(run: Run, base_url: str, now: datetime, *, fresh: bool) -> str:
+def _why_not(run: Run, base_url: str, now: datetime, today: date | None, *, fresh: bool) -> str:
     if fresh:
         return "--fresh was given"
     if run.base_url != base_url:
         return f"it asked {run.base_url}"
+    if today is not None and run.today != today:
+        return f"its day is {run.today}"
     return "" if is_recent(run, now) else f"it is from {run.started_at}"
 
 

@@ -7,7 +7,7 @@ publication that was begun is finished.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -88,12 +88,12 @@ def run_job(
     base_url = base_url or job.api.base_url or BASE_URL
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key)
-    with _output_errors(directory), Signals() as signals, Telling(job) as telling:
+    with output_errors(directory), Signals() as signals, Telling(job) as telling:
         directory.mkdir(parents=True, exist_ok=True)
         with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
             finished = finish_publication(store, job)
             if finished and not (fresh or accept) and _is_tonights(finished, job, base_url):
-                return _published(store, finished, job)
+                return published(store, finished, job)
             if not (fresh or accept):
                 _check_due(store, job)
             names = file_names(job)
@@ -105,16 +105,18 @@ def run_job(
             run, plan = opened.run, opened.plan
             telling.begin(run)
             publish.sweep(directory, names, living={run.owner})
-            with about_run(run.run_id), _output_errors(directory):
+            with about_run(run.run_id), output_errors(directory):
                 judgement = Judgement(plan, store, run, History(store, run), accept)
                 log.info(
                     "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
                 )
-                asking = asyncio.run(_ask(Asking(judgement, client, job.api.workers), signals, deadline, on_asking))
+                asking = Asking(judgement, client, job.api.workers)
+                steps = (asking.look_up_names, asking.both_rounds)
+                asyncio.run(ask(asking, steps, signals, deadline, on_asking))
                 if not asking.is_judged:
                     judgement.pass_all(asking.unasked)
                 publish_night(judgement, client.pacer.rate, asking.warnings)
-                return _published(store, run, job, opened.closed)
+                return published(store, run, job, opened.closed)
 
 
 def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: int = 1) -> DatasetsClient:
@@ -135,7 +137,8 @@ def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: in
 
 
 @contextmanager
-def _output_errors(directory: Path) -> Iterator[None]:
+def output_errors(directory: Path) -> Iterator[None]:
+    """What an error of the disk or the store means to whoever owns `directory`."""
     try:
         yield
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError):
@@ -146,21 +149,25 @@ def _output_errors(directory: Path) -> Iterator[None]:
         raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error
 
 
-async def _ask(
-    asking: Asking, signals: Signals, deadline: timedelta | None, on_asking: Callable[[Asking], None]
-) -> Asking:
+async def ask(
+    asking: Asking,
+    steps: Iterable[Callable[[], Awaitable[None]]],
+    signals: Signals,
+    deadline: timedelta | None,
+    on_asking: Callable[[Asking], None],
+) -> None:
+    """Take the steps of `asking`, until they are done, `deadline` is over, or a signal comes (Interrupted)."""
     on_asking(asking)
     task = asyncio.current_task()
     assert task is not None
     with signals.cancelling(task):
         try:
             async with asyncio.timeout(deadline.total_seconds() if deadline else None), asking.client:
-                await asking.look_up_names()
-                await asking.both_rounds()
+                for step in steps:
+                    await step()
         except TimeoutError:
             asking.unasked = Failure("skipped", "deadline", f"not asked within {deadline}")
             log.warning("deadline of %s reached: what was not asked is skipped", deadline)
-    return asking
 
 
 def _check_due(store: Store, job: Job) -> None:
@@ -180,7 +187,8 @@ def _is_tonights(run: Run, job: Job, base_url: str) -> bool:
     return run.job_hash == build_plan(job, run.today).job_hash()
 
 
-def _published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
+def published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
+    """The outcome of a run whose files are in place."""
     manifest = publish.read_manifest(job.output.dir)
     found = tuple(troubles(store, run))
     for trouble in found:

@@ -15,6 +15,7 @@ answer database taxonomy taxalock lookup names
 store
 journal transport
 jobfile plan guards
+jobcopy
 client history trouble scheduler table signals api_key lock publish logs
 parquet xlsx datapackage starter excerpt
 formats
@@ -26,6 +27,9 @@ notify
 publication
 report
 run
+shard
+gathering
+merge
 terminal options demo closing progress
 commands
 cli
@@ -41,6 +45,8 @@ ASYNC = {
     "asking",
     "signals",
     "run",
+    "shard",
+    "merge",
     "notify",
     "hook",
     "webhook",

@@ -1,0 +1,212 @@
+"""A shard: one of N processes that ask a job's requests together, each its own part, for `merge` to put together.
+
+Which requests are whose depends on the requests alone: a shard that is killed, moved or run twice has the same
+part. It leaves answers and no table: `shard.json` is written last, and says that the part is finished.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from batchsum import __version__, publish
+from batchsum.asking import Asking
+from batchsum.errors import NothingUsable, UsageError
+from batchsum.guards import Past, judge
+from batchsum.history import History
+from batchsum.job import BASE_URL, Job
+from batchsum.jobcopy import FILE as JOB_COPY
+from batchsum.jobcopy import job_digest, write_copy
+from batchsum.judging import Judgement
+from batchsum.lock import locked
+from batchsum.logs import about_run
+from batchsum.model import Failure, Query, Request
+from batchsum.resume import open_run, utc_text
+from batchsum.run import STATE, ask, job_client, output_errors
+from batchsum.signals import Signals
+from batchsum.store import Run, Store
+from batchsum.taxalock import FILE as LOCK
+from batchsum.taxalock import TaxaLock, lock_file, read_lock, write_lock
+from batchsum.wire import request_key
+
+log = logging.getLogger("batchsum")
+
+MANIFEST = "shard.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `index` of `count`, from 1."""
+
+    index: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+    def owns(self, key: str) -> bool:
+        """Whether the request of this key is this shard's."""
+        return owner(key, self.count) == self.index
+
+    def directory(self, out: Path) -> Path:
+        """Where it goes unless it is told: below the directory of the table."""
+        return out / "shards" / f"{self.index}-of-{self.count}"
+
+
+def owner(key: str, count: int) -> int:
+    """The index of the one of `count` shards that asks the request of this key."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % count + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShardOutcome:
+    """A finished part."""
+
+    shard: Shard
+    run_id: str
+    directory: Path
+    requests: int
+    unanswered: int
+    """Requests that have no answer, and will be `skipped`."""
+
+    def summary(self) -> str:
+        missing = f", {self.unanswered:,} without an answer" if self.unanswered else ""
+        head = f"shard {self.shard}: {self.requests:,} requests{missing}; batchsum merge makes the table"
+        return f"{head}\n{self.directory}"
+
+
+class PartJudgement(Judgement):
+    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
+
+    def pass_all(self, unasked: Failure) -> None:
+        """No verdict is kept: a row's other answers may be in another shard."""
+
+    def doubtful(self) -> list[Request]:
+        found = []
+        requests = self.plan.requests()
+        while group := {request_key(request): request for request in islice(requests, 500)}:
+            answers = self.store.answers(self.run, group)
+            for key, request in group.items():
+                verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, _MISSING), Past())
+                if verdict.status in ("suspect", "failed", "skipped"):
+                    found.append(request)
+        return found
+
+
+_MISSING = Failure("skipped", "interrupted")
+
+
+def run_shard(
+    job: Job,
+    shard: Shard,
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    fresh: bool = False,
+    deadline: timedelta | None = None,
+    accept: tuple[str, ...] = (),
+    wait_for_lock: bool = False,
+    today: date | None = None,
+    on_asking: Callable[[Asking], None] = lambda asking: None,
+) -> ShardOutcome:
+    """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
+
+    As `run_job`, but nobody is told, and `accept` is kept for the merge. NothingUsable where an outage left
+    the whole part without an answer: the same call asks again.
+    """
+    directory = job.output.dir
+    base_url = base_url or job.api.base_url or BASE_URL
+    lock = read_lock(lock_file(job.path))
+    client = job_client(job, base_url, api_key, parts=shard.count)
+    with output_errors(directory), Signals() as signals:
+        directory.mkdir(parents=True, exist_ok=True)
+        with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
+            _check_directory(store, directory)
+            opened = open_run(
+                store, job, lock, base_url=base_url, generation=0, now=datetime.now(UTC), today=today, fresh=fresh
+            )
+            run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
+            _forget_others(store, run, directory)
+            with about_run(run.run_id):
+                log.info(
+                    "run %s: shard %s, %d of %d requests to %s",
+                    run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
+                )  # fmt: skip
+                judgement = PartJudgement(plan, store, run, History(store, run), accept)
+                asking = Asking(judgement, client, job.api.workers)
+                asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
+                return _finish(asking, shard, lock, client.pacer.rate)
+
+
+def _check_directory(store: Store, directory: Path) -> None:
+    if store.runs("published", limit=1) or (directory / publish.MANIFEST).exists():
+        raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
+
+
+def _forget_others(store: Store, run: Run, directory: Path) -> None:
+    """The part is not finished from here on, and what was answered on other nights is of no use."""
+    (directory / MANIFEST).unlink(missing_ok=True)
+    with store.transaction():
+        store.query("DELETE FROM answers WHERE run != ?", run.run)
+
+
+def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) -> ShardOutcome:
+    judgement = asking.judgement
+    plan, store, run, directory = judgement.plan, judgement.store, judgement.run, judgement.plan.job.output.dir
+    unanswered = sum(1 for _ in _unanswered(judgement))
+    if asking.client.outage.given_up and unanswered == plan.request_count:
+        raise NothingUsable(f"{directory}: nothing was answered: {asking.client.outage.given_up}")
+    api = plan.job.api
+    kept = api.api_key_file and api.api_key_file.absolute()
+    job = replace(plan.job, api=replace(api, api_key_file=kept))
+    write_copy(directory / JOB_COPY, job)
+    if len(lock):
+        write_lock(directory / LOCK, lock)
+    else:
+        (directory / LOCK).unlink(missing_ok=True)
+    manifest = {
+        "shard": str(shard),
+        "run_id": run.run_id,
+        "job": job.name,
+        "job_digest": job_digest(job),
+        "lock_digest": hashlib.sha256(lock.text().encode()).hexdigest(),
+        "today": run.today.isoformat(),
+        "base_url": run.base_url,
+        "started_at": run.started_at,
+        "finished_at": utc_text(datetime.now(UTC)),
+        "requests": plan.request_count,
+        "unanswered": unanswered,
+        "unasked": asdict(asking.unasked),
+        "requests_per_second": rate,
+        "accept": list(judgement.accept),
+        "batchsum": __version__,
+    }
+    _write(directory / MANIFEST, manifest)
+    with store.transaction():
+        store.move(run, "open", "closed")
+    log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
+    return ShardOutcome(shard, run.run_id, directory, plan.request_count, unanswered)
+
+
+def _unanswered(judgement: Judgement) -> Iterator[str]:
+    requests = judgement.plan.requests()
+    while group := [request_key(request) for request in islice(requests, 500)]:
+        yield from judgement.store.unanswered(judgement.run, group)
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> None:
+    """On the disk before it can be seen: everything it speaks of is there already."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
