@@ -3,7 +3,7 @@
 A server with an exact sliding window of one second runs here; the sender is a process of its own, so that
 neither makes the other late. One line a question:
 
-    python tests/benchmarks/limit_use.py [--quick] [--sender bare|client] [NAME ...]
+    python -m tests.benchmarks.limit_use [--quick] [--sender bare|client] [NAME ...]
 
 Use of the limit is the accepted requests over what the limit allows between the first and the last of them,
 without the first second: what comes out is the pace of a night, not its start.
@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 
 import aiohttp
 
+from tests.benchmarks.measure import ROOT, Result, tell
+
 ANSWER = b'{"record_count":1,"assembly_count":1,"resource_updated_on":"2026-01-01T00:00:00Z"}'
 WORKERS = 64
 
@@ -33,6 +35,8 @@ class Question:
     bar: float
     refusals: int = 0
     processes: int = 1
+    latency: tuple[float, float] = (0.02, 0.2)
+    """Seconds an answer takes, from and to."""
     jitter: float = 0.0
     """Largest one-way delay in seconds; some requests are that much later than others at the server's window."""
     hanging: float = 0.0
@@ -126,7 +130,8 @@ class Connection(asyncio.Protocol):
         elif self._chance.random() < self._window.question.hanging:
             self._loop.call_later(20, self._answer, b"200 OK", limit, ANSWER)
         else:
-            self._loop.call_later(self._chance.uniform(0.02, 0.2), self._answer, b"200 OK", limit, ANSWER)
+            seconds = self._chance.uniform(*self._window.question.latency)
+            self._loop.call_later(seconds, self._answer, b"200 OK", limit, ANSWER)
 
     def _answer(self, status: bytes, limit: float, body: bytes) -> None:
         if not self._transport.is_closing():
@@ -185,14 +190,20 @@ async def client(base_url: str, limit: float) -> None:
 SENDERS = {"bare": bare, "client": client}
 
 
-async def ask(question: Question, sender: str) -> bool:
-    """Run one question, print its line; whether all bars were reached."""
-    window = Window(question, question.limit)
+async def serve(window: Window) -> tuple[asyncio.Server, str]:
+    """A server with this window, and its base URL."""
     chance = random.Random(7)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(window, chance), "127.0.0.1", 0)
-    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    command = [sys.executable, __file__, "--send", base_url, str(question.limit), "--sender", sender]
-    processes = [await asyncio.create_subprocess_exec(*command) for _ in range(question.processes)]
+    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def ask(question: Question, sender: str) -> Result:
+    """Run one question."""
+    window = Window(question, question.limit)
+    server, base_url = await serve(window)
+    command = [sys.executable, "-m", "tests.benchmarks.limit_use"]
+    command += ["--send", base_url, str(question.limit), "--sender", sender]
+    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT) for _ in range(question.processes)]
     try:
         async with asyncio.timeout(30 + 3 * question.requests / question.limit):
             await window.enough.wait()
@@ -201,37 +212,37 @@ async def ask(question: Question, sender: str) -> bool:
             process.kill()
             await process.wait()
         server.close()
-    use, reached = window.use(), window.use() >= question.bar and window.refused <= question.refusals
-    print(
-        f"{question.name}: use of the limit {use:.4f} (bar {question.bar}), 429s {window.refused} "
-        f"(bar {question.refusals}), busiest second {window.busiest_second()} of {question.limit}"
-        f"{'' if reached else '  MISSED'}",
-        flush=True,
+    figures = (
+        f"429s {window.refused} (at most {question.refusals}), busiest second {window.busiest_second()}"
+        f" of {question.limit}, {question.requests} requests"
     )
-    return reached
+    kept = window.refused <= question.refusals
+    return Result(
+        f"use of the limit, {question.name.replace('_', ' ')}", window.use(), question.bar, figures, also=kept
+    )
 
 
-async def ask_all(names: list[str], sender: str, quick: bool) -> bool:
-    reached = []
+async def ask_all(names: list[str], sender: str, quick: bool) -> int:
+    codes = []
     for question in QUESTIONS:
         if not names or question.name in names:
             requests = QUICK[question.name] if quick else question.requests
-            reached.append(await ask(replace(question, requests=requests), sender))
-    return all(reached)
+            codes.append(tell(await ask(replace(question, requests=requests), sender)))
+    return max(codes)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("names", nargs="*", choices=[[], *QUICK], help="the questions to ask; all by default")
     parser.add_argument("--quick", action="store_true", help="about a minute in total")
-    parser.add_argument("--sender", choices=SENDERS, default="bare")
+    parser.add_argument("--sender", choices=SENDERS, default="client")
     parser.add_argument("--send", nargs=2, metavar=("URL", "LIMIT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.send:
         url, limit = options.send
         asyncio.run(SENDERS[options.sender](url, float(limit)))
         return 0
-    return 0 if asyncio.run(ask_all(options.names, options.sender, options.quick)) else 1
+    return asyncio.run(ask_all(options.names, options.sender, options.quick))
 
 
 if __name__ == "__main__":
