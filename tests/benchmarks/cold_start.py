@@ -20,7 +20,8 @@ LOADED = """
 import sys
 from batchsum.cli import main
 code = main(sys.argv[1:])
-print("LOADED", *sorted({"aiohttp", "aiolimiter", "asyncio", "http.client", "ssl", "urllib.request"} & set(sys.modules)))
+NETWORK = {"aiohttp", "aiolimiter", "asyncio", "http.client", "ssl", "urllib.request"}
+print("LOADED", *sorted(NETWORK & set(sys.modules)))
 sys.exit(code)
 """
 WHY = ""
