@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from tests.chaos.stage import Stage, contents, generation, kept_answers
@@ -42,7 +43,16 @@ def _assert_exit(stage: Stage, kind: str, code: int, where: str) -> None:
         assert any(word in said.splitlines()[0] for word in words), f"{where}: {said}"
 
 
-def strike_at_random(stage: Stage, seed: int, longest: float) -> Iterator[str]:
+@dataclass(frozen=True)
+class Night:
+    """One that was killed at a random moment, unless it was over by then."""
+
+    killed: bool
+    unkept: float
+    """Seconds for which the oldest answer that is lost had been there when the kill came; 0 where none is."""
+
+
+def strike_at_random(stage: Stage, seed: int, longest: float) -> Iterator[Night]:
     """Kill the night after any time below `longest` seconds, again and again; a reader looks on all the while."""
     generator = random.Random(seed)
     while True:
@@ -51,8 +61,21 @@ def strike_at_random(stage: Stage, seed: int, longest: float) -> Iterator[str]:
             code = stage.run(kill_after=generator.uniform(0.0, longest))
             assert code in (-9, stage.code), stage.programs.stderr
             assert_never_half(stage)
+            unkept = _longest_unkept(stage)
             assert_goes_on(stage)
-        yield "killed" if code == -9 else "was over"
+        yield Night(code == -9, unkept)
+
+
+def _longest_unkept(stage: Stage) -> float:
+    state, kept = kept_answers(stage.out)
+    if state != "open":
+        return 0.0
+    waited = [
+        stage.programs.killed_at - at
+        for target, at in stage.ncbi.answered.items()
+        if unquote(target.removeprefix(PREFIX)) not in kept and "2697049" not in target
+    ]
+    return max(0.0, *waited, 0.0)
 
 
 @contextmanager

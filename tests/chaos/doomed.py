@@ -7,6 +7,7 @@ hundreds of runs cost no start of an interpreter each.
 
 import errno
 import fcntl
+import importlib
 import io
 import json
 import os
@@ -164,10 +165,8 @@ def _start(order: dict[str, Any]) -> tuple[int, int]:
 
 def serve() -> None:
     """For every order on stdin start a run and answer with its process id; for `wait`, with how it ended."""
-    import batchsum.commands
-    import batchsum.jobfile
-    import batchsum.run  # noqa: F401
-
+    for module in ("jinja2", "batchsum.commands", "batchsum.jobfile", "batchsum.run"):
+        importlib.import_module(module)
     pipes: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)

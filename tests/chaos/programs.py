@@ -50,6 +50,8 @@ class Programs:
     told: list[str] = field(default_factory=list)
     """What the last one told: where it was struck, or how many steps it made."""
     last: Started | None = None
+    killed_at: float = 0.0
+    """When the last one was killed, in seconds of the monotonic clock."""
 
     def __enter__(self) -> Self:
         self._directory = tempfile.TemporaryDirectory()
@@ -90,6 +92,7 @@ class Programs:
         started = self.start(*argv, **order)
         if kill_after is not None:
             time.sleep(kill_after)
+            self.killed_at = time.monotonic()
             started.signal(signal.SIGKILL)
         return started.wait()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ class Ncbi:
     server: RawServer
     night: int = 1
     delay: float = 0.0
+    answered: dict[str, float] = field(default_factory=dict)
+    """When each question was answered last, in seconds of the monotonic clock."""
 
     async def behave(self, turn: Turn) -> None:
         question = turn.arrival.target
@@ -55,6 +58,7 @@ class Ncbi:
             count -= 300 if "2025-02-01" in question else 0
             body = {"record_count": count, "assembly_count": count, "resource_updated_on": "2026-11-20T03:04:05Z"}
             await answer(200, body)(turn)
+        self.answered[question] = time.monotonic()
 
     @property
     def counts(self) -> Counter[str]:
@@ -103,6 +107,7 @@ class Stage:
         shutil.rmtree(self.out, ignore_errors=True)
         shutil.copytree(self.directory / "first", self.out)
         self.ncbi.server.arrivals.clear()
+        self.ncbi.answered.clear()
 
 
 @contextmanager

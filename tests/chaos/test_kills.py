@@ -10,7 +10,7 @@ from tests.chaos.disturbance import strike_at_random, strike_each_step
 from tests.chaos.stage import Stage
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("kill", 3), ("stop", 7), ("fail", 5), ("full", 7)])
+@pytest.mark.parametrize(("kind", "stride"), [("kill", 5), ("stop", 9), ("fail", 7), ("full", 9)])
 def test_struck_at_its_steps(stage: Stage, kind: str, stride: int) -> None:
     struck = Counter(strike_each_step(stage, kind, stride=stride))
     assert sum(struck.values()) >= 5
@@ -21,9 +21,9 @@ def test_struck_at_its_steps(stage: Stage, kind: str, stride: int) -> None:
 def test_killed_at_random(stage: Stage) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
-    stage.ncbi.delay = 0.01
+    stage.ncbi.delay = 0.02
     try:
-        told = Counter(islice(strike_at_random(stage, seed, 0.35), 12))
+        nights = list(islice(strike_at_random(stage, seed, 0.4), 8))
     finally:
         stage.ncbi.delay = 0.0
-    assert told["killed"] > 0
+    assert any(night.killed for night in nights)
