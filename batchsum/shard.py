@@ -28,7 +28,7 @@ from batchsum.judging import Judgement
 from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure, Query, Request
-from batchsum.resume import open_run, utc_text
+from batchsum.resume import close_run, open_run, utc_text
 from batchsum.run import STATE, ask, job_client, output_errors
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
@@ -161,8 +161,10 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) ->
     judgement = asking.judgement
     plan, store, run, directory = judgement.plan, judgement.store, judgement.run, judgement.plan.job.output.dir
     unanswered = sum(1 for _ in _unanswered(judgement))
-    if asking.client.outage.given_up and unanswered == plan.request_count:
-        raise NothingUsable(f"{directory}: nothing was answered: {asking.client.outage.given_up}")
+    if (outage := asking.client.outage.given_up) and not _count_usable(store, run):
+        with store.transaction():
+            close_run(store, run)
+        raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
     api = plan.job.api
     kept = api.api_key_file and api.api_key_file.absolute()
     job = replace(plan.job, api=replace(api, api_key_file=kept))
@@ -193,6 +195,11 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) ->
         store.move(run, "open", "closed")
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
     return ShardOutcome(shard, run.run_id, directory, plan.request_count, unanswered)
+
+
+def _count_usable(store: Store, run: Run) -> int:
+    rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
+    return int(rows[0][0])
 
 
 def _unanswered(judgement: Judgement) -> Iterator[str]:
