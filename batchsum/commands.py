@@ -1,6 +1,7 @@
 """What each command does with its options."""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -88,6 +89,7 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             "today": _day_of_environment(),
             "on_asking": progress.watch if progress else lambda asking: None,
         }
+        gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
         if arguments.shard:
             part = run_shard(job, Shard(*arguments.shard), **options)
         else:
