@@ -18,6 +18,7 @@ FILES = {
     "report.html": "both as a page that needs no network",
     "datapackage.json": "what each column of the two tables means, for programs",
     "run.json": "the manifest: times, counts, digests; replaced last",
+    "metrics.prom": "the run in numbers, for Prometheus",
     "state.sqlite3": "the answers as they come, and the nights before",
     "batchsum.log": "what happened, and when",
 }

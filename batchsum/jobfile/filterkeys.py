@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
 from batchsum import filters, settings
-from batchsum.jobfile.keys import Flag, Keys, Name, Text, as_value, not_empty, whole_number
+from batchsum.jobfile.keys import LENGTH, Flag, Keys, Name, Text, as_value, not_empty, whole_number
 
 
 def _wrapped(value: Any) -> Any:
@@ -51,7 +51,7 @@ class GuardKeys(Keys):
     min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
         None, description="Records that must be missing before a drop is looked at (5)."
     )
-    stale_after: Annotated[timedelta, *as_value(settings.parse_staleness)] | None = Field(
+    stale_after: Annotated[timedelta, *as_value(settings.parse_staleness, pattern=LENGTH)] | None = Field(
         None, description="Tell when nothing was updated for so long (14d)."
     )
     allow_zero: Flag | None = Field(None, description="Believe it when all records vanish (false).")
@@ -60,7 +60,7 @@ class GuardKeys(Keys):
 class WindowsKeys(Keys):
     """A series of windows by release date: `last` windows of `every`, weeks beginning on Mondays."""
 
-    every: Annotated[timedelta, *as_value(settings.parse_window)] = Field(
+    every: Annotated[timedelta, *as_value(settings.parse_window, pattern=LENGTH)] = Field(
         description="Length of a window in whole days, as 7d."
     )
     last: Annotated[int, *whole_number(1, 1000)] = Field(

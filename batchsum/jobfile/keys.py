@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, mode
 
 from batchsum import filters, settings
 
+LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
+"""How a duration looks to an editor."""
+
 
 class Keys(BaseModel):
     """A mapping with these keys and no others; a key without a value is as good as absent."""

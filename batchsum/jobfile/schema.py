@@ -20,11 +20,9 @@ from pydantic import (
 
 from batchsum import filters, settings
 from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.keys import Flag, Keys, Text, as_value, not_empty, read_one, whole_number
+from batchsum.jobfile.keys import LENGTH, Flag, Keys, Text, as_value, not_empty, read_one, whole_number
 
-_LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
-
-Duration = Annotated[timedelta, *as_value(filters.parse_duration, pattern=_LENGTH, examples=["30s", "10m", "6h", "7d"])]
+Duration = Annotated[timedelta, *as_value(filters.parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(settings.parse_path)]
 EnvironmentName = Annotated[str, *as_value(settings.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
@@ -76,7 +74,7 @@ class ApiKeys(Keys):
                   *as_value(settings.parse_requests_per_second, "string", "number")] | None
     ) = Field(None, description="auto, unlimited or a ceiling.")  # fmt: skip
     workers: Annotated[int, *whole_number(1, 1000)] | None = Field(None, description="Requests under way at once (64).")
-    timeout: Annotated[timedelta, *as_value(settings.parse_timeout, pattern=_LENGTH)] | None = Field(
+    timeout: Annotated[timedelta, *as_value(settings.parse_timeout, pattern=LENGTH)] | None = Field(
         None, description="Longest time of one attempt (60s)."
     )
     attempts: Annotated[int, *whole_number(1, 20)] | None = Field(None, description="Attempts of one request (6).")
