@@ -26,7 +26,12 @@ from tests.benchmarks.measure import Result, in_turns, tell
 
 WORKERS = 64
 FILTERS = {"host": "human", "complete_only": "true"}
-WHY = ""
+WHY = (
+    "of about 170 µs a request, 100 are the bare loop's. The rest: 20 for the hooks by which the pacer sees each send"
+    " (aiohttp's tracing), 20 for checking every field of the answer, 15 for the gate, the retry budget and the watch"
+    " for outages, 25 for the timeout of the whole attempt, its headers and its record. No part of it is large, and"
+    " none can go without a promise: on a server of 10 a second it is 0.1 % of the time"
+)
 
 
 def taxa(count: int) -> Iterator[str]:
