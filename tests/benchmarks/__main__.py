@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks.measure import ROOT
+from tests.benchmarks.measure import MISSED, ROOT
 
 SCRIPTS = (
     "limit_use", "wall_time", "request_speed", "whole_run", "memory", "commit_rate", "loop_delay", "cold_start",
@@ -68,7 +68,9 @@ def run(script: str, options: list[str]) -> list[str]:
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line.rstrip("\n"))
-    return lines or [f"{script}: ended with exit code {process.returncode} and said nothing"]
+    if process.returncode not in (0, MISSED):
+        lines.append(f"{script}: ended with exit code {process.returncode}")
+    return lines
 
 
 def table(lines: list[str]) -> list[str]:

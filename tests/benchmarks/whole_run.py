@@ -24,7 +24,7 @@ from tests.benchmarks.request_speed import WORKERS
 
 WHY = (
     "of about 500 µs of processor time a row on its second night, asking takes 180 (the bare pool 100; see requests"
-    " alone) and keeping the answers 80, mostly beside it in a thread. The rest comes after the last request: verdict and"
+    " alone) and keeping the answers 80, mostly in a thread. The rest comes after the last request: verdict and"
     " history 60, changes and notes 35, the table 40, the page 130 (up to 50,000 rows)"
 )
 
