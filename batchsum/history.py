@@ -169,8 +169,10 @@ class History:
     def _prune(self, keep_nights: int) -> None:
         """Forget the rows of nights beyond `keep_nights`, and all answers but tonight's and last night's."""
         published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
-        self._store.query(f"DELETE FROM rows WHERE run NOT IN ({published})", keep_nights)
-        self._store.query(f"DELETE FROM answers WHERE run NOT IN ({published})", 2)
+        # Run by run: what is asked of each row instead means walking through all nights that are kept.
+        others = f"SELECT run FROM runs WHERE run NOT IN ({published})"
+        self._store.query(f"DELETE FROM rows WHERE run IN ({others})", keep_nights)
+        self._store.query(f"DELETE FROM answers WHERE run IN ({others})", 2)
 
 
 def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
