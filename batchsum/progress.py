@@ -68,7 +68,7 @@ class Standing:
         elif self.rate is not None:
             limit = f" of {self.limit:g}" if self.limit is not None else ""
             yield 3, f"{self.rate:.1f}/s{limit}"
-            if self.rate > 0:
+            if self.rate >= 0.01:
                 yield 5, f"{spoken(max(1.0, (self.total - self.done) / self.rate))} left"
 
 
