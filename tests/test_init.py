@@ -42,7 +42,7 @@ def complaints(text: str) -> list[str]:
 
 
 def sample_jobs() -> list[Path]:
-    found = [path for path in sorted(ROOT.glob("configs/**/*.yaml")) if path.name != "meta.yaml"]
+    found = [path for path in sorted(ROOT.glob("configs/**/*.yaml")) if path.name not in ("meta.yaml", "config.yaml")]
     return [*found, ROOT / "batchsum/demo/job.yaml", ROOT / "batchsum/starter/job.yaml"]
 
 
