@@ -10,13 +10,13 @@ LAYERS = """
 errors durations console completion
 filters ledger
 model settings textfile yamltext reservation shared_limit plots columns manual
-retry outage wire record job pacing
+retry outage wire record job pacing network_errors
 answer database taxonomy taxalock lookup names
 store
 journal transport
 jobfile plan guards
 jobcopy
-client history trouble scheduler table signals api_key lock publish logs
+client history trouble scheduler table signals api_key lock publish logs canary notes
 parquet xlsx datapackage starter excerpt
 formats
 judging changes check
@@ -24,13 +24,14 @@ resume manifest asking nights schedule outbox hook webhook interview
 news assumptions
 metrics probe
 notify
-publication
 report
+retelling
+publication
 run
 shard
 gathering
 merge
-terminal options demo closing progress
+terminal options demo closing progress lookback
 commands
 cli
 __main__
@@ -39,6 +40,7 @@ __main__
 ASYNC = {
     "pacing",
     "shared_limit",
+    "canary",
     "client",
     "transport",
     "scheduler",
