@@ -1,4 +1,4 @@
-"""What people see on stderr: a summary they can read in five seconds, and a failure that fits a mail."""
+"""What is said on stderr: plain lines, and a failure that fits a mail. Whoever watches sees `closing` instead."""
 
 import os
 import shlex
@@ -26,12 +26,6 @@ def say(text: str, *, secret: str | None = None) -> None:
 def is_watched() -> bool:
     """Whether stderr is a terminal, with somebody before it."""
     return sys.stderr is not None and sys.stderr.isatty()
-
-
-def summary(outcome: "Outcome", job: "Job") -> str:
-    rows = sum(outcome.counts.values())
-    lines = [f"{job.name}: {rows:,} rows: {_counts(outcome)}; {outcome.changes:,} changed", f"{outcome.directory}"]
-    return "\n".join([*lines, *_also(outcome)])
 
 
 def failure(error: BaseException) -> str:
