@@ -59,6 +59,15 @@ def setting() -> list[str]:
     ]
 
 
+def load() -> float:
+    """Programs that wanted a core, on average of a minute; the benchmarks themselves want up to two."""
+    return os.getloadavg()[0]
+
+
+def told_load(busy: list[float]) -> str:
+    return f"- load average between the scripts: {', '.join(f'{one:.1f}' for one in busy)}"
+
+
 def run(script: str, options: list[str]) -> list[str]:
     """The lines of one benchmark, which are shown as they come."""
     command = [sys.executable, "-m", f"tests.benchmarks.{script}", *options]
@@ -95,10 +104,11 @@ def main() -> int:
     )
     parser.add_argument("--million", action="store_true", help="a million requests of their own, too")
     options = parser.parse_args()
-    lines = []
+    lines, busy = [], [load()]
     for script in SCRIPTS:
         more = ["--million"] if options.million and script == "memory" else []
         lines += run(script, [*(["--quick"] if options.quick else []), *more])
+        busy.append(load())
     if not options.quick:
         head = [
             "# Results",
@@ -106,7 +116,7 @@ def main() -> int:
             "Written by `python -m tests.benchmarks`; each script says what it compares, and how.",
             "",
         ]
-        RESULTS.write_text("\n".join([*head, *setting(), "", *table(lines)]) + "\n", encoding="utf-8")
+        RESULTS.write_text("\n".join([*head, *setting(), told_load(busy), "", *table(lines)]) + "\n", encoding="utf-8")
     return int(any("  MISSED" in line for line in lines))
 
 
