@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it: `--version` and `--help` an
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _USAGE = 2
 _BUG = 1
+_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def entry() -> None:
@@ -23,10 +25,10 @@ def entry() -> None:
     try:
         code = main()
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does: no reason to complain.
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        # Whoever read our output has gone, as `head` does: no reason to complain.
+        code = 0 if isinstance(error, BrokenPipeError) else _output_lost(error)
     sys.exit(code)
 
 
@@ -47,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.command(arguments)
     except BrokenPipeError:
         raise
+    except OSError as error:
+        if error.filename is None and error.errno in _LOST:
+            raise  # what was printed could not be written; `entry` knows what to do
+        return _report_bug(error)
     except KeyboardInterrupt:
         return 130
     except JobFileError as error:
@@ -59,6 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _report_bug(error)
     return code
+
+
+def _output_lost(error: OSError) -> int:
+    from batchsum.errors import OutputError
+    from batchsum.terminal import say
+
+    say(f"batchsum: standard output: {error.strerror}")
+    return OutputError.exit_code
 
 
 def _with_lines(error: "JobFileError") -> str:

@@ -196,6 +196,14 @@ def test_whoever_stops_reading_is_no_error(job: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_output_that_cannot_be_written_is_6(job: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "batchsum", "check", str(job), "--json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 6
+    assert done.stderr == "batchsum: standard output: No space left on device\n"
+
+
 def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
     for name, *_ in cli._COMMANDS:
         assert main([name, "--help"]) == 0

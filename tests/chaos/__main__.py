@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, metavar="N", help="kills at random moments (200)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of the random moments")
     options = parser.parse_args()
+    if not __debug__:
+        parser.error("nothing is proven without assertions; run it without -O")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, set_up(Path(directory)) as stage:
         queries, requests = stage.new["summary.csv"].count(b"\n") - 1, len(stage.ncbi.server.arrivals)
