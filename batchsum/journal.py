@@ -57,8 +57,9 @@ class Journal:
         more = True
         while more:
             self._arrived.wait()
-            more = not self._leaving.wait(max(0.0, self._since + LONGEST_WAIT - time.monotonic()))
+            self._leaving.wait(max(0.0, self._since + LONGEST_WAIT - time.monotonic()))
             self._arrived.clear()  # before looking: what comes from now on is for the next group
+            more = not self._leaving.is_set()
             group = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
             if group and self._error is None:
                 try:

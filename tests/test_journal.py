@@ -105,3 +105,41 @@ def test_an_error_of_the_last_group_is_raised_on_leaving() -> None:
 
     with pytest.raises(sqlite3.OperationalError, match="full"):
         put_once()
+
+
+class LeftAtTheLastMoment(threading.Event):
+    """What is waited for comes when the wait has just ended in vain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_waited_for = threading.Event()
+        self.is_over = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.is_waited_for.set()
+        self.is_over.wait(10)
+        return False
+
+
+class TellsWhenSet(threading.Event):
+    told: threading.Event | None = None
+
+    def set(self) -> None:
+        super().set()
+        if self.told is not None:
+            self.told.set()
+
+
+def test_whoever_leaves_while_the_thread_wakes_up_is_not_forgotten() -> None:
+    disk = SlowDisk()
+    one = journal(disk)
+    one._leaving, one._arrived = leaving, arrived = LeftAtTheLastMoment(), TellsWhenSet()
+    one.__enter__()
+    one.put("/a", 1, REPLY)
+    assert leaving.is_waited_for.wait(10)
+    arrived.told = leaving.is_over
+    leaver = threading.Thread(target=one.__exit__, args=(None, None, None), daemon=True)
+    leaver.start()
+    leaver.join(10)
+    assert not leaver.is_alive()
+    assert disk.groups == [["/a"]]
