@@ -6,9 +6,11 @@ Nothing heavy is imported before a command needs it: `--version` and `--help` an
 import argparse
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from batchsum import __version__
 
@@ -20,8 +22,10 @@ _BUG = 1
 _LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
-def entry() -> None:
-    """What the `batchsum` command calls."""
+def entry() -> NoReturn:
+    """What the `batchsum` command calls. From its first line to its last a stop has its exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))
     try:
         code = main()
         sys.stdout.flush()
@@ -29,7 +33,10 @@ def entry() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # Whoever read our output has gone, as `head` does: no reason to complain.
         code = 0 if isinstance(error, BrokenPipeError) else _output_lost(error)
-    sys.exit(code)
+    # What is left is the interpreter's own end, in which a stop would look like a run that was cut off.
+    with suppress(OSError, ValueError, AttributeError):  # closed, lost, or never there
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

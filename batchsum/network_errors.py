@@ -48,6 +48,8 @@ def refuse_status(http_status: int, location: str, *, has_key: bool) -> None:
             f"the server {to} (HTTP {http_status}), and redirects are never followed; "
             "if that is the right server, write its address as base_url"
         )
+    if http_status == 401 and not has_key:
+        raise Refused("the server wants an API key (HTTP 401); name a file that holds one with --api-key-file")
     if http_status == 401 or (http_status == 403 and has_key):
         raise Refused(f"the server does not accept the API key (HTTP {http_status}); look at the key and its file")
     if http_status == 403:

@@ -166,8 +166,9 @@ async def ask(
                 for step in steps:
                     await step()
         except TimeoutError:
-            asking.unasked = Failure("skipped", "deadline", f"not asked within {deadline}")
-            log.warning("deadline of %s reached: what was not asked is skipped", deadline)
+            limit = spoken(deadline.total_seconds()) if deadline else ""
+            asking.unasked = Failure("skipped", "deadline", f"not asked within {limit}")
+            log.warning("deadline of %s reached: what was not asked is skipped", limit)
 
 
 def _check_due(store: Store, job: Job) -> None:

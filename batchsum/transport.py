@@ -22,6 +22,7 @@ from yarl import URL
 
 from batchsum import __version__, retry
 from batchsum.answer import one_line, parse_answer, parse_document
+from batchsum.body import BadlyPacked, TooLarge, read_body
 from batchsum.errors import UsageError
 from batchsum.model import Attempt, Failure, Request, Summary
 from batchsum.network_errors import network_failure, refuse_status
@@ -50,10 +51,6 @@ class Sent(Generic[A]):
 
 
 Exchange = Sent[Summary]
-
-
-class _TooLarge(ValueError):
-    pass
 
 
 Confirm = Callable[[], Awaitable[None] | None]
@@ -100,6 +97,7 @@ class Transport:
             raise ValueError("api_key: this is not an API key; NCBI's are one word of letters and digits")
         if not re.fullmatch(r"[ -~]*", contact or ""):
             raise ValueError("contact: write an e-mail address, in plain ASCII")
+        self._spelled = re.compile(b"".join(_spellings(letter) for letter in self._key))
         self._timeout = timeout
         self._connections = connections
         self._proxy = _proxy_of_environment(URL(self._base_url))
@@ -123,6 +121,7 @@ class Transport:
             # The whole attempt is timed in `send`: only there can the clock stand still.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(self._timeout, LONGEST_CONNECT)),
             trace_configs=[hooks],
+            auto_decompress=False,
             proxy=self._proxy,
         )
         # aiohttp would send a GET again by itself when a reused connection dies, past the pacer.
@@ -181,9 +180,11 @@ class Transport:
                 http_status, headers = response.status, response.headers
                 if http_status != HTTPStatus.OK:
                     refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
-                answer = parse(http_status, self._hide_bytes(await _read(response, largest)))
-        except _TooLarge:
+                answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
+        except TooLarge:
             answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
+        except BadlyPacked as error:
+            answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._host, timeout=self._timeout)
         return Sent(
@@ -219,7 +220,18 @@ class Transport:
         return one_line(text.replace(self._key, "[key]") if self._key else text)
 
     def _hide_bytes(self, body: bytes) -> bytes:
-        return body.replace(self._key.encode(), b"[key]") if self._key else body
+        """The body without the key, also where JSON spells one of its letters as an escape."""
+        if not self._key:
+            return body
+        body = body.replace(self._key.encode(), b"[key]")
+        if b"\\u" not in body:
+            return body
+        return self._spelled.sub(b"[key]", body)
+
+
+def _spellings(letter: str) -> bytes:
+    """A pattern for an ASCII letter as JSON can spell it: itself, or escaped by its number."""
+    return b"(?:%b|\\\\u(?i:%04x))" % (re.escape(letter.encode()), ord(letter))
 
 
 async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
@@ -230,18 +242,6 @@ async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, 
 async def _headers_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
     _, on_sent = context.trace_request_ctx
     on_sent()
-
-
-async def _read(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """The body, but never more than the largest: a few bytes of gzip can hold hundreds of megabytes."""
-    chunks, size = [], 0
-    while not response.content.at_eof():
-        chunk = await response.content.read(2**16)
-        size += len(chunk)
-        if size > largest:
-            raise _TooLarge
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _proxy_of_environment(base_url: URL) -> URL | None:

@@ -53,6 +53,10 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
     Raises OSError where it cannot be read.
     """
+    with path.open("rb") as raw:
+        if b"\0" in (first := raw.readline(LONGEST_LINE)):
+            listing.problems.append(undecodable(file, [first]))
+            return
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             _ListFile(file, stream, listing).read()

@@ -1,0 +1,49 @@
+"""The body of an answer: whole, unpacked, and never larger than expected.
+
+The library would unpack by itself, but takes a compressed body that was cut off for a whole one.
+"""
+
+import zlib
+
+import aiohttp
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
+
+
+class TooLarge(ValueError):
+    """More bytes than an answer can have: a few of gzip can hold hundreds of megabytes."""
+
+
+class BadlyPacked(ValueError):
+    """Said in a few words: what is wrong with the packing."""
+
+
+async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself."""
+    chunks, size = [], 0
+    while not response.content.at_eof():
+        chunk = await response.content.read(2**16)
+        size += len(chunk)
+        if size > largest:
+            raise TooLarge
+        chunks.append(chunk)
+    return unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
+
+
+def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
+    """What `packed` holds by its Content-Encoding; an end that never came is an error."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not packed:
+        return packed
+    if encoding not in _WINDOW_BITS:
+        raise BadlyPacked("packed in a way that was not asked for")
+    stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+    try:
+        plain = stream.decompress(packed, largest + 1)
+    except zlib.error:
+        raise BadlyPacked(f"this is no {encoding}") from None
+    if len(plain) > largest:
+        raise TooLarge
+    if not stream.eof:
+        raise BadlyPacked(f"the {encoding} is cut off")
+    return plain
