@@ -4,20 +4,23 @@ Only a row that can get no answer is a problem: a name that NCBI does not know, 
 a virus, and a host that it cannot find. Whatever still gives an answer, if not the expected one, is a warning.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 from batchsum.durations import spoken
 from batchsum.errors import NothingUsable
 from batchsum.excerpt import excerpts
 from batchsum.formats import format_problems
-from batchsum.job import Job
+from batchsum.job import BASE_URL, Job
 from batchsum.lookup import Ask, Lookup
 from batchsum.model import Failure
 from batchsum.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.plan import Plan, build_plan
+from batchsum.settings import excess
 from batchsum.taxalock import NO_LOCK, TaxaLock, lock_file
 
 RATES = (3, 5, 10)
@@ -43,11 +46,22 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
             for message in format_problems(job)
         ],
         "warnings": [
-            {"file": odd.file, "line": odd.line, "column": odd.column, "message": odd.message} for odd in job.warnings
+            *(
+                {"file": odd.file, "line": odd.line, "column": odd.column, "message": odd.message}
+                for odd in job.warnings
+            ),
+            *({"file": str(job.path), "line": None, "column": None, "message": message} for message in _excess(job)),
         ],
         "relative_dates": relative_dates(plan),
         "lock": {"file": str(lock_file(job.path)), "taxa": _locked(job, lock)},
     }
+
+
+def _excess(job: Job) -> list[str]:
+    """A pace that a run would refuse; not a problem of the file, which may be meant for another server."""
+    base_url = os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url or BASE_URL
+    problem = excess(job.api.requests_per_second, urlsplit(base_url).hostname or "")
+    return [f"{problem}, or run with --base-url"] if problem else []
 
 
 async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple[dict[str, Any], TaxaLock]:

@@ -17,9 +17,9 @@ from aiolimiter import AsyncLimiter
 from batchsum.errors import UsageError
 from batchsum.ledger import window
 from batchsum.reservation import Reservation
+from batchsum.settings import NCBI_LIMIT, excess, is_ncbi
 from batchsum.shared_limit import SharedLimit
 
-NCBI_LIMIT = 10.0
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
 LARGEST_GUARD = 0.250
@@ -39,17 +39,13 @@ class Rate:
     @classmethod
     def of(cls, setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> Self:
         """The rate that `setting` means for `host`. UsageError where NCBI would have to suffer it."""
-        host = host.lower().rstrip(".")
-        ncbi = host == "ncbi.nlm.nih.gov" or host.endswith(".ncbi.nlm.nih.gov")
         if setting == "auto":
-            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if ncbi else math.inf)
+            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf)
         rate = math.inf if setting == "unlimited" else float(setting)
         if not rate > 0:
             raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
-        if ncbi and rate > NCBI_LIMIT:
-            raise UsageError(
-                f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {setting}"
-            )
+        if problem := excess(setting, host):
+            raise UsageError(problem)
         return cls(rate, rate)
 
 

@@ -66,6 +66,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+NCBI_LIMIT = 10.0
+"""Requests a second that NCBI allows at most, with a key."""
+
+
+def is_ncbi(host: str) -> bool:
+    host = host.lower().rstrip(".")
+    return host == "ncbi.nlm.nih.gov" or host.endswith(".ncbi.nlm.nih.gov")
+
+
+def excess(rate: float | Literal["auto", "unlimited"], host: str) -> str:
+    """What is wrong with a rate that NCBI would have to suffer; empty for any other."""
+    if rate == "auto" or not is_ncbi(host) or (rate != "unlimited" and rate <= NCBI_LIMIT):
+        return ""
+    shown = rate if isinstance(rate, str) else f"{rate:g}"
+    return f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {shown}"
+
+
 def parse_requests_per_second(text: str) -> float | Literal["auto", "unlimited"]:
     if text in ("auto", "unlimited"):
         return text  # type: ignore[return-value]

@@ -360,3 +360,13 @@ def test_without_a_lineage_nothing_is_held_against_anything(ncbi: ScriptedTaxono
     write(job, "5, 3")
     ncbi.answers = {"3": says(1), "5": says(2)}
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
+
+
+def test_a_pace_that_ncbi_would_have_to_suffer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "fast.yaml"
+    job.write_text("version: 1\ntaxa: [11320]\napi: {requests_per_second: 50}\n")
+    assert main(["check", str(job)]) == 0
+    assert "allows 10 at most; write auto instead of 50, or run with --base-url" in capsys.readouterr().out
+    job.write_text("version: 1\ntaxa: [11320]\napi: {requests_per_second: 50, base_url: 'http://127.0.0.1:1/v2'}\n")
+    assert main(["check", str(job)]) == 0
+    assert "at most" not in capsys.readouterr().out
