@@ -4,7 +4,6 @@ Only a row that can get no answer is a problem: a name that NCBI does not know, 
 a virus, and a host that it cannot find. Whatever still gives an answer, if not the expected one, is a warning.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
@@ -59,8 +58,8 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
 
 def _excess(job: Job) -> list[str]:
     """A pace that a run would refuse; not a problem of the file, which may be meant for another server."""
-    base_url = os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url or BASE_URL
-    problem = excess(job.api.requests_per_second, urlsplit(base_url).hostname or "")
+    host = urlsplit(job.api.base_url or BASE_URL).hostname or ""
+    problem = excess(job.api.requests_per_second, host)
     return [f"{problem}, or run with --base-url"] if problem else []
 
 

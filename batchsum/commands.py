@@ -195,6 +195,7 @@ def check(arguments: argparse.Namespace) -> int:
     today = _day_of_environment() or datetime.now(UTC).date()
     try:
         job = load_job(arguments.job)
+        job = replace(job, api=replace(job.api, base_url=_base_url(job, arguments)))
         lock = read_lock(lock_file(job.path))
     except JobFileError as error:
         if not arguments.json:
@@ -217,7 +218,7 @@ def _check_online(job: Job, today: date, lock: "TaxaLock", arguments: argparse.N
     from batchsum.taxalock import lock_file, write_lock
 
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
-    client = job_client(job, _base_url(job, arguments), api_key)
+    client = job_client(job, job.api.base_url, api_key)
 
     async def look_up() -> tuple[dict[str, Any], "TaxaLock"]:
         async with client:
