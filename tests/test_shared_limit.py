@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import socket
-import struct
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,12 @@ from batchsum import settings
 from batchsum.errors import UsageError
 from batchsum.pacing import GUARD, Pacer
 from batchsum.shared_limit import PASSWORD, SharedLimit
+from tests.paced_sender import Arrivals, senders
 from tests.redis_server import RedisServer, needs_redis
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 SERVER = "api.ncbi.nlm.nih.gov:443"
 RATE = 20
-SO_TIMESTAMPNS = 35
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's stamps of datagrams are Linux's")
 
@@ -201,53 +199,13 @@ def test_what_is_no_address_of_a_redis(text: str, why: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-class Arrivals:
-    """Datagrams and the moments at which the kernel saw them: (seconds, among how many the limit was divided)."""
-
-    _STAMP = struct.Struct("@qq")
-
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self.socket.settimeout(60)
-        self.seen = list[tuple[float, int]]()
-
-    def receive(self) -> tuple[float, int]:
-        data, ancillary, _, _ = self.socket.recvmsg(100, 100)
-        seconds, nanoseconds = self._STAMP.unpack(ancillary[0][2])
-        self.seen.append((seconds + nanoseconds / 1e9, int(data)))
-        return self.seen[-1]
-
-    def receive_until(self, parts: int, count: int) -> None:
-        """Until so many have come in a row from processes that divide the limit into `parts`."""
-        row = 0
-        while row < count:
-            row = row + 1 if self.receive()[1] == parts else 0
-
-
-@contextmanager
-def senders(count: int, arrivals: Arrivals, redis: RedisServer, directory: Path) -> Iterator[None]:
-    """Processes as on machines of their own, each with a quarter of RATE while there is no Redis."""
-    port = str(arrivals.socket.getsockname()[1])
-    command = [sys.executable, "-m", "tests.paced_sender", port, str(RATE), "4", redis.url, str(directory)]
-    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-        arrivals.socket.close()
-
-
 @needs_redis
 @on_linux
 def test_four_processes_keep_the_limit_while_redis_is_killed_and_started_again(
     redis: RedisServer, tmp_path: Path
 ) -> None:
     arrivals = Arrivals()
-    with senders(4, arrivals, redis, tmp_path):
+    with senders(4, arrivals, RATE, redis.url, tmp_path):
         arrivals.receive_until(parts=1, count=40)
         redis.kill()
         arrivals.receive_until(parts=4, count=30)
@@ -261,7 +219,7 @@ def test_four_processes_keep_the_limit_while_redis_is_killed_and_started_again(
 @on_linux
 def test_one_process_alone_gets_what_four_would_share(redis: RedisServer, tmp_path: Path) -> None:
     arrivals = Arrivals()
-    with senders(1, arrivals, redis, tmp_path):
+    with senders(1, arrivals, RATE, redis.url, tmp_path):
         arrivals.receive_until(parts=1, count=40)
     times = [time for time, parts in arrivals.seen if parts == 1]
     assert any(later - first < 1.0 for first, later in zip(times, times[RATE // 4 :], strict=False))
