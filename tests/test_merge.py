@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from batchsum import asking, merge
+from batchsum.taxalock import LockedTaxon, TaxaLock, write_lock
+from batchsum.taxonomy import TaxonNode
 from tests.scripted_ncbi import scripted_ncbi
 from tests.sharded_night import ShardedNight
 
@@ -221,6 +223,27 @@ def test_a_table_does_not_go_into_one_of_its_shards(night: ShardedNight, capsys:
     shards = night.shards(2)
     assert night.merge("2/1", shards) == 2
     assert "needs a directory of its own" in capsys.readouterr().err
+
+
+def test_locked_names_are_asked_and_judged_by_their_lock(night: ShardedNight) -> None:
+    above = TaxonNode(11320, "Alphainfluenzavirus influenzae", "species", (10239,))
+    below = TaxonNode(31338, "H1N1", "no rank", (10239, 11320))
+    taxa = {
+        "11320": above,
+        "31338": below,
+        "Lake trout rhabdovirus 903/87": TaxonNode(777, "Lake", "species", (10239,)),
+    }
+    lock = TaxaLock({name: LockedTaxon(node, "2026-11-01") for name, node in taxa.items()})
+    write_lock(night.directory / "taxa.lock", lock)
+    night.ncbi.answers = {"31338": {"record_count": 5000}}
+    night.run("one")
+    night.asked()
+    shards = night.shards(3)
+    (night.directory / "taxa.lock").unlink()
+    assert night.merge("merged", shards) == 3
+    assert b"exceeds_wider: 5,000 here, but 1,035 in 11320 all" in night.files("merged")["summary.csv"]
+    assert night.files("merged") == night.files("one")
+    assert night.manifest("merged") == night.manifest("one")
 
 
 def test_the_job_file_may_be_gone(night: ShardedNight) -> None:
