@@ -23,15 +23,19 @@ def stale(rows: Iterable[KeptRow]) -> Iterator[str]:
 
     `rows` come in job order; a taxon is stale when all its rows with a date are.
     """
-    found: dict[str, int] = {}
+    count, oldest = 0, dict[str, int]()  # of a million only those that will be named
     for taxon, group in groupby(rows, key=lambda row: row.taxon):
         days = [row.stale_days for row in group if row.resource_updated_on]
         stale_days = [number for number in days if number is not None]
         if days and len(stale_days) == len(days):
-            found[taxon] = min(stale_days)
-    if found:
-        oldest = sorted(found.items(), key=lambda item: -item[1])
-        yield f"nothing new for a long time: {_some([f'{taxon} ({days} days)' for taxon, days in oldest])}"
+            count += taxon not in oldest
+            oldest[taxon] = min(stale_days)
+            if len(oldest) > MOST_NAMED:
+                del oldest[min(reversed(oldest), key=oldest.__getitem__)]
+    if oldest:
+        named = [f"{taxon} ({days} days)" for taxon, days in sorted(oldest.items(), key=lambda item: -item[1])]
+        more = f" and {count - len(named)} more" if count > len(named) else ""
+        yield f"nothing new for a long time: {', '.join(named)}{more}"
 
 
 def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:
@@ -64,8 +68,3 @@ def fell_together(rows: Iterable[KeptRow]) -> Iterator[str]:
             fallen += kept.record_count < kept.previous_record_count
     if compared >= FEWEST_ROWS and fallen >= SHARE_OF_A_NIGHT * compared:
         yield f"{fallen} of {compared} rows have fewer records than when last believed: NCBI's night, not the taxa's"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
