@@ -10,12 +10,12 @@ from itertools import islice
 
 from batchsum.client import DatasetsClient
 from batchsum.durations import spoken
-from batchsum.journal import Journal
 from batchsum.judging import Judgement
 from batchsum.model import Failure, Reply, Request, Summary
-from batchsum.names import moved_names
+from batchsum.names.findings import moved_names
+from batchsum.ncbi.wire import request_key
 from batchsum.scheduler import run_requests
-from batchsum.wire import request_key
+from batchsum.store.journal import Journal
 
 log = logging.getLogger("batchsum")
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from batchsum.guards import Past, Verdict, moment
-from batchsum.history import History
 from batchsum.model import Query
+from batchsum.store.history import History
 from batchsum.table import Row
 
 COLUMNS = (

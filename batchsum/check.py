@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 
 from batchsum.durations import spoken
 from batchsum.errors import NothingUsable
-from batchsum.excerpt import excerpts
-from batchsum.formats import format_problems
 from batchsum.job import BASE_URL, Job
-from batchsum.lookup import Ask, Lookup
 from batchsum.model import Failure
-from batchsum.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
+from batchsum.names.findings import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
+from batchsum.names.lookup import Ask, Lookup
+from batchsum.names.taxalock import NO_LOCK, TaxaLock, lock_file
 from batchsum.plan import Plan, build_plan
 from batchsum.settings import excess
-from batchsum.taxalock import NO_LOCK, TaxaLock, lock_file
+from batchsum.table.formats import format_problems
+from batchsum.terminal.excerpt import excerpts
 
 RATES = (3, 5, 10)
 """Requests a second: NCBI's limit without a key by its pages, by its server, and with a key."""

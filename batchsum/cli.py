@@ -85,7 +85,7 @@ def _output_lost(error: OSError) -> int:
 def _with_lines(error: "JobFileError") -> str:
     import shutil
 
-    from batchsum.excerpt import with_excerpts
+    from batchsum.terminal.excerpt import with_excerpts
 
     return with_excerpts(error.problems, shutil.get_terminal_size().columns)
 

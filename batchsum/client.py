@@ -11,15 +11,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-from batchsum import canary, retry
-from batchsum.canary import Canary
 from batchsum.filters import parse_taxon
 from batchsum.job import BASE_URL
 from batchsum.model import Answer, Attempt, Failure, FilterSet, Reply, Request, Summary
-from batchsum.outage import Outage
+from batchsum.ncbi import canary, retry
+from batchsum.ncbi.canary import Canary
+from batchsum.ncbi.outage import Outage
+from batchsum.ncbi.transport import Exchange, Sent, Transport
+from batchsum.ncbi.wire import request_key
 from batchsum.pacing import Pacer, Ticket
-from batchsum.transport import Exchange, Sent, Transport
-from batchsum.wire import request_key
 
 log = logging.getLogger("batchsum")
 

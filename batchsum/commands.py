@@ -20,8 +20,8 @@ from batchsum.job import Job
 from batchsum.jobfile import load_job
 
 if TYPE_CHECKING:
+    from batchsum.names.taxalock import TaxaLock
     from batchsum.run import Outcome
-    from batchsum.taxalock import TaxaLock
 
 log = logging.getLogger("batchsum")
 
@@ -71,10 +71,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
-    from batchsum.progress import is_wanted, live
     from batchsum.run import run_job
-    from batchsum.shard import Shard, run_shard
+    from batchsum.shards.shard import Shard, run_shard
     from batchsum.terminal import is_watched, say
+    from batchsum.terminal.progress import is_wanted, live
 
     if arguments.start_jitter:
         time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
@@ -106,8 +106,8 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
 
 def _close(outcome: "Outcome", job: Job, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
     """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
-    from batchsum.closing import print_closing
     from batchsum.terminal import failure_block, is_watched, say
+    from batchsum.terminal.closing import print_closing
 
     if is_watched() and not quiet:
         print_closing(outcome, job.name, log_file, secret=api_key)
@@ -125,7 +125,7 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     )
     directory = arguments.out or job.output.dir
     if arguments.shard and not arguments.out:
-        from batchsum.shard import Shard
+        from batchsum.shards.shard import Shard
 
         directory = Shard(*arguments.shard).directory(directory)
     output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
@@ -157,7 +157,7 @@ def merge(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     from batchsum import logs
     from batchsum.api_key import find_api_key
-    from batchsum.merge import Merging
+    from batchsum.shards.merge import Merging
     from batchsum.signals import Signals
     from batchsum.terminal import failure, say
 
@@ -190,7 +190,7 @@ def _make_directory(directory: Path) -> None:
 def check(arguments: argparse.Namespace) -> int:
     """`batchsum check JOB`."""
     from batchsum.check import check_job, describe, exit_code
-    from batchsum.taxalock import lock_file, read_lock
+    from batchsum.names.taxalock import lock_file, read_lock
 
     today = _day_of_environment() or datetime.now(UTC).date()
     try:
@@ -214,8 +214,8 @@ def _check_online(job: Job, today: date, lock: "TaxaLock", arguments: argparse.N
 
     from batchsum.api_key import find_api_key
     from batchsum.check import check_online
+    from batchsum.names.taxalock import lock_file, write_lock
     from batchsum.run import job_client
-    from batchsum.taxalock import lock_file, write_lock
 
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
     client = job_client(job, job.api.base_url, api_key)

@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from batchsum.errors import UsageError
 from batchsum.guards import Past, Verdict, combine, includes, judge
-from batchsum.history import CountedRow, History, KeptRow
 from batchsum.model import Answer, Failure, Query, Request, Summary
+from batchsum.ncbi.wire import request_key
 from batchsum.notes import fell_together, filters_without_effect, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
-from batchsum.wire import request_key
+from batchsum.store.history import CountedRow, History, KeptRow
 
 T = TypeVar("T")
 

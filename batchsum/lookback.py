@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchsum.errors import UsageError
-from batchsum.history import KeptRow
 from batchsum.lock import locked
-from batchsum.nights import Nights, state_of
 from batchsum.publish import prepare, put_in_place, read_manifest
 from batchsum.store import Run, Store
+from batchsum.store.history import KeptRow
+from batchsum.store.nights import Nights, state_of
 from batchsum.table import cell
 
 HISTORY_COLUMNS = (
@@ -120,7 +120,7 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
 def report(directory: Path) -> Path:
     """Make the page of the last published night again; where it is. UsageError where none was published."""
     from batchsum.report import write_report
-    from batchsum.retelling import PAGE, retell
+    from batchsum.report.retelling import PAGE, retell
 
     state = state_of(directory)
     with locked(directory), Store(state) as store:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from batchsum.guards import includes
-from batchsum.history import CountedRow, KeptRow
 from batchsum.model import FilterSet
+from batchsum.store.history import CountedRow, KeptRow
 
 FEWEST_TAXA = 3
 """Taxa that must agree before a filter is said to have changed nothing."""

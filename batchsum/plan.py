@@ -13,7 +13,7 @@ from typing import Any
 
 from batchsum.job import Job, ListedTaxon, NamedSet
 from batchsum.model import FilterSet, Guards, Query, Request
-from batchsum.taxalock import NO_LOCK, TaxaLock
+from batchsum.names.taxalock import NO_LOCK, TaxaLock
 
 
 @dataclass(frozen=True, slots=True)

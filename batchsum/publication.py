@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum import changes, table
-from batchsum.datapackage import DATAPACKAGE, write_datapackage
 from batchsum.errors import Locked, NothingUsable
-from batchsum.formats import table_writer
-from batchsum.history import History
 from batchsum.job import Job
 from batchsum.judging import Judgement
 from batchsum.logs import about_run
@@ -23,9 +20,12 @@ from batchsum.manifest import build_manifest
 from batchsum.notify import queue_news
 from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation
 from batchsum.report import write_report
+from batchsum.report.retelling import PAGE, retell
 from batchsum.resume import close_run
-from batchsum.retelling import PAGE, retell
 from batchsum.store import Run, Store
+from batchsum.store.history import History
+from batchsum.table.datapackage import DATAPACKAGE, write_datapackage
+from batchsum.table.formats import table_writer
 from batchsum.trouble import troubles
 
 log = logging.getLogger("batchsum")

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from batchsum.errors import Locked
 from batchsum.job import Job
+from batchsum.names.taxalock import TaxaLock
 from batchsum.plan import Plan, build_plan
 from batchsum.store import Run, Store
-from batchsum.taxalock import TaxaLock
 
 log = logging.getLogger("batchsum")
 

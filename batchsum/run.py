@@ -16,16 +16,14 @@ from pathlib import Path
 from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.client import DatasetsClient
-from batchsum.database import unusable
 from batchsum.durations import spoken
 from batchsum.errors import NotDue, OutputError
-from batchsum.formats import require_formats
-from batchsum.history import History
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
 from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure
+from batchsum.names.taxalock import lock_file, read_lock
 from batchsum.notify import Telling
 from batchsum.plan import build_plan
 from batchsum.publication import file_names, finish_publication, publish_night
@@ -33,7 +31,9 @@ from batchsum.resume import is_recent, open_run
 from batchsum.schedule import is_due
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
-from batchsum.taxalock import lock_file, read_lock
+from batchsum.store.database import unusable
+from batchsum.store.history import History
+from batchsum.table.formats import require_formats
 from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batchsum.pacing import Pacer
-from batchsum.reservation import Reservation
-from batchsum.shared_limit import SharedLimit
+from batchsum.pacing.reservation import Reservation
+from batchsum.pacing.shared_limit import SharedLimit
 
 WORKERS = 4
 SO_TIMESTAMPNS = 35

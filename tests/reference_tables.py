@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batchsum.columns import CHANGED, SUMMARY, Column
 from batchsum.jobfile.jsonschema import job_schema
+from batchsum.table.columns import CHANGED, SUMMARY, Column
 
 PAGE = Path(__file__).parent.parent / "configs/README.md"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.answer import LONGEST_DETAIL, MOST_MESSAGES, one_line, parse_answer
 from batchsum.model import FILE_KINDS, Failure, FileSummary, Package, Summary
+from batchsum.ncbi.answer import LONGEST_DETAIL, MOST_MESSAGES, one_line, parse_answer
 from tests.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
 WHOLE = {

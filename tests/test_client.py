@@ -18,7 +18,7 @@ from yarl import URL
 from batchsum import DatasetsClient
 from batchsum.errors import Refused
 from batchsum.model import CANARY, Answer, Failure, FilterSet, Reply, Request, Summary
-from batchsum.outage import FAILURES_IN_A_ROW
+from batchsum.ncbi.outage import FAILURES_IN_A_ROW
 from batchsum.scheduler import run_requests
 from tests import raw_server as play
 from tests.raw_server import RawServer
@@ -476,7 +476,7 @@ def test_a_key_is_in_no_text_of_the_client() -> None:
 
 
 async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.retry.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.retry.FIRST_PAUSE", 0.001)
     disasters = [
         play.hang_up,
         play.reset,
@@ -528,10 +528,10 @@ async def test_no_more_slots_are_taken_than_there_are_workers(raw: RawServer, mo
 
 
 async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.retry.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.retry.FIRST_PAUSE", 0.001)
     raw.on("1", play.hang_up, play.too_many("0"), play.error(404, "no such taxon"))
     raw.on(CANARY, play.error(500), play.summary())
-    monkeypatch.setattr("batchsum.outage.FIRST_PROBE_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.outage.FIRST_PROBE_PAUSE", 0.001)
     passed = Counter[str]()
     async with DatasetsClient(raw.base_url, requests_per_second=1000) as client:
         slot, confirm, sent = client.pacer.slot, client.pacer.confirm, client.pacer.sent

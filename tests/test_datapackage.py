@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from batchsum import changes, columns, table
-from batchsum.datapackage import datapackage
+from batchsum import changes, table
 from batchsum.job import Job, OutputSettings
+from batchsum.table import columns
+from batchsum.table.datapackage import datapackage
 from tests.scripted_ncbi import scripted_ncbi
 from tests.test_night import count_by_text, night, write_job
 

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import changes, formats, table
+from batchsum import changes, table
 from batchsum.cli import main
-from batchsum.columns import CHANGED, SUMMARY
 from batchsum.errors import UsageError
 from batchsum.guards import Verdict
 from batchsum.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
 from batchsum.model import FileSummary, FilterSet, Package, Query, Summary
-from batchsum.table import Row
+from batchsum.table import Row, formats
+from batchsum.table.columns import CHANGED, SUMMARY
 from tests.scripted_ncbi import scripted_ncbi
 from tests.test_night import count_by_text, night, write_job
 
@@ -103,7 +103,7 @@ def test_parquet_encodes_text_by_dictionary_and_comes_in_row_groups(
 ) -> None:
     import pyarrow.parquet as pq
 
-    from batchsum import parquet
+    from batchsum.table import parquet
 
     monkeypatch.setattr(parquet, "ROWS_A_GROUP", 5)
     path = written("parquet", tmp_path / "t.parquet")
@@ -189,7 +189,7 @@ def test_text_longer_than_a_cell_is_cut_where_it_shows(tmp_path: Path) -> None:
 
 def test_changes_beyond_a_sheet_are_said_to_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
-    from batchsum import xlsx
+    from batchsum.table import xlsx
 
     monkeypatch.setattr(xlsx, "MOST_ROWS", 3)
     for count, shown in ((3, "fell"), (4, "more in changes.csv")):
@@ -289,6 +289,6 @@ def test_rows_are_counted_without_a_plan() -> None:
 
 
 def test_the_limit_is_the_one_of_the_writer() -> None:
-    from batchsum import xlsx
+    from batchsum.table import xlsx
 
     assert xlsx.MOST_ROWS == formats.MOST_XLSX_ROWS

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from batchsum.journal import LONGEST_WAIT, Journal
 from batchsum.model import Reply, Summary
+from batchsum.store.journal import LONGEST_WAIT, Journal
 from tests.test_store import REPLY
 
 MANY = 100

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from batchsum import asking, merge
-from batchsum.taxalock import LockedTaxon, TaxaLock, write_lock
-from batchsum.taxonomy import TaxonNode
+from batchsum import asking
+from batchsum.names.taxalock import LockedTaxon, TaxaLock, write_lock
+from batchsum.names.taxonomy import TaxonNode
+from batchsum.shards import merge
 from tests.scripted_ncbi import scripted_ncbi
 from tests.sharded_night import ShardedNight
 

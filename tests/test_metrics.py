@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import asking, metrics
+from batchsum import asking
 from batchsum.cli import main
-from batchsum.news import News
+from batchsum.notify import metrics
+from batchsum.notify.news import News
 from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")

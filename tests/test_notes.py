@@ -6,9 +6,9 @@ from datetime import date, timedelta
 import pytest
 
 from batchsum.guards import Verdict
-from batchsum.history import CountedRow, KeptRow, stale_days
 from batchsum.model import FilterSet, Guards, Query, Summary
 from batchsum.notes import fell_together, filters_without_effect, stale
+from batchsum.store.history import CountedRow, KeptRow, stale_days
 
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}
 

@@ -191,7 +191,7 @@ def test_what_was_not_delivered_is_told_the_next_night_and_then_never_again(desk
 
 
 def test_nobody_waits_for_old_news_without_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.outbox.MOST_TRIES", 2)
+    monkeypatch.setattr("batchsum.notify.outbox.MOST_TRIES", 2)
     code = desk.directory / "code"
     code.write_text("1")
     desk.write(on_change=desk.hook("change", str(code)))
@@ -352,7 +352,7 @@ def test_an_address_that_leads_nowhere_is_told_without_being_told(
     if value:
         monkeypatch.setenv("CHAT", value)
         monkeypatch.setenv("PING", value)
-    monkeypatch.setattr("batchsum.webhook._PING_PAUSES", (0.0,))
+    monkeypatch.setattr("batchsum.notify.webhook._PING_PAUSES", (0.0,))
     desk.write(webhook_env="CHAT", ping_env="PING")
     desk.night(counts=(100, 100))
     assert desk.night("-v", counts=(100, 108)) == 0
@@ -380,7 +380,7 @@ def test_a_ping_tells_begin_and_end_of_the_same_run(
 
 def test_a_ping_is_tried_again_at_once(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PING", listener.url)
-    monkeypatch.setattr("batchsum.webhook._PING_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("batchsum.notify.webhook._PING_PAUSES", (0.0, 0.0))
     listener.statuses = [200, 503]
     desk.write(ping_env="PING")
     assert desk.night() == 0

@@ -1,6 +1,6 @@
 """Many failures in a row, of several requests, are doubt; one failing request never is."""
 
-from batchsum.outage import DISTINCT_REQUESTS, FAILURES_IN_A_ROW, LONGEST_PROBE_PAUSE, Outage
+from batchsum.ncbi.outage import DISTINCT_REQUESTS, FAILURES_IN_A_ROW, LONGEST_PROBE_PAUSE, Outage
 
 
 def failed(keys: list[str]) -> Outage:

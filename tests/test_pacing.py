@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.errors import UsageError
-from batchsum.ledger import window
 from batchsum.pacing import GUARD, LARGEST_GUARD, Pacer, Rate, Ticket
-from batchsum.reservation import Reservation
+from batchsum.pacing.ledger import window
+from batchsum.pacing.reservation import Reservation
 from tests.virtual_time import VirtualLoop, run
 
 NCBI = "api.ncbi.nlm.nih.gov"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from batchsum.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
 from batchsum.model import FilterSet, Guards
+from batchsum.ncbi.wire import request_key
 from batchsum.plan import build_plan
-from batchsum.wire import request_key
 
 TODAY = date(2026, 11, 23)  # a Monday
 ALL = NamedSet("all", FilterSet())

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from batchsum import interview
 from batchsum.cli import main
+from batchsum.probe import interview
 from tests.local_ncbi_server import serving
 from tests.raw_server import RawServer, answer, error, redirect, summary, too_many
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.ledger import Ledger, window
-from batchsum.reservation import BUSY, Reservation
+from batchsum.pacing.ledger import Ledger, window
+from batchsum.pacing.reservation import BUSY, Reservation
 
 GUARD = 0.008
 KEY = "0123456789abcdef0123456789abcdef0123"
@@ -272,7 +272,7 @@ def test_what_could_not_be_written_is_written_later(share: Callable[[], Reservat
 SENDER = """
 import asyncio, pathlib, sys, time
 from batchsum.pacing import Pacer
-from batchsum.reservation import Reservation
+from batchsum.pacing.reservation import Reservation
 
 async def main():
     pacer = Pacer(40, shared=Reservation("host", None, directory=pathlib.Path(sys.argv[1])))

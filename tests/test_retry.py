@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model import Failure, Summary
-from batchsum.retry import (
+from batchsum.ncbi.retry import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     RetryBudget,

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from batchsum import asking
 from batchsum.cli import main
 from batchsum.errors import UsageError
-from batchsum.jobcopy import job_digest, read_copy, write_copy
 from batchsum.jobfile import load_job
+from batchsum.ncbi.wire import request_key
 from batchsum.plan import build_plan
-from batchsum.shard import Shard, owner
-from batchsum.wire import request_key
+from batchsum.shards.jobcopy import job_digest, read_copy, write_copy
+from batchsum.shards.shard import Shard, owner
 from tests.scripted_ncbi import Question, scripted_ncbi
 from tests.sharded_night import ShardedNight
 
@@ -174,7 +174,7 @@ def test_a_pipeline_says_which_day_it_is(night: ShardedNight, monkeypatch: pytes
 def test_a_run_of_another_day_is_not_gone_on_with(night: ShardedNight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-03-01")
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.shard._finish", lambda *_: 1 / 0)
+        patched.setattr("batchsum.shards.shard._finish", lambda *_: 1 / 0)
         assert night.run("part", "--shard", "1/2") == 1
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-03-02")
     assert night.run("part", "--shard", "1/2") == 0

@@ -13,7 +13,7 @@ import pytest
 from batchsum import settings
 from batchsum.errors import UsageError
 from batchsum.pacing import GUARD, Pacer
-from batchsum.shared_limit import PASSWORD, SharedLimit
+from batchsum.pacing.shared_limit import PASSWORD, SharedLimit
 from tests.paced_sender import Arrivals, senders
 from tests.redis_server import RedisServer, needs_redis
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.client import DatasetsClient
-from batchsum.lookup import Lookup
 from batchsum.model import Failure
-from batchsum.taxonomy import Malformed, Name, match, parse_page, parse_suggestions
+from batchsum.names.lookup import Lookup
+from batchsum.names.taxonomy import Malformed, Name, match, parse_page, parse_suggestions
 from tests.local_ncbi_server import Served, serving
 from tests.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 

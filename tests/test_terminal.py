@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from batchsum import asking, progress
-from batchsum.closing import print_closing, read_changes
+from batchsum import asking
 from batchsum.errors import Problem
-from batchsum.excerpt import excerpt, with_excerpts
 from batchsum.jobfile import load_job
-from batchsum.progress import Progress, Standing
 from batchsum.run import Outcome, run_job
+from batchsum.terminal import progress
+from batchsum.terminal.closing import print_closing, read_changes
+from batchsum.terminal.excerpt import excerpt, with_excerpts
+from batchsum.terminal.progress import Progress, Standing
 from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 from tests.terminal_window import in_window
 
@@ -202,7 +203,7 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
         def write(self, text: str) -> int:
             raise OSError("gone")
 
-    from batchsum import console
+    from batchsum.terminal import console
 
     job = load_job(write_job(tmp_path))
     drawing = Console(file=console._Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from batchsum.model import FilterSet, Request
-from batchsum.wire import LONGEST_LIST, post_body, request_key
+from batchsum.ncbi.wire import LONGEST_LIST, post_body, request_key
 
 EVERYTHING = FilterSet(
     accessions=("NC_038294.1", "MN908947.3"),

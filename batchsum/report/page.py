@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from batchsum import plots
+from batchsum.report import plots
 from batchsum.report.digest import Digest, counted, digest, headline, is_noteworthy, subline
 from batchsum.report.night import Night, ReportRow
 from batchsum.report.reasons import advice

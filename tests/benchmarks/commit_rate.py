@@ -17,11 +17,11 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from batchsum.answer import parse_answer
-from batchsum.journal import Journal
 from batchsum.model import Attempt, Reply
-from batchsum.record import dump_answer, dump_attempts
+from batchsum.ncbi.answer import parse_answer
 from batchsum.store import Run, Store
+from batchsum.store.journal import Journal
+from batchsum.store.record import dump_answer, dump_attempts
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 

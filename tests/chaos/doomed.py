@@ -118,7 +118,8 @@ def _connecting(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
 
 def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     """One run in this process, under its doom."""
-    from batchsum import asking, cli, retry, signals
+    from batchsum import asking, cli, signals
+    from batchsum.ncbi import retry
 
     asking.SHORTEST_PAUSE = 0.02
     retry.FIRST_PAUSE = 0.01

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchsum.columns import SUMMARY, Column
 from batchsum.publish import MANIFEST
 from batchsum.table import Row, Value
+from batchsum.table.columns import SUMMARY, Column
 
 ROWS_A_GROUP = 20_000
 

@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from batchsum import metrics, webhook
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
-from batchsum.hook import run_hook
 from batchsum.job import Job, NotifySettings
 from batchsum.lock import locked
-from batchsum.news import News, failed_news, headline, message, published_news
-from batchsum.nights import STATE
-from batchsum.outbox import Note, Outbox
+from batchsum.notify import metrics, webhook
+from batchsum.notify.hook import run_hook
+from batchsum.notify.news import News, failed_news, headline, message, published_news
+from batchsum.notify.outbox import Note, Outbox
 from batchsum.store import Run, Store
+from batchsum.store.nights import STATE
 
 log = logging.getLogger("batchsum")
 

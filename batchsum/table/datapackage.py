@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from batchsum.columns import CHANGED, SUMMARY, Column
 from batchsum.job import Job
+from batchsum.table.columns import CHANGED, SUMMARY, Column
 
 DATAPACKAGE = "datapackage.json"
 

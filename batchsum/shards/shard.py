@@ -20,21 +20,21 @@ from batchsum import __version__, publish
 from batchsum.asking import Asking
 from batchsum.errors import NothingUsable, UsageError
 from batchsum.guards import Past, judge
-from batchsum.history import History
 from batchsum.job import BASE_URL, Job
-from batchsum.jobcopy import FILE as JOB_COPY
-from batchsum.jobcopy import job_digest, write_copy
 from batchsum.judging import Judgement
 from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure, Query, Request
+from batchsum.names.taxalock import FILE as LOCK
+from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
+from batchsum.ncbi.wire import request_key
 from batchsum.resume import close_run, open_run, utc_text
 from batchsum.run import STATE, ask, job_client, output_errors
+from batchsum.shards.jobcopy import FILE as JOB_COPY
+from batchsum.shards.jobcopy import job_digest, write_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
-from batchsum.taxalock import FILE as LOCK
-from batchsum.taxalock import TaxaLock, lock_file, read_lock, write_lock
-from batchsum.wire import request_key
+from batchsum.store.history import History
 
 log = logging.getLogger("batchsum")
 

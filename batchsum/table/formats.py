@@ -25,11 +25,11 @@ TableWriter = Callable[[Path, Iterable[Row]], None]
 def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row]) -> TableWriter:
     """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries some of `manifest`."""
     if name == "parquet":
-        from batchsum.parquet import write_parquet
+        from batchsum.table.parquet import write_parquet
 
         return partial(write_parquet, manifest=manifest)
     if name == "xlsx":
-        from batchsum.xlsx import write_xlsx
+        from batchsum.table.xlsx import write_xlsx
 
         return partial(write_xlsx, changes=changes)
     return WRITERS[name]

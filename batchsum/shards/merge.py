@@ -16,24 +16,24 @@ from pathlib import Path
 from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.errors import UsageError
-from batchsum.formats import require_formats
-from batchsum.gathering import Finished, copy_answers, gather
-from batchsum.history import History
 from batchsum.job import Job
-from batchsum.jobcopy import FILE as JOB_COPY
-from batchsum.jobcopy import read_copy
 from batchsum.judging import Judgement
 from batchsum.lock import locked
 from batchsum.logs import about_run
+from batchsum.names.taxalock import FILE as LOCK
+from batchsum.names.taxalock import read_lock
 from batchsum.notify import Telling
 from batchsum.plan import build_plan
 from batchsum.publication import file_names, finish_publication, publish_night
 from batchsum.resume import close_run
 from batchsum.run import STATE, Outcome, ask, job_client, output_errors, published
+from batchsum.shards.gathering import Finished, copy_answers, gather
+from batchsum.shards.jobcopy import FILE as JOB_COPY
+from batchsum.shards.jobcopy import read_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
-from batchsum.taxalock import FILE as LOCK
-from batchsum.taxalock import read_lock
+from batchsum.store.history import History
+from batchsum.table.formats import require_formats
 
 log = logging.getLogger("batchsum")
 

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from aiolimiter import AsyncLimiter
 
 from batchsum.errors import UsageError
-from batchsum.ledger import window
-from batchsum.reservation import Reservation
+from batchsum.pacing.ledger import window
+from batchsum.pacing.reservation import Reservation
+from batchsum.pacing.shared_limit import SharedLimit
 from batchsum.settings import NCBI_LIMIT, excess, is_ncbi
-from batchsum.shared_limit import SharedLimit
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""

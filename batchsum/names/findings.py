@@ -9,10 +9,10 @@ from typing import Literal
 
 from batchsum.errors import Refused
 from batchsum.job import Job
-from batchsum.lookup import Ask, Lookup
 from batchsum.model import Failure
-from batchsum.taxalock import FILE, LockedTaxon, TaxaLock
-from batchsum.taxonomy import Name, TaxonNode
+from batchsum.names.lookup import Ask, Lookup
+from batchsum.names.taxalock import FILE, LockedTaxon, TaxaLock
+from batchsum.names.taxonomy import Name, TaxonNode
 
 MOST_SHOWN = 5
 """Candidates that a message names."""

@@ -14,8 +14,8 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxFileError
 
-from batchsum.columns import CHANGED, SUMMARY, Column
 from batchsum.table import Row, Value
+from batchsum.table.columns import CHANGED, SUMMARY, Column
 
 MOST_ROWS = 1_048_575
 """Rows of a sheet, below its header."""

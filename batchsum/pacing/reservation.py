@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from batchsum.ledger import LARGEST_FILE, Ledger
+from batchsum.pacing.ledger import LARGEST_FILE, Ledger
 
 log = logging.getLogger("batchsum")
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
 from batchsum.model import Query, Summary
+from batchsum.ncbi.wire import request_key
 from batchsum.store import Run, Store
-from batchsum.wire import request_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchsum.history import KeptRow, kept_rows, rows_without
 from batchsum.model import Reply, Summary
 from batchsum.report.night import Night, RemovedRow, ReportRow
 from batchsum.store import Run, Store
+from batchsum.store.history import KeptRow, kept_rows, rows_without
 
 PAGE = "report.html"
 NIGHTS_SHOWN = 60

@@ -13,12 +13,12 @@ from urllib.parse import quote
 
 from batchsum.errors import UsageError
 from batchsum.model import Failure
-from batchsum.nights import STATE
+from batchsum.ncbi.wire import request_key
 from batchsum.plan import Plan
-from batchsum.record import dump_answer
-from batchsum.shard import MANIFEST, Shard, owner
+from batchsum.shards.shard import MANIFEST, Shard, owner
 from batchsum.store import Run, Store
-from batchsum.wire import request_key
+from batchsum.store.nights import STATE
+from batchsum.store.record import dump_answer
 
 _SAME = {
     "job": "job",

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchsum.answer import one_line, parse_answer
-from batchsum.interview import Seen
 from batchsum.model import Answer, Failure, Summary
+from batchsum.ncbi.answer import one_line, parse_answer
+from batchsum.probe.interview import Seen
 
 Found = tuple[bool | None, str]
 """Whether it held (None: nothing to tell by), and what was seen."""

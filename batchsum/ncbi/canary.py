@@ -8,8 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from batchsum.model import CANARY, Answer, Failure, Request, Summary
-from batchsum.outage import Outage
-from batchsum.transport import Exchange
+from batchsum.ncbi.outage import Outage
+from batchsum.ncbi.transport import Exchange
 
 log = logging.getLogger("batchsum")
 

@@ -20,13 +20,14 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from batchsum import __version__, retry
-from batchsum.answer import one_line, parse_answer, parse_document
-from batchsum.body import BadlyPacked, TooLarge, read_body
+from batchsum import __version__
 from batchsum.errors import UsageError
 from batchsum.model import Attempt, Failure, Request, Summary
-from batchsum.network_errors import network_failure, refuse_status
-from batchsum.wire import post_body, request_key
+from batchsum.ncbi import retry
+from batchsum.ncbi.answer import one_line, parse_answer, parse_document
+from batchsum.ncbi.body import BadlyPacked, TooLarge, read_body
+from batchsum.ncbi.network_errors import network_failure, refuse_status
+from batchsum.ncbi.wire import post_body, request_key
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""

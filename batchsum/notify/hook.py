@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from batchsum.answer import one_line
 from batchsum.filters import LOOKS_SECRET
+from batchsum.ncbi.answer import one_line
 
 log = logging.getLogger("batchsum")
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from batchsum.errors import BatchsumError
 from batchsum.job import Job
-from batchsum.news import News, exit_code
-from batchsum.nights import STATE
+from batchsum.notify.news import News, exit_code
 from batchsum.publish import read_manifest
 from batchsum.store import Store
+from batchsum.store.nights import STATE
 
 log = logging.getLogger("batchsum")
 

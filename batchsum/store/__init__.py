@@ -11,10 +11,10 @@ from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
-from batchsum.database import Database
 from batchsum.errors import Locked
 from batchsum.model import Answer, Failure, Reply
-from batchsum.record import dump_answer, dump_attempts, load_answer, load_attempts
+from batchsum.store.database import Database
+from batchsum.store.record import dump_answer, dump_attempts, load_answer, load_attempts
 
 
 @dataclass(frozen=True, slots=True)

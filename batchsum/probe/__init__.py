@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from batchsum import __version__
-from batchsum.assumptions import in_words, judge_assumptions
 from batchsum.errors import OutputError, UsageError
-from batchsum.interview import Seen, ask_all, questions
 from batchsum.job import BASE_URL
+from batchsum.probe.assumptions import in_words, judge_assumptions
+from batchsum.probe.interview import Seen, ask_all, questions
 from batchsum.settings import check_base_url
 
 _VERDICTS = {True: "held", False: "NOT HELD", None: "not seen"}

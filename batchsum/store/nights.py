@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchsum.errors import UsageError
-from batchsum.history import KeptRow, kept_rows
 from batchsum.store import Run, Store
+from batchsum.store.history import KeptRow, kept_rows
 
 STATE = "state.sqlite3"
 

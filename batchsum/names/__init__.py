@@ -1,0 +1,1 @@
+"""Taxonomy names: looked up, locked, and watched for moving."""

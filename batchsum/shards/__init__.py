@@ -1,0 +1,1 @@
+"""One night on several machines: each asks its share, and one of them makes the table."""
