@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -102,6 +103,11 @@ def test_without_out_shards_lie_below_the_table(night: ShardedNight) -> None:
     assert manifest(night.directory / "out" / "night" / "shards" / "2-of-2")["shard"] == "2/2"
 
 
+def kept_answers(part: Path) -> set[str]:
+    with closing(sqlite3.connect(part / "state.sqlite3")) as state:
+        return {request for (request,) in state.execute("SELECT request FROM answers WHERE status != 'skipped'")}
+
+
 def test_a_killed_shard_goes_on_where_it_was(night: ShardedNight) -> None:
     night.run("one")
     night.asked()
@@ -117,9 +123,11 @@ def test_a_killed_shard_goes_on_where_it_was(night: ShardedNight) -> None:
     command = ["run", str(night.job), "--base-url", night.ncbi.base_url, "--shard", "1/2", "--out", str(part)]
     with subprocess.Popen([sys.executable, "-m", "batchsum", *command], env={**os.environ}) as process:
         assert enough.wait(30)
+        end = time.monotonic() + 30
+        while not kept_answers(part) and time.monotonic() < end:
+            pass
         process.send_signal(signal.SIGKILL)
-    with closing(sqlite3.connect(part / "state.sqlite3")) as state:
-        kept = {request for (request,) in state.execute("SELECT request FROM answers WHERE status != 'skipped'")}
+    kept = kept_answers(part)
     assert kept
     assert not (part / "shard.json").exists()
     night.ncbi.asked.clear()
