@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.benchmarks.measure import MISSED, ROOT
 
 SCRIPTS = (
-    "limit_use", "wall_time", "request_speed", "whole_run", "memory", "commit_rate", "loop_delay", "cold_start",
+    "limit_use", "shared_limit", "wall_time", "request_speed", "whole_run", "shards", "memory", "commit_rate",
+    "loop_delay", "cold_start",
 )  # fmt: skip
 LIBRARIES = ("aiohttp", "aiolimiter", "pydantic", "PyYAML", "httpx", "requests", "urllib3", "ncbi-datasets-pyclient")
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -24,7 +24,6 @@ from batchsum.jobfile import load_job
 from batchsum.plan import build_plan
 plan = build_plan(load_job(sys.argv[1]), date(2026, 1, 15))
 """
-WHY = "the page of the night grows up to 50,000 rows; what a query costs shows beyond them"
 
 
 def run_and_plan(base_url: str, rows: int, distinct: int | None = None) -> tuple[Finished, Finished]:
@@ -47,8 +46,8 @@ def measure(base_url: str, large: int, distinct: int, what: str) -> list[Result]
     )
     whole = f"of 300 MB: {many.peak_mb:.0f} MB in {many.seconds:.0f} s; plan alone {plan.peak_mb:.0f} MB"
     return [
-        Result(f"memory a query beyond the plan, {what}", by_run - by_plan, 100, figures, at_most=True, why=WHY),
-        Result(f"memory of {large:,} queries, {what}", many.peak_mb / 300, 1, whole, at_most=True, why=WHY),
+        Result(f"memory a query beyond the plan, {what}", by_run - by_plan, 100, figures, at_most=True),
+        Result(f"memory of {large:,} queries, {what}", many.peak_mb / 300, 1, whole, at_most=True),
     ]
 
 
