@@ -81,6 +81,9 @@ class _Composer:
                 else:
                     self.take(event)
         except yaml.MarkedYAMLError as error:
+            if error.problem == _TOO_DEEP and error.problem_mark:
+                # libyaml has a bound of its own since 0.2.6, and looks ahead: what it has read shows the place of ours.
+                return _Composer(self.file).compose(text[: error.problem_mark.index])
             self.problems.append(_syntax_problem(self.file, text, error))
         except yaml.YAMLError as error:
             self.problems.append(Problem(self.file, 1, 1, f"this is not YAML: {error}"))
@@ -175,6 +178,7 @@ def _position(place: Any) -> tuple[int, int]:
     return place.start_mark.line + 1, place.start_mark.column + 1
 
 
+_TOO_DEEP = "exceeded maximum nesting depth"
 _UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
 
 # Where these begin tells more than where the parser gave up.
