@@ -30,7 +30,7 @@ ASYNC = {
         "commands",
         "demo",
         "ncbi.canary",
-        "ncbi.transport",
+        "ncbi.timeouts",
         "notify",
         "notify.hook",
         "notify.webhook",

@@ -3,17 +3,15 @@
 An error of the library ends here: as a Failure, or as Refused where the server refuses us (key, TLS, redirect).
 """
 
-import asyncio
 import ipaddress
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import Any, Generic, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,7 +24,9 @@ from batchsum.model import Attempt, Failure, Request, Summary
 from batchsum.ncbi import retry
 from batchsum.ncbi.answer import one_line, parse_answer, parse_document
 from batchsum.ncbi.body import BadlyPacked, TooLarge, read_body
+from batchsum.ncbi.gate import Confirm, Departure, Gate, departure
 from batchsum.ncbi.network_errors import network_failure, refuse_status
+from batchsum.ncbi.timeouts import Timed, Timeouts
 from batchsum.ncbi.wire import post_body, request_key
 
 LARGEST_BODY = 4 * 2**20
@@ -54,32 +54,8 @@ class Sent(Generic[A]):
 Exchange = Sent[Summary]
 
 
-Confirm = Callable[[], Awaitable[None] | None]
-"""Whether a request whose connection stands may leave now (None), or what is to be awaited before it may."""
-
-
 def _at_once() -> None:
     return None
-
-
-@dataclass(slots=True)
-class _Send:
-    """A send under way, as the session's hooks see it: what to call, and the clock of its timeout."""
-
-    confirm: Confirm
-    on_sent: Callable[[], None]
-    clock: asyncio.Timeout
-    waited: float = 0.0
-
-    async def connected(self) -> None:
-        """Nothing of the timeout runs while `confirm` makes a request wait that nobody has seen yet."""
-        if (confirmed := self.confirm()) is None:
-            return
-        began, end = asyncio.get_running_loop().time(), self.clock.when()
-        self.clock.reschedule(None)
-        await confirmed
-        self.waited = asyncio.get_running_loop().time() - began
-        self.clock.reschedule(None if end is None else end + self.waited)
 
 
 class Transport:
@@ -100,6 +76,7 @@ class Transport:
             raise ValueError("contact: write an e-mail address, in plain ASCII")
         self._spelled = re.compile(b"".join(_spellings(letter) for letter in self._key))
         self._timeout = timeout
+        self._timeouts = Timeouts(timeout)
         self._connections = connections
         self._proxy = _proxy_of_environment(URL(self._base_url))
         self._session: aiohttp.ClientSession | None = None
@@ -112,16 +89,11 @@ class Transport:
             self._headers["api-key"] = self._key
 
     async def __aenter__(self) -> Self:
-        hooks = aiohttp.TraceConfig()
-        hooks.on_connection_create_end.append(_connected)
-        hooks.on_connection_reuseconn.append(_connected)
-        hooks.on_request_headers_sent.append(_headers_sent)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=15),
+            connector=Gate(limit=self._connections, keepalive_timeout=15),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The whole attempt is timed in `send`: only there can the clock stand still.
+            # The whole attempt is timed by `_timeouts`, whose clock can stand still.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(self._timeout, LONGEST_CONNECT)),
-            trace_configs=[hooks],
             auto_decompress=False,
             proxy=self._proxy,
         )
@@ -132,6 +104,7 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+            self._timeouts.close()
 
     async def send(
         self,
@@ -174,14 +147,16 @@ class Transport:
         sent_at, start = datetime.now(UTC), time.monotonic()
         headers: Mapping[str, str] = {}
         http_status = None
-        under_way = _Send(confirm, on_sent, asyncio.timeout(self._timeout))
+        timed = Timed(self._timeouts)
+        departure.set(Departure(confirm, on_sent, timed))
         answer: A | Failure
         try:
-            async with under_way.clock, self._open(url, body, phid, under_way) as response:
-                http_status, headers = response.status, response.headers
-                if http_status != HTTPStatus.OK:
-                    refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
-                answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
+            with timed:
+                async with self._open(url, body, phid) as response:
+                    http_status, headers = response.status, response.headers
+                    if http_status != HTTPStatus.OK:
+                        refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
+                    answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
         except TooLarge:
             answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
         except BadlyPacked as error:
@@ -192,7 +167,7 @@ class Transport:
             answer,
             Attempt(
                 sent_at=sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                seconds=round(time.monotonic() - start - under_way.waited, 3),
+                seconds=round(time.monotonic() - start - timed.waited, 3),
                 outcome=answer.reason if isinstance(answer, Failure) else "answered",
                 http_status=http_status,
                 phid=self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
@@ -201,7 +176,7 @@ class Transport:
             rate_limit=_number(headers.get("X-RateLimit-Limit", "")),
         )
 
-    def _open(self, url: URL, body: Mapping[str, Any] | None, phid: str, under_way: _Send) -> Any:
+    def _open(self, url: URL, body: Mapping[str, Any] | None, phid: str) -> Any:
         if self._session is None:
             raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         options: dict[str, Any] = {
@@ -209,8 +184,6 @@ class Transport:
             "allow_redirects": False,
             # Here and not in the session, which would tell its headers to a proxy too.
             "headers": self._headers | {"NCBI-PHID": phid},
-            # Functions: who records what a session sends copies its arguments to the bottom.
-            "trace_request_ctx": (lambda: under_way.connected(), lambda: under_way.on_sent()),
         }
         if body is None:
             return self._session.get(url, **options)
@@ -233,16 +206,6 @@ class Transport:
 def _spellings(letter: str) -> bytes:
     """A pattern for an ASCII letter as JSON can spell it: itself, or escaped by its number."""
     return b"(?:%b|\\\\u(?i:%04x))" % (re.escape(letter.encode()), ord(letter))
-
-
-async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    connected, _ = context.trace_request_ctx
-    await connected()
-
-
-async def _headers_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: Any) -> None:
-    _, on_sent = context.trace_request_ctx
-    on_sent()
 
 
 def _proxy_of_environment(base_url: URL) -> URL | None:
