@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -111,17 +111,12 @@ class Asking:
 
     def _tell(self, request: Request, reply: Reply) -> None:
         self.done += 1
-        answer, key = reply.answer, request_key(request)
-        verbose = log.isEnabledFor(logging.DEBUG)
-        for number, attempt in enumerate(reply.attempts if verbose else (), start=1):
-            log.debug(
-                "%s: attempt %d: %s, HTTP %s, PHID %s",
-                key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
-                extra={"request": key, "attempt": number, **asdict(attempt)},
-            )  # fmt: skip
+        answer = reply.answer
+        if log.isEnabledFor(logging.DEBUG):
+            _tell_attempts(request_key(request), reply)
         if isinstance(answer, Failure) and answer.status != "skipped":
             self._failures += 1
-            last = reply.attempts[-1] if reply.attempts else None
+            key, last = request_key(request), reply.attempts[-1] if reply.attempts else None
             log.log(
                 logging.INFO if self._failures <= TOLD else logging.DEBUG,
                 "%s: %s: %s", key, answer.status, answer,
@@ -144,3 +139,12 @@ class Asking:
     def _kept_round(self, request: Request) -> int:
         kept = self.judgement.store.answer(self.judgement.run, request_key(request))
         return kept[0] if kept else 0
+
+
+def _tell_attempts(key: str, reply: Reply) -> None:
+    for number, attempt in enumerate(reply.attempts, start=1):
+        log.debug(
+            "%s: attempt %d: %s, HTTP %s, PHID %s",
+            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+            extra={"request": key, "attempt": number, **attempt._asdict()},
+        )  # fmt: skip

@@ -86,7 +86,7 @@ class DatasetsClient:
 
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
-        key, sent, most = request_key(request), list[Attempt](), attempts or self._attempts
+        sent, most = list[Attempt](), attempts or self._attempts
         while True:
             if self.outage.in_doubt and not await self._goes_on():
                 return Reply(self._skipped(), tuple(sent))
@@ -96,8 +96,8 @@ class DatasetsClient:
             sent.append(exchange.attempt)
             answer = exchange.answer
             if retry.is_final(answer):
-                return Reply(await self._settle(request, key, answer), tuple(sent))
-            self.outage.failed(key)
+                return Reply(await self._settle(request, answer), tuple(sent))
+            self.outage.failed(key := request_key(request))
             if len(sent) >= most or not self._budget.spend():
                 lost = self.outage.in_doubt and not await self._goes_on()
                 return Reply(self._skipped() if lost else answer, tuple(sent))
@@ -179,7 +179,7 @@ class DatasetsClient:
                 self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
         return pause
 
-    async def _settle(self, request: Request, key: str, answer: Answer) -> Answer:
+    async def _settle(self, request: Request, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
         if isinstance(answer, Summary):
             self._budget.answered()
@@ -190,7 +190,7 @@ class DatasetsClient:
         if isinstance(answer, Summary) or self._canary.is_known:
             self.outage.answered()
             return answer
-        self.outage.failed(key)
+        self.outage.failed(request_key(request))
         return self._skipped()
 
     def _skipped(self) -> Failure:

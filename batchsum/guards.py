@@ -4,8 +4,9 @@ Each guard stands for something that happened; the thread is named beside it (re
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from batchsum.model import Answer, Failure, FileSummary, FilterSet, Package, Query, Summary
 
@@ -16,8 +17,7 @@ _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 _USA = ("usa", "united states", "united states of america")
 
 
-@dataclass(frozen=True, slots=True)
-class Believed:
+class Believed(NamedTuple):
     """The last night on which an answer about this query was believed."""
 
     night: str
@@ -30,8 +30,7 @@ class Believed:
     """The highest believed count of the last nights with these filters, not before an accepted level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(NamedTuple):
     """What earlier nights say about one query."""
 
     believed: Believed | None = None
@@ -39,8 +38,7 @@ class Past:
     """On the last published night; None where the query was not in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the table says of one row."""
 
     status: str

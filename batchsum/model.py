@@ -1,4 +1,5 @@
-"""The glossary as frozen dataclasses: what is asked, and what comes back.
+"""The glossary as frozen dataclasses: what is asked, and what comes back. What a night makes by the million is a
+named tuple, which is made in half the time.
 
 Null is never zero: a count that nobody gave is None here and an empty cell in the table.
 """
@@ -7,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from batchsum import filters
 from batchsum.filters import midnight_before, once_each
@@ -200,8 +201,7 @@ class Query:
         return tuple([Request(taxon, filters) for filters in _asked(self.filters)])
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(NamedTuple):
     """What NCBI estimates of a download, with or without its sequence data (hydrated, dehydrated)."""
 
     estimated_file_size_mb: int | None = None
@@ -210,8 +210,7 @@ class Package:
     cli_rehydrate_command_line: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileSummary:
+class FileSummary(NamedTuple):
     """How many files of one kind a package holds, and their size in megabytes."""
 
     file_count: int | None = None
@@ -259,8 +258,7 @@ class Failure:
 Answer = Summary | Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One send of a request: when, how long, and what NCBI's staff need to find it in their logs."""
 
     sent_at: str
@@ -273,8 +271,7 @@ class Attempt:
     """The NCBI-PHID of the answer, or the one that was sent where none came back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a request ended in, after all its attempts."""
 
     answer: Answer

@@ -136,7 +136,8 @@ async def test_without_redis_each_has_its_share_and_says_so_once(caplog: pytest.
             waits = [(await one.take(10, GUARD))[0] for _ in range(5)]
             # What was sent before passes out of the server's second first.
             assert waits == sorted(waits, reverse=True)
-            assert 0.5 < waits[-1] <= waits[0] <= 1 + GUARD
+            # A clock that has run for days knows no more than a nanosecond.
+            assert 0.5 < waits[-1] <= waits[0] <= 1 + GUARD + 1e-9
             assert one.parts == 4
     assert len(caplog.messages) == 1
     assert "1/4 of the limit" in caplog.messages[0]

@@ -20,6 +20,7 @@ LONGEST_TEXT = 8000
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
+_KINDS = frozenset(FILE_KINDS)
 _ABSENT: Mapping[str, Any] = {}
 _NO_PACKAGE = Package()
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
@@ -145,19 +146,19 @@ def _parse_summary(value: dict[str, Any]) -> Answer:
         if isinstance(message := value.get("message") or value.get("error"), str):
             return _rejection(one_line(message), "bad_request")
         raise _BadAnswer("no field of a download summary is in it")
-    errors, messages = _texts(value)
+    errors, messages = _texts(value) if "errors" in value or "messages" in value else ((), ())
     record_count = _count(value, "record_count", null_allowed=False)
     if record_count is None and errors:
         return _rejection(errors[0], "bad_request")
     summary = Summary(
-        record_count=record_count,
-        assembly_count=_count(value, "assembly_count"),
-        resource_updated_on=_timestamp(value),
-        hydrated=_package(value, "hydrated"),
-        dehydrated=_package(value, "dehydrated"),
-        available_files=_files(_object(value, "available_files")),
-        messages=messages,
-        errors=errors,
+        record_count,
+        _count(value, "assembly_count"),
+        _timestamp(value),
+        _package(value, "hydrated"),
+        _package(value, "dehydrated"),
+        _files(_object(value, "available_files")),
+        messages,
+        errors,
     )
     # NCBI's JSON leaves out zeros: a missing count is zero unless something beside it says otherwise.
     return replace(summary, record_count=0) if record_count is None and not summary.has_data() else summary
@@ -233,8 +234,8 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
     return {
         kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb"))
-        for kind in FILE_KINDS
-        if kind in value and (one := _object(value, kind)) is not _ABSENT
+        for kind in value
+        if kind in _KINDS and (one := _object(value, kind))
     }
 
 

@@ -22,7 +22,7 @@ async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself."""
     chunks, size = [], 0
     while not response.content.at_eof():
-        chunk = await response.content.read(2**16)
+        chunk = await response.content.readany()
         size += len(chunk)
         if size > largest:
             raise TooLarge

@@ -9,10 +9,10 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Generic, Self, TypeVar
+from itertools import count
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -39,8 +39,7 @@ LONGEST_CONNECT = 20.0
 A = TypeVar("A")
 
 
-@dataclass(frozen=True, slots=True)
-class Sent(Generic[A]):
+class Sent(NamedTuple, Generic[A]):
     """One attempt, and what the server said about our pace."""
 
     answer: A | Failure
@@ -77,6 +76,8 @@ class Transport:
         self._spelled = re.compile(b"".join(_spellings(letter) for letter in self._key))
         self._timeout = timeout
         self._timeouts = Timeouts(timeout)
+        self._phid = f"{random.getrandbits(64):016X}"
+        self._sends = count()
         self._connections = connections
         self._proxy = _proxy_of_environment(URL(self._base_url))
         self._session: aiohttp.ClientSession | None = None
@@ -143,7 +144,7 @@ class Transport:
         confirm: Confirm,
         on_sent: Callable[[], None],
     ) -> Sent[A]:
-        phid = f"{random.getrandbits(128):032X}"
+        phid = f"{self._phid}{next(self._sends):016X}"
         sent_at, start = datetime.now(UTC), time.monotonic()
         headers: Mapping[str, str] = {}
         http_status = None
@@ -163,18 +164,14 @@ class Transport:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._host, timeout=self._timeout)
-        return Sent(
-            answer,
-            Attempt(
-                sent_at=sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-                seconds=round(time.monotonic() - start - timed.waited, 3),
-                outcome=answer.reason if isinstance(answer, Failure) else "answered",
-                http_status=http_status,
-                phid=self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
-            ),
-            retry_after=retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", "")),
-            rate_limit=_number(headers.get("X-RateLimit-Limit", "")),
+        attempt = Attempt(
+            f"{sent_at.isoformat(timespec='milliseconds')[:-6]}Z",
+            round(time.monotonic() - start - timed.waited, 3),
+            answer.reason if isinstance(answer, Failure) else "answered",
+            http_status,
+            self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
+        return Sent(answer, attempt, _retry_after(headers), _rate_limit(headers))
 
     def _open(self, url: URL, body: Mapping[str, Any] | None, phid: str) -> Any:
         if self._session is None:
@@ -230,6 +227,13 @@ def _proxy_of_environment(base_url: URL) -> URL | None:
     return proxy
 
 
-def _number(text: str) -> float | None:
-    """A header's plain number above zero; None for anything else."""
-    return float(text) or None if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds."""
+    text = headers.get("Retry-After")
+    return retry.seconds_of(text, headers.get("Date", "")) if text else None
+
+
+def _rate_limit(headers: Mapping[str, str]) -> float | None:
+    """Requests a second; None for what is no plain number above zero."""
+    text = headers.get("X-RateLimit-Limit")
+    return float(text) or None if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None

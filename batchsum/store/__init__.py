@@ -14,7 +14,7 @@ from pathlib import Path
 from batchsum.errors import Locked
 from batchsum.model import Answer, Failure, Reply
 from batchsum.store.database import Database
-from batchsum.store.record import dump_answer, dump_attempts, load_answer, load_attempts
+from batchsum.store.record import answer_record, load_answer, load_attempts, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,11 @@ class Store(Database):
     def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
         """Commit answers by their request's key; an answer of round 2 takes the place of the first."""
         rows = [
-            (key, round_, _status(reply), dump_answer(reply.answer), dump_attempts(reply.attempts))
-            for key, round_, reply in replies
+            (key, round_, _status(reply), answer_record(reply.answer), reply.attempts) for key, round_, reply in replies
         ]
         with self.transaction():
             # One statement for all: between the rows of many, the interpreter's lock would change hands each time.
-            self.query(_KEEP_ANSWERS, run.run, json.dumps(rows, ensure_ascii=False))
+            self.query(_KEEP_ANSWERS, run.run, to_json(rows))
 
     def unanswered(self, run: Run, keys: list[str]) -> set[str]:
         """Those of `keys` that still must be asked."""

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
 from batchsum.model import Query, Summary
@@ -11,8 +11,7 @@ from batchsum.ncbi.wire import request_key
 from batchsum.store import Run, Store
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRow:
+class KeptRow(NamedTuple):
     """A row of a night as the store keeps it."""
 
     position: int
@@ -42,8 +41,7 @@ class KeptRow:
         return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
 
 
-@dataclass(frozen=True, slots=True)
-class CountedRow:
+class CountedRow(NamedTuple):
     """A row of tonight with a count, for comparing it with its neighbours."""
 
     position: int
@@ -53,7 +51,7 @@ class CountedRow:
     record_count: int
 
 
-_COLUMNS = ", ".join(KeptRow.__slots__)
+_COLUMNS = ", ".join(KeptRow._fields)
 
 # Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
 _OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set"
@@ -116,11 +114,11 @@ class History:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
         rows = self._store.walk(
-            f"SELECT {', '.join(CountedRow.__slots__)} FROM rows WHERE run = ? AND record_count IS NOT NULL"
+            f"SELECT {', '.join(CountedRow._fields)} FROM rows WHERE run = ? AND record_count IS NOT NULL"
             f" AND status IN ({marks}) ORDER BY taxon, position",
             self._run.run, *statuses,
         )  # fmt: skip
-        return (CountedRow(*row) for row in rows)
+        return map(CountedRow._make, rows)
 
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
@@ -205,4 +203,4 @@ def _believed(
 
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
     """The rows that a condition finds, as the store keeps them."""
-    return (KeptRow(*row) for row in store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
+    return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))

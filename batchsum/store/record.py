@@ -1,56 +1,40 @@
-"""An answer as text and back: what the store keeps. Fields at their default are left out."""
+"""An answer as JSON and back: what the store keeps. Fields by their place, a failure by their names."""
 
 import json
-from dataclasses import fields
-from operator import attrgetter
 from typing import Any
 
 from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Summary
 
-_PACKAGE = tuple(field.name for field in fields(Package))
-_of_attempt = attrgetter(*(field.name for field in fields(Attempt)))
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""One call for many records: tuples, named ones included, are arrays."""
 
 
-def dump_answer(answer: Answer) -> str:
+def answer_record(answer: Answer) -> Any:
+    """What stands for an answer in JSON."""
     if isinstance(answer, Failure):
-        return _json({"status": answer.status, "reason": answer.reason, "detail": answer.detail})
-    value: dict[str, Any] = {"record_count": answer.record_count}
-    for name in ("assembly_count", "resource_updated_on"):
-        if (one := getattr(answer, name)) is not None:
-            value[name] = one
-    for name in ("hydrated", "dehydrated"):
-        package = getattr(answer, name)
-        if kept := {key: one for key in _PACKAGE if (one := getattr(package, key)) is not None}:
-            value[name] = kept
-    if answer.available_files:
-        value["available_files"] = {
-            kind: [files.file_count, files.size_mb] for kind, files in answer.available_files.items()
-        }
-    for name in ("messages", "errors"):
-        if one := getattr(answer, name):
-            value[name] = one
-    return _json(value)
+        return {"status": answer.status, "reason": answer.reason, "detail": answer.detail}
+    return (
+        answer.record_count, answer.assembly_count, answer.resource_updated_on,
+        answer.hydrated, answer.dehydrated, answer.available_files, answer.messages, answer.errors,
+    )  # fmt: skip
 
 
 def load_answer(text: str) -> Answer:
     value = json.loads(text)
-    if "reason" in value:
+    if isinstance(value, dict):
         return Failure(**value)
-    for name in ("hydrated", "dehydrated"):
-        if name in value:
-            value[name] = Package(**value[name])
-    for name in ("messages", "errors"):
-        if name in value:
-            value[name] = tuple(value[name])
-    if "available_files" in value:
-        value["available_files"] = {kind: FileSummary(*one) for kind, one in value["available_files"].items()}
-    return Summary(**value)
-
-
-def dump_attempts(attempts: tuple[Attempt, ...]) -> str:
-    return _json([_of_attempt(attempt) for attempt in attempts])
+    record_count, assembly_count, updated, hydrated, dehydrated, files, messages, errors = value
+    return Summary(
+        record_count,
+        assembly_count,
+        updated,
+        Package._make(hydrated),
+        Package._make(dehydrated),
+        {kind: FileSummary._make(one) for kind, one in files.items()},
+        tuple(messages),
+        tuple(errors),
+    )
 
 
 def load_attempts(text: str) -> tuple[Attempt, ...]:
-    return tuple(Attempt(*one) for one in json.loads(text))
+    return tuple(map(Attempt._make, json.loads(text)))

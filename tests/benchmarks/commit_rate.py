@@ -21,7 +21,7 @@ from batchsum.model import Attempt, Reply
 from batchsum.ncbi.answer import parse_answer
 from batchsum.store import Run, Store
 from batchsum.store.journal import Journal
-from batchsum.store.record import dump_answer, dump_attempts
+from batchsum.store.record import answer_record, to_json
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 
@@ -60,7 +60,7 @@ def journal(count: int, groups: list[int]) -> float:
 
 def bare_sqlite(count: int, group: int) -> float:
     """The same texts, made beforehand."""
-    texts = (dump_answer(parse_answer(200, SUMMARY)), dump_attempts((ATTEMPT,)))
+    texts = (to_json(answer_record(parse_answer(200, SUMMARY))), to_json((ATTEMPT,)))
     rows = [(1, key, 1, "answered", *texts) for key in keys(count)]
     with (
         tempfile.TemporaryDirectory() as directory,
