@@ -3,13 +3,14 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from batchsum.model import Reply, Summary
 from batchsum.store.journal import LONGEST_WAIT, Journal
+from batchsum.store.record import Record
 from tests.test_store import REPLY
 
 MANY = 100
@@ -25,12 +26,12 @@ class SlowDisk:
         self.began: list[float] = []
         self.kept = threading.Semaphore(0)
 
-    def keep_answers(self, _run: Any, replies: Iterable[tuple[str, int, Reply]]) -> None:
+    def keep_answers(self, _run: Any, records: Sequence[Record]) -> None:
         self.began.append(time.monotonic())
         if self.error:
             raise self.error
         time.sleep(self.seconds)
-        self.groups.append([key for key, _, _ in replies])
+        self.groups.append([record.request for record in records])
         self.kept.release()
 
 

@@ -11,6 +11,7 @@ import pytest
 from batchsum.errors import Locked, OutputError
 from batchsum.model import Attempt, Failure, Package, Reply, Summary
 from batchsum.store import Run, Store
+from batchsum.store.record import Record
 
 
 def begin(store: Store, run_id: str = "one", owner: str = "me") -> Run:
@@ -37,7 +38,7 @@ SKIPPED = Reply(Failure("skipped", "outage", "down"), (Attempt("…", 0.1, "http
 def test_answers_come_back_as_they_were(path: Path) -> None:
     with Store(path) as store:
         run = begin(store)
-        store.keep_answers(run, [("/a", 1, REPLY), ("/b", 1, FAILED), ("/c", 1, SKIPPED)])
+        store.keep_answers(run, [Record.of("/a", 1, REPLY), Record.of("/b", 1, FAILED), Record.of("/c", 1, SKIPPED)])
     with Store(path) as store:
         found = store.last_run("open")
         assert found == run
@@ -52,8 +53,8 @@ def test_answers_come_back_as_they_were(path: Path) -> None:
 def test_a_second_answer_takes_the_place_of_the_first(path: Path) -> None:
     with Store(path) as store:
         run = begin(store)
-        store.keep_answers(run, [("/a", 1, FAILED)])
-        store.keep_answers(run, [("/a", 2, REPLY)])
+        store.keep_answers(run, [Record.of("/a", 1, FAILED)])
+        store.keep_answers(run, [Record.of("/a", 2, REPLY)])
         assert store.answer(run, "/a") == (2, REPLY)
 
 
@@ -88,7 +89,7 @@ def test_a_run_moves_only_from_the_state_it_is_in(path: Path) -> None:
 def test_whoever_lost_its_run_is_told_at_its_next_commit(path: Path, how: str) -> None:
     with Store(path) as first, Store(path) as second:
         run = begin(first)
-        first.keep_answers(run, [("/a", 1, REPLY)])
+        first.keep_answers(run, [Record.of("/a", 1, REPLY)])
         found = second.last_run("open")
         assert found
         with second.transaction():
@@ -98,7 +99,7 @@ def test_whoever_lost_its_run_is_told_at_its_next_commit(path: Path, how: str) -
                 taken = second.take_over(found, owner="other", job_hash="hash2", generation=3)
                 assert (taken.run_id, taken.owner, taken.generation) == (run.run_id, "other", 3)
         with pytest.raises(Locked, match="taken over run one"):
-            first.keep_answers(run, [("/b", 1, REPLY)])
+            first.keep_answers(run, [Record.of("/b", 1, REPLY)])
         assert second.answer(found, "/b") is None
         assert second.answer(found, "/a") is not None
 
@@ -134,7 +135,7 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
         with store.transaction():
             pass
         assert store.count_answers(run) == 0
-        store.keep_answers(run, [("/a", 1, REPLY)])
+        store.keep_answers(run, [Record.of("/a", 1, REPLY)])
         assert store.count_answers(run) == 1
 
 

@@ -18,7 +18,7 @@ from batchsum.plan import Plan
 from batchsum.shards.shard import MANIFEST, Shard, owner
 from batchsum.store import Run, Store
 from batchsum.store.nights import STATE
-from batchsum.store.record import answer_record, to_json
+from batchsum.store.record import dump_answer
 
 _SAME = {
     "job": "job",
@@ -131,7 +131,7 @@ def copy_answers(store: Store, run: Run, shards: list[Finished], plan: Plan) -> 
         for key in store.unanswered(run, group):
             index = owner(key, len(shards)) - 1
             unanswered[index] += 1
-            told = (run.run, key, 2, "skipped", to_json(answer_record(shards[index].unasked)), "[]")
+            told = (run.run, key, 2, "skipped", dump_answer(shards[index].unasked), "[]")
             store.query("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", *told)
     for one, count in zip(shards, unanswered, strict=True):
         if count != one.unanswered:

@@ -5,16 +5,16 @@ transaction of the process that had it before raises Locked.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 
 from batchsum.errors import Locked
-from batchsum.model import Answer, Failure, Reply
+from batchsum.model import Answer, Reply
 from batchsum.store.database import Database
-from batchsum.store.record import answer_record, load_answer, load_attempts, to_json
+from batchsum.store.record import Record, load_answer, load_attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,9 @@ class Run:
     publication: str | None = None
 
 
-_KEEP_ANSWERS = """
-INSERT OR REPLACE INTO answers
-SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]'), json_extract(value, '$[4]')
-FROM json_each(?2)
-"""
+_MANY = 100
+"""Answers kept by one statement; SQLite may admit no more than 999 values."""
+_VALUES = "(?, ?, ?, ?, ?, ?)"
 _ANSWERS = "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 _RUN = ", ".join(field.name for field in fields(Run))
@@ -111,14 +108,14 @@ class Store(Database):
         """Forget what a closed run was told; inside a transaction of the caller."""
         self.query("DELETE FROM answers WHERE run = ?", run.run)
 
-    def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
-        """Commit answers by their request's key; an answer of round 2 takes the place of the first."""
-        rows = [
-            (key, round_, _status(reply), answer_record(reply.answer), reply.attempts) for key, round_, reply in replies
-        ]
+    def keep_answers(self, run: Run, records: Sequence[Record]) -> None:
+        """Commit answers; one of round 2 takes the place of the first."""
         with self.transaction():
-            # One statement for all: between the rows of many, the interpreter's lock would change hands each time.
-            self.query(_KEEP_ANSWERS, run.run, to_json(rows))
+            # Many by one statement: between statements the interpreter's lock would change hands each time.
+            for first in range(0, len(records), _MANY):
+                piece = records[first : first + _MANY]
+                values = [value for record in piece for value in (run.run, *record)]
+                self.query(f"INSERT OR REPLACE INTO answers VALUES {', '.join([_VALUES] * len(piece))}", *values)
 
     def unanswered(self, run: Run, keys: list[str]) -> set[str]:
         """Those of `keys` that still must be asked."""
@@ -158,7 +155,3 @@ class Store(Database):
             run.run,
         )
         return {str(code): count for code, count in rows}
-
-
-def _status(reply: Reply) -> str:
-    return reply.answer.status if isinstance(reply.answer, Failure) else "answered"

@@ -12,10 +12,9 @@ from typing import Self
 
 from batchsum.model import Reply
 from batchsum.store import Run, Store
+from batchsum.store.record import Record
 
 LONGEST_WAIT = 0.1
-
-_Item = tuple[str, int, Reply]
 
 
 class Journal:
@@ -24,7 +23,7 @@ class Journal:
     def __init__(self, store: Store, run: Run) -> None:
         self._store = store
         self._run = run
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
         self._arrived = threading.Event()
         self._leaving = threading.Event()
         self._since = 0.0
@@ -48,7 +47,7 @@ class Journal:
     def put(self, key: str, round_: int, reply: Reply) -> None:
         if self._error is not None:
             raise self._error
-        self._queue.put((key, round_, reply))
+        self._queue.put(Record.of(key, round_, reply))
         if not self._arrived.is_set():
             self._since = time.monotonic()
             self._arrived.set()

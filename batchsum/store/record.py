@@ -1,22 +1,38 @@
 """An answer as JSON and back: what the store keeps. Fields by their place, a failure by their names."""
 
 import json
-from typing import Any
+from typing import NamedTuple
 
-from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Summary
+from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
 
-to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""One call for many records: tuples, named ones included, are arrays."""
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def answer_record(answer: Answer) -> Any:
-    """What stands for an answer in JSON."""
+class Record(NamedTuple):
+    """What a request ended in, ready for the store: text takes a tenth of the memory of what it tells."""
+
+    request: str
+    """Its key: path and query below the base URL."""
+    round: int
+    status: str
+    """`answered`, or the Failure's."""
+    answer: str
+    attempts: str
+
+    @classmethod
+    def of(cls, key: str, round_: int, reply: Reply) -> "Record":
+        status = reply.answer.status if isinstance(reply.answer, Failure) else "answered"
+        return cls(key, round_, status, dump_answer(reply.answer), _json(reply.attempts))
+
+
+def dump_answer(answer: Answer) -> str:
     if isinstance(answer, Failure):
-        return {"status": answer.status, "reason": answer.reason, "detail": answer.detail}
-    return (
+        return _json({"status": answer.status, "reason": answer.reason, "detail": answer.detail})
+    # Named tuples are arrays.
+    return _json((
         answer.record_count, answer.assembly_count, answer.resource_updated_on,
         answer.hydrated, answer.dehydrated, answer.available_files, answer.messages, answer.errors,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def load_answer(text: str) -> Answer:

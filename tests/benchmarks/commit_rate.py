@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from batchsum.model import Attempt, Reply
 from batchsum.ncbi.answer import parse_answer
 from batchsum.store import Run, Store
 from batchsum.store.journal import Journal
-from batchsum.store.record import answer_record, to_json
+from batchsum.store.record import Record
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 
@@ -46,7 +46,7 @@ def journal(count: int, groups: list[int]) -> float:
     with tempfile.TemporaryDirectory() as directory, Store(Path(directory, "state.sqlite3")) as store:
         run, commit = begin(store), store.keep_answers
 
-        def counted(run: Run, group: list[tuple[str, int, Reply]]) -> None:
+        def counted(run: Run, group: Sequence[Record]) -> None:
             groups.append(len(group))
             commit(run, group)
 
@@ -60,8 +60,8 @@ def journal(count: int, groups: list[int]) -> float:
 
 def bare_sqlite(count: int, group: int) -> float:
     """The same texts, made beforehand."""
-    texts = (to_json(answer_record(parse_answer(200, SUMMARY))), to_json((ATTEMPT,)))
-    rows = [(1, key, 1, "answered", *texts) for key in keys(count)]
+    texts = Record.of("", 1, Reply(parse_answer(200, SUMMARY), (ATTEMPT,)))[2:]
+    rows = [(1, key, 1, *texts) for key in keys(count)]
     with (
         tempfile.TemporaryDirectory() as directory,
         closing(sqlite3.connect(Path(directory, "peer.sqlite3"), isolation_level=None)) as base,
