@@ -1,11 +1,10 @@
 """Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 
 from batchsum.guards import Past, Verdict, moment
-from batchsum.model import Query
-from batchsum.store.history import History
+from batchsum.store.history import History, KeptRow
 from batchsum.table import Row
 
 COLUMNS = (
@@ -40,27 +39,20 @@ def _later(verdict: Verdict, past: Past) -> bool:
     return bool(now and before and now > before)
 
 
-def change_row(query: Query, verdict: Verdict, change: str) -> Row:
-    return (
-        query.taxon, query.label, query.filter_set, change, verdict.previous_record_count, verdict.record_count,
-        verdict.record_count_change, change_percent(verdict), verdict.status, verdict.error,
-    )  # fmt: skip
+def change_rows(history: History) -> Iterator[Row]:
+    """The rows of changes.csv: what differs tonight in job order, then what is no longer in the job."""
+    for kept in history.changed():
+        yield (
+            kept.taxon, kept.label, kept.filter_set, kept.change, kept.previous_record_count, kept.record_count,
+            kept.record_count_change, change_percent(kept), kept.status, kept.error,
+        )  # fmt: skip
+    for kept in history.removed():
+        yield (kept.taxon, kept.label, kept.filter_set, "removed", kept.last_believed, None, None, None, "", "")
 
 
-def words(rows: Iterable[Row]) -> Iterator[tuple[str, str, str]]:
-    """Taxon, filter set and kind of change of the rows of changes.csv."""
-    return ((str(row[0]), str(row[2]), str(row[3])) for row in rows)
-
-
-def change_percent(verdict: Verdict) -> Decimal | None:
+def change_percent(kept: KeptRow) -> Decimal | None:
     """With one decimal; None where there is nothing to divide by."""
-    change, previous = verdict.record_count_change, verdict.previous_record_count
+    change, previous = kept.record_count_change, kept.previous_record_count
     if change is None or not previous:
         return None
     return Decimal(f"{100 * change / previous:.1f}") + 0  # adding zero turns -0.0 into 0.0
-
-
-def removed_rows(history: History) -> Iterator[Row]:
-    """What was in last night's job and is not in tonight's."""
-    for kept in history.removed():
-        yield (kept.taxon, kept.label, kept.filter_set, "removed", kept.last_believed, None, None, None, "", "")

@@ -3,11 +3,12 @@
 Verdicts are kept as rows in the store, so that the table, the changes and later nights read the same ones.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import count, groupby, islice
 from typing import TypeVar
 
+from batchsum.changes import kind_of_change
 from batchsum.errors import UsageError
 from batchsum.guards import Past, Verdict, combine, includes, judge
 from batchsum.model import Answer, Failure, Query, Request, Summary
@@ -15,9 +16,12 @@ from batchsum.ncbi.wire import request_key
 from batchsum.notes import fell_together, filters_without_effect, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
-from batchsum.store.history import CountedRow, History, KeptRow
+from batchsum.store.history import CountedRow, History, KeptRow, stale_days
+from batchsum.store.record import load_answer
 
 T = TypeVar("T")
+Exceeding = tuple[CountedRow, CountedRow, str]
+"""A narrower row, the wider one that it has more records than, and the words for it."""
 
 MOST_NEIGHBOURS = 300
 """Different filter sets up to which each is held against each."""
@@ -43,28 +47,26 @@ class Judgement:
         if unknown:
             raise UsageError(f"--accept {min(unknown)}: no row of this job is TAXON or TAXON/FILTER_SET of that name")
 
-    def accepts(self, query: Query) -> bool:
-        return query.taxon in self.accept or f"{query.taxon}/{query.filter_set}" in self.accept
+    def accepts(self, query: Query | CountedRow) -> bool:
+        return bool(self.accept) and not {query.taxon, f"{query.taxon}/{query.filter_set}"}.isdisjoint(self.accept)
 
     def pass_all(self, unasked: Failure) -> None:
         """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
         with self.store.transaction():
-            self.history.keep(self._each(unasked))
-            doubts = {narrow: why for narrow, _, why in self._exceeding()}
-            if doubts and self.accept:
-                for position, query in enumerate(self.plan.queries()):
-                    if self.accepts(query):
-                        doubts.pop(position, None)
-            self.store.write(
-                "UPDATE rows SET status = 'suspect', error = ? WHERE run = ? AND position = ?",
-                [(why, self.run.run, narrow) for narrow, why in doubts.items()],
-            )
+            self.history.keep(self._rows(unasked))
+            doubts = {narrow: why for narrow, _, why in self._exceeding() if not self.accepts(narrow)}
+            for group in _groups(doubts.items()):
+                pasts = self.history.pasts([narrow for narrow, _ in group])
+                self.history.doubt(
+                    (why, self._change(Verdict("suspect"), past), narrow.position)
+                    for (narrow, why), past in zip(group, pasts, strict=True)
+                )
 
     def doubtful(self) -> list[Request]:
         """What should be asked again at the end of the run: requests without a believable answer, and those
         of the wider rows that such an answer contradicts."""
         doubts = dict[Request, None]()
-        positions = {position for _, position, _ in self._exceeding(("ok", "empty", "suspect"))}
+        positions = {wide.position for _, wide, _ in self._exceeding(("ok", "empty", "suspect"))}
         positions |= self.history.positions(("suspect", "failed", "skipped"))
         for position, query in enumerate(self.plan.queries() if positions else ()):
             if position in positions:
@@ -73,21 +75,12 @@ class Judgement:
 
     def verdicts(self) -> Iterator[tuple[Query, Verdict]]:
         """The kept verdicts in job order, each with the answer it is about."""
-        for group in _groups(self._kept()):
-            answers = self._answers([kept.requests.split("\n") for _, kept in group])
-            for (query, kept), answer in zip(group, answers, strict=True):
-                yield query, kept.verdict(answer if isinstance(answer, Summary) else None)
+        for query, (kept, text) in zip(self.plan.queries(), self.history.answered(), strict=True):
+            answer = load_answer(text) if text else self._combined(kept.requests.split("\n"))
+            yield query, kept.verdict(answer if isinstance(answer, Summary) else None)
 
     def accepted(self) -> list[tuple[Query, Verdict]]:
         return [(query, verdict) for query, verdict in self.verdicts() if self.accepts(query)] if self.accept else []
-
-    def compared(self) -> Iterator[tuple[Query, Verdict, Past]]:
-        """The kept verdicts in job order with what earlier nights say; of the answers, what is kept with the row."""
-        for group in _groups(self._kept()):
-            pasts = self.history.pasts([query for query, _ in group])
-            for (query, kept), past in zip(group, pasts, strict=True):
-                summary = Summary(kept.record_count, resource_updated_on=kept.resource_updated_on)
-                yield query, kept.verdict(summary), past
 
     def counts(self) -> dict[str, int]:
         """How many rows there are of each status."""
@@ -99,33 +92,40 @@ class Judgement:
         """What a person should know of the night that makes no row suspect."""
         sets = {filters.text(): filters for filters in self.plan.filter_sets()}
         return [
-            *stale(self.history.tonight()),
+            *stale(self.history.dated()),
             *filters_without_effect(self.history.counted(("ok", "empty")), sets),
-            *fell_together(self.history.tonight()),
+            *fell_together(*self.history.count_fallen()),
         ]
 
-    def _kept(self) -> Iterator[tuple[Query, KeptRow]]:
-        return zip(self.plan.queries(), self.history.tonight(), strict=True)
-
-    def _each(self, unasked: Failure) -> Iterator[tuple[Query, Verdict]]:
+    def _rows(self, unasked: Failure) -> Iterator[KeptRow]:
+        position = count()
         for group in _groups(self.plan.queries()):
-            answers = self._answers([[request_key(request) for request in query.requests()] for query in group])
-            for query, answer, past in zip(group, answers, self.history.pasts(group), strict=True):
-                yield query, judge(query, answer or unasked, past, accepted=self.accepts(query))
+            keys = [[request_key(request) for request in query.requests()] for query in group]
+            known = self.store.answers(self.run, {key for of_row in keys for key in of_row})
+            for query, of_row, past in zip(group, keys, self.history.pasts(group), strict=True):
+                answer = _together(known, of_row) or unasked
+                verdict = judge(query, answer, past, accepted=self.accepts(query))
+                updated = verdict.summary.resource_updated_on if verdict.summary else None
+                yield KeptRow(
+                    next(position), query.taxon, query.label, query.filter_set, query.filters.text(),
+                    verdict.status, verdict.record_count, updated,
+                    verdict.previous_record_count, verdict.error, "\n".join(of_row),
+                    stale_days(query, verdict, self.run.today), self._change(verdict, past),
+                )  # fmt: skip
 
-    def _answers(self, keys: list[list[str]]) -> Iterator[Answer | None]:
-        """For each row, by the keys of its requests: its answer, or None where one of them has none."""
-        known = self.store.answers(self.run, {key for of_row in keys for key in of_row})
-        for of_row in keys:
-            found = [known[key] for key in of_row if key in known]
-            yield combine(found) if len(found) == len(of_row) else None
+    def _change(self, verdict: Verdict, past: Past) -> str:
+        """The word of changes.csv; none on the first night of a job."""
+        return "" if self.history.is_first else kind_of_change(verdict, past)
 
-    def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[tuple[int, int, str]]:
-        """Narrower row, wider row, and the words for it. Of a row told twice, the last words are kept."""
+    def _combined(self, keys: list[str]) -> Answer | None:
+        return _together(self.store.answers(self.run, keys), keys)
+
+    def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[Exceeding]:
+        """Of a row told twice, the last words are kept."""
         yield from self._exceeding_taxa_above(statuses)
         yield from self._exceeding_wider_sets(statuses)
 
-    def _exceeding_taxa_above(self, statuses: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
+    def _exceeding_taxa_above(self, statuses: tuple[str, ...]) -> Iterator[Exceeding]:
         """#407: more records in a taxon than in one above it, under the same filters."""
         lock = self.plan.lock
         above = lock.ancestors_among(listed.taxon for listed in self.plan.job.taxa)
@@ -140,7 +140,7 @@ class Judgement:
             if least := _least(filter(None, found)):
                 yield from _exceeds(narrow, least, f"{least.taxon} {least.filter_set}")
 
-    def _exceeding_wider_sets(self, statuses: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
+    def _exceeding_wider_sets(self, statuses: tuple[str, ...]) -> Iterator[Exceeding]:
         """#326, #411: more records under a filter than without it."""
         sets = {filters.text(): filters for filters in self.plan.filter_sets()}
         if not 1 < len(sets) <= MOST_NEIGHBOURS:
@@ -153,6 +153,12 @@ class Judgement:
                         yield from _exceeds(narrow, least, least.filter_set)
 
 
+def _together(known: Mapping[str, Answer], keys: list[str]) -> Answer | None:
+    """The answer of a row, by the keys of its requests; None where one of them has none."""
+    found = [known[key] for key in keys if key in known]
+    return combine(found) if len(found) == len(keys) else None
+
+
 def _groups(rows: Iterable[T]) -> Iterator[list[T]]:
     rows = iter(rows)
     while group := list(islice(rows, _GROUP)):
@@ -163,10 +169,10 @@ def _least(rows: Iterable[CountedRow]) -> CountedRow | None:
     return min(rows, key=lambda row: row.record_count, default=None)
 
 
-def _exceeds(narrow: CountedRow, wide: CountedRow, called: str) -> Iterator[tuple[int, int, str]]:
+def _exceeds(narrow: CountedRow, wide: CountedRow, called: str) -> Iterator[Exceeding]:
     if narrow.record_count > wide.record_count:
         why = f"exceeds_wider: {narrow.record_count:,} here, but {wide.record_count:,} in {called}, which includes it"
-        yield narrow.position, wide.position, why
+        yield narrow, wide, why
 
 
 def _by_taxon(rows: Iterable[CountedRow]) -> Iterator[dict[str, list[CountedRow]]]:

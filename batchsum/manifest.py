@@ -12,9 +12,7 @@ from batchsum.judging import Judgement
 from batchsum.resume import utc_text
 
 
-def build_manifest(
-    judgement: Judgement, *, rate: float | None, change_count: int, warnings: Sequence[str] = ()
-) -> dict[str, Any]:
+def build_manifest(judgement: Judgement, *, rate: float | None, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """The manifest of the run that `judgement` is about, but for its `files`: the sha256 of each, by name."""
     plan, run = judgement.plan, judgement.run
     return {
@@ -31,7 +29,7 @@ def build_manifest(
         "queries": plan.query_count,
         "requests": plan.request_count,
         "statuses": judgement.counts(),
-        "changes": change_count,
+        "changes": judgement.history.count_changes(),
         "warnings": [*warnings, *judgement.notes()],
         "http_statuses": judgement.store.count_http_statuses(run),
         "versions": {

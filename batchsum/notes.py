@@ -5,10 +5,11 @@ Pure functions of the kept rows; each note is one sentence.
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from operator import itemgetter
 
 from batchsum.guards import includes
 from batchsum.model import FilterSet
-from batchsum.store.history import CountedRow, KeptRow
+from batchsum.store.history import CountedRow
 
 FEWEST_TAXA = 3
 """Taxa that must agree before a filter is said to have changed nothing."""
@@ -18,16 +19,16 @@ MOST_NAMED = 5
 MOST_SETS = 100
 
 
-def stale(rows: Iterable[KeptRow]) -> Iterator[str]:
+def stale(rows: Iterable[tuple[str, int | None]]) -> Iterator[str]:
     """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
 
-    `rows` come in job order; a taxon is stale when all its rows with a date are.
+    `rows` are the taxon and `stale_days` of each row with a date, in job order; a taxon is stale when all its rows are.
     """
     count, oldest = 0, dict[str, int]()  # of a million only those that will be named
-    for taxon, group in groupby(rows, key=lambda row: row.taxon):
-        days = [row.stale_days for row in group if row.resource_updated_on]
+    for taxon, group in groupby(rows, key=itemgetter(0)):
+        days = [stale_days for _, stale_days in group]
         stale_days = [number for number in days if number is not None]
-        if days and len(stale_days) == len(days):
+        if len(stale_days) == len(days):
             count += taxon not in oldest
             oldest[taxon] = min(stale_days)
             if len(oldest) > MOST_NAMED:
@@ -59,12 +60,7 @@ def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, Filter
             yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
 
 
-def fell_together(rows: Iterable[KeptRow]) -> Iterator[str]:
+def fell_together(compared: int, fallen: int) -> Iterator[str]:
     """#411, #418: where nearly everything falls at once, it is NCBI's night and not the taxa's."""
-    compared = fallen = 0
-    for kept in rows:
-        if kept.record_count is not None and kept.previous_record_count:
-            compared += 1
-            fallen += kept.record_count < kept.previous_record_count
     if compared >= FEWEST_ROWS and fallen >= SHARE_OF_A_NIGHT * compared:
         yield f"{fallen} of {compared} rows have fewer records than when last believed: NCBI's night, not the taxa's"

@@ -5,13 +5,14 @@ The store knows of the publication before the first file is replaced, and of the
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchsum import changes, table
+from batchsum import table
+from batchsum.changes import COLUMNS, change_rows
 from batchsum.errors import Locked, NothingUsable
 from batchsum.job import Job
 from batchsum.judging import Judgement
@@ -38,20 +39,19 @@ def file_names(job: Job) -> list[str]:
 
 def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[str] = ()) -> None:
     """Write, then put in place, the files of a judged night. NothingUsable where no row is worth a table."""
-    run, job, store = judgement.run, judgement.plan.job, judgement.store
+    run, job, store, history = judgement.run, judgement.plan.job, judgement.store, judgement.history
     directory, counts = job.output.dir, judgement.counts()
     if not any(counts[status] for status in ("ok", "empty", "rejected")):
         raise _nothing_usable(judgement)
-    changed = list(_changes(judgement))
-    manifest = build_manifest(judgement, rate=rate, change_count=len(changed), warnings=warnings)
+    manifest = build_manifest(judgement, rate=rate, warnings=warnings)
     writers: dict[str, Writer] = {
-        f"summary.{name}": partial(_write_table, judgement, table_writer(name, manifest=manifest, changes=changed))
+        f"summary.{name}": partial(
+            _write_table, judgement, table_writer(name, manifest=manifest, changes=change_rows(history))
+        )
         for name in job.output.formats
     }
-    writers["changes.csv"] = lambda path: table.write_delimited(path, changed, columns=changes.COLUMNS)
+    writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job)
-    with store.transaction():
-        judgement.history.keep_changes(changes.words(changed))
     writers[PAGE] = lambda path: write_report(path, retell(store, run, {**manifest, "files": dict.fromkeys(writers)}))
     try:
         publication = prepare(
@@ -88,18 +88,6 @@ def _nothing_usable(judgement: Judgement) -> NothingUsable:
 
 def _write_table(judgement: Judgement, write: Callable[..., None], path: Path) -> None:
     write(path, (table.row(query, verdict) for query, verdict in judgement.verdicts()))
-
-
-def _changes(judgement: Judgement) -> Iterator[table.Row]:
-    if judgement.history.is_first:
-        return
-    told = set()
-    for query, verdict, past in judgement.compared():
-        change = changes.kind_of_change(verdict, past)
-        if change and (key := (query.taxon, query.filter_set)) not in told:
-            told.add(key)
-            yield changes.change_row(query, verdict, change)
-    yield from changes.removed_rows(judgement.history)
 
 
 def finish_publication(store: Store, job: Job) -> Run | None:

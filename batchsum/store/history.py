@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
 from batchsum.model import Query, Summary
-from batchsum.ncbi.wire import request_key
 from batchsum.store import Run, Store
 
 
@@ -32,6 +31,12 @@ class KeptRow(NamedTuple):
     """The word of changes.csv; empty where nothing differs."""
 
     @property
+    def record_count_change(self) -> int | None:
+        if self.record_count is None or self.previous_record_count is None:
+            return None
+        return self.record_count - self.previous_record_count
+
+    @property
     def last_believed(self) -> int | None:
         """The count that the next night is compared with."""
         return self.record_count if self.status in ("ok", "empty") else self.previous_record_count
@@ -51,7 +56,8 @@ class CountedRow(NamedTuple):
     record_count: int
 
 
-_COLUMNS = ", ".join(KeptRow._fields)
+_COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
+_MARKS = ", ".join("?" * (1 + len(KeptRow._fields)))
 
 # Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
 _OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set"
@@ -67,6 +73,13 @@ FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1
     FROM json_each(?1)) AS wanted
 LEFT JOIN believed USING (taxon, filter_set)
 ORDER BY wanted.key
+"""
+
+
+_CHANGED = """
+WHERE run = ?1 AND change != '' AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query
+    WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1
+        AND above.position < rows.position AND above.change != '')
 """
 
 
@@ -90,7 +103,7 @@ class History:
     def past(self, query: Query) -> Past:
         return self.pasts([query])[0]
 
-    def pasts(self, queries: Sequence[Query]) -> list[Past]:
+    def pasts(self, queries: Sequence[Query | CountedRow]) -> list[Past]:
         """What earlier nights say of each query: one question to the store for all of them."""
         if self._last is None:
             return [Past()] * len(queries)
@@ -101,6 +114,40 @@ class History:
     def tonight(self) -> Iterator[KeptRow]:
         """Tonight's rows in job order, once they are kept."""
         return kept_rows(self._store, "WHERE run = ? ORDER BY position", self._run.run)
+
+    def answered(self) -> Iterator[tuple[KeptRow, str | None]]:
+        """The same, each with its answer as it is kept; None where there is none, or the row is not one request."""
+        rows = self._store.walk(
+            f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
+            " WHERE rows.run = ? ORDER BY position",
+            self._run.run,
+        )
+        return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
+
+    def changed(self) -> Iterator[KeptRow]:
+        """Tonight's rows that differ, in job order, each query once."""
+        return kept_rows(self._store, f"{_CHANGED} ORDER BY position", self._run.run)
+
+    def count_changes(self) -> int:
+        """Queries that differ, those that are gone included."""
+        ((changed,),) = self._store.query(f"SELECT count(*) FROM rows {_CHANGED}", self._run.run)
+        return int(changed) + sum(1 for _ in self.removed())
+
+    def dated(self) -> Iterator[tuple[str, int | None]]:
+        """Taxon and `stale_days` of tonight's rows that have a date, in job order."""
+        return self._store.walk(
+            "SELECT taxon, stale_days FROM rows WHERE run = ? AND resource_updated_on IS NOT NULL ORDER BY position",
+            self._run.run,
+        )
+
+    def count_fallen(self) -> tuple[int, int]:
+        """How many of tonight's rows have a count to compare with, and how many of those have fewer records now."""
+        ((compared, fallen),) = self._store.query(
+            "SELECT count(*), total(record_count < previous_record_count) FROM rows"
+            " WHERE run = ? AND record_count IS NOT NULL AND previous_record_count > 0",
+            self._run.run,
+        )
+        return compared, int(fallen)
 
     def positions(self, statuses: tuple[str, ...]) -> set[int]:
         """Where tonight's rows with one of `statuses` stand."""
@@ -124,28 +171,16 @@ class History:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
         return rows_without(self._store, self._last, self._run.run)
 
-    def keep(self, verdicts: Iterable[tuple[Query, Verdict]]) -> None:
+    def keep(self, rows: Iterable[KeptRow]) -> None:
         """Tonight's rows, in their order; inside the caller's transaction."""
         self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
-        self._store.write(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
-            (
-                (
-                    self._run.run, position, query.taxon, query.label, query.filter_set, query.filters.text(),
-                    verdict.status, verdict.record_count, verdict.summary and verdict.summary.resource_updated_on,
-                    verdict.previous_record_count, verdict.error,
-                    "\n".join(request_key(request) for request in query.requests()),
-                    stale_days(query, verdict, self._run.today),
-                )
-                for position, (query, verdict) in enumerate(verdicts)
-            ),
-        )  # fmt: skip
+        self._store.write(f"INSERT INTO rows VALUES ({_MARKS})", ((self._run.run, *row) for row in rows))
 
-    def keep_changes(self, changes: Iterable[tuple[str, str, str]]) -> None:
-        """The words of changes.csv by taxon and filter set; inside the caller's transaction."""
+    def doubt(self, doubts: Iterable[tuple[str, str, int]]) -> None:
+        """Make rows suspect: why, the word of changes.csv and the position of each; inside the caller's transaction."""
         self._store.write(
-            "UPDATE rows INDEXED BY rows_of_a_query SET change = ? WHERE taxon = ? AND filter_set = ? AND run = ?",
-            ((change, taxon, filter_set, self._run.run) for taxon, filter_set, change in changes),
+            "UPDATE rows SET status = 'suspect', error = ?, change = ? WHERE run = ? AND position = ?",
+            ((why, change, self._run.run, position) for why, change, position in doubts),
         )
 
     def settle(self, keep_nights: int, accepted: Iterable[tuple[str, str, int | None, int | None]]) -> None:
@@ -177,8 +212,8 @@ def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptR
     """Rows of the run `last` whose query is not in the run `tonight`, in their order."""
     return kept_rows(
         store,
-        "AS old WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query"
-        " WHERE taxon = old.taxon AND filter_set = old.filter_set AND run = ?2) ORDER BY position",
+        "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
+        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2) ORDER BY position",
         last,
         tonight,
     )
