@@ -16,7 +16,7 @@ from batchsum.ncbi.wire import request_key
 from batchsum.notes import fell_together, filters_without_effect, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
-from batchsum.store.history import CountedRow, History, KeptRow, stale_days
+from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days
 from batchsum.store.record import load_answer
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Judgement:
 
     def verdicts(self) -> Iterator[tuple[Query, Verdict]]:
         """The kept verdicts in job order, each with the answer it is about."""
-        for query, (kept, text) in zip(self.plan.queries(), self.history.answered(), strict=True):
+        for query, (kept, text) in zip(self.plan.queries(), answered_rows(self.store, self.run), strict=True):
             answer = load_answer(text) if text else self._combined(kept.requests.split("\n"))
             yield query, kept.verdict(answer if isinstance(answer, Summary) else None)
 

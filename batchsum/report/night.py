@@ -5,13 +5,13 @@ Null is never zero: a count that nobody gave is None, and stays an empty cell.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
 BELIEVED = ("ok", "empty")
 
 
-@dataclass(frozen=True, slots=True)
-class ReportRow:
+class ReportRow(NamedTuple):
     """One row of the table, with what the earlier nights say of it."""
 
     taxon: str

@@ -17,7 +17,9 @@ from urllib.parse import quote, urlsplit
 from batchsum.report import plots
 from batchsum.report.digest import Digest, counted, digest, headline, is_noteworthy, subline
 from batchsum.report.night import Night, ReportRow
+from batchsum.report.numbers import day, grouped, percent, signed, words
 from batchsum.report.reasons import advice
+from batchsum.report.tablerow import known_as, sparkline, table_row
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,7 +33,6 @@ MOST_ROWS = 50_000
 
 _FOLDER = Path(__file__).parent
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
-_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 
 
 def write_report(path: Path, night: Night) -> None:
@@ -45,7 +46,11 @@ def render(night: Night) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
     facts = digest(night)
     filter_texts: dict[str, int] = {}
-    rows = _page_rows(night, facts)
+
+    def filter_number(text: str) -> int:
+        return filter_texts.setdefault(text, len(filter_texts))
+
+    rows = (table_row(row, filter_number) for row in _page_rows(night, facts))
     quiet_left_out = max(facts.row_count - MOST_ROWS, 0)
     first = facts.row_count if facts.row_count <= WHOLE_TABLE else PAGE
     style = _text("page.css")
@@ -67,7 +72,6 @@ def render(night: Night) -> Iterator[str]:
             first_rows=islice(rows, first),
             more_rows=rows,
             filter_texts=filter_texts,
-            filter_number=lambda text: filter_texts.setdefault(text, len(filter_texts)),
             left_out=quiet_left_out,
             page_size=PAGE if facts.row_count > WHOLE_TABLE else WHOLE_TABLE,
         )
@@ -102,10 +106,10 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, signed=signed, percent=percent, day=day, history=history, words=words, advice=advice,
-        command=command, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
+        grouped=grouped, signed=signed, percent=percent, day=day, words=words, advice=advice,
+        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
     )  # fmt: skip
-    environment.globals.update(sparkline=sparkline, plots=plots)
+    environment.globals.update(known_as=known_as, sparkline=sparkline, plots=plots)
     return environment
 
 
@@ -128,63 +132,6 @@ def _icon(mood: str) -> str:
     """A dot in the tab's title; an address of its own, so that no browser asks a server for one."""
     dot = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[mood]}'/>"
     return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
-
-
-def sparkline(row: ReportRow) -> str:
-    from markupsafe import Markup
-
-    if len(row.nightly_counts) < 2:
-        return ""
-    return Markup(plots.sparkline(row.nightly_counts, row.nightly_statuses))
-
-
-def grouped(number: float | None) -> str:
-    return "" if number is None else f"{number:,}"
-
-
-def signed(number: int | None) -> str:
-    """With its sign and a true minus, `0` for zero."""
-    if not number:
-        return "" if number is None else "0"
-    return f"+{number:,}" if number > 0 else f"\N{MINUS SIGN}{-number:,}"
-
-
-def percent(row: ReportRow) -> str:
-    """The size of the change; its sign stands before it."""
-    change, previous = row.record_count_change, row.previous_record_count
-    if not change or not previous:
-        return ""
-    share = 100 * abs(change) / previous
-    if share < 0.05:
-        return "<0.1 %"
-    return f"{share:,.1f} %" if share < 1000 else f"{share:,.0f} %"
-
-
-def day(text: str) -> str:
-    """The date of a date or date-time; other text as it is."""
-    return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
-
-
-def command(row: ReportRow) -> str:
-    """NCBI's command for a shell, unless it holds what cannot be seen: a line's end or a turn of direction."""
-    return row.download_command if row.download_command.isprintable() else ""
-
-
-def words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def history(row: ReportRow) -> str:
-    """The nights of a row for the script: for each the letter of its status and the step from the last count."""
-    told, last = [], 0
-    for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
-        letter = _LETTERS.get(status, "")
-        if count is None:
-            told.append(letter)
-            continue
-        told.append(f"{letter}{count - last}")
-        last = count
-    return ",".join(told)
 
 
 def clock(text: str) -> str:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchsum.model import Reply, Summary
+from batchsum.model import Answer, Summary
 from batchsum.report.night import Night, RemovedRow, ReportRow
 from batchsum.store import Run, Store
-from batchsum.store.history import KeptRow, kept_rows, rows_without
+from batchsum.store.history import KeptRow, answered_rows, rows_without
+from batchsum.store.record import load_answer
 
 PAGE = "report.html"
 NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
 _PIECE = 500
+_NO_SUMMARY = Summary(None)
 
 _SERIES = """
 SELECT wanted.key, run, record_count, status
@@ -34,13 +36,12 @@ class _Rows:
     nights: Sequence[Run]
 
     def __iter__(self) -> Iterator[ReportRow]:
-        rows = kept_rows(self.store, "WHERE run = ? ORDER BY position", self.run.run)
+        rows = answered_rows(self.store, self.run)
         with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
         while piece := list(islice(rows, _PIECE)):
-            known = self.store.replies(self.run, {key for row in piece for key in row.requests.split("\n")})
-            series = self._series(piece) if with_series else [{}] * len(piece)
-            for row, of_row in zip(piece, series, strict=True):
-                yield self._row(row, [known[key] for key in row.requests.split("\n") if key in known], of_row)
+            series = self._series([row for row, _ in piece]) if with_series else [{}] * len(piece)
+            for (row, answer), of_row in zip(piece, series, strict=True):
+                yield self._row(row, load_answer(answer) if answer else None, of_row)
 
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
@@ -50,8 +51,9 @@ class _Rows:
             series[number][run] = count, status
         return series
 
-    def _row(self, row: KeptRow, replies: Sequence[Reply], series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
-        summary = _only_summary(replies)
+    def _row(self, row: KeptRow, answer: Answer | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
+        # What a window is has nothing to download.
+        summary = answer if isinstance(answer, Summary) else _NO_SUMMARY
         nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
         return ReportRow(
             taxon=row.taxon,
@@ -63,21 +65,21 @@ class _Rows:
             filters=row.filters,
             change=row.change,
             error=row.error,
-            messages=summary.messages if summary else (),
+            messages=summary.messages,
             resource_updated_on=row.resource_updated_on or "",
-            size_mb=summary.hydrated.estimated_file_size_mb if summary else None,
-            download_command=(summary.hydrated.cli_download_command_line if summary else None) or "",
-            phids=tuple(attempt.phid for reply in replies for attempt in reply.attempts if attempt.phid),
+            size_mb=summary.hydrated.estimated_file_size_mb,
+            download_command=summary.hydrated.cli_download_command_line or "",
+            phids=() if row.is_believed else self._phids(row),
             stale_days=row.stale_days,
-            nightly_counts=tuple(count for count, _ in nightly),
-            nightly_statuses=tuple(status for _, status in nightly),
+            nightly_counts=tuple([count for count, _ in nightly]),
+            nightly_statuses=tuple([status for _, status in nightly]),
         )
 
-
-def _only_summary(replies: Sequence[Reply]) -> Summary | None:
-    """The answer of a row that is one request; what a window is has nothing to download."""
-    answer = replies[0].answer if len(replies) == 1 else None
-    return answer if isinstance(answer, Summary) else None
+    def _phids(self, row: KeptRow) -> tuple[str, ...]:
+        keys = row.requests.split("\n")
+        known = self.store.replies(self.run, keys)
+        replies = [known[key] for key in keys if key in known]
+        return tuple(attempt.phid for reply in replies for attempt in reply.attempts if attempt.phid)
 
 
 def retell(store: Store, run: Run, manifest: Mapping[str, Any]) -> Night:

@@ -37,9 +37,13 @@ class KeptRow(NamedTuple):
         return self.record_count - self.previous_record_count
 
     @property
+    def is_believed(self) -> bool:
+        return self.status in ("ok", "empty")
+
+    @property
     def last_believed(self) -> int | None:
         """The count that the next night is compared with."""
-        return self.record_count if self.status in ("ok", "empty") else self.previous_record_count
+        return self.record_count if self.is_believed else self.previous_record_count
 
     def verdict(self, summary: Summary | None) -> Verdict:
         """What was kept of the verdict, with the answer that it is about."""
@@ -114,15 +118,6 @@ class History:
     def tonight(self) -> Iterator[KeptRow]:
         """Tonight's rows in job order, once they are kept."""
         return kept_rows(self._store, "WHERE run = ? ORDER BY position", self._run.run)
-
-    def answered(self) -> Iterator[tuple[KeptRow, str | None]]:
-        """The same, each with its answer as it is kept; None where there is none, or the row is not one request."""
-        rows = self._store.walk(
-            f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
-            " WHERE rows.run = ? ORDER BY position",
-            self._run.run,
-        )
-        return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
 
     def changed(self) -> Iterator[KeptRow]:
         """Tonight's rows that differ, in job order, each query once."""
@@ -234,6 +229,17 @@ def _believed(
     if night is None:
         return None
     return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
+
+
+def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:
+    """The rows of `run` in job order, each with its answer as the store keeps it; None where there is none, or the
+    row is a window of two requests."""
+    rows = store.walk(
+        f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
+        " WHERE rows.run = ? ORDER BY position",
+        run.run,
+    )
+    return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
 
 
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
