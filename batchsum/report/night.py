@@ -39,7 +39,7 @@ class ReportRow(NamedTuple):
     """hydrated_cli_download_command_line; empty where NCBI gave none (windows, unanswered rows). Not shown where it
     holds characters that cannot be seen."""
     phids: tuple[str, ...] = ()
-    """NCBI-PHID of tonight's attempts, oldest first; shown for rows without a believed answer."""
+    """NCBI-PHID of tonight's attempts, oldest first; shown, and needed, for rows without a believed answer only."""
     stale_days: int | None = None
     """Days since `resource_updated_on`, where they are more than the row's `stale_after`; else None."""
     nightly_counts: tuple[int | None, ...] = ()
@@ -86,7 +86,7 @@ class Night:
     finished_at: str
     base_url: str
     rows: Iterable[ReportRow]
-    """In job order. Gone through twice, so no plain iterator; need not be in memory."""
+    """In job order; need not be in memory."""
     previous_date: str | None = None
     """The last published night before this one; None on a job's first."""
     dates: Sequence[str] = ()

@@ -6,16 +6,20 @@ script, printed or searched is the same table.
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from markupsafe import Markup
+
 from batchsum.report import plots
-from batchsum.report.digest import Digest, counted, digest, headline, is_noteworthy, subline
+from batchsum.report.digest import counted, digest, headline, is_noteworthy, subline
 from batchsum.report.night import Night, ReportRow
 from batchsum.report.numbers import day, grouped, percent, signed, words
 from batchsum.report.reasons import advice
@@ -44,14 +48,9 @@ def write_report(path: Path, night: Night) -> None:
 
 def render(night: Night) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
-    facts = digest(night)
-    filter_texts: dict[str, int] = {}
-
-    def filter_number(text: str) -> int:
-        return filter_texts.setdefault(text, len(filter_texts))
-
-    rows = (table_row(row, filter_number) for row in _page_rows(night, facts))
-    quiet_left_out = max(facts.row_count - MOST_ROWS, 0)
+    table = _Table()
+    facts = digest(replace(night, rows=table.drawn(night.rows)))
+    rows = table.close()
     first = facts.row_count if facts.row_count <= WHOLE_TABLE else PAGE
     style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
@@ -71,8 +70,8 @@ def render(night: Night) -> Iterator[str]:
             host=_host(night.base_url),
             first_rows=islice(rows, first),
             more_rows=rows,
-            filter_texts=filter_texts,
-            left_out=quiet_left_out,
+            filter_texts=table.filters,
+            left_out=max(facts.row_count - MOST_ROWS, 0),
             page_size=PAGE if facts.row_count > WHOLE_TABLE else WHOLE_TABLE,
         )
     )
@@ -80,18 +79,31 @@ def render(night: Night) -> Iterator[str]:
     return iter(stream)
 
 
-def _page_rows(night: Night, facts: Digest) -> Iterator[ReportRow]:
-    noteworthy = MOST_ROWS
-    quiet = max(MOST_ROWS - facts.noteworthy, 0)
-    for row in night.rows:
-        if is_noteworthy(row):
-            noteworthy -= 1
-            if noteworthy >= 0:
-                yield row
-        else:
-            quiet -= 1
-            if quiet >= 0:
-                yield row
+class _Table:
+    """The rows that the page carries, drawn as they pass: at most MOST_ROWS, the noteworthy before the quiet."""
+
+    def __init__(self) -> None:
+        self.filters: dict[str, int] = {}
+        """Texts of the rows' filters, numbered."""
+        self._noteworthy: list[tuple[int, Markup]] = []
+        self._quiet: list[tuple[int, Markup]] = []
+
+    def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
+        for position, row in enumerate(rows):
+            mine = self._noteworthy if is_noteworthy(row) else self._quiet
+            if len(self._noteworthy) + len(self._quiet) < MOST_ROWS:
+                mine.append((position, self._draw(row)))
+            elif mine is self._noteworthy and self._quiet:
+                self._quiet.pop()
+                mine.append((position, self._draw(row)))
+            yield row
+
+    def close(self) -> Iterator[Markup]:
+        """The rows in job order."""
+        return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
+
+    def _draw(self, row: ReportRow) -> Markup:
+        return table_row(row, lambda text: self.filters.setdefault(text, len(self.filters)))
 
 
 @cache
