@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchsum.model import Answer, Summary
+from batchsum.model import Package
 from batchsum.report.night import Night, RemovedRow, ReportRow
 from batchsum.store import Run, Store
 from batchsum.store.history import KeptRow, answered_rows, rows_without
-from batchsum.store.record import load_answer
+from batchsum.store.record import load_download
 
 PAGE = "report.html"
 NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
 _PIECE = 500
-_NO_SUMMARY = Summary(None)
+_NO_DOWNLOAD = (Package(), ())
 
 _SERIES = """
 SELECT wanted.key, run, record_count, status
@@ -41,7 +41,7 @@ class _Rows:
         while piece := list(islice(rows, _PIECE)):
             series = self._series([row for row, _ in piece]) if with_series else [{}] * len(piece)
             for (row, answer), of_row in zip(piece, series, strict=True):
-                yield self._row(row, load_answer(answer) if answer else None, of_row)
+                yield self._row(row, answer, of_row)
 
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
@@ -51,9 +51,9 @@ class _Rows:
             series[number][run] = count, status
         return series
 
-    def _row(self, row: KeptRow, answer: Answer | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
+    def _row(self, row: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
         # What a window is has nothing to download.
-        summary = answer if isinstance(answer, Summary) else _NO_SUMMARY
+        package, messages = load_download(answer) if answer else _NO_DOWNLOAD
         nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
         return ReportRow(
             taxon=row.taxon,
@@ -65,10 +65,10 @@ class _Rows:
             filters=row.filters,
             change=row.change,
             error=row.error,
-            messages=summary.messages,
+            messages=messages,
             resource_updated_on=row.resource_updated_on or "",
-            size_mb=summary.hydrated.estimated_file_size_mb,
-            download_command=summary.hydrated.cli_download_command_line or "",
+            size_mb=package.estimated_file_size_mb,
+            download_command=package.cli_download_command_line or "",
             phids=() if row.is_believed else self._phids(row),
             stale_days=row.stale_days,
             nightly_counts=tuple([count for count, _ in nightly]),

@@ -44,12 +44,21 @@ def load_answer(text: str) -> Answer:
         record_count,
         assembly_count,
         updated,
-        Package._make(hydrated),
-        Package._make(dehydrated),
-        {kind: FileSummary._make(one) for kind, one in files.items()},
+        Package(*hydrated),
+        Package(*dehydrated),
+        {kind: FileSummary(*one) for kind, one in files.items()},
         tuple(messages),
         tuple(errors),
     )
+
+
+def load_download(text: str) -> tuple[Package, tuple[str, ...]]:
+    """Of an answer only its hydrated package and NCBI's messages, in half the time."""
+    value = json.loads(text)
+    if isinstance(value, dict):
+        return Package(), ()
+    _, _, _, hydrated, _, _, messages, _ = value
+    return Package(*hydrated), tuple(messages)
 
 
 def load_attempts(text: str) -> tuple[Attempt, ...]:
