@@ -67,6 +67,8 @@ async def moved_names(ask: Ask, lock: TaxaLock, job: Job) -> list[str]:
 
     One request for a thousand names. Where they cannot be looked up, that is the warning.
     """
+    if not lock:
+        return []
     try:
         names = await Lookup(ask).names(taxon for taxon in job_names(job) if taxon in lock)
     except Refused as error:

@@ -72,7 +72,7 @@ class TaxaLock:
         """The ids of those of `taxa` that stand above another of them."""
         ids: set[int] = set()
         lineages: dict[int, tuple[int, ...]] = {}
-        for taxon in taxa:
+        for taxon in taxa if self._taxa else ():
             if locked := self._taxa.get(taxon):
                 ids.add(locked.node.tax_id)
                 lineages[id(locked.node.parents)] = locked.node.parents

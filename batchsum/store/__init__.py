@@ -33,9 +33,8 @@ class Run:
     publication: str | None = None
 
 
-_MANY = 100
-"""Answers kept by one statement; SQLite may admit no more than 999 values."""
-_VALUES = "(?, ?, ?, ?, ?, ?)"
+_SIZES = (100, 10, 1)
+"""Answers kept by one statement: SQLite may admit no more than 999 values, and each statement keeps its last ones."""
 _ANSWERS = "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 _RUN = ", ".join(field.name for field in fields(Run))
@@ -110,12 +109,15 @@ class Store(Database):
 
     def keep_answers(self, run: Run, records: Sequence[Record]) -> None:
         """Commit answers; one of round 2 takes the place of the first."""
+        first = 0
         with self.transaction():
             # Many by one statement: between statements the interpreter's lock would change hands each time.
-            for first in range(0, len(records), _MANY):
-                piece = records[first : first + _MANY]
-                values = [value for record in piece for value in (run.run, *record)]
-                self.query(f"INSERT OR REPLACE INTO answers VALUES {', '.join([_VALUES] * len(piece))}", *values)
+            for size in _SIZES:
+                marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * size)
+                while first + size <= len(records):
+                    values = [value for record in records[first : first + size] for value in (run.run, *record)]
+                    self.query(f"INSERT OR REPLACE INTO answers VALUES {marks}", *values)
+                    first += size
 
     def unanswered(self, run: Run, keys: list[str]) -> set[str]:
         """Those of `keys` that still must be asked."""
