@@ -9,7 +9,6 @@ from itertools import count, groupby, islice
 from typing import TypeVar
 
 from batchsum.changes import kind_of_change
-from batchsum.errors import UsageError
 from batchsum.guards import Past, Verdict, combine, includes, judge
 from batchsum.model import Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
@@ -38,14 +37,6 @@ class Judgement:
     run: Run
     history: History
     accept: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        unknown = set(self.accept)
-        if unknown:
-            for query in self.plan.queries():
-                unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
-        if unknown:
-            raise UsageError(f"--accept {min(unknown)}: no row of this job is TAXON or TAXON/FILTER_SET of that name")
 
     def accepts(self, query: Query | CountedRow) -> bool:
         return bool(self.accept) and not {query.taxon, f"{query.taxon}/{query.filter_set}"}.isdisjoint(self.accept)

@@ -5,12 +5,13 @@ Rows are made anew each time they are walked, so that a million of them cost no 
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
+from batchsum.errors import UsageError
 from batchsum.job import Job, ListedTaxon, NamedSet
 from batchsum.model import FilterSet, Guards, Query, Request
 from batchsum.names.taxalock import NO_LOCK, TaxaLock
@@ -59,6 +60,14 @@ class Plan:
             for filters in column.asks:
                 if next(asked):
                     yield Request(self.lock.asked_as(listed.taxon), filters)
+
+    def require_rows(self, names: Iterable[str]) -> None:
+        """UsageError where one of `names` is neither the TAXON nor the TAXON/FILTER_SET of a row."""
+        if unknown := set(names):
+            for query in self.queries():
+                unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
+        if unknown:
+            raise UsageError(f"--accept {min(unknown)}: no row of this job is TAXON or TAXON/FILTER_SET of that name")
 
     def part(self, owns: Callable[[Request], bool]) -> "Plan":
         """The same rows, but of their requests only those that `owns` are asked."""

@@ -5,6 +5,7 @@ Answers belong to questions, not to the job file: whatever of them still fits a 
 
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -32,13 +33,17 @@ class Opened:
 
 def open_run(
     store: Store, job: Job, lock: TaxaLock, *,
-    base_url: str, generation: int, now: datetime, today: date | None, fresh: bool,
+    base_url: str, generation: int, now: datetime, today: date | None, fresh: bool, accept: Sequence[str],
 ) -> Opened:  # fmt: skip
-    """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace."""
+    """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace.
+
+    UsageError, before anything is kept, where `accept` names a row that is not in the job.
+    """
     found = store.last_run("open")
     reason = _why_not(found, base_url, now, today, fresh=fresh) if found else ""
     resumed = None if reason else found
     plan = build_plan(job, resumed.today if resumed else today or now.date(), lock)
+    plan.require_rows(accept)
     job_hash, owner = plan.job_hash(), secrets.token_hex(4)
     closed = ""
     with store.transaction():

@@ -100,7 +100,7 @@ def run_job(
             publish.check_targets(directory, names)
             opened = open_run(
                 store, job, lock, base_url=base_url, generation=publish.read_generation(directory),
-                now=datetime.now(UTC), today=today, fresh=fresh,
+                now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
             )  # fmt: skip
             run, plan = opened.run, opened.plan
             telling.begin(run)

@@ -9,6 +9,7 @@ import pytest
 
 from batchsum import asking
 from batchsum.cli import main
+from batchsum.store import Store
 from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 from tests.test_night import night, rows
 
@@ -135,6 +136,8 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     assert night(job, ncbi, "--accept", "Influenza A") == 2
     assert ncbi.asked == []
     assert "Influenza A" in capfd.readouterr().err
+    with Store(job.parent / "out" / "watch" / "state.sqlite3") as store:
+        assert store.last_run("open") is None
 
 
 def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> None:

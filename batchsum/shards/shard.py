@@ -130,8 +130,9 @@ def run_shard(
         with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
             _check_directory(store, directory)
             opened = open_run(
-                store, job, lock, base_url=base_url, generation=0, now=datetime.now(UTC), today=today, fresh=fresh
-            )
+                store, job, lock, base_url=base_url, generation=0,
+                now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+            )  # fmt: skip
             run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
             _forget_others(store, run, directory)
             with about_run(run.run_id):
