@@ -232,11 +232,17 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 
 
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
-    return {
-        kind: FileSummary(_count(one, "file_count"), _size(one, "size_mb"))
-        for kind in value
-        if kind in _KINDS and (one := _object(value, kind))
-    }
+    found = {}
+    for kind, one in value.items():
+        if kind in _KINDS and _object(value, kind):
+            count, size = one.get("file_count"), one.get("size_mb")
+            # What is not plainly right is looked at again, by who knows the words for it.
+            if type(count) is not int or not 0 <= count <= LARGEST_COUNT:
+                count = _count(one, "file_count")
+            if type(size) is not float or not 0 <= size <= LARGEST_COUNT:
+                size = _size(one, "size_mb")
+            found[kind] = FileSummary(count, size)
+    return found
 
 
 def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -145,7 +146,7 @@ class Transport:
         on_sent: Callable[[], None],
     ) -> Sent[A]:
         phid = f"{self._phid}{next(self._sends):016X}"
-        sent_at, start = datetime.now(UTC), time.monotonic()
+        sent_at, start = time.time(), time.monotonic()
         headers: Mapping[str, str] = {}
         http_status = None
         timed = Timed(self._timeouts)
@@ -165,7 +166,7 @@ class Transport:
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._host, timeout=self._timeout)
         attempt = Attempt(
-            f"{sent_at.isoformat(timespec='milliseconds')[:-6]}Z",
+            f"{_second(int(sent_at))}.{int(sent_at % 1 * 1000):03}Z",
             round(time.monotonic() - start - timed.waited, 3),
             answer.reason if isinstance(answer, Failure) else "answered",
             http_status,
@@ -225,6 +226,12 @@ def _proxy_of_environment(base_url: URL) -> URL | None:
     if proxy.scheme not in ("http", "https") or not proxy.host:
         raise UsageError(f"{variable}: a proxy of the kind {proxy.scheme} cannot be used; http://proxy:3128 can")
     return proxy
+
+
+@lru_cache(maxsize=1)
+def _second(timestamp: int) -> str:
+    """UTC, ISO 8601."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat()[:19]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
