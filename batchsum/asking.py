@@ -36,12 +36,12 @@ class Asking:
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     done: int = 0
     """Requests that were answered, by this process."""
-    is_judged: bool = False
-    """Whether the kept verdicts are about all that was answered: nothing was worth asking again."""
     warnings: list[str] = field(default_factory=list)
     """What the summary should say beside the answers: names that have moved."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+    _is_judged: bool = False
+    """Whether the kept verdicts are about all that was answered: nothing was worth asking again."""
 
     async def look_up_names(self) -> None:
         """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
@@ -56,9 +56,9 @@ class Asking:
         await self.second_round()
 
     async def second_round(self) -> None:
-        doubtful = await self._judged()
+        doubtful = await self._doubtful_requests()
         if not doubtful:
-            self.is_judged = True
+            self._is_judged = True
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)
@@ -67,7 +67,13 @@ class Asking:
             await self._round(2, doubtful, partial(self.client.ask, attempts=1))
         self._note_outage()
 
-    async def _judged(self) -> list[Request]:
+    def judged(self) -> Judgement:
+        """The judgement of all that was answered."""
+        if not self._is_judged:
+            self.judgement.pass_all(self.unasked)
+        return self.judgement
+
+    async def _doubtful_requests(self) -> list[Request]:
         """What is doubtful, found in a thread. Whoever is cancelled here does not wait for a million rows."""
         try:
             return await asyncio.to_thread(self._doubtful)

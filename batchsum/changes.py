@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from batchsum.guards import Past, Verdict, moment
-from batchsum.store.history import History, KeptRow
+from batchsum.store.history import History
 from batchsum.table import Row
 
 COLUMNS = (
@@ -42,17 +42,18 @@ def _later(verdict: Verdict, past: Past) -> bool:
 def change_rows(history: History) -> Iterator[Row]:
     """The rows of changes.csv: what differs tonight in job order, then what is no longer in the job."""
     for kept in history.changed():
+        verdict = kept.verdict(None)
         yield (
             kept.taxon, kept.label, kept.filter_set, kept.change, kept.previous_record_count, kept.record_count,
-            kept.record_count_change, change_percent(kept), kept.status, kept.error,
+            verdict.record_count_change, change_percent(verdict), kept.status, kept.error,
         )  # fmt: skip
     for kept in history.removed():
         yield (kept.taxon, kept.label, kept.filter_set, "removed", kept.last_believed, None, None, None, "", "")
 
 
-def change_percent(kept: KeptRow) -> Decimal | None:
+def change_percent(verdict: Verdict) -> Decimal | None:
     """With one decimal; None where there is nothing to divide by."""
-    change, previous = kept.record_count_change, kept.previous_record_count
+    change, previous = verdict.record_count_change, verdict.previous_record_count
     if change is None or not previous:
         return None
     return Decimal(f"{100 * change / previous:.1f}") + 0  # adding zero turns -0.0 into 0.0

@@ -92,30 +92,26 @@ def run_job(
         directory.mkdir(parents=True, exist_ok=True)
         with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
             finished = finish_publication(store, job)
-            if finished and not (fresh or accept) and _is_tonights(finished, job, base_url):
-                return published(store, finished, job)
             if not (fresh or accept):
+                if finished and _is_tonights(finished, job, base_url):
+                    return published(store, finished, job)
                 _check_due(store, job)
-            names = file_names(job)
-            publish.check_targets(directory, names)
+            publish.check_targets(directory, file_names(job))
             opened = open_run(
                 store, job, lock, base_url=base_url, generation=publish.read_generation(directory),
                 now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
             )  # fmt: skip
             run, plan = opened.run, opened.plan
             telling.begin(run)
-            publish.sweep(directory, names, living={run.owner})
+            publish.sweep(directory, file_names(job), living={run.owner})
             with about_run(run.run_id), output_errors(directory):
-                judgement = Judgement(plan, store, run, History(store, run), accept)
                 log.info(
                     "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
                 )
+                judgement = Judgement(plan, store, run, History(store, run), accept)
                 asking = Asking(judgement, client, job.api.workers)
-                steps = (asking.look_up_names, asking.both_rounds)
-                asyncio.run(ask(asking, steps, signals, deadline, on_asking))
-                if not asking.is_judged:
-                    judgement.pass_all(asking.unasked)
-                publish_night(judgement, client.pacer.rate, asking.warnings)
+                asyncio.run(ask(asking, (asking.look_up_names, asking.both_rounds), signals, deadline, on_asking))
+                publish_night(asking.judged(), client.pacer.rate, asking.warnings)
                 return published(store, run, job, opened.closed)
 
 

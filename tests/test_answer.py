@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model import FILE_KINDS, Failure, FileSummary, Package, Summary
-from batchsum.ncbi.answer import LONGEST_DETAIL, MOST_MESSAGES, one_line, parse_answer
+from batchsum.ncbi.answer import MOST_MESSAGES, parse_answer
+from batchsum.ncbi.document import LONGEST_DETAIL, one_line
 from tests.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
 WHOLE = {

@@ -12,7 +12,7 @@ from batchsum.errors import JobFileError, OutputError
 from batchsum.filters import parse_taxon
 from batchsum.names.taxalock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
 from batchsum.names.taxonomy import Name, TaxonNode
-from batchsum.ncbi.answer import one_line
+from batchsum.ncbi.document import one_line
 
 DAY = date(2026, 11, 23)
 FLU = TaxonNode(11320, "Influenza A virus", "no rank", (1, 10239, 2955291))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
-from batchsum.ncbi.answer import one_line
+from batchsum.ncbi.document import one_line
 
 VIRUSES = 10239
 

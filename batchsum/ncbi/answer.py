@@ -1,7 +1,7 @@
 """Bytes to Summary or Failure: nothing counts as data that is not exactly what the specification promises.
 
-Source: `v2DownloadSummary` and `rpcStatus` of NCBI's OpenAPI document for Datasets v2. No field is required
-there, zeros are left out (proto3 JSON), and an answer of 200 can carry errors.
+Source: `v2DownloadSummary` of NCBI's OpenAPI document for Datasets v2. No field is required there, zeros are left
+out (proto3 JSON), and an answer of 200 can carry errors.
 """
 
 import json
@@ -9,13 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any
 
 from batchsum.model import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
+from batchsum.ncbi.document import BadAnswer, one_line, parse_document, rejection, visible
 
 LARGEST_COUNT = 2**53
-LONGEST_DETAIL = 300
 LONGEST_TEXT = 8000
 MOST_MESSAGES = 20
 
@@ -24,20 +23,6 @@ _KINDS = frozenset(FILE_KINDS)
 _ABSENT: Mapping[str, Any] = {}
 _NO_PACKAGE = Package()
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
-_REASONS = (
-    ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
-    ("ambiguous_name", r"ambiguous|not exact|more than one|multiple (?:taxa|matches)"),
-    ("bad_request", r"\bhost\b"),
-    (
-        "unknown_taxon",
-        r"(?=.*\b(?:tax\w*|organism|name)\b).*(?:unknown|invalid|not (?:a )?(?:valid|found|recogni[sz]ed)"
-        r"|no such|does not exist|does not match any|unrecogni[sz]ed|is not a recogni[sz]ed)",
-    ),
-)
-
-
-class _BadAnswer(ValueError):
-    """Said in a few words: what is broken."""
 
 
 def parse_answer(http_status: int, body: bytes) -> Answer:
@@ -47,109 +32,19 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
         return document
     try:
         return _parse_summary(document)
-    except _BadAnswer as error:
+    except BadAnswer as error:
         return Failure("failed", "bad_answer", str(error))
-
-
-def parse_document(http_status: int, body: bytes) -> dict[str, Any] | Failure:
-    """The JSON object of a 200, whatever it is about, or why there is none."""
-    if http_status == HTTPStatus.OK:
-        try:
-            return _parse_json(body)
-        except _BadAnswer as error:
-            return Failure("failed", "bad_answer", str(error))
-    if http_status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND):
-        default = "unknown_taxon" if http_status == HTTPStatus.NOT_FOUND else "bad_request"
-        return _rejection(_status_message(body), default)
-    if 400 <= http_status < 600:
-        # Bodies of throttling and gateway answers can echo the key or the address: only the status is told.
-        passing = http_status in (408, 425, 429) or http_status >= 500
-        lasting = not passing or http_status in (
-            HTTPStatus.NOT_IMPLEMENTED,
-            HTTPStatus.HTTP_VERSION_NOT_SUPPORTED,
-        )
-        detail = _status_message(body) if lasting else ""
-        return Failure("rejected" if lasting else "failed", f"http_{http_status}", detail or _phrase(http_status))
-    return Failure("failed", "bad_answer", f"HTTP status {http_status}")
-
-
-def one_line(text: str) -> str:
-    """Text from outside, fit for a cell and a log line."""
-    folded = " ".join(_visible(text).split())
-    return folded if len(folded) <= LONGEST_DETAIL else folded[: LONGEST_DETAIL - 1] + "…"
-
-
-def _visible(text: str) -> str:
-    """Without what nobody can see, and what no file can hold (half of a surrogate pair)."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _phrase(http_status: int) -> str:
-    try:
-        return HTTPStatus(http_status).phrase
-    except ValueError:
-        return "no standard status"
-
-
-def _rejection(message: str, default: str) -> Failure:
-    for reason, pattern in _REASONS:
-        if re.search(pattern, message, re.IGNORECASE):
-            return Failure("rejected", reason, message)
-    return Failure("rejected", default, message or "NCBI gave no reason")
-
-
-def _status_message(body: bytes) -> str:
-    """The message of an rpcStatus; empty for HTML and whatever else a gateway may send."""
-    try:
-        status = _parse_json(body)
-    except _BadAnswer:
-        return ""
-    message = status.get("message") or status.get("error") or ""
-    return one_line(message) if isinstance(message, str) else ""
-
-
-def _parse_json(body: bytes) -> dict[str, Any]:
-    try:
-        value = _decode(body.decode())
-    except RecursionError:
-        raise _BadAnswer("nested too deeply") from None
-    except UnicodeDecodeError:
-        raise _BadAnswer("not UTF-8") from None
-    except _BadAnswer:
-        raise
-    except ValueError:
-        what = "empty" if not body.strip() else "cut off or not JSON"
-        raise _BadAnswer(f"the body is {what}") from None
-    if not isinstance(value, dict):
-        raise _BadAnswer("the body is JSON, but no object")
-    return value
-
-
-def _no_constant(name: str) -> float:
-    raise _BadAnswer(f"{name} is not a number")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise _BadAnswer("a key stands twice in one object")
-    return value
-
-
-_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
 
 
 def _parse_summary(value: dict[str, Any]) -> Answer:
     if value and _KNOWN.isdisjoint(value):
         if isinstance(message := value.get("message") or value.get("error"), str):
-            return _rejection(one_line(message), "bad_request")
-        raise _BadAnswer("no field of a download summary is in it")
+            return rejection(one_line(message), "bad_request")
+        raise BadAnswer("no field of a download summary is in it")
     errors, messages = _texts(value) if "errors" in value or "messages" in value else ((), ())
     record_count = _count(value, "record_count", null_allowed=False)
     if record_count is None and errors:
-        return _rejection(errors[0], "bad_request")
+        return rejection(errors[0], "bad_request")
     summary = Summary(
         record_count,
         _count(value, "assembly_count"),
@@ -169,7 +64,7 @@ def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if inner is None:
         return _ABSENT
     if not isinstance(inner, dict):
-        raise _BadAnswer(f"{name} is no object")
+        raise BadAnswer(f"{name} is no object")
     return inner
 
 
@@ -178,7 +73,7 @@ def _list(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     if items is None:
         return []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise _BadAnswer(f"{name} is no list of objects")
+        raise BadAnswer(f"{name} is no list of objects")
     return items
 
 
@@ -188,14 +83,14 @@ def _count(value: Mapping[str, Any], name: str, *, null_allowed: bool = True) ->
         return number
     if number is None and (null_allowed or name not in value):
         return None
-    raise _BadAnswer(f"{name} is no count: {one_line(json.dumps(number))[:40]}")
+    raise BadAnswer(f"{name} is no count: {one_line(json.dumps(number))[:40]}")
 
 
 def _size(value: Mapping[str, Any], name: str) -> float | None:
     number = value.get(name)
     if number is None or (type(number) in (int, float) and 0 <= number <= LARGEST_COUNT):
         return number
-    raise _BadAnswer(f"{name} is no size")
+    raise BadAnswer(f"{name} is no size")
 
 
 def _text(value: Mapping[str, Any], name: str) -> str | None:
@@ -203,10 +98,10 @@ def _text(value: Mapping[str, Any], name: str) -> str | None:
     if text is None:
         return None
     if not isinstance(text, str):
-        raise _BadAnswer(f"{name} is no text")
+        raise BadAnswer(f"{name} is no text")
     if len(text) > LONGEST_TEXT:
-        raise _BadAnswer(f"{name} has {len(text):,} characters")
-    return _visible(text).strip() or None
+        raise BadAnswer(f"{name} has {len(text):,} characters")
+    return visible(text).strip() or None
 
 
 def _timestamp(value: Mapping[str, Any]) -> str | None:
@@ -215,7 +110,7 @@ def _timestamp(value: Mapping[str, Any]) -> str | None:
         if text is not None and (not _TIMESTAMP.fullmatch(text) or not datetime.fromisoformat(text[:19])):
             raise ValueError
     except ValueError:
-        raise _BadAnswer("resource_updated_on is no date") from None
+        raise BadAnswer("resource_updated_on is no date") from None
     return text
 
 

@@ -23,8 +23,9 @@ from batchsum import __version__
 from batchsum.errors import UsageError
 from batchsum.model import Attempt, Failure, Request, Summary
 from batchsum.ncbi import retry
-from batchsum.ncbi.answer import one_line, parse_answer, parse_document
+from batchsum.ncbi.answer import parse_answer
 from batchsum.ncbi.body import BadlyPacked, TooLarge, read_body
+from batchsum.ncbi.document import one_line, parse_document
 from batchsum.ncbi.gate import Confirm, Departure, Gate, departure
 from batchsum.ncbi.network_errors import network_failure, refuse_status
 from batchsum.ncbi.timeouts import Timed, Timeouts

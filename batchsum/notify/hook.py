@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from batchsum.filters import LOOKS_SECRET
-from batchsum.ncbi.answer import one_line
+from batchsum.ncbi.document import one_line
 
 log = logging.getLogger("batchsum")
 

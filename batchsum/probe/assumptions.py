@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchsum.model import Answer, Failure, Summary
-from batchsum.ncbi.answer import one_line, parse_answer
+from batchsum.ncbi.answer import parse_answer
+from batchsum.ncbi.document import one_line
 from batchsum.probe.interview import Seen
 
 Found = tuple[bool | None, str]

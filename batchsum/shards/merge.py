@@ -79,9 +79,7 @@ class Merging:
                     asking = Asking(judgement, client, job.api.workers)
                     steps = (asking.look_up_names, asking.second_round)
                     asyncio.run(ask(asking, steps, signals, None, on_asking))
-                    if not asking.is_judged:
-                        judgement.pass_all(asking.unasked)
-                    publish_night(judgement, self._rate(), asking.warnings)
+                    publish_night(asking.judged(), self._rate(), asking.warnings)
                     return published(store, run, job)
 
     def _merged_before(self, store: Store) -> Run | None:
