@@ -1,5 +1,6 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -164,6 +165,43 @@ def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi
     assert [row["status"] for row in rows(job)] == ["ok", "suspect", "ok", "ok", "ok", "suspect"]
     assert ncbi.counts["11320"] == ncbi.counts["11320?host=human"] == 2
     assert ncbi.counts["11520"] == 1
+
+
+def test_a_row_that_its_neighbour_makes_suspect_is_listed_once_and_not_again(
+    ncbi: ScriptedNcbi, tmp_path: Path
+) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text("version: 1\ntaxa: [11320, 11320]\nfilter_sets: {all: {}, human: {host: human}}\n")
+
+    def after(human: int) -> list[tuple[str, str, str]]:
+        ncbi.answers = {"11320": says(90), "11320?host=human": says(human)}
+        night(job, ncbi)
+        listed = rows(job, "changes.csv")
+        assert json.loads((tmp_path / "out" / "watch" / "run.json").read_text())["changes"] == len(listed)
+        return [(row["filter_set"], row["change"], row["error"].partition(":")[0]) for row in listed]
+
+    assert after(80) == []
+    assert after(95) == [("human", "became_suspect", "exceeds_wider")]
+    assert after(95) == []
+    assert after(85) == [("human", "recovered", "")]
+    assert [(row["record_count"], row["previous_record_count"]) for row in rows(job)][1::2] == [("85", "80")] * 2
+
+
+@pytest.mark.parametrize(("fallen", "told"), [(3, False), (4, True)])
+def test_a_night_on_which_nearly_everything_fell(ncbi: ScriptedNcbi, tmp_path: Path, fallen: int, told: bool) -> None:
+    """Of five rows with a count to compare; a new one and one without an answer are none of them."""
+    job = tmp_path / "watch.yaml"
+    job.write_text("version: 1\ntaxa: [1, 2, 3, 4, 5, 6]\napi: {requests_per_second: unlimited, attempts: 1}\n")
+    ncbi.answers = {str(taxon): says(100) for taxon in range(1, 7)}
+    night(job, ncbi)
+    job.write_text(job.read_text().replace("6]", "6, 7]"))
+    ncbi.answers |= {str(taxon): says(99) for taxon in range(1, fallen + 1)}
+    ncbi.answers |= {"6": (500, {}), "7": says(1)}
+    night(job, ncbi)
+    warnings = json.loads((tmp_path / "out" / "watch" / "run.json").read_text())["warnings"]
+    assert warnings == (
+        [f"{fallen} of 5 rows have fewer records than when last believed: NCBI's night, not the taxa's"] if told else []
+    )
 
 
 def test_what_asking_again_mends_is_no_longer_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
