@@ -160,9 +160,7 @@ class DatasetsClient:
 
     def _confirmed(self, ticket: Ticket) -> Awaitable[None] | None:
         """What to wait for now that the connection stands; None where nobody is paced or held."""
-        if self.pacer.rate is None and self.pacer.held_until <= asyncio.get_running_loop().time():
-            return None
-        return self.pacer.confirm(ticket)
+        return None if self.pacer.is_free else self.pacer.confirm(ticket)
 
     def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
         """Do what the server says about our pace. Seconds before the next attempt of the same request."""

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.errors import UsageError
-from batchsum.pacing import GUARD, LARGEST_GUARD, Pacer, Rate, Ticket
+from batchsum.pacing import GUARD, LARGEST_GUARD, Pacer, Ticket
 from batchsum.pacing.ledger import window
+from batchsum.pacing.rate import Rate
 from batchsum.pacing.reservation import Reservation
 from tests.virtual_time import VirtualLoop, run
 

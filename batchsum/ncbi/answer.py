@@ -129,7 +129,7 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
     found = {}
     for kind, one in value.items():
-        if kind in _KINDS and _object(value, kind):
+        if kind in _KINDS and (one if type(one) is dict else _object(value, kind)):
             count, size = one.get("file_count"), one.get("size_mb")
             # What is not plainly right is looked at again, by who knows the words for it.
             if type(count) is not int or not 0 <= count <= LARGEST_COUNT:

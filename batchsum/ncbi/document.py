@@ -12,6 +12,8 @@ from batchsum.model import Failure
 
 LONGEST_DETAIL = 300
 
+_BLANKS = " \t\n\r"
+
 _REASONS = (
     ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
     ("ambiguous_name", r"ambiguous|not exact|more than one|multiple (?:taxa|matches)"),
@@ -89,7 +91,8 @@ def _status_message(body: bytes) -> str:
 
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
-        value = _decode(body.decode())
+        text = body.decode().strip(_BLANKS)
+        value, end = _decode(text)
     except RecursionError:
         raise BadAnswer("nested too deeply") from None
     except UnicodeDecodeError:
@@ -97,8 +100,10 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     except BadAnswer:
         raise
     except ValueError:
-        what = "empty" if not body.strip() else "cut off or not JSON"
+        what = "cut off or not JSON" if text else "empty"
         raise BadAnswer(f"the body is {what}") from None
+    if end != len(text):
+        raise BadAnswer("the body is cut off or not JSON")
     if not isinstance(value, dict):
         raise BadAnswer("the body is JSON, but no object")
     return value
@@ -115,4 +120,4 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).decode
+_decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).raw_decode

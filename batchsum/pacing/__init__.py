@@ -8,17 +8,15 @@ more, whichever of them were late. The even pace on top is courtesy.
 import asyncio
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 
-from batchsum.errors import UsageError
 from batchsum.pacing.ledger import window
+from batchsum.pacing.rate import Rate
 from batchsum.pacing.reservation import Reservation
 from batchsum.pacing.shared_limit import SharedLimit
-from batchsum.settings import NCBI_LIMIT, excess, is_ncbi
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
@@ -27,26 +25,6 @@ _KEPT = 1.0
 """Seconds for which a slot may wait for its connection. Less than it counts, whatever the rate becomes."""
 _LATE = 0.001
 """Seconds behind its turn from which on a send is re-timed for other processes too; the guard covers less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Requests a second: what to begin with, and what no header of the server may raise it above."""
-
-    start: float
-    ceiling: float
-
-    @classmethod
-    def of(cls, setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> Self:
-        """The rate that `setting` means for `host`. UsageError where NCBI would have to suffer it."""
-        if setting == "auto":
-            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf)
-        rate = math.inf if setting == "unlimited" else float(setting)
-        if not rate > 0:
-            raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
-        if problem := excess(setting, host):
-            raise UsageError(problem)
-        return cls(rate, rate)
 
 
 class Ticket:
@@ -113,6 +91,11 @@ class Pacer:
         return None if self._rate is None else self._rate / self._parts
 
     @property
+    def is_free(self) -> bool:
+        """Whether nobody is paced or held now."""
+        return self._rate is None and asyncio.get_running_loop().time() >= self._held_until
+
+    @property
     def held_until(self) -> float:
         """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
         return self._held_until
@@ -129,8 +112,8 @@ class Pacer:
     async def slot(self) -> Ticket:
         """Wait for the next turn; first come, first served. A slot that is not used is lost."""
         clock = asyncio.get_running_loop().time
-        if self._rate is None and (now := clock()) >= self._held_until:
-            return Ticket(now)
+        if self.is_free:
+            return Ticket(clock())
         # All but one wait here, and each lets in the next: a thousand workers cost what one does.
         async with self._turn:
             ticket, pace = Ticket(-math.inf), None

@@ -1,0 +1,31 @@
+"""The proxy that the environment names for a server."""
+
+import ipaddress
+from contextlib import suppress
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
+
+from batchsum.errors import UsageError
+
+
+def proxy_of_environment(base_url: URL) -> URL | None:
+    """Clusters and hospitals reach NCBI through a proxy; a server on this machine is never behind one.
+
+    The library could look for itself, but would then also send the server what ~/.netrc has for it.
+    """
+    host = base_url.host or ""
+    with suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return None
+    address = getproxies().get(base_url.scheme)
+    if not address or proxy_bypass(host):
+        return None
+    variable = f"{base_url.scheme.upper()}_PROXY"
+    try:
+        proxy = URL(address if "://" in address else f"http://{address}")
+    except ValueError:
+        raise UsageError(f"{variable}: this is not an address; write it as in http://proxy:3128") from None
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise UsageError(f"{variable}: a proxy of the kind {proxy.scheme} cannot be used; http://proxy:3128 can")
+    return proxy
