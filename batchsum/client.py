@@ -33,7 +33,7 @@ class DatasetsClient:
     key, 10 with one, then what the server says), a ceiling, or `"unlimited"`. `timeout` is for one attempt,
     in seconds, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that
     counts the requests of all machines; without it each of `parts` processes takes its part of the rate.
-    Use it as an asynchronous context manager.
+    Use it as an asynchronous context manager, in one event loop.
 
     Raises `Refused` where the server refuses us: key, TLS, redirect. Whatever else goes wrong is a `Failure`.
 

@@ -1,5 +1,6 @@
 """The store: what is committed stays, a run has one owner, and errors name the file and what to do."""
 
+import json
 import multiprocessing
 import sqlite3
 import threading
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.errors import Locked, OutputError
-from batchsum.model import Attempt, Failure, Package, Reply, Summary
+from batchsum.model import Attempt, Failure, FileSummary, Package, Reply, Summary
 from batchsum.store import Run, Store
-from batchsum.store.record import Record
+from batchsum.store.record import Record, load_download
 
 
 def begin(store: Store, run_id: str = "one", owner: str = "me") -> Run:
@@ -48,6 +49,22 @@ def test_answers_come_back_as_they_were(path: Path) -> None:
         assert store.unanswered(run, ["/a", "/b", "/c", "/d"]) == {"/c", "/d"}
         assert store.count_answers(run) == 2
         assert store.count_http_statuses(run) == {"200": 1, "503": 2, "none": 1}
+
+
+def test_answers_of_an_earlier_version_are_read(path: Path) -> None:
+    """As a run leaves them that was cut off before an update."""
+    named = {
+        "record_count": 7, "hydrated": {"estimated_file_size_mb": 3, "url": "https://x"},
+        "available_files": {"genome_gff": [1, 0.5]}, "messages": ["a", "b"],
+    }  # fmt: skip
+    with Store(path) as store:
+        run = begin(store)
+        with store.transaction():
+            store.query("INSERT INTO answers VALUES (?, '/a', 1, 'answered', ?, '[]')", run.run, json.dumps(named))
+        files = {"genome_gff": FileSummary(1, 0.5)}
+        summary = Summary(7, hydrated=Package(3, "https://x"), available_files=files, messages=("a", "b"))
+        assert store.answers(run, ["/a"]) == {"/a": summary}
+        assert load_download(json.dumps(named)) == (summary.hydrated, summary.messages)
 
 
 def test_a_second_answer_takes_the_place_of_the_first(path: Path) -> None:

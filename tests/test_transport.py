@@ -1,6 +1,7 @@
 """One send, against a server that misbehaves byte by byte: what leaves this machine, and what is made of what comes."""
 
 import asyncio
+import contextvars
 import gzip
 import json
 import logging
@@ -9,7 +10,7 @@ import re
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,84 @@ async def test_the_timeout_stands_still_while_the_pacer_makes_it_wait(raw: RawSe
     assert exchange.attempt.seconds < 0.3
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.15])
+async def test_who_is_cancelled_from_outside_is_told_so_and_no_failure(raw: RawServer, seconds: float) -> None:
+    """Before, with and after the attempt's own timeout."""
+    raw.always(play.never)
+    answers = []
+    async with opened(raw.base_url, timeout=0.1) as session:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                answers.append((await session.send(ASKED)).answer)
+                await asyncio.sleep(1)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        if seconds != 0.1:  # at the same moment either may be first
+            assert len(answers) == (seconds > 0.1)
+        assert {str(answer) for answer in answers} <= {"timeout: no whole answer within 0.1 s"}
+        raw.always(play.summary())
+        assert (await session.send(ASKED)).answer == Summary(7, 7)
+
+
+def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) -> None:
+    raw.always(play.never)
+    session = opened(raw.base_url, timeout=0.1)
+
+    async def leave_unfinished() -> None:
+        async with session:
+            sending = asyncio.create_task(session.send(ASKED))
+            await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.sleep(0)
+
+    async def ask() -> Exchange:
+        async with session:
+            return await session.send(ASKED)
+
+    asyncio.run(leave_unfinished())
+    assert str(asyncio.run(asyncio.wait_for(ask(), 10)).answer) == "timeout: no whole answer within 0.1 s"
+
+
 # The gate
+
+
+async def test_requests_that_share_a_context_are_let_through_one_by_one(raw: RawServer) -> None:
+    told = list[str]()
+
+    async def ask(name: str) -> Exchange:
+        async def confirm() -> None:
+            told.append(name)
+            await asyncio.sleep(0.02)
+
+        return await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append(f"{name} sent"))
+
+    async with opened(raw.base_url) as session:
+        shared = contextvars.copy_context()
+        tasks = [asyncio.create_task(ask(name), context=shared) for name in "abc"]
+        answers = [(await task).answer for task in tasks]
+    assert answers == [Summary(7, 7)] * 3
+    assert sorted(told) == ["a", "a sent", "b", "b sent", "c", "c sent"]
+
+
+async def test_a_connection_that_ends_while_its_request_waits_is_replaced(raw: RawServer) -> None:
+    async def close_soon(turn: play.Turn) -> None:
+        await play.summary()(turn)
+        await asyncio.sleep(0.02)
+        turn.close()
+
+    raw.first = [close_soon]
+    sent = list[str]()
+
+    async def confirm() -> None:
+        await asyncio.sleep(0.2)
+
+    async with opened(raw.base_url) as session:
+        await session.send(ASKED)
+        exchange = await session.send(ASKED, confirm=confirm, on_sent=lambda: sent.append("once"))
+    assert exchange.answer == Summary(7, 7)
+    assert [arrival.connection for arrival in raw.arrivals] == [1, 2]
+    assert sent == ["once"]
 
 
 async def test_confirm_comes_with_the_connection_and_before_the_headers(raw: RawServer) -> None:

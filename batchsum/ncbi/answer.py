@@ -19,7 +19,6 @@ LONGEST_TEXT = 8000
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
-_KINDS = frozenset(FILE_KINDS)
 _ABSENT: Mapping[str, Any] = {}
 _NO_PACKAGE = Package()
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
@@ -128,15 +127,18 @@ def _package(value: Mapping[str, Any], name: str) -> Package:
 
 def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
     found = {}
-    for kind, one in value.items():
-        if kind in _KINDS and (one if type(one) is dict else _object(value, kind)):
-            count, size = one.get("file_count"), one.get("size_mb")
-            # What is not plainly right is looked at again, by who knows the words for it.
-            if type(count) is not int or not 0 <= count <= LARGEST_COUNT:
-                count = _count(one, "file_count")
-            if type(size) is not float or not 0 <= size <= LARGEST_COUNT:
-                size = _size(one, "size_mb")
-            found[kind] = FileSummary(count, size)
+    for kind in FILE_KINDS:
+        if (one := value.get(kind)) is None:
+            continue
+        if type(one) is not dict:
+            raise BadAnswer(f"{kind} is no object")
+        count, size = one.get("file_count"), one.get("size_mb")
+        # What is not plainly right is looked at again, by who knows the words for it.
+        if type(count) is not int or not 0 <= count <= LARGEST_COUNT:
+            count = _count(one, "file_count")
+        if type(size) is not float or not 0 <= size <= LARGEST_COUNT:
+            size = _size(one, "size_mb")
+        found[kind] = FileSummary(count, size)
     return found
 
 

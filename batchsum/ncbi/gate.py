@@ -46,8 +46,9 @@ def open_socket(address: tuple[int, int, int, str, Any]) -> socket.socket:
     return _Socket(family, kind, protocol)
 
 
-departure: ContextVar[Departure] = ContextVar("departure")
-"""Set by a task before it asks the session for anything: the library hands nothing of ours down to here."""
+departure: ContextVar[Departure | None] = ContextVar("departure", default=None)
+"""Set by a task right before it asks the session for anything: the library hands nothing of ours down to the gate,
+which takes it before it awaits anything, since tasks can share a context."""
 
 
 class Gate(aiohttp.TCPConnector):
@@ -59,16 +60,26 @@ class Gate(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the library's own argument
     ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
         mine = departure.get()
-        if (confirmed := mine.confirm()) is not None:
-            mine.timed.stop()
+        assert mine is not None
+        departure.set(None)  # a task that is kept by its own context would wait for the cycle collector
+        while True:
+            connection = await super().connect(req, traces, timeout)
             try:
-                await confirmed
+                await _confirmed(mine)
+                if not connection.closed:  # as the server may have done while the request waited
+                    mine.on_sent()
+                    return connection
             except BaseException:
                 connection.release()  # nothing was written to it
                 raise
-            finally:
-                mine.timed.go_on()
-        mine.on_sent()
-        return connection
+            connection.close()
+
+
+async def _confirmed(mine: Departure) -> None:
+    if (confirmed := mine.confirm()) is not None:
+        mine.timed.stop()
+        try:
+            await confirmed
+        finally:
+            mine.timed.go_on()

@@ -36,12 +36,14 @@ class Timeouts:
 
     def _ring(self) -> None:
         now = asyncio.get_running_loop().time()
-        for one in [one for one, end in self._ends.items() if end <= now]:
+        over = [one for one, end in self._ends.items() if end <= now]
+        for one in over:
             del self._ends[one]
-            one.expire()
         self._timer = None
         if self._ends:
             self._ring_at(min(self._ends.values()))
+        for one in over:
+            one.expire()
 
 
 class Timed:

@@ -74,7 +74,6 @@ class Transport:
             raise ValueError("contact: write an e-mail address, in plain ASCII")
         self._spelled = re.compile(b"".join(_spellings(letter) for letter in self._key))
         self._timeout = timeout
-        self._timeouts = Timeouts(timeout)
         self._phid = f"{random.getrandbits(64):016X}"
         self._sends = count()
         self._connections = connections
@@ -89,6 +88,7 @@ class Transport:
             self._headers["api-key"] = self._key
 
     async def __aenter__(self) -> Self:
+        self._timeouts = Timeouts(self._timeout)
         self._session = aiohttp.ClientSession(
             connector=Gate(limit=self._connections, keepalive_timeout=15, socket_factory=open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -103,8 +103,8 @@ class Transport:
 
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
-            await self._session.close()
             self._timeouts.close()
+            await self._session.close()
 
     async def send(
         self,
@@ -148,6 +148,8 @@ class Transport:
         confirm: Confirm,
         on_sent: Callable[[], None],
     ) -> Sent[A]:
+        if self._session is None:
+            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         phid = f"{self._phid}{next(self._sends):016X}"
         sent_at, start = time.time(), time.monotonic()
         headers: Mapping[str, str] = {}
@@ -157,7 +159,7 @@ class Transport:
         answer: A | Failure
         try:
             with timed:
-                async with self._open(url, body, phid) as response:
+                async with self._open(self._session, url, body, phid) as response:
                     http_status, headers = response.status, response.headers
                     if http_status != HTTPStatus.OK:
                         refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
@@ -177,9 +179,7 @@ class Transport:
         )
         return Sent(answer, attempt, _retry_after(headers), _rate_limit(headers))
 
-    def _open(self, url: URL, body: Mapping[str, Any] | None, phid: str) -> Any:
-        if self._session is None:
-            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
+    def _open(self, session: aiohttp.ClientSession, url: URL, body: Mapping[str, Any] | None, phid: str) -> Any:
         options: dict[str, Any] = {
             # The header with the key would go along to wherever a redirect leads.
             "allow_redirects": False,
@@ -187,8 +187,8 @@ class Transport:
             "headers": self._headers | {"NCBI-PHID": phid},
         }
         if body is None:
-            return self._session.get(url, **options)
-        return self._session.post(url, json=body, **options)
+            return session.get(url, **options)
+        return session.post(url, json=body, **options)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""

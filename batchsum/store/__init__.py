@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batchsum.errors import Locked
 from batchsum.model import Answer, Reply
-from batchsum.store.database import Database
+from batchsum.store.database import SCHEMA_VERSION, Database
 from batchsum.store.record import Record, load_answer, load_attempts
 
 
@@ -82,6 +82,7 @@ class Store(Database):
         return self._claimed()
 
     def _claimed(self) -> Run:
+        self.query(f"PRAGMA user_version = {SCHEMA_VERSION}")  # from here on answers are written as this version does
         self._claim = self.last_run("open")
         assert self._claim is not None
         return self._claim

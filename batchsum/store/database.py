@@ -12,7 +12,8 @@ from typing import Any, Self
 
 from batchsum.errors import OutputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 differs in how answers are written, and can be read."""
 _APPLICATION_ID = 0x62737570
 _BUSY = 60
 """Seconds for which somebody else may hold the file: `batchsum history` while a night runs, or the reverse."""

@@ -14,7 +14,7 @@ from batchsum.model import Reply
 from batchsum.store import Run, Store
 from batchsum.store.record import Record
 
-LONGEST_WAIT = 0.1
+LONGEST_WAIT = 0.05
 
 
 class Journal:

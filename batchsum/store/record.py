@@ -1,7 +1,7 @@
 """An answer as JSON and back: what the store keeps. Fields by their place, a failure by their names."""
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
 
@@ -38,7 +38,7 @@ def dump_answer(answer: Answer) -> str:
 def load_answer(text: str) -> Answer:
     value = json.loads(text)
     if isinstance(value, dict):
-        return Failure(**value)
+        return Failure(**value) if "reason" in value else _named(value)
     record_count, assembly_count, updated, hydrated, dehydrated, files, messages, errors = value
     return Summary(
         record_count,
@@ -52,11 +52,26 @@ def load_answer(text: str) -> Answer:
     )
 
 
+def _named(value: dict[str, Any]) -> Summary:
+    """As it was kept before 2026-11-26: fields by their names, those at their default left out."""
+    return Summary(
+        value["record_count"],
+        value.get("assembly_count"),
+        value.get("resource_updated_on"),
+        Package(**value.get("hydrated", {})),
+        Package(**value.get("dehydrated", {})),
+        {kind: FileSummary(*one) for kind, one in value.get("available_files", {}).items()},
+        tuple(value.get("messages", ())),
+        tuple(value.get("errors", ())),
+    )
+
+
 def load_download(text: str) -> tuple[Package, tuple[str, ...]]:
     """Of an answer only its hydrated package and NCBI's messages, in half the time."""
     value = json.loads(text)
     if isinstance(value, dict):
-        return Package(), ()
+        answer = load_answer(text)
+        return (answer.hydrated, answer.messages) if isinstance(answer, Summary) else (Package(), ())
     _, _, _, hydrated, _, _, messages, _ = value
     return Package(*hydrated), tuple(messages)
 
