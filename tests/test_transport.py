@@ -302,18 +302,19 @@ def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) 
     raw.always(play.never)
     session = opened(raw.base_url, timeout=0.1)
 
-    async def leave_unfinished() -> None:
-        async with session:
-            sending = asyncio.create_task(session.send(ASKED))
-            await asyncio.sleep(0)
-            sending.cancel()
-            await asyncio.sleep(0)
+    async def end_in_the_middle_of_closing() -> None:
+        await session.__aenter__()
+        sending = asyncio.create_task(session.send(ASKED))
+        await asyncio.sleep(0)
+        sending.cancel()
+        assert session._session is not None
+        await session._session.close()
 
     async def ask() -> Exchange:
         async with session:
             return await session.send(ASKED)
 
-    asyncio.run(leave_unfinished())
+    asyncio.run(end_in_the_middle_of_closing())
     assert str(asyncio.run(asyncio.wait_for(ask(), 10)).answer) == "timeout: no whole answer within 0.1 s"
 
 
