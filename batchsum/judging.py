@@ -12,7 +12,7 @@ from batchsum.changes import kind_of_change
 from batchsum.guards import Past, Verdict, combine, includes, judge
 from batchsum.model import Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
-from batchsum.notes import fell_together, filters_without_effect, stale
+from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
 from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days
@@ -83,7 +83,7 @@ class Judgement:
         """What a person should know of the night that makes no row suspect."""
         sets = {filters.text(): filters for filters in self.plan.filter_sets()}
         return [
-            *stale(self.history.dated()),
+            *stale(*self.history.stale(MOST_NAMED)),
             *filters_without_effect(self.history.counted(("ok", "empty")), sets),
             *fell_together(*self.history.count_fallen()),
         ]

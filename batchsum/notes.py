@@ -3,9 +3,8 @@
 Pure functions of the kept rows; each note is one sentence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
 
 from batchsum.guards import includes
 from batchsum.model import FilterSet
@@ -19,24 +18,15 @@ MOST_NAMED = 5
 MOST_SETS = 100
 
 
-def stale(rows: Iterable[tuple[str, int | None]]) -> Iterator[str]:
+def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
     """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
 
-    `rows` are the taxon and `stale_days` of each row with a date, in job order; a taxon is stale when all its rows are.
+    `oldest` are the first of `count`, each with its days.
     """
-    count, oldest = 0, dict[str, int]()  # of a million only those that will be named
-    for taxon, group in groupby(rows, key=itemgetter(0)):
-        days = [stale_days for _, stale_days in group]
-        stale_days = [number for number in days if number is not None]
-        if len(stale_days) == len(days):
-            count += taxon not in oldest
-            oldest[taxon] = min(stale_days)
-            if len(oldest) > MOST_NAMED:
-                del oldest[min(reversed(oldest), key=oldest.__getitem__)]
     if oldest:
-        named = [f"{taxon} ({days} days)" for taxon, days in sorted(oldest.items(), key=lambda item: -item[1])]
-        more = f" and {count - len(named)} more" if count > len(named) else ""
-        yield f"nothing new for a long time: {', '.join(named)}{more}"
+        named = ", ".join(f"{taxon} ({days} days)" for taxon, days in oldest)
+        more = f" and {count - len(oldest)} more" if count > len(oldest) else ""
+        yield f"nothing new for a long time: {named}{more}"
 
 
 def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:

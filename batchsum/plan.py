@@ -77,9 +77,9 @@ class Plan:
         part.request_count = part._asked.count(1)
         return part
 
-    def filter_sets(self) -> set[FilterSet]:
-        """The different filters of the rows."""
-        return {column.filters for columns in self._columns.values() for column in columns}
+    def filter_sets(self) -> list[FilterSet]:
+        """The different filters of the rows, in the order of the job."""
+        return list(dict.fromkeys(column.filters for columns in self._columns.values() for column in columns))
 
     def dated_sets(self) -> dict[str, FilterSet]:
         """The filter sets of the job that have a date, by name, as they are asked tonight."""

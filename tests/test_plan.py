@@ -34,6 +34,13 @@ def test_rows_go_taxon_by_taxon_and_inside_by_filter_set() -> None:
     assert (plan.query_count, plan.request_count) == (5, 3)
 
 
+def test_the_different_filters_come_in_the_order_of_the_job() -> None:
+    """Whatever the run's hashes: which of two wider rows a doubt names depends on it."""
+    sets = tuple(NamedSet(host, FilterSet(host=host)) for host in ("human", "pig", "bat", "bird", "camel", "cat"))
+    plan = build_plan(job("1", "2", ListedTaxon("3", sets=(ALL, sets[0])), sets=sets), TODAY)
+    assert plan.filter_sets() == [*(one.filters for one in sets), ALL.filters]
+
+
 def test_the_same_under_another_name_is_asked_once() -> None:
     again = NamedSet("again", FilterSet(complete_only=False))
     dated = NamedSet("since", FilterSet(released_since=date(2026, 11, 16)))

@@ -122,12 +122,18 @@ class History:
         ((changed,),) = self._store.query(f"SELECT count(*) FROM rows {_CHANGED}", self._run.run)
         return int(changed) + sum(1 for _ in self.removed())
 
-    def dated(self) -> Iterator[tuple[str, int | None]]:
-        """Taxon and `stale_days` of tonight's rows that have a date, in job order."""
-        return self._store.walk(
-            "SELECT taxon, stale_days FROM rows WHERE run = ? AND resource_updated_on IS NOT NULL ORDER BY position",
+    def stale(self, most: int) -> tuple[int, list[tuple[str, int]]]:
+        """How many taxa have no row with a date that is not stale, and the `most` oldest with the days of their
+        youngest row."""
+        rows = self._store.query(
+            "SELECT count(*) OVER (), taxon, days FROM"
+            " (SELECT taxon, min(stale_days) AS days, min(position) AS first FROM rows"
+            " WHERE run = ? AND resource_updated_on IS NOT NULL GROUP BY taxon HAVING count(stale_days) = count(*))"
+            " ORDER BY days DESC, first LIMIT ?",
             self._run.run,
+            most,
         )
+        return (rows[0][0] if rows else 0), [(taxon, days) for _, taxon, days in rows]
 
     def count_fallen(self) -> tuple[int, int]:
         """How many of tonight's rows have a count to compare with, and how many of those have fewer records now."""
