@@ -151,10 +151,13 @@ class DatasetsClient:
     ) -> tuple[Sent[A], float] | None:
         """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
         async with self._free:
-            async with self._turn:  # one waits for a slot; all others wait here, and can still change their minds
-                if self.outage.in_doubt and not even_in_doubt:
-                    return None
-                ticket = await self.pacer.slot()
+            if self.pacer.is_free and not self.outage.in_doubt:
+                ticket = await self.pacer.slot()  # which waits for nothing
+            else:
+                async with self._turn:  # one waits for a slot; all others here, and can still change their minds
+                    if self.outage.in_doubt and not even_in_doubt:
+                        return None
+                    ticket = await self.pacer.slot()
             sent = await send(confirm=lambda: self._confirmed(ticket), on_sent=lambda: self.pacer.sent(ticket))
         return sent, self._obey(sent, number, ticket)
 

@@ -66,7 +66,8 @@ class Gate(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             try:
-                await _confirmed(mine)
+                if (confirmed := mine.confirm()) is not None:
+                    await mine.timed.aside(confirmed)
                 if not connection.closed:  # as the server may have done while the request waited
                     mine.on_sent()
                     return connection
@@ -74,12 +75,3 @@ class Gate(aiohttp.TCPConnector):
                 connection.release()  # nothing was written to it
                 raise
             connection.close()
-
-
-async def _confirmed(mine: Departure) -> None:
-    if (confirmed := mine.confirm()) is not None:
-        mine.timed.stop()
-        try:
-            await confirmed
-        finally:
-            mine.timed.go_on()

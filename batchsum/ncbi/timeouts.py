@@ -4,6 +4,7 @@ A timer for each (`asyncio.timeout`) costs a tenth of what a request costs, and 
 """
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -49,7 +50,7 @@ class Timeouts:
 class Timed:
     """Context manager around one attempt, within one task: TimeoutError once its time is over."""
 
-    __slots__ = ("_cancelling", "_end", "_is_over", "_stopped", "_task", "_timeouts", "waited")
+    __slots__ = ("_cancelling", "_is_over", "_task", "_timeouts", "waited")
 
     def __init__(self, timeouts: Timeouts) -> None:
         task = asyncio.current_task()
@@ -77,13 +78,14 @@ class Timed:
         self._is_over = True
         self._task.cancel()
 
-    def stop(self) -> None:
-        """From here on no time counts."""
-        self._stopped = asyncio.get_running_loop().time()
-        self._end = self._timeouts.clear(self)
-
-    def go_on(self) -> None:
-        waited = asyncio.get_running_loop().time() - self._stopped
-        self.waited += waited
-        if self._end is not None:
-            self._timeouts.set(self, self._end + waited)
+    async def aside(self, waiting: Awaitable[None]) -> None:
+        """Wait for something whose time does not count."""
+        clock = asyncio.get_running_loop().time
+        began, end = clock(), self._timeouts.clear(self)
+        try:
+            await waiting
+        finally:
+            waited = clock() - began
+            self.waited += waited
+            if end is not None:
+                self._timeouts.set(self, end + waited)

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from batchsum import __version__
@@ -79,11 +80,13 @@ class Transport:
         self._connections = connections
         self._proxy = proxy_of_environment(self._base)
         self._session: aiohttp.ClientSession | None = None
-        self._headers = {
-            "User-Agent": f"batchsum/{__version__}" + (f" ({contact})" if contact else ""),
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
+        self._headers = CIMultiDict(
+            {
+                "User-Agent": f"batchsum/{__version__}" + (f" ({contact})" if contact else ""),
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            }
+        )
         if self._key:
             self._headers["api-key"] = self._key
 
@@ -180,15 +183,13 @@ class Transport:
         return Sent(answer, attempt, _retry_after(headers), _rate_limit(headers))
 
     def _open(self, session: aiohttp.ClientSession, url: URL, body: Mapping[str, Any] | None, phid: str) -> Any:
-        options: dict[str, Any] = {
-            # The header with the key would go along to wherever a redirect leads.
-            "allow_redirects": False,
-            # Here and not in the session, which would tell its headers to a proxy too.
-            "headers": self._headers | {"NCBI-PHID": phid},
-        }
+        # Here and not in the session, which would tell its headers to a proxy too.
+        headers = self._headers.copy()
+        headers["NCBI-PHID"] = phid
+        # The header with the key would go along to wherever a redirect leads.
         if body is None:
-            return session.get(url, **options)
-        return session.post(url, json=body, **options)
+            return session.get(url, headers=headers, allow_redirects=False)
+        return session.post(url, headers=headers, allow_redirects=False, json=body)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
