@@ -10,6 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,21 @@ def prepare(
     writers: Mapping[str, Writer],
     manifest: Callable[[dict[str, str]], Mapping[str, Any]],
 ) -> Publication:
-    """Write every file beside its target, the manifest last: made by `manifest` from the digests of the others."""
-    files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
-    stale = {name for name in read_manifest(directory).get("files", {}) if Path(name).name == name} - files.keys()
-    text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
-    files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: _write_text(path, text))
-    _sync_directories(directory, files)
+    """Write every file beside its target, the manifest last: made by `manifest` from the digests of the others.
+
+    Where the disk does not take them all, nothing of them stays on it.
+    """
+    try:
+        files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
+        stale = {name for name in read_manifest(directory).get("files", {}) if Path(name).name == name} - files.keys()
+        text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
+        files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: _write_text(path, text))
+        _sync_directories(directory, files)
+    except OSError:
+        for name in (*writers, MANIFEST):
+            with suppress(OSError):
+                _temporary(_target(directory / name), owner).unlink(missing_ok=True)
+        raise
     return Publication(owner, files, sorted(stale))
 
 

@@ -1,5 +1,6 @@
 """Files into place: modes, links, digests, order; and a publication that was cut off at any point."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,17 @@ def test_nothing_is_in_place_before_everything_is_written(tmp_path: Path) -> Non
         assert manifest["files"][name] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     assert read_generation(tmp_path) == 1
     assert put_in_place(tmp_path, publication)  # once more, as after a crash at the very end
+
+
+def test_what_a_full_disk_does_not_take_is_taken_away(tmp_path: Path) -> None:
+    def full(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writers = {"summary.csv": lambda path: path.write_text("whole"), "changes.csv": full}
+    with pytest.raises(OSError, match="No space"):
+        prepare(tmp_path, "me", writers, lambda files: {"files": files, "generation": 1})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_manifest_is_last(tmp_path: Path) -> None:
