@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from markupsafe import Markup
-
 from batchsum.report import plots
 from batchsum.report.digest import counted, digest, headline, is_noteworthy, subline
 from batchsum.report.night import Night, ReportRow
@@ -85,8 +83,8 @@ class _Table:
     def __init__(self) -> None:
         self.filters: dict[str, int] = {}
         """Texts of the rows' filters, numbered."""
-        self._noteworthy: list[tuple[int, Markup]] = []
-        self._quiet: list[tuple[int, Markup]] = []
+        self._noteworthy: list[tuple[int, str]] = []
+        self._quiet: list[tuple[int, str]] = []
 
     def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
         for position, row in enumerate(rows):
@@ -98,11 +96,11 @@ class _Table:
                 mine.append((position, self._draw(row)))
             yield row
 
-    def close(self) -> Iterator[Markup]:
+    def close(self) -> Iterator[str]:
         """The rows in job order."""
         return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
 
-    def _draw(self, row: ReportRow) -> Markup:
+    def _draw(self, row: ReportRow) -> str:
         return table_row(row, lambda text: self.filters.setdefault(text, len(self.filters)))
 
 
