@@ -23,9 +23,11 @@ from tests.benchmarks.measure import Result, medians, run_process, tell
 from tests.benchmarks.request_speed import WORKERS
 
 WHY = (
-    "of about 500 µs of processor time a row on its second night, asking takes 180 (the bare pool 100; see requests"
-    " alone) and keeping the answers 80, mostly in a thread. The rest comes after the last request: verdict and"
-    " history 60, changes and notes 35, the table 40, the page 130 (up to 50,000 rows)"
+    "of about 235 µs of processor time a row on its second night, asking takes 112 (the bare pool 100, all of one core),"
+    " keeping the answers 20, reading the list and starting 15. The rest comes after the last request: verdicts and"
+    " history 26, the table 20, the page 28 (up to 50,000 rows), notes, manifest and the end 12. A pool that fills a core"
+    " leaves a quarter of its time for all that; only a second process could do it meanwhile, on the core that the"
+    " server has"
 )
 
 
