@@ -151,19 +151,14 @@ class DatasetsClient:
     ) -> tuple[Sent[A], float] | None:
         """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
         async with self._free:
-            if self.pacer.is_free and not self.outage.in_doubt:
-                ticket = await self.pacer.slot()  # which waits for nothing
-            else:
+            ticket = None if self.outage.in_doubt else self.pacer.free_slot()
+            if ticket is None:
                 async with self._turn:  # one waits for a slot; all others here, and can still change their minds
                     if self.outage.in_doubt and not even_in_doubt:
                         return None
                     ticket = await self.pacer.slot()
-            sent = await send(confirm=lambda: self._confirmed(ticket), on_sent=lambda: self.pacer.sent(ticket))
+            sent = await send(confirm=partial(self.pacer.confirm, ticket), on_sent=partial(self.pacer.sent, ticket))
         return sent, self._obey(sent, number, ticket)
-
-    def _confirmed(self, ticket: Ticket) -> Awaitable[None] | None:
-        """What to wait for now that the connection stands; None where nobody is paced or held."""
-        return None if self.pacer.is_free else self.pacer.confirm(ticket)
 
     def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
         """Do what the server says about our pace. Seconds before the next attempt of the same request."""

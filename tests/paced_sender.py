@@ -33,7 +33,8 @@ async def send(port: int, rate: float, parts: int, url: str, directory: Path) ->
         async def worker() -> None:
             while True:
                 ticket = await pacer.slot()
-                await pacer.confirm(ticket)
+                if (waiting := pacer.confirm(ticket)) is not None:
+                    await waiting
                 datagrams.send(b"%d" % pacer._parts)
                 pacer.sent(ticket)
 

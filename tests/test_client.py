@@ -513,14 +513,14 @@ async def test_no_more_slots_are_taken_than_there_are_workers(raw: RawServer, mo
 
     raw.always(slowly)
     async with DatasetsClient(raw.base_url, requests_per_second="unlimited", workers=3) as client:
-        slot = client.pacer.slot
+        free_slot = client.pacer.free_slot
 
-        async def counted() -> Any:
+        def counted() -> Any:
             nonlocal slots
             slots += 1
-            return await slot()
+            return free_slot()
 
-        monkeypatch.setattr(client.pacer, "slot", counted)
+        monkeypatch.setattr(client.pacer, "free_slot", counted)
         answers = await asyncio.gather(*(client.virus_genome_summary(number) for number in range(1, 21)))
     assert answers == [Summary(7, 7)] * 20
     assert raw.connections == 3
@@ -540,9 +540,9 @@ async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.Mo
             passed["slot"] += 1
             return await slot()
 
-        async def counted_confirm(ticket: Any) -> None:
+        def counted_confirm(ticket: Any) -> Any:
             passed["confirm"] += 1
-            await confirm(ticket)
+            return confirm(ticket)
 
         def counted_sent(ticket: Any) -> None:
             passed["sent"] += 1

@@ -280,7 +280,8 @@ async def main():
     async def worker():
         for _ in range(6):
             ticket = await pacer.slot()
-            await pacer.confirm(ticket)
+            if (waiting := pacer.confirm(ticket)) is not None:
+                await waiting
             print(time.monotonic())
             pacer.sent(ticket)
 

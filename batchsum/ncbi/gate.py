@@ -1,7 +1,7 @@
 """The last step before a request leaves: its connection stands, and it may still have to wait.
 
-Between here and the headers nothing is awaited, so what is told here is when they leave. The library's own hooks
-(tracing) tell the same, at a fifth of what a request costs.
+Between here and the headers nothing is awaited (a body's follow in the loop's next turn), so what is told here is when
+they leave. The library's own hooks (tracing) tell the same, at a fifth of what a request costs.
 """
 
 import socket

@@ -162,11 +162,14 @@ class Transport:
         answer: A | Failure
         try:
             with timed:
-                async with self._open(self._session, url, body, phid) as response:
+                response = await self._open(self._session, url, body, phid)
+                try:
                     http_status, headers = response.status, response.headers
                     if http_status != HTTPStatus.OK:
                         refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
                     answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
+                finally:
+                    response.release()
         except TooLarge:
             answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
         except BadlyPacked as error:

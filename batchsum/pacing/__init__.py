@@ -8,6 +8,7 @@ more, whichever of them were late. The even pace on top is courtesy.
 import asyncio
 import math
 from collections import OrderedDict
+from collections.abc import Awaitable
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -45,7 +46,7 @@ class Pacer:
 
     `rate` None or infinite: no pace of its own. A header of the server moves the rate, up to `ceiling`
     (`rate` unless given). Of `parts` processes that have no `lab` in common, each keeps to its part of the
-    rate. For one event loop; everything but `slot`, `confirm` and `close` returns at once.
+    rate. For one event loop; everything but `slot` and `close` returns at once.
     """
 
     def __init__(
@@ -91,11 +92,6 @@ class Pacer:
         return None if self._rate is None else self._rate / self._parts
 
     @property
-    def is_free(self) -> bool:
-        """Whether nobody is paced or held now."""
-        return self._rate is None and asyncio.get_running_loop().time() >= self._held_until
-
-    @property
     def held_until(self) -> float:
         """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
         return self._held_until
@@ -109,11 +105,17 @@ class Pacer:
             burst = 1.5 + 0.005 * rate / self._parts
             self._pace = AsyncLimiter(burst, burst * self._period / self._count)
 
+    def free_slot(self) -> Ticket | None:
+        """A slot that needs no waiting for: nobody is paced or held now."""
+        if self._rate is None and (now := asyncio.get_running_loop().time()) >= self._held_until:
+            return Ticket(now)
+        return None
+
     async def slot(self) -> Ticket:
         """Wait for the next turn; first come, first served. A slot that is not used is lost."""
+        if (free := self.free_slot()) is not None:
+            return free
         clock = asyncio.get_running_loop().time
-        if self.is_free:
-            return Ticket(clock())
         # All but one wait here, and each lets in the next: a thousand workers cost what one does.
         async with self._turn:
             ticket, pace = Ticket(-math.inf), None
@@ -131,8 +133,15 @@ class Pacer:
                 elif self._lab is None or await self._count_in(ticket, self._lab):
                     return ticket
 
-    async def confirm(self, ticket: Ticket) -> None:
-        """To be awaited when the connection stands: connecting may have taken longer than a slot is kept."""
+    def confirm(self, ticket: Ticket) -> Awaitable[None] | None:
+        """To be asked when the connection stands, which may have taken longer than a slot is kept: what is to be
+        awaited before the send; None where it may leave now."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._held_until and (self._rate is None or now < ticket.time + _KEPT):
+            return None
+        return self._enter_again(ticket)
+
+    async def _enter_again(self, ticket: Ticket) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             now = clock()
