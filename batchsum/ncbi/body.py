@@ -27,7 +27,8 @@ async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
         if size > largest:
             raise TooLarge
         chunks.append(chunk)
-    return unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
+    body, encoding = b"".join(chunks), response.headers.get("Content-Encoding")
+    return unpack(body, encoding, largest) if encoding else body
 
 
 def unpack(packed: bytes, encoding: str, largest: int) -> bytes:

@@ -10,12 +10,19 @@ from typing import Self
 
 
 class Timeouts:
-    """Cancels whatever takes longer than `seconds`. For one event loop."""
+    """Cancels whatever takes longer than `seconds`. For the running event loop."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
         self._ends: dict[Timed, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, one: "Timed") -> None:
+        """Set the end that is the furthest of all."""
+        self._ends[one] = end = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._ring_at(end)
 
     def set(self, one: "Timed", end: float) -> None:
         self._ends[one] = end
@@ -33,10 +40,10 @@ class Timeouts:
 
     def _ring_at(self, end: float) -> None:
         self.close()
-        self._timer = asyncio.get_running_loop().call_at(end, self._ring)
+        self._timer = self._loop.call_at(end, self._ring)
 
     def _ring(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         over = [one for one, end in self._ends.items() if end <= now]
         for one in over:
             del self._ends[one]
@@ -63,7 +70,7 @@ class Timed:
         """Seconds that did not count."""
 
     def __enter__(self) -> Self:
-        self._timeouts.set(self, asyncio.get_running_loop().time() + self._timeouts.seconds)
+        self._timeouts.begin(self)
         return self
 
     def __exit__(
