@@ -129,10 +129,13 @@ class DatasetsClient:
         await self._canary.ask()
         return not self.outage.given_up
 
-    async def _attempt(self, request: Request, number: int) -> tuple[Exchange, float] | None:
+    def _attempt(self, request: Request, number: int) -> Awaitable[tuple[Exchange, float] | None]:
         send = partial(self._transport.send, request)
-        if request != canary.QUESTION:
-            return await self._send(send, number)
+        return self._attempt_canary(send, number) if canary.is_asked(request) else self._send(send, number)
+
+    async def _attempt_canary(
+        self, send: Callable[..., Awaitable[Exchange]], number: int
+    ) -> tuple[Exchange, float] | None:
         async with self._canary.asking:
             if (exchange := self._canary.answer_for_the_job()) is not None:
                 return exchange, 0.0
@@ -179,7 +182,7 @@ class DatasetsClient:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
         if isinstance(answer, Summary):
             self._budget.answered()
-        if request == canary.QUESTION and not self._canary.is_known:
+        if canary.is_asked(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
             await self._canary.ask()

@@ -16,6 +16,11 @@ log = logging.getLogger("batchsum")
 QUESTION = Request(CANARY)
 
 
+def is_asked(request: Request) -> bool:
+    """Whether a job asks what the canary asks."""
+    return request.taxon == CANARY and request == QUESTION
+
+
 class Canary:
     """Asks through `send(number)`, which gives an exchange and the least pause in seconds behind it."""
 

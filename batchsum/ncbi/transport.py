@@ -6,7 +6,7 @@ An error of the library ends here: as a Failure, or as Refused where the server 
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -109,31 +109,31 @@ class Transport:
             self._timeouts.close()
             await self._session.close()
 
-    async def send(
+    def send(
         self,
         request: Request,
         *,
         confirm: Confirm = _at_once,
         on_sent: Callable[[], None] = lambda: None,
-    ) -> Exchange:
+    ) -> Coroutine[Any, Any, Exchange]:
         """Ask once. `confirm` is called when the connection stands, `on_sent` when the headers leave.
 
         Raises Refused where going on would be wrong: key not accepted, TLS, redirect.
         """
         body = post_body(request)
         url = self._url(request_key(request) if body is None else "/virus/genome")
-        return await self._exchange(url, body, parse_answer, LARGEST_BODY, confirm, on_sent)
+        return self._exchange(url, body, parse_answer, LARGEST_BODY, confirm, on_sent)
 
-    async def post(
+    def post(
         self,
         path: str,
         body: Mapping[str, Any],
         *,
         confirm: Confirm = _at_once,
         on_sent: Callable[[], None] = lambda: None,
-    ) -> Sent[dict[str, Any]]:
+    ) -> Coroutine[Any, Any, Sent[dict[str, Any]]]:
         """Post JSON to a path below the base URL once, for the JSON object it is answered with."""
-        return await self._exchange(self._url(path), body, parse_document, LARGEST_DOCUMENT, confirm, on_sent)
+        return self._exchange(self._url(path), body, parse_document, LARGEST_DOCUMENT, confirm, on_sent)
 
     def _url(self, path: str) -> URL:
         """`path` is quoted already. As one text a URL would be taken apart first, which takes twice as long."""
