@@ -23,10 +23,10 @@ from tests.benchmarks.measure import Result, medians, run_process, tell
 from tests.benchmarks.request_speed import WORKERS
 
 WHY = (
-    "of about 235 µs of processor time a row on its second night, asking takes 112 (the bare pool 100, all of one"
-    " core), keeping the answers 20, reading the list and starting 15. The rest comes after the last request: verdicts"
-    " and history 26, the table 20, the page 28 (up to 50,000 rows), notes, manifest and the end 12. A pool that fills"
-    " a core leaves a quarter of its time for all that; only a second process could do it meanwhile, on the core that"
+    "of about 205 µs of processor time a row on its second night, asking takes 97 (the bare pool 90, all of one core),"
+    " keeping the answers 20, reading the list and starting 15. The rest comes after the last request: verdicts and"
+    " history 24, the table 20, the page 26 (up to 50,000 rows), notes, manifest and the end 5. A pool that fills a"
+    " core leaves a quarter of its time for all that; only a second process could do it meanwhile, on the core that"
     " the server has"
 )
 
