@@ -96,7 +96,11 @@ class DatasetsClient:
             sent.append(exchange.attempt)
             answer = exchange.answer
             if retry.is_final(answer):
-                return Reply(await self._settle(request, answer), tuple(sent))
+                if isinstance(answer, Failure) or canary.is_asked(request):
+                    answer = await self._settle(request, answer)
+                else:
+                    self._answered()
+                return Reply(answer, tuple(sent))
             self.outage.failed(key := request_key(request))
             if len(sent) >= most or not self._budget.spend():
                 lost = self.outage.in_doubt and not await self._goes_on()
@@ -178,15 +182,20 @@ class DatasetsClient:
                 self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
         return pause
 
+    def _answered(self) -> None:
+        self._budget.answered()
+        self.outage.answered()
+
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
-        if isinstance(answer, Summary):
-            self._budget.answered()
         if canary.is_asked(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
             await self._canary.ask()
-        if isinstance(answer, Summary) or self._canary.is_known:
+        if isinstance(answer, Summary):
+            self._answered()
+            return answer
+        if self._canary.is_known:
             self.outage.answered()
             return answer
         self.outage.failed(request_key(request))
