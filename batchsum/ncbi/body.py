@@ -13,6 +13,9 @@ _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
 class TooLarge(ValueError):
     """More bytes than an answer can have: a few of gzip can hold hundreds of megabytes."""
 
+    def __init__(self, largest: int) -> None:
+        super().__init__(f"the body is larger than {largest:,} bytes")
+
 
 class BadlyPacked(ValueError):
     """Said in a few words: what is wrong with the packing."""
@@ -25,7 +28,7 @@ async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
         chunk = await response.content.readany()
         size += len(chunk)
         if size > largest:
-            raise TooLarge
+            raise TooLarge(largest)
         chunks.append(chunk)
     body, encoding = b"".join(chunks), response.headers.get("Content-Encoding")
     return unpack(body, encoding, largest) if encoding else body
@@ -44,7 +47,7 @@ def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
     except zlib.error:
         raise BadlyPacked(f"this is no {encoding}") from None
     if len(plain) > largest:
-        raise TooLarge
+        raise TooLarge(largest)
     if not stream.eof:
         raise BadlyPacked(f"the {encoding} is cut off")
     return plain

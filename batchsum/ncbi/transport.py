@@ -170,9 +170,7 @@ class Transport:
                     answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
                 finally:
                     response.release()
-        except TooLarge:
-            answer = Failure("failed", "bad_answer", f"the body is larger than {largest:,} bytes")
-        except BadlyPacked as error:
+        except (TooLarge, BadlyPacked) as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._host, timeout=self._timeout)
