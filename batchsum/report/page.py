@@ -30,8 +30,9 @@ WHOLE_TABLE = 2_000
 """Rows up to which the table stands in one piece; longer ones are paged through by the script."""
 PAGE = 500
 """Rows on each page of a longer table."""
-MOST_ROWS = 50_000
-"""Rows the page carries; of a longer table those in trouble and those that changed come before the quiet ones."""
+MOST_ROWS = 20_000
+"""Rows the page carries, a size that a browser opens at once; of a longer table those in trouble and those that changed
+come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
