@@ -116,13 +116,14 @@ class DatasetsClient:
         No outage is told from it: whoever asks judges what is not answered.
         """
         number, most = 0, attempts or self._attempts
-        while True:
+        while not self.outage.given_up:
             number += 1
             sent, pause = await self._send_anyway(partial(self._transport.post, path, body), number)
             if retry.is_final(sent.answer) or number >= most or not self._budget.spend():
                 return sent.answer
             log.debug("%s: %s; attempt %d in %.1f s", path, sent.answer, number + 1, pause)
             await asyncio.sleep(pause)
+        return self._skipped()
 
     async def is_answering(self) -> bool:
         """After a night that was given up: one more question for the canary. True as long as none was."""
@@ -178,8 +179,8 @@ class DatasetsClient:
         if retry.means_too_fast(exchange.answer):
             if retry_after is not None and retry_after > longest:
                 self.outage.stay_away(retry_after)
-            else:
-                self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
+                return 0.0
+            self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
         return pause
 
     def _answered(self) -> None:

@@ -31,6 +31,8 @@ Said = tuple[int, Any] | tuple[int, Any, dict[str, str]] | Exception
 OK: Said = (200, {"record_count": 7})
 UNKNOWN: Said = (404, {"message": "taxon not found"})
 DOWN: Said = ConnectionResetError(104, "Connection reset by peer")
+LEAVE_ME: Said = (429, {}, {"Retry-After": "86400"})
+LEFT_ALONE = Failure("skipped", "outage", "the server wants no request for 86,400 s, which is longer than max_outage")
 
 
 @dataclass
@@ -301,18 +303,30 @@ def test_retry_after_as_a_date_is_honoured(ncbi: Ncbi) -> None:
 
 
 def test_who_wants_to_be_left_alone_for_longer_than_a_night_is(ncbi: Ncbi) -> None:
-    ncbi.script = {"1": (429, {}, {"Retry-After": "86400"})}
-    answering = list[bool]()
+    ncbi.script = {"1": LEAVE_ME}
+    answering, ended = list[bool](), list[float]()
 
     async def second_round(client: DatasetsClient) -> None:
+        ended.append(asyncio.get_running_loop().time())
         answering.append(await client.is_answering())
 
     replies = ask(*taxa(100), workers=2, max_outage=600, then=second_round)
-    assert replies["1"].answer == Failure(
-        "skipped", "outage", "the server wants no request for 86,400 s, which is longer than max_outage"
-    )
+    assert replies["1"].answer == LEFT_ALONE
     assert answering == [False]
     assert len(ncbi.asked) <= 3
+    assert ended[0] - ncbi.asked[0][1] < 1
+
+
+def test_the_canary_too_leaves_such_a_server_alone_at_once(ncbi: Ncbi) -> None:
+    ncbi.script, ended = {"1": UNKNOWN, CANARY: LEAVE_ME}, list[float]()
+
+    async def note_time(client: DatasetsClient) -> None:
+        ended.append(asyncio.get_running_loop().time())
+
+    replies = ask(*taxa(10), workers=1, max_outage=600, then=note_time)
+    assert {reply.answer for reply in replies.values()} == {LEFT_ALONE}
+    assert [taxon for taxon, _ in ncbi.asked] == ["1", CANARY]
+    assert ended[0] - ncbi.asked[0][1] < 1
 
 
 def test_the_limit_of_the_header_is_followed(ncbi: Ncbi) -> None:
@@ -454,6 +468,21 @@ def test_a_question_beside_may_be_asked_few_times_only(mocked: aioresponses) -> 
 
     assert run(main()) == Failure("failed", "http_500", "Internal Server Error")
     assert len(mocked.requests["POST", URL(f"{BASE_URL}/x")]) == 2
+
+
+def test_who_wants_to_be_left_alone_is_asked_no_more_beside(mocked: aioresponses) -> None:
+    mocked.post(f"{BASE_URL}/x", status=429, headers={"Retry-After": "86400"}, repeat=True)
+
+    async def main() -> Any:
+        async with DatasetsClient(BASE_URL, requests_per_second="unlimited", max_outage=600) as client:
+            began = asyncio.get_running_loop().time()
+            said = [await client.post("/x", {}) for _ in range(2)]
+            return said, asyncio.get_running_loop().time() - began
+
+    said, seconds = run(main())
+    assert said == [LEFT_ALONE, LEFT_ALONE]
+    assert seconds < 1
+    assert len(mocked.requests["POST", URL(f"{BASE_URL}/x")]) == 1
 
 
 # Refusals stop everything
