@@ -12,7 +12,7 @@ from batchsum.changes import kind_of_change
 from batchsum.guards import Past, Verdict, combine, includes, judge
 from batchsum.model import Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
-from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, stale
+from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, not_accepted, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
 from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days
@@ -24,6 +24,8 @@ Exceeding = tuple[CountedRow, CountedRow, str]
 
 MOST_NEIGHBOURS = 300
 """Different filter sets up to which each is held against each."""
+_SAID = ("ok", "empty", "rejected")
+"""What NCBI says of a row and a user can accept. A row without an answer keeps the level that it had."""
 _GROUP = 500
 """Rows whose answers and past are looked up at once."""
 
@@ -71,7 +73,12 @@ class Judgement:
             yield query, kept.verdict(answer if isinstance(answer, Summary) else None)
 
     def accepted(self) -> list[tuple[Query, Verdict]]:
-        return [(query, verdict) for query, verdict in self.verdicts() if self.accepts(query)] if self.accept else []
+        """The rows whose level the user has accepted: NCBI said something about them that can be believed."""
+        return [(query, verdict) for query, verdict in self._to_accept() if verdict.status in _SAID]
+
+    def _to_accept(self) -> Iterator[tuple[Query, Verdict]]:
+        if self.accept:
+            yield from ((query, verdict) for query, verdict in self.verdicts() if self.accepts(query))
 
     def counts(self) -> dict[str, int]:
         """How many rows there are of each status."""
@@ -82,7 +89,11 @@ class Judgement:
     def notes(self) -> list[str]:
         """What a person should know of the night that makes no row suspect."""
         sets = {filters.text(): filters for filters in self.plan.filter_sets()}
+        left = [
+            f"{query.taxon}/{query.filter_set}" for query, verdict in self._to_accept() if verdict.status not in _SAID
+        ]
         return [
+            *not_accepted(left),
             *stale(*self.history.stale(MOST_NAMED)),
             *filters_without_effect(self.history.counted(("ok", "empty")), sets),
             *fell_together(*self.history.count_fallen()),

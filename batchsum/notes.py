@@ -18,6 +18,13 @@ MOST_NAMED = 5
 MOST_SETS = 100
 
 
+def not_accepted(rows: Sequence[str]) -> Iterator[str]:
+    """Rows that the user wanted believed, and about which NCBI said nothing that could be."""
+    if rows:
+        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        yield f"nothing to accept for {', '.join(rows[:MOST_NAMED])}{more}: no answer that can be believed"
+
+
 def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
     """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
 

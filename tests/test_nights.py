@@ -151,6 +151,19 @@ def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> 
     assert table_says(job)["11520"] == ("rejected", "", "", "unknown_taxon")
 
 
+@pytest.mark.parametrize("broken", [(500, "down"), {"record_count": None}, {**says(90), "errors": [{"message": "no"}]}])
+def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, job: Path, broken: Any) -> None:
+    ncbi.answers = {"11320": says(100), "11520": says(50)}
+    night(job, ncbi)
+    ncbi.answers["11320"] = broken
+    assert night(job, ncbi, "--accept", "11320") == 3
+    told = json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"]
+    assert told == ["nothing to accept for 11320/all: no answer that can be believed"]
+    ncbi.answers["11320"] = says(3)
+    assert night(job, ncbi) == 3
+    assert table_says(job)["11320"] == ("suspect", "3", "100", "fell")
+
+
 def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     job = tmp_path / "watch.yaml"
     job.write_text("version: 1\ntaxa: [11320, 11520, 11320]\nfilter_sets: {all: {}, human: {host: human}}\n")
