@@ -13,10 +13,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from yarl import URL
 
 from batchsum import asking, notify
 from batchsum.cli import main
+from batchsum.notify import webhook
 from tests.listener import Listener, listening
+from tests.raw_server import RawServer
 from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 HOOK = """\
@@ -358,6 +361,21 @@ def test_an_address_that_leads_nowhere_is_told_without_being_told(
     assert desk.night("-v", counts=(100, 108)) == 0
     assert said in (desk.out / "batchsum.log").read_text()
     assert "SECRET3" not in desk.everything_written()
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_a_chat_behind_the_proxy_is_told_nothing_of_netrc(
+    raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await webhook.post_message(URL(elsewhere), "hello", key="1", seconds=5) == ""
+    (posted,) = raw.arrivals
+    assert (posted.method, posted.target) == ("POST", elsewhere)
+    assert posted.headers["proxy-authorization"].startswith("Basic ")
+    assert "authorization" not in posted.headers
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    assert "HTTP_PROXY: a proxy of the kind socks5" in await webhook.post_message(
+        URL(elsewhere), "hello", key="1", seconds=5
+    )
 
 
 def test_a_ping_tells_begin_and_end_of_the_same_run(

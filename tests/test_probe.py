@@ -1,7 +1,7 @@
 """The probe against the embedded server, and against servers that are not as batchsum takes them to be."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,23 @@ def test_nothing_secret_is_written(tmp_path: Path, raw: RawServer, capsys: pytes
         assert "SECRET" not in text
         assert "192.0.2.7" not in text
     assert "[key]" in written
+
+
+@pytest.mark.usefixtures("netrc")
+async def test_the_proxy_of_the_environment_hears_no_key_and_nobody_of_netrc(
+    raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = interview.questions(date(2026, 11, 20))[:1]
+    await interview.ask_all(elsewhere, KEY, asked, lambda seen: None)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{raw.port}")
+    raw.always(answer(502, b""))
+    await interview.ask_all(elsewhere.replace("http:", "https:"), KEY, asked, lambda seen: None)
+    plain, tunnel = raw.arrivals
+    assert plain.target.startswith("http://ncbi.test/v2/virus/taxon/2697049")
+    assert plain.headers["api-key"] == KEY
+    assert tunnel.method == "CONNECT"
+    assert KEY not in str(tunnel)
+    assert "authorization" not in plain.headers.keys() | tunnel.headers.keys()
 
 
 def test_a_429_that_happens_is_waited_for_and_asked_again_once(tmp_path: Path, raw: RawServer) -> None:

@@ -5,14 +5,11 @@ import contextvars
 import gzip
 import json
 import logging
-import os
 import re
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -559,25 +556,6 @@ async def test_a_contact_cannot_become_a_header(raw: RawServer) -> None:
 
 
 # The environment
-
-
-@pytest.fixture
-def netrc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with tempfile.NamedTemporaryFile("w", suffix="netrc", delete=False) as file:
-        file.write("default login somebody password secret\n")
-    monkeypatch.setenv("NETRC", file.name)
-    yield
-    Path(file.name).unlink()
-
-
-@pytest.fixture
-def elsewhere(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A base URL that is not this machine, behind a proxy that is: the raw server."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("http_proxy", f"http://me:word@127.0.0.1:{raw.port}")
-    return "http://ncbi.test/v2"
 
 
 @pytest.mark.usefixtures("netrc")

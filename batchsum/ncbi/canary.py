@@ -50,7 +50,7 @@ class Canary:
                 if isinstance(answer, Summary):
                     log.info("canary: NCBI answers for taxon %s", CANARY)
                     return
-                if self._outage.given_up:  # the server wants to be left alone
+                if self._outage.is_final:
                     return
                 pause = self._outage.probe_pause(number, clock() - began)
                 tired = number >= self._attempts and not self._outage.is_total

@@ -12,6 +12,8 @@ import aiohttp
 from yarl import URL
 
 from batchsum import __version__
+from batchsum.errors import UsageError
+from batchsum.ncbi.proxy import proxy_of_environment
 from batchsum.settings import is_loopback
 
 LARGEST_PING = 10_000
@@ -68,14 +70,17 @@ async def ping(url: URL, what: str, body: str, *, run_id: str, seconds: float) -
 
 async def _post(url: URL, seconds: float, **request: Any) -> tuple[str, bool]:
     """What went wrong, and whether it may pass. The texts of errors can hold the address and are not repeated."""
+    try:
+        proxy = proxy_of_environment(url)
+    except UsageError as error:
+        return str(error), False
     session = aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"batchsum/{__version__}"},
         timeout=aiohttp.ClientTimeout(total=seconds),
-        trust_env=not is_loopback(url.host or ""),
     )
     try:
-        async with session, session.post(url, allow_redirects=False, **request) as response:
+        async with session, session.post(url, allow_redirects=False, proxy=proxy, **request) as response:
             status = response.status
     except TimeoutError:
         return f"{url.host}: no answer within {seconds:.0f} s", True

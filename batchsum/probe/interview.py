@@ -17,8 +17,8 @@ from yarl import URL
 
 from batchsum import __version__
 from batchsum.errors import Refused
+from batchsum.ncbi.proxy import proxy_of_environment
 from batchsum.pacing import Pacer
-from batchsum.settings import is_loopback
 
 LARGEST_BODY = 64 * 1024
 """Bytes of a body that are kept."""
@@ -110,10 +110,9 @@ async def ask_all(
         headers={
             "User-Agent": f"batchsum/{__version__} (probe)",
             "Accept": "application/json",
-            **({"api-key": api_key} if api_key else {}),
         },
         timeout=aiohttp.ClientTimeout(total=SECONDS_EACH),
-        trust_env=not is_loopback(URL(base_url).host or ""),
+        proxy=proxy_of_environment(URL(base_url)),
     )
     session._retry_connection = False
     silent = 0
@@ -142,9 +141,10 @@ async def _ask(
     began = time.monotonic()
     url = URL(base_url.rstrip("/") + question.path, encoded=True)
     method = "GET" if question.body is None else "POST"
+    key = {"api-key": api_key} if api_key else {}  # not the session's: a proxy would be told it too
     pacer.sent(ticket)
     try:
-        async with session.request(method, url, json=question.body, allow_redirects=False) as response:
+        async with session.request(method, url, json=question.body, headers=key, allow_redirects=False) as response:
             body = await _head(response)
             status, headers = response.status, response.headers
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
