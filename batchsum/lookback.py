@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchsum.errors import UsageError
-from batchsum.lock import locked
 from batchsum.publish import prepare, put_in_place, read_manifest
 from batchsum.store import Run, Store
+from batchsum.store.directory import held, output_errors, state_of
 from batchsum.store.history import KeptRow
-from batchsum.store.nights import Nights, state_of
+from batchsum.store.nights import Nights
 from batchsum.table import cell
 
 HISTORY_COLUMNS = (
@@ -23,7 +23,7 @@ HISTORY_COLUMNS = (
 
 def history(directory: Path, *, nights: int, form: str) -> Iterator[str]:
     """The counts of the last nights, in pieces of text: `table` for people, `csv`, or `json` (an array)."""
-    with Store(state_of(directory)) as store:
+    with output_errors(directory), Store(state_of(directory)) as store:
         kept = Nights(store, nights)
         if form == "table":
             yield from _history_table(kept)
@@ -95,7 +95,7 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
 
     UsageError where the last night has no such row, or several filter sets of the taxon and none is named.
     """
-    with Store(state_of(directory)) as store:
+    with output_errors(directory), Store(state_of(directory)) as store:
         kept = Nights(store, nights)
         row = _find(kept, taxon, filter_set)
         run = kept.runs[-1]
@@ -122,8 +122,8 @@ def report(directory: Path) -> Path:
     from batchsum.report import write_report
     from batchsum.report.retelling import PAGE, retell
 
-    state = state_of(directory)
-    with locked(directory), Store(state) as store:
+    state_of(directory)
+    with output_errors(directory), held(directory) as store:
         kept, manifest = Nights(store, 1), read_manifest(directory)
         if not kept.runs or manifest.get("run_id") != kept.runs[-1].run_id:
             raise UsageError(f"{directory}: no night was published here, or run.json is not of the last one")

@@ -6,9 +6,7 @@ publication that was begun is finished.
 
 import asyncio
 import logging
-import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,10 +15,9 @@ from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.client import DatasetsClient
 from batchsum.durations import spoken
-from batchsum.errors import NotDue, OutputError
+from batchsum.errors import NotDue
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
-from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure
 from batchsum.names.taxalock import lock_file, read_lock
@@ -31,14 +28,12 @@ from batchsum.resume import is_recent, open_run
 from batchsum.schedule import is_due
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
-from batchsum.store.database import unusable
+from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
 from batchsum.table.formats import require_formats
 from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")
-
-STATE = "state.sqlite3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +78,13 @@ def run_job(
     Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's. `NotDue` where
     the last one is younger than the job's `min_interval`; `fresh` and `accept` override that.
     """
-    require_formats(job)
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
-    lock = read_lock(lock_file(job.path))
-    client = job_client(job, base_url, api_key)
-    with output_errors(directory), Signals() as signals, Telling(job) as telling:
-        directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
+    with Signals() as signals, Telling(job) as telling, output_errors(directory):
+        require_formats(job)
+        lock = read_lock(lock_file(job.path))
+        client = job_client(job, base_url, api_key)
+        with held(directory, wait=wait_for_lock) as store:
             finished = finish_publication(store, job)
             if not (fresh or accept):
                 if finished and _is_tonights(finished, job, base_url):
@@ -130,19 +124,6 @@ def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: in
         shared_limit=api.shared_limit,
         parts=parts,
     )
-
-
-@contextmanager
-def output_errors(directory: Path) -> Iterator[None]:
-    """What an error of the disk or the store means to whoever owns `directory`."""
-    try:
-        yield
-    except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError):
-        raise  # a bug, not the disk
-    except sqlite3.Error as error:
-        raise unusable(directory / STATE, error) from error
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error
 
 
 async def ask(

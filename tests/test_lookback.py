@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,28 @@ def test_the_page_is_made_again_from_the_store(out: Path, capsys: pytest.Capture
     assert (out / "report.html").read_bytes() == page
     assert json.loads((out / "run.json").read_text()) == manifest
     assert (out / "summary.csv").exists()
+
+
+@pytest.mark.parametrize("command", [["history"], ["explain"], ["report"]])
+@pytest.mark.parametrize("broken", ["page", "lock"])
+def test_what_the_disk_does_is_no_bug(
+    out: Path, tmp_path: Path, command: list[str], broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    if broken == "page":
+        state = tmp_path / "out" / "state.sqlite3"
+        content = state.read_bytes()
+        state.write_bytes(content[:4096] + bytes(len(content) - 4096))
+    else:
+        (tmp_path / "out" / ".lock").unlink()
+        (tmp_path / "out" / ".lock").mkdir()
+    code = main([*command, str(tmp_path / "out"), *(["11320", "all"] if command == ["explain"] else [])])
+    told = capsys.readouterr().err
+    assert code == (6 if broken == "page" or command == ["report"] else 0)
+    assert "a bug" not in told
+    assert not code or str(tmp_path / "out") in told
+
+
+def test_a_demo_that_cannot_write_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", "/dev/null/demo"]) == 6
+    assert "/dev/null/demo/demo-job: Not a directory" in capsys.readouterr().err

@@ -168,6 +168,10 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
     assert desk.night() == 6
     assert [facts["exit_code"] for facts in desk.told("failure")] == [2, 6]
     assert "no-such-key" in str(desk.told("failure")[0]["reason"])
+    desk.out.unlink()
+    (desk.directory / "taxa.lock").write_text("what?\n")
+    assert desk.night() == 2
+    assert "taxa.lock" in str(desk.told("failure")[-1]["reason"])
 
 
 def test_a_locked_job_is_no_news(desk: Desk) -> None:

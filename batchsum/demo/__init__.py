@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from batchsum.errors import OutputError
 from batchsum.jobfile import load_job
 from batchsum.local_ncbi.server import running
 from batchsum.run import Outcome, run_job
+from batchsum.store.directory import output_errors
 
 REQUESTS_PER_SECOND = 50.0
 """The embedded server's limit in the demo, far above NCBI's, so that it ends while somebody watches."""
@@ -28,8 +28,8 @@ _HERE = Path(__file__).parent
 def demo(directory: Path) -> int:
     """Run both nights into `directory` and show what came out."""
     tonight = datetime.now(UTC).date()
-    os.environ.pop("NCBI_API_KEY", None)
-    _prepare(directory)
+    with output_errors(directory):
+        _prepare(directory)
     for night in (tonight - timedelta(days=1), tonight):
         began = datetime.now(UTC)
         outcome = _night(directory, night)

@@ -24,7 +24,7 @@ from batchsum.notify.hook import run_hook
 from batchsum.notify.news import News, failed_news, headline, message, published_news
 from batchsum.notify.outbox import Note, Outbox
 from batchsum.store import Run, Store
-from batchsum.store.nights import STATE
+from batchsum.store.directory import STATE
 
 log = logging.getLogger("batchsum")
 
@@ -85,8 +85,6 @@ class Telling:
     def _guarded(self, tell: Callable[[], None]) -> None:
         try:
             tell()
-        except Interrupted:
-            raise
         except Exception as problem:
             log.warning("notify: %s: %s", type(problem).__name__, problem)
 
@@ -107,8 +105,6 @@ class Telling:
             # Another run has begun; it tells at its end what waits in the outbox.
             _deliver(self._job, news, [], None)
         except (OSError, sqlite3.Error, BatchsumError) as problem:
-            if isinstance(problem, Interrupted):
-                raise
             log.info("notify: told without memory: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
 

@@ -18,7 +18,7 @@ from batchsum.job import Job
 from batchsum.notify.news import News, exit_code
 from batchsum.publish import read_manifest
 from batchsum.store import Store
-from batchsum.store.nights import STATE
+from batchsum.store.directory import STATE
 
 log = logging.getLogger("batchsum")
 

@@ -5,7 +5,6 @@ publishing and telling is told all the same.
 """
 
 import csv
-import sqlite3
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -85,10 +84,6 @@ def failure_of(error: Exception) -> tuple[int, str]:
     """Exit code and words of what stopped a run."""
     if isinstance(error, BatchsumError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError):
-        return 6, f"{error.filename or 'output'}: {error.strerror or type(error).__name__}"
-    if isinstance(error, sqlite3.Error):
-        return 6, f"the state cannot be written: {error}"
     return 1, f"a bug in batchsum: {type(error).__name__}"
 
 

@@ -17,7 +17,7 @@ from batchsum.ncbi.wire import request_key
 from batchsum.plan import Plan
 from batchsum.shards.shard import MANIFEST, Shard, owner
 from batchsum.store import Run, Store
-from batchsum.store.nights import STATE
+from batchsum.store.directory import STATE
 from batchsum.store.record import dump_answer
 
 _SAME = {

@@ -18,7 +18,6 @@ from batchsum.asking import Asking
 from batchsum.errors import UsageError
 from batchsum.job import Job
 from batchsum.judging import Judgement
-from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.names.taxalock import FILE as LOCK
 from batchsum.names.taxalock import read_lock
@@ -26,12 +25,13 @@ from batchsum.notify import Telling
 from batchsum.plan import build_plan
 from batchsum.publication import file_names, finish_publication, publish_night
 from batchsum.resume import close_run
-from batchsum.run import STATE, Outcome, ask, job_client, output_errors, published
+from batchsum.run import Outcome, ask, job_client, published
 from batchsum.shards.gathering import Finished, copy_answers, gather
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import read_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
+from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
 from batchsum.table.formats import require_formats
 
@@ -61,11 +61,10 @@ class Merging:
     ) -> Outcome:
         """The table that one run would have published. Raises as `run_job`."""
         job, directory = self.job, self.job.output.dir
-        require_formats(job)
-        client = job_client(job, job.api.base_url, api_key)
-        with output_errors(directory), Signals() as signals, Telling(job) as telling:
-            directory.mkdir(parents=True, exist_ok=True)
-            with locked(directory), Store(directory / STATE) as store:
+        with Signals() as signals, Telling(job) as telling, output_errors(directory):
+            require_formats(job)
+            client = job_client(job, job.api.base_url, api_key)
+            with held(directory) as store:
                 finish_publication(store, job)
                 if (done := self._merged_before(store)) is not None:
                     return published(store, done, job)

@@ -22,18 +22,18 @@ from batchsum.errors import NothingUsable, UsageError
 from batchsum.guards import Past, judge
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
-from batchsum.lock import locked
 from batchsum.logs import about_run
 from batchsum.model import Failure, Query, Request
 from batchsum.names.taxalock import FILE as LOCK
 from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.ncbi.wire import request_key
 from batchsum.resume import close_run, open_run, utc_text
-from batchsum.run import STATE, ask, job_client, output_errors
+from batchsum.run import ask, job_client
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import job_digest, write_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
+from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
 
 log = logging.getLogger("batchsum")
@@ -125,25 +125,23 @@ def run_shard(
     base_url = base_url or job.api.base_url or BASE_URL
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)
-    with output_errors(directory), Signals() as signals:
-        directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory, wait=wait_for_lock), Store(directory / STATE) as store:
-            _check_directory(store, directory)
-            opened = open_run(
-                store, job, lock, base_url=base_url, generation=0,
-                now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+    with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
+        _check_directory(store, directory)
+        opened = open_run(
+            store, job, lock, base_url=base_url, generation=0,
+            now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+        )  # fmt: skip
+        run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
+        _forget_others(store, run, directory)
+        with about_run(run.run_id):
+            log.info(
+                "run %s: shard %s, %d of %d requests to %s",
+                run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
             )  # fmt: skip
-            run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
-            _forget_others(store, run, directory)
-            with about_run(run.run_id):
-                log.info(
-                    "run %s: shard %s, %d of %d requests to %s",
-                    run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
-                )  # fmt: skip
-                judgement = PartJudgement(plan, store, run, History(store, run), accept)
-                asking = Asking(judgement, client, job.api.workers)
-                asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
-                return _finish(asking, shard, lock, client.pacer.rate)
+            judgement = PartJudgement(plan, store, run, History(store, run), accept)
+            asking = Asking(judgement, client, job.api.workers)
+            asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
+            return _finish(asking, shard, lock, client.pacer.rate)
 
 
 def _check_directory(store: Store, directory: Path) -> None:

@@ -2,13 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from batchsum.errors import UsageError
 from batchsum.store import Run, Store
 from batchsum.store.history import KeptRow, kept_rows
-
-STATE = "state.sqlite3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +43,3 @@ class Nights:
             filter_set,
         )
         return [Level(*row) for row in rows]
-
-
-def state_of(directory: Path) -> Path:
-    """The state file of an output directory that has one."""
-    path = directory / STATE
-    if not path.is_file():
-        raise UsageError(f"{directory}: no night was run here; name the output directory of a job (DIR of run --out)")
-    return path
