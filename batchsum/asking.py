@@ -41,7 +41,7 @@ class Asking:
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
     _is_judged: bool = False
-    """Whether the kept verdicts are about all that was answered: nothing was worth asking again."""
+    """Whether the kept verdicts are about all that was answered: nothing was worth asking again, or may be."""
 
     async def look_up_names(self) -> None:
         """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
@@ -57,7 +57,7 @@ class Asking:
 
     async def second_round(self) -> None:
         doubtful = await self._doubtful_requests()
-        if not doubtful:
+        if not doubtful or self.client.outage.is_final:
             self._is_judged = True
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
@@ -65,6 +65,11 @@ class Asking:
         await asyncio.sleep(pause)
         if await self.client.is_answering():
             await self._round(2, doubtful, partial(self.client.ask, attempts=1))
+        self._note_outage()
+
+    def cut_off(self, why: Failure) -> None:
+        """What was not asked is skipped for this reason, unless the night had been given up before."""
+        self.unasked = why
         self._note_outage()
 
     def judged(self) -> Judgement:

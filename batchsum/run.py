@@ -144,8 +144,8 @@ async def ask(
                     await step()
         except TimeoutError:
             limit = spoken(deadline.total_seconds()) if deadline else ""
-            asking.unasked = Failure("skipped", "deadline", f"not asked within {limit}")
             log.warning("deadline of %s reached: what was not asked is skipped", limit)
+            asking.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
 
 
 def _check_due(store: Store, job: Job) -> None:

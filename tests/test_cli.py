@@ -140,6 +140,29 @@ def test_after_the_deadline_the_rest_is_skipped_and_the_table_is_there(
     assert raw.counts == {"11320": 1, "11520": 1}
 
 
+def test_what_an_outage_left_unasked_is_not_the_deadlines(
+    job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 60.0)
+    taxa = ", ".join(map(str, range(1, 30)))
+    job.write_text(JOB.replace("11320, 11520", f"11320, {taxa}").replace("attempts: 1", "attempts: 1, max_outage: 1s"))
+    raw.always(error(500))
+    raw.on("11320", answer(200, {"record_count": 7}))
+    assert night(job, raw, "--workers", 1, "--deadline", "4s") == 3
+    table = (job.parent / "out/night/summary.csv").read_text()
+    assert table.count("outage: no answer for taxon 2697049 either") == 22
+    assert "deadline" not in table
+
+
+def test_a_server_that_wants_to_be_left_alone_ends_the_night_at_once(
+    job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 60.0)
+    raw.on("11520", answer(429, b"", {"Retry-After": "86400"}))
+    assert night(job, raw, "--workers", 1, "--deadline", "30s") == 3
+    assert "outage: the server wants no request for 86,400 s" in (job.parent / "out/night/summary.csv").read_text()
+
+
 def test_a_deadline_with_nothing_to_show_is_4(job: Path, raw: RawServer) -> None:
     raw.always(never)
     assert night(job, raw, "--deadline", "1s") == 4
