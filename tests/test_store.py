@@ -142,13 +142,15 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
             except sqlite3.Error as error:
                 told.append(error)
 
-        thread = threading.Thread(target=endless)
+        thread, late = threading.Thread(target=endless), threading.Thread(target=endless)
         thread.start()
         assert started.wait(10)
         store.abandon()
-        thread.join(10)
-        assert not thread.is_alive()
-        assert [str(error) for error in told] == ["abandoned"]
+        late.start()  # cut off before it began
+        for one in (thread, late):
+            one.join(10)
+            assert not one.is_alive()
+        assert [str(error) for error in told] == ["abandoned", "abandoned"]
         with store.transaction():
             pass
         assert store.count_answers(run) == 0

@@ -93,7 +93,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._abandoned = False
+        self._left_to: int | None = None
+        """The thread that goes on alone, after what the others did was abandoned."""
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
             try:
@@ -133,7 +134,6 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing; on the disk when the block is left."""
         with self._lock:
-            self._abandoned = False
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -145,8 +145,8 @@ class Database:
                 raise
 
     def abandon(self) -> None:
-        """End what another thread does here, at its next statement; nothing of its transaction stays."""
-        self._abandoned = True
+        """End what other threads do here, at their next statement; nothing of their transactions stays."""
+        self._left_to = threading.get_ident()
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
@@ -174,7 +174,7 @@ class Database:
             return self._connection.executemany(sql, rows).rowcount
 
     def _go_on(self) -> None:
-        if self._abandoned:
+        if self._left_to not in (None, threading.get_ident()):
             raise sqlite3.OperationalError("abandoned")
 
 
