@@ -136,6 +136,19 @@ def test_a_merge_without_anything_usable_leaves_the_last_night_alone(night: Shar
     assert night.files("merged") == before
 
 
+def test_hooks_of_a_merged_night_run_beside_the_job(
+    night: ShardedNight, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    night.job.write_text(night.job.read_text() + "notify: {on_failure: [touch, told]}\n")
+    monkeypatch.chdir(night.directory)
+    night.job = Path(night.job.name)
+    shards = night.shards(2)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert night.merge("merged", shards) == 3
+    assert (night.directory / "told").exists()
+
+
 def test_rows_are_accepted_where_the_shards_were_told_so(night: ShardedNight) -> None:
     night.merge("merged", night.shards(2))
     night.night = 2

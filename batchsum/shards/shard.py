@@ -166,7 +166,7 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) ->
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
     api = plan.job.api
     kept = api.api_key_file and api.api_key_file.absolute()
-    job = replace(plan.job, api=replace(api, api_key_file=kept))
+    job = replace(plan.job, path=plan.job.path.absolute(), api=replace(api, api_key_file=kept))
     write_copy(directory / JOB_COPY, job)
     if len(lock):
         write_lock(directory / LOCK, lock)
