@@ -3,19 +3,19 @@
 Verdicts are kept as rows in the store, so that the table, the changes and later nights read the same ones.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, groupby, islice
 from typing import TypeVar
 
 from batchsum.changes import kind_of_change
-from batchsum.guards import Past, Verdict, combine, includes, judge
+from batchsum.guards import Past, Verdict, includes, judge
 from batchsum.model import Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
 from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, not_accepted, stale
 from batchsum.plan import Plan
 from batchsum.store import Run, Store
-from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days
+from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days, together
 from batchsum.store.record import load_answer
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class Judgement:
             keys = [[request_key(request) for request in query.requests()] for query in group]
             known = self.store.answers(self.run, {key for of_row in keys for key in of_row})
             for query, of_row, past in zip(group, keys, self.history.pasts(group), strict=True):
-                answer = _together(known, of_row) or unasked
+                answer = together(known, of_row) or unasked
                 verdict = judge(query, answer, past, accepted=self.accepts(query))
                 updated = verdict.summary.resource_updated_on if verdict.summary else None
                 yield KeptRow(
@@ -120,7 +120,7 @@ class Judgement:
         return "" if self.history.is_first else kind_of_change(verdict, past)
 
     def _combined(self, keys: list[str]) -> Answer | None:
-        return _together(self.store.answers(self.run, keys), keys)
+        return together(self.store.answers(self.run, keys), keys)
 
     def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[Exceeding]:
         """Of a row told twice, the last words are kept."""
@@ -153,12 +153,6 @@ class Judgement:
                 if least := _least(rows[wide][0] for wide in wider[filters] if wide in rows):
                     for narrow in same:
                         yield from _exceeds(narrow, least, least.filter_set)
-
-
-def _together(known: Mapping[str, Answer], keys: list[str]) -> Answer | None:
-    """The answer of a row, by the keys of its requests; None where one of them has none."""
-    found = [known[key] for key in keys if key in known]
-    return combine(found) if len(found) == len(keys) else None
 
 
 def _groups(rows: Iterable[T]) -> Iterator[list[T]]:

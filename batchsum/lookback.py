@@ -70,11 +70,11 @@ def _history_table(kept: Nights) -> Iterator[str]:
     if not kept.runs:
         yield "no night was published yet\n"
         return
-    before = [{(row.taxon, row.filter_set): row for row in kept.rows(run)} for run in kept.runs]
+    before = [{(row.taxon, row.filter_set): _shown(row) for row in kept.rows(run)} for run in kept.runs]
     lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in kept.runs)]]
     for row in kept.rows(kept.runs[-1]):
-        of_nights = (night.get((row.taxon, row.filter_set)) for night in before)
-        lines.append([row.taxon, row.label, row.filter_set, *(_shown(one) for one in of_nights)])
+        of_nights = (night.get((row.taxon, row.filter_set), ".") for night in before)
+        lines.append([row.taxon, row.label, row.filter_set, *of_nights])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         words = [cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)]
@@ -82,9 +82,7 @@ def _history_table(kept: Nights) -> Iterator[str]:
         yield "  ".join(words + counts).rstrip() + "\n"
 
 
-def _shown(row: KeptRow | None) -> str:
-    if row is None:
-        return "."
+def _shown(row: KeptRow) -> str:
     if row.record_count is None:
         return _MARKS[row.status]
     return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")

@@ -193,7 +193,11 @@ def test_nothing_usable_leaves_last_nights_files_alone(
 def test_a_window_is_two_questions_subtracted(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     ncbi.answers = {
         "11320?released_since=2025-01-01T00:00:00Z": {"record_count": 90, "hydrated": {"estimated_file_size_mb": 9}},
-        "11320?released_since=2025-02-01T00:00:00Z": {"record_count": 70, "hydrated": {"estimated_file_size_mb": 7}},
+        "11320?released_since=2025-02-01T00:00:00Z": {
+            "record_count": 70,
+            "hydrated": {"estimated_file_size_mb": 7},
+            "messages": [{"warning": {"message": "sizes are estimates"}}],
+        },
         "11520?released_since=2025-01-01T00:00:00Z": {"record_count": 10},
         "11520?released_since=2025-02-01T00:00:00Z": {"record_count": 11},
     }
@@ -206,8 +210,11 @@ def test_a_window_is_two_questions_subtracted(ncbi: ScriptedNcbi, tmp_path: Path
     good, bad = rows(job)
     assert (good["status"], good["record_count"], good["hydrated_estimated_file_size_mb"]) == ("ok", "20", "2")
     assert (good["released_since"], good["released_before"]) == ("2025-01-01", "2025-02-01")
+    assert good["messages"] == "sizes are estimates"
     assert (bad["status"], bad["record_count"]) == ("suspect", "")
     assert bad["error"].startswith("contradicts_itself: ")
+    page = (tmp_path / "out/night/report.html").read_text()
+    assert page.count("sizes are estimates") == 1
 
 
 def test_the_manifest_names_every_file_with_its_digest(ncbi: ScriptedNcbi, tmp_path: Path) -> None:

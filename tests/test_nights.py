@@ -253,6 +253,10 @@ def test_rows_come_and_go_with_the_job(ncbi: ScriptedNcbi, job: Path) -> None:
     assert night(job, ncbi) == 0
     found = [(row["taxon"], row["change"], row["previous_record_count"]) for row in rows(job, "changes.csv")]
     assert found == [("11250", "new", ""), ("11520", "removed", "50")]
+    job.write_text("version: 1\ntaxa: [11320]\n")
+    assert night(job, ncbi) == 0
+    assert [(row["taxon"], row["change"]) for row in rows(job, "changes.csv")] == [("11250", "removed")]
+    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["changes"] == 1
 
 
 def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Path) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchsum.model import Package
+from batchsum.model import Package, Summary
 from batchsum.report.night import Night, RemovedRow, ReportRow
 from batchsum.store import Run, Store
-from batchsum.store.history import KeptRow, answered_rows, rows_without
+from batchsum.store.history import KeptRow, answered_rows, rows_without, together
 from batchsum.store.record import load_download
 
 PAGE = "report.html"
@@ -17,7 +17,7 @@ NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
 _PIECE = 500
-_NO_DOWNLOAD = (Package(), ())
+_NO_DOWNLOAD = Package()
 
 _SERIES = """
 SELECT wanted.key, run, record_count, status
@@ -52,8 +52,7 @@ class _Rows:
         return series
 
     def _row(self, row: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
-        # What a window is has nothing to download.
-        package, messages = load_download(answer) if answer else _NO_DOWNLOAD
+        package, messages = load_download(answer) if answer else (_NO_DOWNLOAD, self._messages(row))
         nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
         return ReportRow(
             taxon=row.taxon,
@@ -74,6 +73,12 @@ class _Rows:
             nightly_counts=tuple([count for count, _ in nightly]),
             nightly_statuses=tuple([status for _, status in nightly]),
         )
+
+    def _messages(self, row: KeptRow) -> tuple[str, ...]:
+        """What NCBI said of the two edges of a window. The window itself is nothing that could be downloaded."""
+        keys = row.requests.split("\n")
+        answer = together(self.store.answers(self.run, keys), keys) if len(keys) > 1 else None
+        return answer.messages if isinstance(answer, Summary) else ()
 
     def _phids(self, row: KeptRow) -> tuple[str, ...]:
         keys = row.requests.split("\n")

@@ -1,12 +1,12 @@
 """The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from batchsum.guards import NIGHTS, Believed, Past, Verdict, moment
-from batchsum.model import Query, Summary
+from batchsum.guards import NIGHTS, Believed, Past, Verdict, combine, moment
+from batchsum.model import Answer, Query, Summary
 from batchsum.store import Run, Store
 
 
@@ -204,11 +204,14 @@ class History:
 
 
 def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
-    """Rows of the run `last` whose query is not in the run `tonight`, in their order."""
+    """Rows of the run `last` whose query is not in the run `tonight`, in their order, each query once."""
     return kept_rows(
         store,
         "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
-        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2) ORDER BY position",
+        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2)"
+        " AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query"
+        " WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1"
+        " AND above.position < rows.position) ORDER BY position",
         last,
         tonight,
     )
@@ -240,6 +243,12 @@ def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]
         run.run,
     )
     return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
+
+
+def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
+    """The answer of a row, by the keys of its requests; None where one of them has none."""
+    found = [known[key] for key in keys if key in known]
+    return combine(found) if len(found) == len(keys) else None
 
 
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
