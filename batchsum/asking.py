@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
+from typing import TypeVar
 
 from batchsum.client import DatasetsClient
 from batchsum.durations import spoken
@@ -18,6 +19,8 @@ from batchsum.scheduler import run_requests
 from batchsum.store.journal import Journal
 
 log = logging.getLogger("batchsum")
+
+T = TypeVar("T")
 
 SHORTEST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
@@ -35,11 +38,13 @@ class Asking:
     workers: int
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     done: int = 0
-    """Requests that were answered, by this process."""
+    """Requests that are settled, answered or not, by this process; those asked again count again."""
     warnings: list[str] = field(default_factory=list)
     """What the summary should say beside the answers: names that have moved."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+    _first: dict[Request, Reply] = field(default_factory=dict)
+    """What was kept of the requests that are just asked again."""
     _is_judged: bool = False
     """Whether the kept verdicts are about all that was answered: nothing was worth asking again, or may be."""
 
@@ -51,12 +56,12 @@ class Asking:
             log.warning("%s", warning)
 
     async def both_rounds(self) -> None:
-        await self._round(1, self._pending(), self.client.ask)
+        await self._round(1, await self._aside(self._pending), self.client.ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
         await self.second_round()
 
     async def second_round(self) -> None:
-        doubtful = await self._doubtful_requests()
+        doubtful = await self._aside(self._doubtful)
         if not doubtful or self.client.outage.is_final:
             self._is_judged = True
             return
@@ -64,7 +69,7 @@ class Asking:
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)
         await asyncio.sleep(pause)
         if await self.client.is_answering():
-            await self._round(2, doubtful, partial(self.client.ask, attempts=1))
+            await self._round(2, doubtful, self._ask_again)
         self._note_outage()
 
     def cut_off(self, why: Failure) -> None:
@@ -78,10 +83,10 @@ class Asking:
             self.judgement.pass_all(self.unasked)
         return self.judgement
 
-    async def _doubtful_requests(self) -> list[Request]:
-        """What is doubtful, found in a thread. Whoever is cancelled here does not wait for a million rows."""
+    async def _aside(self, look: Callable[[], T]) -> T:
+        """What the store tells, found in a thread. Whoever is cancelled here does not wait for a million rows."""
         try:
-            return await asyncio.to_thread(self._doubtful)
+            return await asyncio.to_thread(look)
         except asyncio.CancelledError:
             self.judgement.store.abandon()
             raise
@@ -89,7 +94,8 @@ class Asking:
     def _doubtful(self) -> list[Request]:
         self._note_outage()
         self.judgement.pass_all(self.unasked)
-        return [request for request in self.judgement.doubtful() if self._kept_round(request) < 2]
+        doubtful = self.judgement.doubtful()
+        return [request for request in doubtful if (kept := self._kept(request)) is None or kept[0] < 2]
 
     def _note_outage(self) -> None:
         if self.client.outage.given_up:
@@ -97,14 +103,14 @@ class Asking:
 
     def _pending(self) -> Iterator[Request]:
         """The plan's requests, without those that a resumed run has answers to."""
-        store, run = self.judgement.store, self.judgement.run
-        requests = self.judgement.plan.requests()
+        store, run, plan = self.judgement.store, self.judgement.run, self.judgement.plan
         if not store.count_answers(run):
-            yield from requests
-            return
-        while piece := {request_key(request): request for request in islice(requests, 200)}:
-            missing = store.unanswered(run, list(piece))
-            yield from (request for key, request in piece.items() if key in missing)
+            return plan.requests()
+        is_missing, keys = bytearray(), map(request_key, plan.requests())
+        while piece := list(islice(keys, 200)):
+            missing = store.unanswered(run, piece)
+            is_missing.extend(key in missing for key in piece)
+        return compress(plan.requests(), is_missing)
 
     async def _round(
         self, number: int, requests: Iterable[Request], ask: Callable[[Request], Awaitable[Reply]]
@@ -113,8 +119,8 @@ class Asking:
 
             def keep(request: Request, reply: Reply) -> None:
                 self._tell(request, reply)
-                if number > 1:
-                    reply = self._merge(request, reply)
+                if (first := self._first.pop(request, None)) is not None:
+                    reply = _merged(first, reply)
                 if reply.attempts:
                     journal.put(request_key(request), number, reply)
 
@@ -137,19 +143,20 @@ class Asking:
                 },
             )  # fmt: skip
 
-    def _merge(self, request: Request, again: Reply) -> Reply:
-        """The second answer, unless it says less than the first; the attempts of both."""
-        kept = self.judgement.store.answer(self.judgement.run, request_key(request))
-        if kept is None:
-            return again
-        _, first = kept
-        unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
-        keeps_first = unanswered and isinstance(first.answer, Summary)
-        return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
+    async def _ask_again(self, request: Request) -> Reply:
+        if kept := await asyncio.to_thread(self._kept, request):  # now: when the answer comes, nobody can wait
+            self._first[request] = kept[1]
+        return await self.client.ask(request, attempts=1)
 
-    def _kept_round(self, request: Request) -> int:
-        kept = self.judgement.store.answer(self.judgement.run, request_key(request))
-        return kept[0] if kept else 0
+    def _kept(self, request: Request) -> tuple[int, Reply] | None:
+        return self.judgement.store.answer(self.judgement.run, request_key(request))
+
+
+def _merged(first: Reply, again: Reply) -> Reply:
+    """The second answer, unless it says less than the first; the attempts of both."""
+    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
+    keeps_first = unanswered and isinstance(first.answer, Summary)
+    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
 
 
 def _tell_attempts(key: str, reply: Reply) -> None:
