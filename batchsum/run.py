@@ -50,7 +50,7 @@ class Outcome:
     closed: str = ""
     """What is to be said of an older run that was dropped; mostly empty."""
     warnings: tuple[str, ...] = ()
-    """About names that mean something else than when they were locked."""
+    """What a person should know beside the rows: moved names, staleness, filters without effect."""
 
     @property
     def exit_code(self) -> int:

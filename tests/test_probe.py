@@ -49,6 +49,8 @@ def test_all_that_is_assumed_holds_for_the_embedded_server(
     assert set(found.values()) == {True}
     zeros = {one["assumption"]: one["saw"] for one in document["assumptions"]}["zero is sent as 0, or left out"]
     assert zeros == ("record_count: 0 was sent" if zero == "count" else "record_count was left out")
+    package = Path(interview.__file__).parent.parent
+    assert all((package / one["lives_in"]).is_file() for one in document["assumptions"])
     shown = capsys.readouterr()
     asked = [question.name for question in interview.questions(datetime.now(UTC).date())]
     assert [line.split()[0] for line in shown.err.splitlines()[1:-1]] == asked

@@ -46,7 +46,7 @@ class GuardKeys(Keys):
     """The bounds within which an answer is believed."""
 
     max_drop: Annotated[float, *as_value(settings.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
-        None, description="Share of the records that may go missing overnight (20%)."
+        None, description="Share of the records that may be missing against the highest of 14 nights (20%)."
     )
     min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
         None, description="Records that must be missing before a drop is looked at (5)."

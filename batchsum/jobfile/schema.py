@@ -112,7 +112,9 @@ class NotifyKeys(Keys):
     """Who is told. A command is a list of words, run without a shell."""
 
     on_change: Command | None = Field(None, description="Run when something changed.")
-    on_failure: Command | None = Field(None, description="Run when the night failed.")
+    on_failure: Command | None = Field(
+        None, description="Run when the night failed, or has rows without an answer to rely on."
+    )
     on_success: Command | None = Field(None, description="Run when the night succeeded.")
     webhook_env: EnvironmentName | None = Field(None, description="Variable that holds the webhook's URL.")
     ping_env: EnvironmentName | None = Field(None, description="Variable that holds the ping's URL.")

@@ -1,15 +1,5 @@
 """The embedded server on a socket: limits, faults and headers around what the gateway answers.
 
-What `batchsum serve` offers:
-
-    --host ADDRESS      address to listen on (127.0.0.1)
-    --port PORT         port to listen on; 0 takes a free one (8765)
-    --rps N|unlimited   requests a second until 429; as NCBI if not given: 5 without a key, 10 with one
-    --latency D         time an answer takes: 200ms, or 200ms,p99=5s for a heavy tail
-    --as-of DATE        answer as on this day (YYYY-MM-DD, UTC; today if not given)
-    --fault SPEC        trouble on demand, such as 'taxon=11320 status=503 times=2'; may be repeated
-    --catalogue FILE... serve the records of these data_report.jsonl files and no others
-
 Every answer carries `NCBI-PHID`, `X-Datasets-Version` and, while there is a limit, `X-RateLimit-Limit` and
 `X-RateLimit-Remaining`. An error is JSON in the form of `rpcStatus`; its content type is `application/json`
 for a client that accepts that, and else `text/plain`, as the specification has it.

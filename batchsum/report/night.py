@@ -99,7 +99,7 @@ class Night:
     http_statuses: Mapping[str, int] = field(default_factory=dict)
     """Sends by HTTP status as text; `none` for those that got no answer."""
     notes: tuple[str, ...] = ()
-    """What a person should know of the run: deadline, outage, holds, a resumed run."""
+    """What a person should know of the run: moved names, staleness, filters without effect."""
     versions: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""

@@ -37,7 +37,7 @@ CREATE TABLE answers (
     run INTEGER NOT NULL,
     request TEXT NOT NULL,  -- path and query below the base URL
     round INTEGER NOT NULL,  -- 1, or 2 where it was asked again at the end of the run
-    status TEXT NOT NULL,  -- answered, rejected, failed; skipped where it was sent, but into an outage
+    status TEXT NOT NULL,  -- answered, rejected, failed; skipped where an outage had the last word
     answer TEXT NOT NULL,
     attempts TEXT NOT NULL,
     PRIMARY KEY (run, request)

@@ -55,7 +55,7 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
 
 
 def _also(outcome: "Outcome") -> list[str]:
-    """What is to be said beside the rows: of a run that was dropped, and of names that have moved."""
+    """What is to be said beside the rows: of a run that was dropped, and the warnings of this one."""
     told = [outcome.closed] if outcome.closed else []
     told += map(_short, outcome.warnings[:MOST_WARNINGS])
     if (more := len(outcome.warnings) - MOST_WARNINGS) > 0:
