@@ -208,19 +208,6 @@ def test_a_slot_is_kept_for_a_second_only() -> None:
     assert fourth - third >= 1.0
 
 
-def test_a_ticket_that_sends_twice_counts_twice() -> None:
-    async def night() -> float:
-        pacer = Pacer(2)
-        ticket = await pacer.slot()
-        pacer.sent(ticket)
-        pacer.sent(ticket)
-        start = clock()
-        await pacer.slot()
-        return clock() - start
-
-    assert run(night()) >= 1.0
-
-
 def test_after_a_hold_nothing_is_caught_up() -> None:
     async def night() -> tuple[float, list[float]]:
         server = Server(Pacer(10))

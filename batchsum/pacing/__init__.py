@@ -31,11 +31,10 @@ _LATE = 0.001
 class Ticket:
     """Leave to send once, soon."""
 
-    __slots__ = ("counted", "left", "time")
+    __slots__ = ("counted", "time")
 
     def __init__(self, time: float) -> None:
         self.time = time
-        self.left = False
         self.counted = ""
         """What the lab's limit calls this send."""
 
@@ -189,16 +188,13 @@ class Pacer:
         return 0.0
 
     def sent(self, ticket: Ticket) -> None:
-        """The headers leave now, and the second begins. A ticket that sends twice counts twice."""
+        """The headers leave now, and the second begins."""
         if self._rate is None:
             return
         now = asyncio.get_running_loop().time()
-        if self._lab is not None and (ticket.left or now - ticket.time > _LATE):
-            self._lab.sent("" if ticket.left else ticket.counted)
-        if ticket.left:
-            ticket = Ticket(-math.inf)
+        if self._lab is not None and now - ticket.time > _LATE:
+            self._lab.sent(ticket.counted)
         self._leave(ticket, now)
-        ticket.left = True
 
     def _leave(self, ticket: Ticket, now: float) -> None:
         """`ticket` counts from now on only, here and for this user's other processes."""
