@@ -8,13 +8,14 @@ __all__ = ["DatasetsClient", "Failure", "FilterSet", "Summary", "__version__", "
 
 if TYPE_CHECKING:
     from batchsum.client import DatasetsClient
+    from batchsum.filterset import FilterSet
     from batchsum.jobfile import load_job
-    from batchsum.model import Failure, FilterSet, Summary
+    from batchsum.model import Failure, Summary
     from batchsum.run import run_job
 
 _HOME = {
     "DatasetsClient": "client",
-    "FilterSet": "model",
+    "FilterSet": "filterset",
     "Summary": "model",
     "Failure": "model",
     "load_job": "jobfile",

@@ -10,13 +10,13 @@ from itertools import compress, islice
 from typing import TypeVar
 
 from batchsum.client import DatasetsClient
-from batchsum.durations import spoken
 from batchsum.judging import Judgement
 from batchsum.model import Failure, Reply, Request, Summary
 from batchsum.names.findings import moved_names
 from batchsum.ncbi.wire import request_key
 from batchsum.scheduler import run_requests
 from batchsum.store.journal import Journal
+from batchsum.times import spoken
 
 log = logging.getLogger("batchsum")
 

@@ -6,11 +6,9 @@ from decimal import Decimal
 from batchsum.guards import Past, Verdict, moment
 from batchsum.store.history import History
 from batchsum.table import Row
+from batchsum.table.columns import CHANGED
 
-COLUMNS = (
-    "taxon", "label", "filter_set", "change", "previous_record_count", "record_count", "record_count_change",
-    "change_percent", "status", "error",
-)  # fmt: skip
+COLUMNS = tuple(column.name for column in CHANGED)
 
 _BECAME = {"suspect": "became_suspect", "rejected": "became_rejected", "failed": "failed", "skipped": "skipped"}
 

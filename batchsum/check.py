@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchsum.durations import spoken
 from batchsum.errors import NothingUsable
 from batchsum.job import BASE_URL, Job
 from batchsum.model import Failure
@@ -21,6 +20,7 @@ from batchsum.plan import Plan, build_plan
 from batchsum.settings import excess
 from batchsum.table.formats import format_problems
 from batchsum.terminal.excerpt import excerpts
+from batchsum.times import spoken
 
 RATES = (3, 5, 10)
 """Requests a second: NCBI's limit without a key by its pages, by its server, and with a key."""

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from batchsum.filters import parse_taxon
+from batchsum.filterset import FilterSet
 from batchsum.job import BASE_URL
-from batchsum.model import Answer, Attempt, Failure, FilterSet, Reply, Request, Summary
+from batchsum.model import Answer, Attempt, Failure, Reply, Request, Summary
 from batchsum.ncbi import canary, retry
 from batchsum.ncbi.canary import Canary
 from batchsum.ncbi.outage import Outage

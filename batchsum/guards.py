@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from batchsum.model import Answer, Failure, FileSummary, FilterSet, Package, Query, Summary
+from batchsum.filterset import FilterSet
+from batchsum.model import BELIEVED, Answer, Failure, FileSummary, Package, Query, Summary
 
 NIGHTS = 14
 """How many published nights back the highest believed count is looked for."""
@@ -55,7 +56,7 @@ class Verdict(NamedTuple):
 
     @property
     def is_believed(self) -> bool:
-        return self.status in ("ok", "empty")
+        return self.status in BELIEVED
 
 
 def judge(query: Query, answer: Answer, past: Past = Past(), *, accepted: bool = False) -> Verdict:

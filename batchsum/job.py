@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchsum.errors import Problem
-from batchsum.model import FilterSet, Guards
+from batchsum.filterset import FilterSet
+from batchsum.model import Guards
 
 BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from batchsum.changes import kind_of_change
 from batchsum.guards import Past, Verdict, includes, judge
-from batchsum.model import Answer, Failure, Query, Request, Summary
+from batchsum.model import BELIEVED, STATUSES, Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
 from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, not_accepted, stale
 from batchsum.plan import Plan
@@ -24,7 +24,7 @@ Exceeding = tuple[CountedRow, CountedRow, str]
 
 MOST_NEIGHBOURS = 300
 """Different filter sets up to which each is held against each."""
-_SAID = ("ok", "empty", "rejected")
+_SAID = (*BELIEVED, "rejected")
 """What NCBI says of a row and a user can accept. A row without an answer keeps the level that it had."""
 _GROUP = 500
 """Rows whose answers and past are looked up at once."""
@@ -59,7 +59,7 @@ class Judgement:
         """What should be asked again at the end of the run: requests without a believable answer, and those
         of the wider rows that such an answer contradicts."""
         doubts = dict[Request, None]()
-        positions = {wide.position for _, wide, _ in self._exceeding(("ok", "empty", "suspect"))}
+        positions = {wide.position for _, wide, _ in self._exceeding((*BELIEVED, "suspect"))}
         positions |= self.history.positions(("suspect", "failed", "skipped"))
         for position, query in enumerate(self.plan.queries() if positions else ()):
             if position in positions:
@@ -84,7 +84,7 @@ class Judgement:
         """How many rows there are of each status."""
         rows = self.store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self.run.run)
         found = dict(rows)
-        return {name: found.get(name, 0) for name in ("ok", "empty", "suspect", "rejected", "failed", "skipped")}
+        return {name: found.get(name, 0) for name in STATUSES}
 
     def notes(self) -> list[str]:
         """What a person should know of the night that makes no row suspect."""
@@ -95,7 +95,7 @@ class Judgement:
         return [
             *not_accepted(left),
             *stale(*self.history.stale(MOST_NAMED)),
-            *filters_without_effect(self.history.counted(("ok", "empty")), sets),
+            *filters_without_effect(self.history.counted(BELIEVED), sets),
             *fell_together(*self.history.count_fallen()),
         ]
 
@@ -122,7 +122,7 @@ class Judgement:
     def _combined(self, keys: list[str]) -> Answer | None:
         return together(self.store.answers(self.run, keys), keys)
 
-    def _exceeding(self, statuses: tuple[str, ...] = ("ok", "empty")) -> Iterator[Exceeding]:
+    def _exceeding(self, statuses: tuple[str, ...] = BELIEVED) -> Iterator[Exceeding]:
         """Of a row told twice, the last words are kept."""
         yield from self._exceeding_taxa_above(statuses)
         yield from self._exceeding_wider_sets(statuses)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchsum.errors import Locked
+from batchsum.times import utc_text
 
 log = logging.getLogger("batchsum")
 
@@ -68,7 +69,7 @@ def _write(descriptor: int, text: str) -> None:
 
 
 def _self() -> str:
-    since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    since = utc_text(datetime.now(UTC))
     return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n"
 
 

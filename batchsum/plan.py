@@ -12,8 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 from batchsum.errors import UsageError
+from batchsum.filterset import FilterSet
 from batchsum.job import Job, ListedTaxon, NamedSet
-from batchsum.model import FilterSet, Guards, Query, Request
+from batchsum.model import Guards, Query, Request
 from batchsum.names.taxalock import NO_LOCK, TaxaLock
 
 

@@ -7,13 +7,14 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from batchsum.errors import Locked
 from batchsum.job import Job
 from batchsum.names.taxalock import TaxaLock
 from batchsum.plan import Plan, build_plan
 from batchsum.store import Run, Store
+from batchsum.times import utc_text
 
 log = logging.getLogger("batchsum")
 
@@ -95,7 +96,3 @@ def close_run(store: Store, run: Run) -> None:
     """End a run that leaves no table; its answers are forgotten. Inside a transaction of the caller."""
     store.move(run, "open", "closed")
     store.drop_answers(run)
-
-
-def utc_text(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -14,12 +14,11 @@ from pathlib import Path
 from batchsum import publish
 from batchsum.asking import Asking
 from batchsum.client import DatasetsClient
-from batchsum.durations import spoken
 from batchsum.errors import NotDue
 from batchsum.job import BASE_URL, Job
 from batchsum.judging import Judgement
 from batchsum.logs import about_run
-from batchsum.model import Failure
+from batchsum.model import Failure, exit_code_of
 from batchsum.names.taxalock import lock_file, read_lock
 from batchsum.notify import Telling
 from batchsum.plan import build_plan
@@ -31,6 +30,7 @@ from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
 from batchsum.table.formats import require_formats
+from batchsum.times import spoken
 from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")
@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return 3 if any(self.counts[status] for status in ("suspect", "rejected", "failed", "skipped")) else 0
+        return exit_code_of(self.counts)
 
 
 def run_job(

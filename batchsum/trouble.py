@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from batchsum.model import DOUBTFUL
 from batchsum.store import Run, Store
 
 EXAMPLES = 3
@@ -23,7 +24,7 @@ class Trouble:
     """Rows with one status for one reason."""
 
     status: str
-    """`suspect`, `rejected`, `failed` or `skipped`."""
+    """One of `model.DOUBTFUL`."""
     reason: str
     """The guard, or what happened: the word before the colon of their `error`."""
     rows: int
@@ -39,9 +40,9 @@ def troubles(store: Store, run: Run) -> Iterator[Trouble]:
     reason = "substr(error, 1, instr(error || ':', ':') - 1)"
     found = store.query(
         f"SELECT status, {reason} AS reason, count(*) FROM rows"
-        " WHERE run = ? AND status IN ('suspect', 'rejected', 'failed', 'skipped') GROUP BY 1, 2"
-        " ORDER BY instr('suspect rejected failed skipped', status), 3 DESC, 2",
+        " WHERE run = ?1 AND instr(?2, status) GROUP BY 1, 2 ORDER BY instr(?2, status), 3 DESC, 2",
         run.run,
+        " ".join(DOUBTFUL),
     )
     for status, word, count in found:
         rows = store.query(

@@ -17,7 +17,8 @@ from yarl import URL
 
 from batchsum import DatasetsClient
 from batchsum.errors import Refused
-from batchsum.model import CANARY, Answer, Failure, FilterSet, Reply, Request, Summary
+from batchsum.filterset import FilterSet
+from batchsum.model import CANARY, Answer, Failure, Reply, Request, Summary
 from batchsum.ncbi.outage import FAILURES_IN_A_ROW
 from batchsum.scheduler import run_requests
 from tests import raw_server as play

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsum.filterset import FilterSet
 from batchsum.guards import Believed, Past, combine, includes, judge
-from batchsum.model import Failure, FileSummary, FilterSet, Guards, Package, Query, Summary
+from batchsum.model import Failure, FileSummary, Guards, Package, Query, Summary
 
 QUERY = Query("11320", "all", FilterSet())
 

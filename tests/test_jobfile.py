@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.filterset import FilterSet
 from batchsum.job import BASE_URL, ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
 from batchsum.jobfile import load_job
 from batchsum.jobfile.schema import JobKeys
-from batchsum.model import FilterSet, Guards
+from batchsum.model import Guards
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from batchsum import filters
 from batchsum.errors import JobFileError
+from batchsum.filterset import FilterSet
 from batchsum.job import Job, OutputSettings
 from batchsum.jobfile import load_job
 from batchsum.jobfile.csvrecords import cell_places
-from batchsum.model import FilterSet
 from batchsum.plan import build_plan
 
 ROOT = Path(__file__).parent.parent

@@ -7,8 +7,9 @@ PACKAGE = Path(__file__).parent.parent / "batchsum"
 
 # From the ground up: a module may import those of earlier lines, and of its own.
 LAYERS = """
-errors durations filters scheduler completion
-model settings lock logs manual options publish signals api_key
+errors times filters scheduler completion
+filterset settings lock logs manual options publish signals api_key
+model
 guards job ncbi pacing
 client jobfile names probe schedule store table
 changes notes notify plan report starter trouble

@@ -4,8 +4,9 @@ from datetime import date, timedelta
 
 import pytest
 
+from batchsum.filterset import FilterSet
 from batchsum.guards import Verdict
-from batchsum.model import FilterSet, Guards, Query, Summary
+from batchsum.model import Guards, Query, Summary
 from batchsum.notes import fell_together, filters_without_effect, stale
 from batchsum.store.history import CountedRow, stale_days
 

@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsum.filterset import FilterSet
 from batchsum.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model import FilterSet, Guards
+from batchsum.model import Guards
 from batchsum.ncbi.wire import request_key
 from batchsum.plan import build_plan
 

@@ -278,7 +278,7 @@ def test_a_server_that_is_not_ncbis_is_named_as_such() -> None:
 
 @pytest.mark.parametrize(
     ("finished_at", "said"),
-    [("2026-11-23T03:00:31Z", "30 s"), ("2026-11-23T03:14:26Z", "14 min 25 s"), ("2026-11-24T05:30:01Z", "26 h 30 min"),
+    [("2026-11-23T03:00:31Z", "30 s"), ("2026-11-23T03:14:26Z", "14 min 25 s"), ("2026-11-24T05:30:01Z", "1 day 2 h"),
      ("2026-11-23T03:00:00Z", ""), ("2026-11-23T04:00:00", ""), ("?", "")],
 )  # fmt: skip
 def test_how_long_the_run_took(finished_at: str, said: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsum.filterset import FilterSet
 from batchsum.guards import Verdict
-from batchsum.model import FileSummary, FilterSet, Package, Query, Summary
+from batchsum.model import FileSummary, Package, Query, Summary
 from batchsum.table import COLUMNS, WRITERS, Row, cell, row, write_delimited
 
 QUERY = Query("11320", "human", FilterSet(host="human", include_sequence=("GENOME", "CDS")), "=1+1")

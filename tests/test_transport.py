@@ -19,7 +19,8 @@ from yarl import URL
 
 from batchsum import __version__
 from batchsum.errors import Refused, UsageError
-from batchsum.model import Failure, FilterSet, Request, Summary
+from batchsum.filterset import FilterSet
+from batchsum.model import Failure, Request, Summary
 from batchsum.ncbi.transport import LARGEST_BODY, Exchange, Transport
 from batchsum.ncbi.wire import request_key
 from tests import raw_server as play

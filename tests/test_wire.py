@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from batchsum.model import FilterSet, Request
+from batchsum.filterset import FilterSet
+from batchsum.model import Request
 from batchsum.ncbi.wire import LONGEST_LIST, post_body, request_key
 
 EVERYTHING = FilterSet(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TextIO
 
 from batchsum import filters
 from batchsum.errors import Problem
+from batchsum.filterset import FILTER_NAMES, FILTER_PARSERS, FilterSet
 from batchsum.job import NamedSet
 from batchsum.jobfile.complaints import nearest, unknown
 from batchsum.jobfile.csvrecords import DELIMITERS, LONGEST_LINE, Records, StopReading
@@ -21,7 +22,6 @@ from batchsum.jobfile.filtersets import EVERYTHING, name_of
 from batchsum.jobfile.oddities import odd_filters
 from batchsum.jobfile.taxonlist import Sets, TaxonList
 from batchsum.jobfile.textfile import undecodable
-from batchsum.model import FILTER_NAMES, FILTER_PARSERS, FilterSet
 
 MOST_ROWS = 1_000_000
 MOST_REMEMBERED = 50_000

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from batchsum.filterset import FILTER_NAMES, FilterSet
 from batchsum.job import NamedSet, Windows
-from batchsum.model import FILTER_NAMES, FilterSet
 
 MOST_SETS = 10_000
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from batchsum.model import FilterSet, Request
+from batchsum.filterset import FilterSet
+from batchsum.model import Request
 
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""

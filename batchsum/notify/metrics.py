@@ -15,7 +15,8 @@ from typing import Any
 
 from batchsum.errors import BatchsumError
 from batchsum.job import Job
-from batchsum.notify.news import News, exit_code
+from batchsum.model import exit_code_of
+from batchsum.notify.news import News
 from batchsum.publish import read_manifest
 from batchsum.store import Store
 from batchsum.store.directory import STATE
@@ -61,7 +62,7 @@ def render(
     mine = {"job": job}
     statuses, codes = manifest.get("statuses", {}), manifest.get("http_statuses", {})
     published = _published_at(manifest)
-    success = published if published and not exit_code(statuses) else before
+    success = published if published and not exit_code_of(statuses) else before
     families: list[tuple[str, str, list[Sample]]] = [
         ("batchsum_run_exit_code", "Exit code of the last run.", [(mine, news.exit_code)]),
         ("batchsum_run_duration_seconds", "How long the last run took.", [(mine, round(seconds, 3))]),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from batchsum.errors import BatchsumError
 from batchsum.job import Job
+from batchsum.model import BELIEVED, exit_code_of
 from batchsum.publish import read_manifest
 
 MOST_CHANGES = 1000
@@ -60,7 +61,7 @@ def published_news(job: Job) -> News:
         run_id=manifest.get("run_id", ""),
         night=manifest.get("today", ""),
         directory=str(directory),
-        exit_code=exit_code(counts),
+        exit_code=exit_code_of(counts),
         reason="",
         counts=counts,
         change_count=manifest.get("changes", len(changes)),
@@ -73,11 +74,6 @@ def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
     """A run that left no table."""
     code, reason = failure_of(error)
     return News(job.name, run_id, night, str(job.output.dir.absolute()), code, reason, {}, 0, [])
-
-
-def exit_code(counts: dict[str, int]) -> int:
-    """Of a published night: 3 where some rows have no answer that can be believed."""
-    return 3 if any(counts.get(status) for status in ("suspect", "rejected", "failed", "skipped")) else 0
 
 
 def failure_of(error: Exception) -> tuple[int, str]:
@@ -93,7 +89,7 @@ def headline(facts: dict[str, Any]) -> str:
     if facts["reason"]:
         return f"{whose}: no new table (exit code {facts['exit_code']}): {facts['reason']}"
     counts: dict[str, int] = facts["counts"]
-    doubtful = [f"{counts[name]:,} {name}" for name in counts if name not in ("ok", "empty") and counts[name]]
+    doubtful = [f"{counts[name]:,} {name}" for name in counts if name not in BELIEVED and counts[name]]
     total = f"{sum(counts.values()):,} rows"
     rows = f"{', '.join(doubtful)} of {total}" if doubtful else f"{total}, all answered"
     return f"{whose}: {rows}; {_changes_in_words(facts['change_count'])}"

@@ -15,6 +15,7 @@ from batchsum.job import BASE_URL
 from batchsum.probe.assumptions import in_words, judge_assumptions
 from batchsum.probe.interview import Seen, ask_all, questions
 from batchsum.settings import check_base_url
+from batchsum.times import utc_text
 
 _VERDICTS = {True: "held", False: "NOT HELD", None: "not seen"}
 
@@ -72,7 +73,7 @@ def _write(
     document = {
         "version": 1,
         "batchsum": __version__,
-        "asked_at": began.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "asked_at": utc_text(began),
         "base_url": base_url,
         "with_key": api_key is not None,
         "exchanges": [asdict(one) for one in seen],

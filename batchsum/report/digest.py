@@ -8,13 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchsum.report.night import STATUSES, Night, ReportRow
-
-CHANGES = (
-    "new", "removed", "became_suspect", "became_rejected", "failed", "skipped", "recovered", "vanished", "fell",
-    "returned", "grew", "updated",
-)  # fmt: skip
-"""The words of changes.csv, in the contract's order."""
+from batchsum.model import DOUBTFUL, STATUSES
+from batchsum.report.night import Night, ReportRow
+from batchsum.table.columns import CHANGES
 
 _SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
 _BAD_SHARE = 0.2
@@ -72,8 +68,6 @@ class Digest:
     heat: Heat
     troubled_nights: list[int]
     """Rows without a believed answer, on each of `Night.dates`."""
-    noteworthy: int
-    """Rows that are in trouble or changed."""
     total_mb: int
 
     @property
@@ -107,12 +101,11 @@ def digest(night: Night) -> Digest:
     leading, stale = _Foremost(_LEADING, _surprise), _Foremost(_ROWS_A_REASON, lambda row: -(row.stale_days or 0))
     heat = _HeatTable()
     nights = [0] * len(night.dates)
-    row_count = noteworthy = total_mb = 0
+    row_count = total_mb = 0
     for row in night.rows:
         row_count += 1
         statuses[row.status] += 1
         changes[row.change] += 1
-        noteworthy += is_noteworthy(row)
         total_mb += row.size_mb or 0
         if not row.is_believed:
             _add_trouble(troubles, row, is_new=night.previous_date is None or bool(row.change))
@@ -122,7 +115,7 @@ def digest(night: Night) -> Digest:
             stale.add(row)
         heat.add(row)
         for position, status in enumerate(row.nightly_statuses[: len(nights)]):
-            nights[position] += status in STATUSES[2:]
+            nights[position] += status in DOUBTFUL
     changes["removed"] += len(night.removed)
     return Digest(
         row_count,
@@ -134,7 +127,6 @@ def digest(night: Night) -> Digest:
         stale.count,
         heat.close(),
         nights,
-        noteworthy + len(night.removed),
         total_mb,
     )
 

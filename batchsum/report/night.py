@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
-BELIEVED = ("ok", "empty")
+from batchsum.model import BELIEVED
 
 
 class ReportRow(NamedTuple):
@@ -18,7 +17,7 @@ class ReportRow(NamedTuple):
     """As the user wrote it."""
     filter_set: str
     status: str
-    """One of STATUSES."""
+    """One of `model.STATUSES`."""
     record_count: int | None = None
     previous_record_count: int | None = None
     """The last believed count before tonight."""

@@ -22,6 +22,7 @@ from batchsum.report.night import Night, ReportRow
 from batchsum.report.numbers import day, grouped, percent, signed, words
 from batchsum.report.reasons import advice
 from batchsum.report.tablerow import known_as, sparkline, table_row
+from batchsum.times import spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -152,18 +153,13 @@ def clock(text: str) -> str:
 
 
 def took(night: Night) -> str:
-    """How long the run took, in the two largest units; empty where the times cannot be read."""
+    """How long the run took; empty where the times cannot be read."""
     began, ended = _moment(night.started_at), _moment(night.finished_at)
     try:
-        seconds = round((ended - began).total_seconds()) if began and ended else -1
+        seconds = (ended - began).total_seconds() if began and ended else -1.0
     except TypeError:
         return ""
-    if seconds < 0:
-        return ""
-    minutes, hours = seconds // 60, seconds // 3600
-    if hours:
-        return f"{hours:,} h {minutes % 60} min"
-    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
+    return spoken(seconds) if seconds >= 0 else ""
 
 
 def _moment(text: str) -> datetime | None:

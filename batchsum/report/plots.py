@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from batchsum.model import BELIEVED
+
 _SPARK_HEIGHT = 20
 _STEP = 2
 _LEAST_SPAN = 0.01
@@ -15,7 +17,7 @@ _LEAST_SPAN = 0.01
 
 def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
     """A line through the believed counts, a gap where there was none, a dot tonight, a mark on suspect nights."""
-    believed = [count if status in ("ok", "empty") else None for count, status in zip(counts, statuses, strict=True)]
+    believed = [count if status in BELIEVED else None for count, status in zip(counts, statuses, strict=True)]
     known = [count for count in counts if count is not None]
     if not known:
         return ""

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.errors import UsageError
+from batchsum.filterset import FilterSet
 from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.jobfile.taxonlist import TaxonList
-from batchsum.model import FilterSet, Guards
+from batchsum.model import Guards
 
 FILE = "job.jsonl.gz"
 

@@ -27,7 +27,7 @@ from batchsum.model import Failure, Query, Request
 from batchsum.names.taxalock import FILE as LOCK
 from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.ncbi.wire import request_key
-from batchsum.resume import close_run, open_run, utc_text
+from batchsum.resume import close_run, open_run
 from batchsum.run import ask, job_client
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import job_digest, write_copy
@@ -35,6 +35,7 @@ from batchsum.signals import Signals
 from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
+from batchsum.times import utc_text
 
 log = logging.getLogger("batchsum")
 

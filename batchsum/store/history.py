@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from batchsum.guards import NIGHTS, Believed, Past, Verdict, combine, moment
-from batchsum.model import Answer, Query, Summary
+from batchsum.model import BELIEVED, Answer, Query, Summary
 from batchsum.store import Run, Store
 
 
@@ -32,7 +32,7 @@ class KeptRow(NamedTuple):
 
     @property
     def is_believed(self) -> bool:
-        return self.status in ("ok", "empty")
+        return self.status in BELIEVED
 
     @property
     def last_believed(self) -> int | None:

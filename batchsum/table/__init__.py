@@ -5,27 +5,20 @@ Nothing volatile stands in it: the same answers give the same bytes, in whatever
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from batchsum.guards import Verdict
-from batchsum.model import FILE_KINDS, FILTER_COLUMNS, FileSummary, Package, Query, Summary
+from batchsum.model import FILE_KINDS, FileSummary, Query, Summary
+from batchsum.table.columns import SUMMARY
 
-_HYDRATED = ("estimated_file_size_mb", "url", "cli_download_command_line")
-_DEHYDRATED = (*_HYDRATED, "cli_rehydrate_command_line")
 _NOTHING = Summary(None)
 _NO_FILES = FileSummary()
 
-COLUMNS = (
-    "taxon", "label", "filter_set", *FILTER_COLUMNS,
-    "status", "record_count", "assembly_count", "resource_updated_on",
-    *(f"hydrated_{name}" for name in _HYDRATED),
-    *(f"dehydrated_{name}" for name in _DEHYDRATED),
-    *(f"{kind}_{part}" for kind in FILE_KINDS for part in ("file_count", "size_mb")),
-    "previous_record_count", "record_count_change", "messages", "error",
-)  # fmt: skip
+COLUMNS = tuple(column.name for column in SUMMARY)
 
 Value = str | int | float | Decimal | None
 Row = tuple[Value, ...]
@@ -37,21 +30,10 @@ def row(query: Query, verdict: Verdict) -> Row:
     return (
         query.taxon, query.label, query.filter_set, *query.filters.cell_texts(),
         verdict.status, verdict.record_count, summary.assembly_count, summary.resource_updated_on,
-        *_package(summary.hydrated, _HYDRATED), *_package(summary.dehydrated, _DEHYDRATED),
-        *_files(summary),
+        *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
+        *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),
         verdict.previous_record_count, verdict.record_count_change, "|".join(summary.messages), verdict.error,
     )  # fmt: skip
-
-
-def _package(package: Package, names: tuple[str, ...]) -> Iterator[Value]:
-    return (getattr(package, name) for name in names)
-
-
-def _files(summary: Summary) -> Iterator[Value]:
-    for kind in FILE_KINDS:
-        files = summary.available_files.get(kind, _NO_FILES)
-        yield files.file_count
-        yield files.size_mb
 
 
 def cell(value: Value) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from batchsum.model import FILE_KINDS
+from batchsum.model import FILE_KINDS, STATUSES
 
 Kind = Literal["string", "integer", "number", "boolean", "date"]
 """As Table Schema calls them. A boolean is true or missing: a filter that is false is not sent."""
@@ -20,7 +20,6 @@ class Column:
     """Whether every row has a value."""
 
 
-STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
 CHANGES = (
     "new", "removed", "became_suspect", "became_rejected", "failed", "skipped", "recovered", "vanished", "fell",
     "returned", "grew", "updated",

@@ -16,9 +16,8 @@ from xlsxwriter.exceptions import XlsxFileError
 
 from batchsum.table import Row, Value
 from batchsum.table.columns import CHANGED, SUMMARY, Column
+from batchsum.table.formats import MOST_XLSX_ROWS
 
-MOST_ROWS = 1_048_575
-"""Rows of a sheet, below its header."""
 LONGEST_TEXT = 32_767
 """UTF-16 units of a cell."""
 
@@ -32,7 +31,7 @@ _WIDE = {"taxon": 16, "label": 20, "filter_set": 16, "change": 16, "error": 60, 
 
 
 def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
-    """Write `rows` (at most MOST_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
+    """Write `rows` (at most MOST_XLSX_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
     options = {
         "constant_memory": True,
         "strings_to_formulas": False,
@@ -45,7 +44,7 @@ def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> No
             workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
             workbook.use_zip64()
             _Sheet(workbook, "summary", SUMMARY).write(rows)
-            _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_ROWS, changes))
+            _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
             _Sheet(workbook, "columns", _ABOUT).write(_meanings())
             workbook.close()
         except XlsxFileError as error:

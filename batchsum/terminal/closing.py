@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchsum.durations import spoken
 from batchsum.publish import MANIFEST, read_manifest
 from batchsum.table.columns import CHANGES
 from batchsum.terminal.console import stderr_console
+from batchsum.times import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
-from batchsum.durations import spoken
 from batchsum.terminal.console import stderr_console
+from batchsum.times import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

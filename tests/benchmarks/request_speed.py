@@ -19,7 +19,8 @@ from typing import Any
 import aiohttp
 
 from batchsum.client import DatasetsClient
-from batchsum.model import FilterSet, Request
+from batchsum.filterset import FilterSet
+from batchsum.model import Request
 from batchsum.scheduler import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, in_turns, tell

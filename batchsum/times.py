@@ -1,0 +1,21 @@
+"""Times and lengths of time as people and programs read them."""
+
+from datetime import UTC, datetime
+
+
+def utc_text(time: datetime) -> str:
+    """`2026-11-26T03:00:05Z`: ISO 8601, UTC, whole seconds."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def spoken(seconds: float) -> str:
+    """`45 s`, `2 min 05 s`, `3 h 20 min`, `4 days 3 h`: the two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    days = whole // 86400
+    return f"{days} day{'s' if days > 1 else ''} {whole % 86400 // 3600} h"
