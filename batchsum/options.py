@@ -4,13 +4,12 @@ import argparse
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Literal, TypeVar
 
 from batchsum.filters import parse_date, parse_duration
+from batchsum.settings import parse_format, parse_integer, parse_requests_per_second
 
 T = TypeVar("T")
-
-FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 
 
 def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -25,35 +24,21 @@ def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    return _read(lambda text: parse_integer(text, lowest, highest))
+
+
 duration: Callable[[str], timedelta] = _read(parse_duration)
 day: Callable[[str], date] = _read(parse_date)
-
-
-@_read
-def rate(text: str) -> Any:
-    """`auto`, `unlimited`, or a number above 0."""
-    if text in ("auto", "unlimited"):
-        return text
-    number = float(text) if text.replace(".", "", 1).isascii() and text.replace(".", "", 1).isdigit() else 0.0
-    if not 0 < number < 1e6:
-        raise ValueError(f"{text!r} is not auto, unlimited or a number above 0")
-    return number
+rate: Callable[[str], float | Literal["auto", "unlimited"]] = _read(parse_requests_per_second)
+workers = _whole(1, 1000)
+nights = _whole(1, 10_000)
+exit_code = _whole(0, 255)
 
 
 @_read
 def formats(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(text.split(",")))
-    for name in names:
-        if name not in FORMATS:
-            raise ValueError(f"{name!r} is not one of {', '.join(FORMATS)}")
-    return names
-
-
-@_read
-def workers(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise ValueError(f"{text!r} is not a number from 1 to 1000")
-    return int(text)
+    return tuple(dict.fromkeys(map(parse_format, text.split(","))))
 
 
 @_read
@@ -67,13 +52,6 @@ def shard(text: str) -> tuple[int, int]:
 
 
 @_read
-def nights(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10_000:
-        raise ValueError(f"{text!r} is not a number of nights from 1 to 10,000")
-    return int(text)
-
-
-@_read
 def clock(text: str) -> time:
     """A time of day: `03:20`."""
     hours, _, minutes = text.partition(":")
@@ -82,13 +60,6 @@ def clock(text: str) -> time:
     if int(hours) > 23 or int(minutes) > 59:
         raise ValueError(f"{text!r} is on no clock; write it from 00:00 to 23:59")
     return time(int(hours), int(minutes))
-
-
-@_read
-def exit_code(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 255:
-        raise ValueError(f"{text!r} is not an exit code from 0 to 255")
-    return int(text)
 
 
 class _NoKey(argparse.Action):
@@ -161,7 +132,9 @@ def init(parser: argparse.ArgumentParser) -> None:
 
 
 def completion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that is to complete batchsum")
+    from batchsum.completion import SHELLS
+
+    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
 
 
 def merge(parser: argparse.ArgumentParser) -> None:

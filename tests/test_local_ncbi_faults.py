@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_duration, parse_fault, parse_latency
+from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
+from batchsum.local_ncbi.latency import parse_duration, parse_latency
 from tests.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchsum.local_ncbi.ratelimit import RateLimit, parse_rate
+from batchsum.local_ncbi.ratelimit import RateLimit
 from tests.local_ncbi_server import Served, serving
 
 
@@ -44,17 +44,6 @@ def test_limit_is_ncbis_without_and_with_a_key() -> None:
     assert "Retry-After" not in refused[0].headers
     assert keyed[0].headers["X-RateLimit-Limit"] == in_query.headers["X-RateLimit-Limit"] == "10"
     assert [reply.status for reply in keyed[:10]] == [200] * 10
-
-
-@pytest.mark.parametrize(("text", "rate"), [("3", 3), ("0.5", 0.5), ("unlimited", None)])
-def test_rates(text: str, rate: float | None) -> None:
-    assert parse_rate(text) == rate
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "fast", "Unlimited"])
-def test_bad_rates(text: str) -> None:
-    with pytest.raises(ValueError, match="write a number above zero, or unlimited"):
-        parse_rate(text)
 
 
 def test_window_slides() -> None:

@@ -36,7 +36,7 @@ async def break_answer(
         _drop(request)
         return web.Response(status=503)
     if breakage in ("status", "html"):
-        return web.Response(**_error(request, trouble, headers))
+        return web.Response(**_error(trouble, headers))
     if status == 200:
         if breakage in ("empty", "garbage", "error"):
             content = {"empty": b"", "garbage": b'{"record_count": 12', "error": _dump(_ERROR_INSIDE)}
@@ -49,7 +49,7 @@ async def break_answer(
     return web.Response(body=body, status=status, headers=headers)
 
 
-def _error(request: web.BaseRequest, trouble: Trouble, headers: dict[str, str]) -> dict[str, Any]:
+def _error(trouble: Trouble, headers: dict[str, str]) -> dict[str, Any]:
     if trouble.retry_after is not None:
         headers = {**headers, "Retry-After": str(trouble.retry_after)}
     if trouble.breakage == "html":

@@ -39,9 +39,6 @@ from random import Random
 from typing import Any
 
 from batchsum.local_ncbi.fault_words import EXAMPLE, read_word
-from batchsum.local_ncbi.latency import parse_duration, parse_latency
-
-__all__ = ["HEALTHY", "Asked", "Fault", "FaultPlan", "Trouble", "parse_duration", "parse_fault", "parse_latency"]
 
 
 @dataclass(frozen=True, slots=True)

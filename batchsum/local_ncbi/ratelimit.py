@@ -21,19 +21,6 @@ class Allowance:
     granted: bool
 
 
-def parse_rate(text: str) -> float | None:
-    """Requests a second, or None for `unlimited`. Raises ValueError with a message to show."""
-    if text == "unlimited":
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < 1e9:
-        raise ValueError(f"rps {text!r}: write a number above zero, or unlimited")
-    return rate
-
-
 class RateLimit:
     """`per_second` is a number for everybody, "ncbi" for 5 without and 10 with a key, or None for no limit."""
 

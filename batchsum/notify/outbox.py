@@ -22,7 +22,6 @@ class Note:
     note: int
     channel: str
     facts: dict[str, Any]
-    tries: int = 0
 
 
 class Outbox:
@@ -45,8 +44,8 @@ class Outbox:
         marks = ", ".join("?" * len(channels))
         with self._store.transaction():
             self._store.query(f"DELETE FROM outbox WHERE tries >= ? OR channel NOT IN ({marks})", MOST_TRIES, *channels)
-        rows = self._store.query("SELECT note, channel, facts, tries FROM outbox ORDER BY tries > 0, note")
-        return [Note(note, channel, json.loads(facts), tries) for note, channel, facts, tries in rows]
+        rows = self._store.query("SELECT note, channel, facts FROM outbox ORDER BY tries > 0, note")
+        return [Note(note, channel, json.loads(facts)) for note, channel, facts in rows]
 
     def delivered(self, note: Note) -> None:
         self._store.query("DELETE FROM outbox WHERE note = ?", note.note)

@@ -39,7 +39,7 @@ def probe(
     asked, seen = questions(datetime.now(UTC).date()), list[Seen]()
     tell(f"{len(asked)} questions to {base_url}, {'with' if api_key else 'without'} a key:")
     for question in asked:
-        tell(f"  {question.name:<17} {question}")
+        tell(f"  {question.name:<17} {question.settles}: {question}")
     began = datetime.now(UTC)
     try:
         asyncio.run(ask_all(base_url, api_key, asked, seen.append))

@@ -98,9 +98,6 @@ class History:
         """Whether no night of this job was published before."""
         return self._last is None
 
-    def past(self, query: Query) -> Past:
-        return self.pasts([query])[0]
-
     def pasts(self, queries: Sequence[Query | CountedRow]) -> list[Past]:
         """What earlier nights say of each query: one question to the store for all of them."""
         if self._last is None:
@@ -108,10 +105,6 @@ class History:
         wanted = json.dumps([(query.taxon, query.filter_set) for query in queries], ensure_ascii=False)
         rows = self._store.query(_PASTS, wanted, self._last, self._run.run, self._first)
         return [Past(_believed(*believed), last_status) for last_status, *believed in rows]
-
-    def tonight(self) -> Iterator[KeptRow]:
-        """Tonight's rows in job order, once they are kept."""
-        return kept_rows(self._store, "WHERE run = ? ORDER BY position", self._run.run)
 
     def changed(self) -> Iterator[KeptRow]:
         """Tonight's rows that differ, in job order, each query once."""
