@@ -10,11 +10,12 @@ from itertools import compress, islice
 from typing import TypeVar
 
 from batchsum.client import DatasetsClient
-from batchsum.judging import Judgement
 from batchsum.model import Failure, Reply, Request, Summary
 from batchsum.names.findings import moved_names
 from batchsum.ncbi.wire import request_key
+from batchsum.plan import Plan
 from batchsum.scheduler import run_requests
+from batchsum.store import Run, Store
 from batchsum.store.journal import Journal
 from batchsum.times import spoken
 
@@ -31,11 +32,18 @@ TOLD = 20
 
 @dataclass(slots=True)
 class Asking:
-    """Asks for a judgement's plan and keeps what comes; `unasked` is what to say of what was never answered."""
+    """Asks for what is missing of a run's plan and keeps what comes.
 
-    judgement: Judgement
+    `doubtful` finds what should be asked again, once all has been asked: it is told what to say of a request that
+    was never answered.
+    """
+
+    plan: Plan
+    store: Store
+    run: Run
     client: DatasetsClient
     workers: int
+    doubtful: Callable[[Failure], list[Request]]
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     done: int = 0
     """Requests that are settled, answered or not, by this process; those asked again count again."""
@@ -45,13 +53,12 @@ class Asking:
     _failures: int = 0
     _first: dict[Request, Reply] = field(default_factory=dict)
     """What was kept of the requests that are just asked again."""
-    _is_judged: bool = False
-    """Whether the kept verdicts are about all that was answered: nothing was worth asking again, or may be."""
+    is_settled: bool = False
+    """Whether what `doubtful` saw is all that was answered: nothing was worth asking again, or may be."""
 
     async def look_up_names(self) -> None:
         """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
-        plan = self.judgement.plan
-        self.warnings = await moved_names(partial(self.client.post, attempts=2), plan.lock, plan.job)
+        self.warnings = await moved_names(partial(self.client.post, attempts=2), self.plan.lock, self.plan.job)
         for warning in self.warnings:
             log.warning("%s", warning)
 
@@ -63,7 +70,7 @@ class Asking:
     async def second_round(self) -> None:
         doubtful = await self._aside(self._doubtful)
         if not doubtful or self.client.outage.is_final:
-            self._is_judged = True
+            self.is_settled = True
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)
@@ -77,24 +84,17 @@ class Asking:
         self.unasked = why
         self._note_outage()
 
-    def judged(self) -> Judgement:
-        """The judgement of all that was answered."""
-        if not self._is_judged:
-            self.judgement.pass_all(self.unasked)
-        return self.judgement
-
     async def _aside(self, look: Callable[[], T]) -> T:
         """What the store tells, found in a thread. Whoever is cancelled here does not wait for a million rows."""
         try:
             return await asyncio.to_thread(look)
         except asyncio.CancelledError:
-            self.judgement.store.abandon()
+            self.store.abandon()
             raise
 
     def _doubtful(self) -> list[Request]:
         self._note_outage()
-        self.judgement.pass_all(self.unasked)
-        doubtful = self.judgement.doubtful()
+        doubtful = self.doubtful(self.unasked)
         return [request for request in doubtful if (kept := self._kept(request)) is None or kept[0] < 2]
 
     def _note_outage(self) -> None:
@@ -103,19 +103,18 @@ class Asking:
 
     def _pending(self) -> Iterator[Request]:
         """The plan's requests, without those that a resumed run has answers to."""
-        store, run, plan = self.judgement.store, self.judgement.run, self.judgement.plan
-        if not store.count_answers(run):
-            return plan.requests()
-        is_missing, keys = bytearray(), map(request_key, plan.requests())
+        if not self.store.count_answers(self.run):
+            return self.plan.requests()
+        is_missing, keys = bytearray(), map(request_key, self.plan.requests())
         while piece := list(islice(keys, 200)):
-            missing = store.unanswered(run, piece)
+            missing = self.store.unanswered(self.run, piece)
             is_missing.extend(key in missing for key in piece)
-        return compress(plan.requests(), is_missing)
+        return compress(self.plan.requests(), is_missing)
 
     async def _round(
         self, number: int, requests: Iterable[Request], ask: Callable[[Request], Awaitable[Reply]]
     ) -> None:
-        with Journal(self.judgement.store, self.judgement.run) as journal:
+        with Journal(self.store, self.run) as journal:
 
             def keep(request: Request, reply: Reply) -> None:
                 self._tell(request, reply)
@@ -149,7 +148,7 @@ class Asking:
         return await self.client.ask(request, attempts=1)
 
     def _kept(self, request: Request) -> tuple[int, Reply] | None:
-        return self.judgement.store.answer(self.judgement.run, request_key(request))
+        return self.store.answer(self.run, request_key(request))
 
 
 def _merged(first: Reply, again: Reply) -> Reply:

@@ -55,9 +55,10 @@ class Judgement:
                     for (narrow, why), past in zip(group, pasts, strict=True)
                 )
 
-    def doubtful(self) -> list[Request]:
-        """What should be asked again at the end of the run: requests without a believable answer, and those
-        of the wider rows that such an answer contradicts."""
+    def doubtful(self, unasked: Failure) -> list[Request]:
+        """Judge, and find what should be asked again at the end of the run: requests without a believable answer,
+        and those of the wider rows that such an answer contradicts."""
+        self.pass_all(unasked)
         doubts = dict[Request, None]()
         positions = {wide.position for _, wide, _ in self._exceeding((*BELIEVED, "suspect"))}
         positions |= self.history.positions(("suspect", "failed", "skipped"))

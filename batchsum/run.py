@@ -103,9 +103,11 @@ def run_job(
                     "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
                 )
                 judgement = Judgement(plan, store, run, History(store, run), accept)
-                asking = Asking(judgement, client, job.api.workers)
+                asking = Asking(plan, store, run, client, job.api.workers, judgement.doubtful)
                 asyncio.run(ask(asking, (asking.look_up_names, asking.both_rounds), signals, deadline, on_asking))
-                publish_night(asking.judged(), client.pacer.rate, asking.warnings)
+                if not asking.is_settled:
+                    judgement.pass_all(asking.unasked)
+                publish_night(judgement, client.pacer.rate, asking.warnings)
                 return published(store, run, job, opened.closed)
 
 

@@ -78,9 +78,9 @@ def test_the_line_fits_every_window(done: int, more: int, rate: float, width: in
 def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progress, Any]:
     night = SimpleNamespace(
         done=done,
-        judgement=SimpleNamespace(
-            plan=SimpleNamespace(request_count=total), run=None, store=SimpleNamespace(count_answers=lambda run: before)
-        ),
+        plan=SimpleNamespace(request_count=total),
+        run=None,
+        store=SimpleNamespace(count_answers=lambda run: before),
         client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0)),
     )
     looking = Progress("watch")

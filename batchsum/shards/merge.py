@@ -75,10 +75,12 @@ class Merging:
                 with about_run(run.run_id), output_errors(directory):
                     judgement = Judgement(self._plan, store, run, History(store, run), self._accept())
                     log.info("run %s: %d shards of %s merged", run.run_id, len(self._shards), job.name)
-                    asking = Asking(judgement, client, job.api.workers)
+                    asking = Asking(self._plan, store, run, client, job.api.workers, judgement.doubtful)
                     steps = (asking.look_up_names, asking.second_round)
                     asyncio.run(ask(asking, steps, signals, None, on_asking))
-                    publish_night(asking.judged(), self._rate(), asking.warnings)
+                    if not asking.is_settled:
+                        judgement.pass_all(asking.unasked)
+                    publish_night(judgement, self._rate(), asking.warnings)
                     return published(store, run, job)
 
     def _merged_before(self, store: Store) -> Run | None:

@@ -9,9 +9,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from typing import Any
 from batchsum import __version__, publish
 from batchsum.asking import Asking
 from batchsum.errors import NothingUsable, UsageError
-from batchsum.guards import Past, judge
+from batchsum.guards import judge
 from batchsum.job import BASE_URL, Job
-from batchsum.judging import Judgement
 from batchsum.logs import about_run
 from batchsum.model import Failure, Query, Request
 from batchsum.names.taxalock import FILE as LOCK
 from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.ncbi.wire import request_key
+from batchsum.plan import Plan
 from batchsum.resume import close_run, open_run
 from batchsum.run import ask, job_client
 from batchsum.shards.jobcopy import FILE as JOB_COPY
@@ -34,7 +35,6 @@ from batchsum.shards.jobcopy import job_digest, write_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
-from batchsum.store.history import History
 from batchsum.times import utc_text
 
 log = logging.getLogger("batchsum")
@@ -83,27 +83,6 @@ class ShardOutcome:
         return f"{head}\n{self.directory}"
 
 
-class PartJudgement(Judgement):
-    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
-
-    def pass_all(self, unasked: Failure) -> None:
-        """No verdict is kept: a row's other answers may be in another shard."""
-
-    def doubtful(self) -> list[Request]:
-        found = []
-        requests = self.plan.requests()
-        while group := {request_key(request): request for request in islice(requests, 500)}:
-            answers = self.store.answers(self.run, group)
-            for key, request in group.items():
-                verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, _MISSING), Past())
-                if verdict.status in ("suspect", "failed", "skipped"):
-                    found.append(request)
-        return found
-
-
-_MISSING = Failure("skipped", "interrupted")
-
-
 def run_shard(
     job: Job,
     shard: Shard,
@@ -139,10 +118,21 @@ def run_shard(
                 "run %s: shard %s, %d of %d requests to %s",
                 run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
             )  # fmt: skip
-            judgement = PartJudgement(plan, store, run, History(store, run), accept)
-            asking = Asking(judgement, client, job.api.workers)
+            asking = Asking(plan, store, run, client, job.api.workers, partial(_doubtful, plan, store, run))
             asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
-            return _finish(asking, shard, lock, client.pacer.rate)
+            return _finish(asking, shard, lock, accept)
+
+
+def _doubtful(plan: Plan, store: Store, run: Run, unasked: Failure) -> list[Request]:
+    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
+    found, requests = list[Request](), plan.requests()
+    while group := {request_key(request): request for request in islice(requests, 500)}:
+        answers = store.answers(run, group)
+        for key, request in group.items():
+            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
+            if verdict.status in ("suspect", "failed", "skipped"):
+                found.append(request)
+    return found
 
 
 def _check_directory(store: Store, directory: Path) -> None:
@@ -157,10 +147,9 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
         store.query("DELETE FROM answers WHERE run != ?", run.run)
 
 
-def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) -> ShardOutcome:
-    judgement = asking.judgement
-    plan, store, run, directory = judgement.plan, judgement.store, judgement.run, judgement.plan.job.output.dir
-    unanswered = sum(1 for _ in _unanswered(judgement))
+def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str]) -> ShardOutcome:
+    plan, store, run, directory = asking.plan, asking.store, asking.run, asking.plan.job.output.dir
+    unanswered = sum(1 for _ in _unanswered(asking))
     if (outage := asking.client.outage.given_up) and not _count_usable(store, run):
         with store.transaction():
             close_run(store, run)
@@ -186,8 +175,8 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, rate: float | None) ->
         "requests": plan.request_count,
         "unanswered": unanswered,
         "unasked": asdict(asking.unasked),
-        "requests_per_second": rate,
-        "accept": list(judgement.accept),
+        "requests_per_second": asking.client.pacer.rate,
+        "accept": list(accept),
         "batchsum": __version__,
     }
     _write(directory / MANIFEST, manifest)
@@ -202,10 +191,10 @@ def _count_usable(store: Store, run: Run) -> int:
     return int(rows[0][0])
 
 
-def _unanswered(judgement: Judgement) -> Iterator[str]:
-    requests = judgement.plan.requests()
+def _unanswered(asking: Asking) -> Iterator[str]:
+    requests = asking.plan.requests()
     while group := [request_key(request) for request in islice(requests, 500)]:
-        yield from judgement.store.unanswered(judgement.run, group)
+        yield from asking.store.unanswered(asking.run, group)
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:

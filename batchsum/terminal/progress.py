@@ -86,9 +86,8 @@ class Progress:
         self._seen: deque[tuple[float, int]] = deque()
 
     def watch(self, asking: "Asking") -> None:
-        judgement = asking.judgement
-        self._total = judgement.plan.request_count
-        self._before = min(self._total, judgement.store.count_answers(judgement.run))
+        self._total = asking.plan.request_count
+        self._before = min(self._total, asking.store.count_answers(asking.run))
         self._asking = asking
 
     def standing(self, now: float | None = None) -> Standing | None:
