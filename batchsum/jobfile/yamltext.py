@@ -13,12 +13,14 @@ from typing import Any, TypeAlias
 import yaml
 
 from batchsum.errors import Problem
+from batchsum.jobfile.yamlsyntax import syntax_problem
 
 MOST_BYTES = 10_000_000
 DEEPEST = 50
 MOST_REPEATED = 100_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TOO_DEEP = "exceeded maximum nesting depth"
 _NULLS = ("", "~", "null", "Null", "NULL")
 
 # YAML admits no control characters. The last three end a line for YAML, but not for an editor.
@@ -84,7 +86,7 @@ class _Composer:
             if error.problem == _TOO_DEEP and error.problem_mark:
                 # libyaml has a bound of its own since 0.2.6, and looks ahead: what it has read shows the place of ours.
                 return _Composer(self.file).compose(text[: error.problem_mark.index])
-            self.problems.append(_syntax_problem(self.file, text, error))
+            self.problems.append(syntax_problem(self.file, text, error))
         except yaml.YAMLError as error:
             self.problems.append(Problem(self.file, 1, 1, f"this is not YAML: {error}"))
         except _Stop:
@@ -176,49 +178,6 @@ def _position(place: Any) -> tuple[int, int]:
     if isinstance(place, Node):
         return place.line, place.column
     return place.start_mark.line + 1, place.start_mark.column + 1
-
-
-_TOO_DEEP = "exceeded maximum nesting depth"
-_UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
-
-# Where these begin tells more than where the parser gave up.
-_BEGUN_EARLIER = ("found unexpected end of stream", "could not find expected ':'")
-
-# What the parser says, by its first words, and what to tell instead.
-_SYNTAX = (
-    ("mapping values are not allowed", "a second ': ' in one value, or an indentation that does not fit"
-     "; put the value into quotes, or indent it like its neighbours"),
-    ("found character that cannot start any token", "a value cannot begin like this; put it into quotes"),
-    ("found character '", "a value cannot begin like this; put it into quotes"),
-    ("found unexpected end of stream", "these quotes are never closed"),
-    ("could not find expected ':'", "a key without its value; write a colon and a blank behind the key"),
-    ("did not find expected node content", "a value is missing, or begins with a sign that needs quotes"),
-    ("found undefined tag handle", "tags (!) are not allowed; put the value into quotes"),
-    ("did not find expected ',' or", _UNCLOSED),
-    ("expected ',' or", _UNCLOSED),
-    ("did not find expected '-'", "this line does not belong to the list above it; check its indentation"),
-    ("did not find expected key", "this line does not fit the lines above it; check its indentation"),
-    ("expected <block end>", "this line does not fit the lines above it; check its indentation"),
-    ("found unknown escape", "an unknown \\ inside double quotes; use single quotes, or write \\\\"),
-)  # fmt: skip
-
-
-def _syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    said = error.problem or "cannot be read"
-    opened = error.context_mark or mark
-    if said.startswith(_BEGUN_EARLIER):
-        mark = opened
-    lines = text.split("\n")
-    # The parser may stop in the line behind the last one.
-    end = len(lines) - 1, len(lines[-1])
-    line, column = min((mark.line, mark.column), end) if mark else (0, 0)
-    if lines[line][column : column + 1] == "\t":
-        words = "a tab; YAML is indented with blanks"
-    else:
-        words = next((words for begin, words in _SYNTAX if said.startswith(begin)), f"this is not YAML: {said}")
-    words = words.replace("OPENED", str(opened.line + 1) if opened else "?")
-    return Problem(file, line + 1, column + 1, words)
 
 
 def plain(node: Node) -> Any:
