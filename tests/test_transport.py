@@ -276,21 +276,23 @@ async def test_the_timeout_stands_still_while_the_pacer_makes_it_wait(raw: RawSe
     assert exchange.attempt.seconds < 0.3
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.15])
-async def test_who_is_cancelled_from_outside_is_told_so_and_no_failure(raw: RawServer, seconds: float) -> None:
+@pytest.mark.parametrize(("seconds", "own"), [(0.1, 5.0), (0.1, 0.1), (1.5, 0.1)])
+async def test_who_is_cancelled_from_outside_is_told_so_and_no_failure(
+    raw: RawServer, seconds: float, own: float
+) -> None:
     """Before, with and after the attempt's own timeout."""
     raw.always(play.never)
     answers = []
-    async with opened(raw.base_url, timeout=0.1) as session:
+    async with opened(raw.base_url, timeout=own) as session:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 answers.append((await session.send(ASKED)).answer)
-                await asyncio.sleep(1)
+                await asyncio.sleep(10)
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
-        if seconds != 0.1:  # at the same moment either may be first
-            assert len(answers) == (seconds > 0.1)
+        if seconds != own:  # at the same moment either may be first
+            assert len(answers) == (seconds > own)
         assert {str(answer) for answer in answers} <= {"timeout: no whole answer within 0.1 s"}
         raw.always(play.summary())
         assert (await session.send(ASKED)).answer == Summary(7, 7)
