@@ -143,19 +143,19 @@ def whole_parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from batchsum.commands import run
+    from batchsum.commands.run import run
 
     return run(arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from batchsum.commands import check
+    from batchsum.commands.check import check
 
     return check(arguments)
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from batchsum.commands import merge
+    from batchsum.commands.run import merge
 
     return merge(arguments)
 
@@ -167,7 +167,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from batchsum.commands import serve
+    from batchsum.commands.serve import serve
 
     return serve(arguments)
 

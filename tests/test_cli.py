@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import __version__, asking, cli, commands, logs
+from batchsum import __version__, asking, cli, logs
 from batchsum.cli import main
 from tests.raw_server import RawServer, answer, delayed, error, never
 
@@ -197,7 +197,7 @@ def test_a_bug_of_a_command_without_a_log(
     import logging
 
     monkeypatch.setattr(logging.getLogger("batchsum"), "handlers", [])
-    monkeypatch.setattr(commands, "load_job", wrong)
+    monkeypatch.setattr("batchsum.commands.check.load_job", wrong)
     assert main(["check", str(job)]) == 1
     assert capfd.readouterr().err == "batchsum: a bug: LookupError; BATCHSUM_DEBUG=1 shows the traceback\n"
     monkeypatch.setenv("BATCHSUM_DEBUG", "1")
@@ -231,3 +231,15 @@ def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> No
     for name, *_ in cli._COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"batchsum {name}" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("host", "why"), [("127.0.0.1", "address already in use"), ("nowhere.invalid", ""), ("192.0.2.1", "")]
+)
+def test_a_server_that_cannot_listen_says_what_to_write(
+    host: str, why: str, raw: RawServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--host", host, "--port", str(raw.port)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"batchsum: serve: {host}:{raw.port}: {why}")
+    assert told.endswith("; name another --host or --port (0 takes a free one)\n")

@@ -28,7 +28,8 @@ ASYNC = {
     *(
         "asking",
         "client",
-        "commands",
+        "commands.check",
+        "commands.serve",
         "demo",
         "ncbi.canary",
         "ncbi.timeouts",

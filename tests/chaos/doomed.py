@@ -166,7 +166,7 @@ def _start(order: dict[str, Any]) -> tuple[int, int]:
 
 def serve() -> None:
     """For every order on stdin start a run and answer with its process id; for `wait`, with how it ended."""
-    for module in ("jinja2", "batchsum.commands", "batchsum.jobfile", "batchsum.run"):
+    for module in ("jinja2", "batchsum.commands.run", "batchsum.jobfile", "batchsum.run"):
         importlib.import_module(module)
     pipes: dict[int, int] = {}
     for line in sys.stdin:

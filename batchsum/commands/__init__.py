@@ -1,0 +1,1 @@
+"""What each command does with its options, where that is more than a call."""

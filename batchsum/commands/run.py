@@ -1,0 +1,143 @@
+"""`batchsum run` and `batchsum merge`: what makes a table, quiet unless somebody watches or something is wrong."""
+
+import argparse
+import gc
+import logging
+import random
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batchsum import logs
+from batchsum.api_key import find_api_key
+from batchsum.commands.surroundings import base_url, day_of_environment
+from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
+from batchsum.job import Job
+from batchsum.jobfile import load_job
+from batchsum.notify import Telling
+from batchsum.run import Outcome, run_job
+from batchsum.shards.merge import Merging
+from batchsum.shards.shard import Shard, run_shard
+from batchsum.signals import Signals
+from batchsum.terminal import failure, failure_block, is_watched, say
+from batchsum.terminal.closing import print_closing
+from batchsum.terminal.progress import is_wanted, live
+
+log = logging.getLogger("batchsum")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
+    with Signals():
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    job = _with_options(load_job(arguments.job), arguments)
+    log_file = arguments.log_file or job.output.dir / "batchsum.log"
+    try:
+        api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+        _make_directory(log_file.parent)
+    except BatchsumError as error:
+        Telling(job).failed(error)
+        raise
+    logs.configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
+    try:
+        return _night(job, api_key, log_file, arguments)
+    except Locked as error:
+        log.warning("%s", error)
+        if arguments.if_locked != "skip":
+            raise
+        say(f"batchsum: skipped: {error}")
+        return 0
+    except NotDue as error:
+        log.info("%s", error)
+        if is_watched() and not arguments.quiet:
+            say(f"batchsum: {error}")
+        return 0
+    except BatchsumError as error:
+        log.error("%s", error, extra={"exit_code": error.exit_code})
+        error.add_note(f"job: {job.name}")
+        error.add_note(f"log: {log_file}")
+        say(failure(error), secret=api_key)
+        return error.exit_code
+
+
+def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
+    if arguments.start_jitter:
+        time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
+    wanted = is_wanted(arguments.progress, quiet=arguments.quiet, verbose=arguments.verbose)
+    with live(job.name) if wanted else nullcontext() as progress:
+        options: dict[str, Any] = {
+            "api_key": api_key,
+            "fresh": arguments.fresh,
+            "deadline": arguments.deadline,
+            "accept": tuple(arguments.accept),
+            "wait_for_lock": arguments.if_locked == "wait",
+            "today": day_of_environment(),
+            "on_asking": progress.watch if progress else lambda asking: None,
+        }
+        gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
+        if arguments.shard:
+            part = run_shard(job, Shard(*arguments.shard), **options)
+        else:
+            outcome = run_job(job, **options)
+    if arguments.shard:
+        if is_watched() and not arguments.quiet:
+            say(part.summary())
+        return 0
+    _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
+    if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
+        return int(arguments.exit_code_on_change)
+    return outcome.exit_code
+
+
+def _close(outcome: Outcome, job: Job, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
+    """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
+    if is_watched() and not quiet:
+        print_closing(outcome, job.name, log_file, secret=api_key)
+    elif outcome.exit_code:
+        say(failure_block(outcome, job, log_file), secret=api_key)
+
+
+def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
+    """The job as the command line and the environment change it."""
+    api = replace(
+        job.api,
+        base_url=base_url(job, arguments),
+        requests_per_second=arguments.rps or job.api.requests_per_second,
+        workers=arguments.workers or job.api.workers,
+    )
+    directory = arguments.out or job.output.dir
+    if arguments.shard and not arguments.out:
+        directory = Shard(*arguments.shard).directory(directory)
+    output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
+    return replace(job, api=api, output=output)
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
+    with Signals():
+        merging = Merging(arguments.out, arguments.shards)
+        api_key = find_api_key(None, merging.job.api.api_key_file)
+        log_file = arguments.out / "batchsum.log"
+        _make_directory(arguments.out)
+        logs.configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
+        try:
+            outcome = merging.publish(api_key)
+        except BatchsumError as error:
+            log.error("%s", error, extra={"exit_code": error.exit_code})
+            error.add_note(f"log: {log_file}")
+            say(failure(error), secret=api_key)
+            return error.exit_code
+        _close(outcome, merging.job, log_file, api_key, quiet=False)
+        return outcome.exit_code
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{directory} cannot be made: {error.strerror}") from None

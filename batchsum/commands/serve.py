@@ -1,0 +1,35 @@
+"""`batchsum serve`: the embedded server, in the foreground."""
+
+import argparse
+import asyncio
+import sys
+
+from batchsum.errors import UsageError
+from batchsum.local_ncbi import server
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """`batchsum serve`: until SIGTERM or SIGINT."""
+    if arguments.rps == "auto":
+        raise UsageError("serve --rps: write a number or unlimited; without --rps the limit is as NCBI's")
+    try:
+        asyncio.run(
+            server.serve(
+                host=arguments.host,
+                port=arguments.port,
+                requests_per_second={None: "ncbi", "unlimited": None}.get(arguments.rps, arguments.rps),
+                latency=arguments.latency,
+                as_of=arguments.as_of,
+                faults=arguments.fault,
+                catalogue=arguments.catalogue,
+                access_log=(lambda line: print(line, file=sys.stderr)) if arguments.access_log else None,
+            )
+        )
+    except ValueError as error:
+        raise UsageError(f"serve: {error}") from None
+    except OSError as error:
+        why = (error.strerror or str(error)).rpartition(": ")[2]  # the event loop's own words name the address again
+        raise UsageError(
+            f"serve: {arguments.host}:{arguments.port}: {why}; name another --host or --port (0 takes a free one)"
+        ) from None
+    return 0
