@@ -17,7 +17,7 @@ from batchsum.plan import Plan
 from batchsum.scheduler import run_requests
 from batchsum.store import Run, Store
 from batchsum.store.journal import Journal
-from batchsum.times import spoken
+from batchsum.words import spoken
 
 log = logging.getLogger("batchsum")
 

@@ -20,7 +20,7 @@ from batchsum.plan import Plan, build_plan
 from batchsum.settings import excess
 from batchsum.table.formats import format_problems
 from batchsum.terminal.excerpt import excerpts
-from batchsum.times import spoken
+from batchsum.words import counted, spoken
 
 RATES = (3, 5, 10)
 """Requests a second: NCBI's limit without a key by its pages, by its server, and with a key."""
@@ -36,7 +36,7 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
         "job": job.name,
         "file": str(job.path),
         "taxa": len(job.taxa),
-        "filter_sets": len(job.filter_sets),
+        "filter_sets": sum(one.windows.last if one.windows else 1 for one in job.filter_sets),
         "queries": plan.query_count,
         "requests": plan.request_count,
         "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
@@ -176,11 +176,12 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem found"
     lines = [
         f"{report['file']}: job {report['job']}: {found}",
-        f"  {report['taxa']:,} taxa, {report['filter_sets']:,} filter sets: {report['queries']:,} queries",
-        f"  {report['requests']:,} requests after sharing",
+        f"  {counted(report['taxa'], 'taxon', 'taxa')}, {counted(report['filter_sets'], 'filter set')}:"
+        f" {counted(report['queries'], 'query', 'queries')}",
+        f"  {counted(report['requests'], 'request')} after sharing",
     ]
     for rate, seconds in report["seconds"].items():
-        lines.append(f"  {spoken(seconds):>12} at {rate} requests a second")
+        lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
     if online:
         state = "written" if lock.get("written") else "unchanged"

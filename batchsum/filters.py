@@ -84,6 +84,8 @@ def parse_tax_id_or_name(text: str) -> str:
         if int(text) > _HIGHEST_TAX_ID:
             raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
         return text
+    if text.isdecimal():
+        raise ValueError(f"{text!r} has digits of another script; write {int(text)}")
     if match := re.fullmatch(r"([0-9]+)\.0+", text):
         raise ValueError(f"{text!r} looks like an id that went through a spreadsheet; write {match[1]}")
     if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+", text):

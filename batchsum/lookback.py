@@ -120,7 +120,8 @@ def report(directory: Path) -> Path:
     from batchsum.report import write_report
     from batchsum.report.retelling import PAGE, retell
 
-    state_of(directory)
+    with output_errors(directory):
+        state_of(directory)
     with output_errors(directory), held(directory) as store:
         kept, manifest = Nights(store, 1), read_manifest(directory)
         if not kept.runs or manifest.get("run_id") != kept.runs[-1].run_id:
@@ -141,10 +142,14 @@ def _count(count: int | None) -> str:
 
 
 def _find(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    rows = kept.rows(kept.runs[-1]) if kept.runs else iter(())
-    of_taxon = [row for row in rows if taxon in (row.taxon, row.label)]
+    if not kept.runs:
+        raise UsageError("no night was published yet")
+    named = [row for row in kept.rows(kept.runs[-1]) if taxon in (row.taxon, row.label)]
+    of_taxon = [row for row in named if row.taxon == taxon] or named
     if not of_taxon:
         raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
+    if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
+        raise UsageError(f"{taxon!r} is the label of several taxa; name one of {', '.join(taxa)}")
     found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
     names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
     if not found:

@@ -9,7 +9,7 @@ import aiohttp
 
 from batchsum import __version__
 from batchsum.judging import Judgement
-from batchsum.times import utc_text
+from batchsum.words import utc_text
 
 
 def build_manifest(judgement: Judgement, *, rate: float | None, warnings: Sequence[str] = ()) -> dict[str, Any]:

@@ -64,11 +64,17 @@ class Plan:
 
     def require_rows(self, names: Iterable[str]) -> None:
         """UsageError where one of `names` is neither the TAXON nor the TAXON/FILTER_SET of a row."""
+        labels: dict[str, str] = {}
         if unknown := set(names):
             for query in self.queries():
                 unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
+                if query.label:
+                    labels[query.label] = query.taxon
+                    labels[f"{query.label}/{query.filter_set}"] = f"{query.taxon}/{query.filter_set}"
         if unknown:
-            raise UsageError(f"--accept {min(unknown)}: no row of this job is TAXON or TAXON/FILTER_SET of that name")
+            name = min(unknown)
+            meant = f"; write {labels[name]}" if name in labels else ", as in the columns taxon and filter_set"
+            raise UsageError(f"--accept {name}: no row of this job is TAXON or TAXON/FILTER_SET of that name{meant}")
 
     def part(self, owns: Callable[[Request], bool]) -> "Plan":
         """The same rows, but of their requests only those that `owns` are asked."""

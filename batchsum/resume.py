@@ -14,7 +14,7 @@ from batchsum.job import Job
 from batchsum.names.taxalock import TaxaLock
 from batchsum.plan import Plan, build_plan
 from batchsum.store import Run, Store
-from batchsum.times import utc_text
+from batchsum.words import utc_text
 
 log = logging.getLogger("batchsum")
 

@@ -30,8 +30,8 @@ from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
 from batchsum.table.formats import require_formats
-from batchsum.times import spoken
 from batchsum.trouble import Trouble, troubles
+from batchsum.words import spoken
 
 log = logging.getLogger("batchsum")
 

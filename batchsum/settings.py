@@ -28,7 +28,7 @@ def check_base_url(text: str, allow_http: bool = False) -> str:
     except ValueError:
         raise ValueError(f"is not an address; {example}") from None
     if "@" in url.netloc:
-        raise ValueError("holds a user name or password; a key belongs into a file, named by api_key_file")
+        raise ValueError("holds a user name or password; a key belongs in a file, named by api_key_file")
     if url.query or url.fragment or "?" in text or "#" in text:
         raise ValueError(f"has something behind ? or #; {example}")
     if url.scheme not in ("http", "https") or not host or port == 0 or re.search(r"[\s\\]", text):

@@ -86,7 +86,7 @@ def test_offline_nothing_is_sent_and_no_http_library_is_loaded(job: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code, str(job)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 taxa, 1 filter sets: 2 queries\n  2 requests after sharing" in done.stdout
+    assert "2 taxa, 1 filter set: 2 queries\n  2 requests after sharing" in done.stdout
     assert not (job.parent / "taxa.lock").exists()
 
 
@@ -98,7 +98,7 @@ def test_offline_a_lock_shares_requests_and_is_told(
     assert online(job, ncbi.base_url, capsys)[0] == 0
     assert main(["check", str(job)]) == 0
     out = capsys.readouterr().out
-    assert "1 requests after sharing" in out
+    assert "1 request after sharing" in out
     assert f"2 names locked to their ids: {job.parent / 'taxa.lock'}" in out
 
 
@@ -160,7 +160,7 @@ def test_people_read_the_same(served: Served, job: Path, capsys: pytest.CaptureF
     write(job, "11320, Influenza A virus, Inflenza A virus")
     assert main(["check", str(job), "--online", "--base-url", served.base_url]) == 2
     out = capsys.readouterr().out
-    assert out.startswith(f"{job}: job watch: 1 problem\n  3 taxa, 1 filter sets: 3 queries\n  2 requests")
+    assert out.startswith(f"{job}: job watch: 1 problem\n  3 taxa, 1 filter set: 3 queries\n  2 requests")
     assert f"2 of 3 names locked to their ids: {job.parent / 'taxa.lock'}, written\n" in out
     assert f"{job}:2:34: taxon 'Inflenza A virus' is not known to NCBI's taxonomy; near: 11320" in out
     assert f"{job}:2:15: warning: taxon 'Influenza A virus' and '11320' are one taxon" in out

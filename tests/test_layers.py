@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parent.parent / "batchsum"
 
 # From the ground up: a module may import those of earlier lines, and of its own.
 LAYERS = """
-errors times filters scheduler completion
+errors words filters scheduler completion
 filterset settings lock logs manual options publish signals api_key
 model
 guards job ncbi pacing

@@ -10,6 +10,7 @@ import pytest
 
 from batchsum import asking
 from batchsum.cli import main
+from batchsum.store import Store
 from tests.scripted_ncbi import scripted_ncbi
 from tests.test_night import night
 
@@ -79,6 +80,23 @@ def test_explain_says_what_to_write_instead(
 ) -> None:
     assert main(["explain", str(out), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_explain_does_not_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job, out = tmp_path / "watch.yaml", tmp_path / "out" / "watch"
+    job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Flu}, {taxon: 11520, label: Flu}, {taxon: Flu}]\n")
+    out.mkdir(parents=True)
+    with Store(out / "state.sqlite3"):
+        pass
+    assert main(["explain", str(out), "11320"]) == 2
+    assert "no night was published yet" in capsys.readouterr().err
+    with scripted_ncbi() as ncbi:
+        night(job, ncbi)
+        assert "Flu, filter set all" in said(capsys, "explain", str(out), "Flu")
+        job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Flu}, {taxon: 11520, label: Flu}]\n")
+        night(job, ncbi)
+    assert main(["explain", str(out), "Flu"]) == 2
+    assert "'Flu' is the label of several taxa; name one of 11320, 11520" in capsys.readouterr().err
 
 
 def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

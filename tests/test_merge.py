@@ -136,6 +136,12 @@ def test_a_merge_without_anything_usable_leaves_the_last_night_alone(night: Shar
     assert night.files("merged") == before
 
 
+def test_the_table_of_a_run_is_no_shard(night: ShardedNight, capfd: pytest.CaptureFixture[str]) -> None:
+    night.run("one")
+    assert night.merge("merged", [night.directory / "one"]) == 2
+    assert "one: this is the table of a run, and no shard" in capfd.readouterr().err
+
+
 def test_hooks_of_a_merged_night_run_beside_the_job(
     night: ShardedNight, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

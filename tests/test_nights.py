@@ -135,8 +135,11 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     ncbi: ScriptedNcbi, job: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert night(job, ncbi, "--accept", "Influenza A") == 2
+    assert "Influenza A: no row of this job" in capfd.readouterr().err
+    job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Influenza A}]\n")
+    assert night(job, ncbi, "--accept", "Influenza A/all") == 2
+    assert "; write 11320/all" in capfd.readouterr().err
     assert ncbi.asked == []
-    assert "Influenza A" in capfd.readouterr().err
     with Store(job.parent / "out" / "watch" / "state.sqlite3") as store:
         assert store.last_run("open") is None
 

@@ -337,7 +337,7 @@ def test_programs_get_a_line_each_and_no_more(tmp_path: Path, capsys: pytest.Cap
     ("line", "message"),
     [
         (f"taxa: [{SECRET}]", "taxon: is wrong"),
-        ("api: {api_key: hidden-words}", "'api_key': a key or token does not belong into a job file; put it elsewhere"),
+        ("api: {api_key: hidden-words}", "'api_key': a key or token does not belong in a job file; put it elsewhere"),
         ("notify: {webhook_env: https://h.example/hidden-words}", "webhook_env: is an address, which may be secret"),
         ("api: {base_url: 'https://u:hidden-words@e.org'}", "base_url: holds a user name or password; a key belongs"),
         ("api: {base_url: 'https://e.org?api_key=hidden-words'}", "base_url: has something behind ? or #; write it"),

@@ -15,7 +15,7 @@ from batchsum.jobfile import load_job
 from batchsum.local_ncbi.server import running
 from batchsum.run import Outcome, run_job
 from batchsum.store.directory import output_errors
-from batchsum.times import spoken
+from batchsum.words import spoken
 
 REQUESTS_PER_SECOND = 50.0
 """The embedded server's limit in the demo, far above NCBI's, so that it ends while somebody watches."""

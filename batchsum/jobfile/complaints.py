@@ -65,7 +65,7 @@ def _keys_at(model: type[BaseModel], names: Iterable[str]) -> list[str]:
 def unknown_key(name: str, known: Iterable[str]) -> str:
     if re.sub(r"[^a-z]", "", name.lower()) in _SECRET_KEYS:
         return (
-            f"{name!r}: a key or token does not belong into a job file; put it into a file named by "
+            f"{name!r}: a key or token does not belong in a job file; put it into a file named by "
             "api.api_key_file, or into the environment variable NCBI_API_KEY"
         )
     return unknown("key", name, known)

@@ -76,6 +76,8 @@ class _ListFile:
         self.records = Records(file, stream, listing.problems)
         self.report = self.records.report
         self.columns: list[str] = []
+        self.broken: set[int] = set()
+        """Columns that say nothing; those beside them are checked all the same."""
         listing.taxa.begin(file)
 
     def read(self) -> None:
@@ -88,25 +90,27 @@ class _ListFile:
         self.columns = [cell.strip() for cell in header]
         if not any(nearest(name, COLUMNS) for name in self.columns):
             self.records.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
-        before = len(self.listing.problems)
         hinted = False
         for cell, name in enumerate(self.columns):
+            if name in COLUMNS and name not in self.columns[:cell]:
+                continue
+            self.broken.add(cell)
             if not name:
                 self.report(cell, "a column without a name; name it, or remove it")
             elif name not in COLUMNS:
                 self.report(cell, unknown("column", name, COLUMNS))
                 hinted = hinted or nearest(name, COLUMNS) == "taxon"
-            elif name in self.columns[:cell]:
+            else:
                 self.report(cell, f"the column {name} stands here twice")
-        if "taxon" not in self.columns and not hinted:
-            self.report(0, "the header lacks the column taxon")
-        if len(self.listing.problems) > before:
+        if "taxon" not in self.columns:
+            if not hinted:
+                self.report(0, "the header lacks the column taxon")
             raise StopReading
 
     def read_rows(self, records: Iterator[list[str]]) -> None:
         width, at_taxon = len(self.columns), self.columns.index("taxon")
         at_label = self.columns.index("label") if "label" in self.columns else None
-        filter_cells = [cell for cell in range(width) if cell not in (at_taxon, at_label)]
+        filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
         kinds: dict[object, _Kind] = {}
         add = self.listing.taxa.add
@@ -166,7 +170,9 @@ class _ListFile:
         sets: Sets = None
         chosen = FilterSet(**values)
         try:
-            sets = self.sets_of(filters.parse_text(name) if name else "", written, chosen)
+            name = filters.parse_text(name) if name else ""
+            if not self.broken:  # else nobody knows what the row is filtered by
+                sets = self.sets_of(name, written, chosen)
         except ValueError as error:
             faults.append((at_name, f"filter_set: {error}"))
         if not faults and values:

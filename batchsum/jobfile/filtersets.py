@@ -6,7 +6,8 @@ filters without a name. Values in a name are as the table shows them.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -89,3 +90,12 @@ def _written(value: Any) -> str:
         case date():
             return value.isoformat()
     return str(value)
+
+
+def named_as_windows(sets: Iterable[NamedSet], names: Iterable[str]) -> Iterator[str]:
+    """Those of `names` that a window of `sets` may have: SET/YYYY-MM-DD, the day on which it begins."""
+    in_windows = {one.name for one in sets if one.windows}
+    for name in names:
+        stem, _, day = name.rpartition("/")
+        if stem in in_windows and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+            yield name

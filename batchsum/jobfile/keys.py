@@ -54,7 +54,7 @@ def whole_number(lowest: int, highest: int) -> Any:
 
 def not_empty(values: list[Any]) -> list[Any]:
     if not values:
-        raise ValueError("is an empty list; write what belongs into it, or leave it out")
+        raise ValueError("is an empty list; write what belongs in it, or leave it out")
     return values
 
 

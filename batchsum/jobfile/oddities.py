@@ -48,7 +48,8 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
     for name in ("released_since", "updated_since"):
         day = getattr(filters, name)
         if isinstance(day, date) and day > today:
-            yield name, f"{name}: {day} is in the future; nothing can be that new"
+            written = "released_between" if filters.released_before else name
+            yield written, f"{written}: {day} is in the future; nothing can be that new"
     place = filters.geo_location.casefold()
     if filters.usa_state and place in _NOT_THE_USA:
         state = USA_STATES[filters.usa_state]

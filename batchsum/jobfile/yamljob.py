@@ -19,7 +19,7 @@ from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSetti
 from batchsum.jobfile.complaints import complaints, unknown, unknown_key
 from batchsum.jobfile.csvlist import Listing, read_list
 from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.filtersets import EVERYTHING, MOST_SETS, combinations, expand, overlaps
+from batchsum.jobfile.filtersets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
 from batchsum.jobfile.keys import Keys
 from batchsum.jobfile.oddities import odd_filters
 from batchsum.jobfile.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
@@ -125,6 +125,10 @@ class YamlJob:
             self.listing.sets[name] = made
             for one in made:
                 self.warn_odd(name, one)
+        for taken in named_as_windows(self.filter_sets, entries or {}):
+            self.report(
+                ("filter_sets", taken), f"{taken!r} is what a window is called; rename one of the two", at_key=True
+            )
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
 
     def read_filter_set(self, name: str, entry: Any) -> tuple[NamedSet, ...] | None:

@@ -15,7 +15,7 @@ from batchsum.job import BASE_URL
 from batchsum.probe.assumptions import in_words, judge_assumptions
 from batchsum.probe.interview import Seen, ask_all, questions
 from batchsum.settings import check_base_url
-from batchsum.times import utc_text
+from batchsum.words import utc_text
 
 _VERDICTS = {True: "held", False: "NOT HELD", None: "not seen"}
 

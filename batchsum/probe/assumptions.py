@@ -13,6 +13,8 @@ from batchsum.ncbi.answer import parse_answer
 from batchsum.ncbi.document import one_line
 from batchsum.probe.interview import Seen
 
+_WIDEST = 90
+
 Found = tuple[bool | None, str]
 """Whether it held (None: nothing to tell by), and what was seen."""
 
@@ -43,7 +45,8 @@ def in_words(one: Seen) -> str:
     answer = _answer(one)
     if isinstance(answer, Summary):
         return "records, but no count" if answer.record_count is None else f"{answer.record_count:,} records"
-    return one_line(f"{answer.status}: {answer}")[:90]
+    words = one_line(f"{answer.status}: {answer}")
+    return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
 
 
 def _answer(one: Seen) -> Answer:

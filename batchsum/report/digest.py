@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from batchsum.model import DOUBTFUL, STATUSES
 from batchsum.report.night import Night, ReportRow
 from batchsum.table.columns import CHANGES
+from batchsum.words import counted
 
 _SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
 _BAD_SHARE = 0.2
@@ -228,8 +229,3 @@ def _how_new(fresh: int, troubled: int) -> str:
     if fresh == troubled:
         return "That is new tonight." if troubled == 1 else f"All {troubled:,} are new tonight."
     return f"{fresh:,} of the {troubled:,} {'is' if fresh == 1 else 'are'} new tonight."
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+from batchsum import publish
 from batchsum.errors import UsageError
 from batchsum.model import Failure
 from batchsum.ncbi.wire import request_key
@@ -71,6 +72,8 @@ class Finished:
                 {name: str(told[name]) for name in _SAME},
             )
         except FileNotFoundError:
+            if (directory / publish.MANIFEST).is_file():
+                raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
             raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(f"{directory / MANIFEST} is not what a shard leaves; run the shard again") from None

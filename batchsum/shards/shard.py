@@ -35,7 +35,7 @@ from batchsum.shards.jobcopy import job_digest, write_copy
 from batchsum.signals import Signals
 from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
-from batchsum.times import utc_text
+from batchsum.words import utc_text
 
 log = logging.getLogger("batchsum")
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchsum.words import counted
+
 if TYPE_CHECKING:
     from batchsum.job import Job
     from batchsum.run import Outcome
@@ -37,7 +39,8 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
     """A table that was published, but with rows that nobody can rely on."""
     rows = sum(outcome.counts.values())
     missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
-    lines = [f"batchsum: {job.name}: {missing:,} of {rows:,} rows have no count to rely on"]
+    have = "has" if missing == 1 else "have"
+    lines = [f"batchsum: {job.name}: {missing:,} of {counted(rows, 'row')} {have} no count to rely on"]
     for trouble in outcome.troubles[:MOST_TROUBLES]:
         lines.append(f"  {trouble}")
         lines += [f"    {_short(str(example))}" for example in trouble.examples]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from batchsum.publish import MANIFEST, read_manifest
 from batchsum.table.columns import CHANGES
 from batchsum.terminal.console import stderr_console
-from batchsum.times import spoken
+from batchsum.words import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

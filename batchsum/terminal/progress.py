@@ -14,7 +14,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
 from batchsum.terminal.console import stderr_console
-from batchsum.times import spoken
+from batchsum.words import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Times and lengths of time as people and programs read them."""
+"""Times, lengths of time and numbers of things as they are written everywhere."""
 
 from datetime import UTC, datetime
 
@@ -19,3 +19,8 @@ def spoken(seconds: float) -> str:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
     days = whole // 86400
     return f"{days} day{'s' if days > 1 else ''} {whole % 86400 // 3600} h"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
