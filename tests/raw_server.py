@@ -220,6 +220,8 @@ class RawServer:
     base_url: str = ""
     first: list[Behaviour] = field(default_factory=list)
     otherwise: Behaviour = field(default_factory=summary)
+    greeting: bytes = b""
+    """Said on each connection before anything is asked."""
     arrivals: list[Arrival] = field(default_factory=list)
     connections: int = 0
     _taxa: dict[str, list[Behaviour]] = field(default_factory=dict)
@@ -257,6 +259,7 @@ class RawServer:
         self.connections += 1
         connection, number = self.connections, 0
         try:
+            writer.write(self.greeting)
             while not writer.is_closing():
                 number += 1
                 arrival = await _read_request(reader, connection, number)

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
@@ -556,6 +557,64 @@ async def test_blanks_around_a_key_are_not_sent(raw: RawServer) -> None:
 async def test_a_contact_cannot_become_a_header(raw: RawServer) -> None:
     with pytest.raises(ValueError, match="contact"):
         await send(raw, contact="me\r\nX-Injected: 1")
+
+
+# What nobody asked for
+
+
+def said_twice(seconds: float, body: bytes = b'{"record_count": 1}') -> play.Behaviour:
+    """An answer, and `seconds` later one that belongs to no question."""
+
+    async def behave(turn: play.Turn) -> None:
+        await play.answer(200, {"record_count": 1})(turn)
+        await asyncio.sleep(seconds)
+        turn.writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        await turn.writer.drain()
+
+    return behave
+
+
+@pytest.mark.parametrize("body", [b'{"record_count": 1}', b'{"message": "taxon not found"}', b"{"])
+async def test_an_answer_that_nobody_asked_for_is_nobodys(raw: RawServer, body: bytes) -> None:
+    """The next question goes over another connection, and is told its own answer."""
+    raw.first = [said_twice(0.0, body)]
+    raw.always(play.answer(200, {"record_count": 2}))
+    async with opened(raw.base_url) as session:
+        first = await session.send(ASKED)
+        await asyncio.sleep(0.05)
+        later = [await session.send(ASKED) for _ in range(3)]
+    assert first.answer == Summary(1)
+    assert [one.answer for one in later] == [Summary(2)] * 3
+    assert [arrival.connection for arrival in raw.arrivals] == [1, 2, 2, 2]
+
+
+async def test_what_was_not_read_yet_is_seen_before_the_next_question(raw: RawServer) -> None:
+    """The surplus lies in the kernel when the question would leave: the loop has had no turn to read it."""
+    raw.first = [said_twice(0.0)]
+    raw.always(play.answer(200, {"record_count": 2}))
+
+    def wait_and_block() -> None:
+        time.sleep(0.1)  # the server writes from a thread of its own
+
+    async with opened(raw.base_url) as session:
+        await session.send(ASKED)
+        again = await session.send(ASKED, confirm=wait_and_block)
+    assert again.answer == Summary(2)
+    assert [arrival.connection for arrival in raw.arrivals] == [1, 2]
+
+
+async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(raw: RawServer) -> None:
+    raw.greeting = b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"record_count": 9}\n'
+
+    async def confirm() -> None:
+        await asyncio.sleep(0.02)
+
+    async with opened(raw.base_url) as session:
+        answer = (await session.send(ASKED, confirm=confirm)).answer
+    assert answer == Failure("failed", "bad_answer", "the server speaks before it is asked")
+    assert not raw.arrivals
 
 
 # The environment

@@ -10,6 +10,7 @@ import aiohttp
 
 from batchsum.errors import Refused
 from batchsum.model import Failure
+from batchsum.ncbi.gate import SpokeUnasked
 
 
 def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
@@ -31,6 +32,8 @@ def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
             return Failure("failed", "connection", f"{host} has no address")
         case aiohttp.ClientConnectorError():
             return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
+        case SpokeUnasked():
+            return Failure("failed", "bad_answer", "the server speaks before it is asked")
         case aiohttp.ServerDisconnectedError():
             return Failure("failed", "connection", "the server closed the connection")
         case aiohttp.ClientPayloadError():
