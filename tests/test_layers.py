@@ -32,6 +32,7 @@ ASYNC = {
         "commands.serve",
         "demo",
         "ncbi.canary",
+        "ncbi.gate",
         "ncbi.timeouts",
         "notify",
         "notify.hook",

@@ -8,7 +8,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from typing import Any
@@ -207,6 +207,41 @@ async def test_a_bomb_of_gzip_is_not_unpacked(raw: RawServer) -> None:
 async def test_gzip_is_understood(raw: RawServer) -> None:
     raw.always(play.answer(200, {"record_count": 7}, compress=True))
     assert (await send(raw)).answer == Summary(7)
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((b'{"record_', b'count": 7}'), "7"),
+        ((b'{"record_count": 7}', b""), "7"),
+        ((b"{}", b'{"record_count": 7}'), "bad_answer: the body is cut off or not JSON"),
+        ((b'{"record_count": 7}', None), "bad_answer: this is no gzip"),
+    ],
+)
+async def test_every_member_of_a_gzip_counts(raw: RawServer, members: tuple[bytes | None, ...], said: str) -> None:
+    packed = b"".join(b"rubbish" if one is None else gzip.compress(one) for one in members)
+    raw.always(play.answer(200, packed, {"Content-Encoding": "gzip"}))
+    answer = (await send(raw)).answer
+    assert said == (str(answer.record_count) if isinstance(answer, Summary) else str(answer))
+
+
+@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        lambda status: play.answer(status, b"no gzip", {"Content-Encoding": "gzip"}),
+        lambda status: play.answer(status, b"x" * (LARGEST_BODY + 1)),
+        lambda status: play.raw(b"HTTP/1.1 %d Oh\r\nContent-Length: 99\r\n\r\n{" % status),
+    ],
+    ids=["packed", "large", "cut"],
+)
+async def test_a_refusal_is_one_whatever_its_body_is(
+    raw: RawServer, behaviour: Callable[[int], play.Behaviour], status: int
+) -> None:
+    raw.always(behaviour(status))
+    answer = await failure(raw)
+    told = {404: ("rejected", "unknown_taxon"), 500: ("failed", "http_500")}
+    assert (answer.status, answer.reason) == told[status]
 
 
 async def test_what_says_it_is_gzip_and_is_not(raw: RawServer) -> None:
@@ -613,7 +648,7 @@ async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(raw: RawS
 
     async with opened(raw.base_url) as session:
         answer = (await session.send(ASKED, confirm=confirm)).answer
-    assert answer == Failure("failed", "bad_answer", "the server speaks before it is asked")
+    assert answer == Failure("failed", "connection", "the server speaks before it is asked")
     assert not raw.arrivals
 
 

@@ -41,13 +41,16 @@ def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
         return packed
     if encoding not in _WINDOW_BITS:
         raise BadlyPacked("packed in a way that was not asked for")
-    stream = zlib.decompressobj(_WINDOW_BITS[encoding])
-    try:
-        plain = stream.decompress(packed, largest + 1)
-    except zlib.error:
-        raise BadlyPacked(f"this is no {encoding}") from None
-    if len(plain) > largest:
-        raise TooLarge(largest)
-    if not stream.eof:
-        raise BadlyPacked(f"the {encoding} is cut off")
+    plain = b""
+    while packed:  # gzip may come in several members, which are one text
+        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+        try:
+            plain += stream.decompress(packed, largest + 1 - len(plain))
+        except zlib.error:
+            raise BadlyPacked(f"this is no {encoding}") from None
+        if len(plain) > largest:
+            raise TooLarge(largest)
+        if not stream.eof:
+            raise BadlyPacked(f"the {encoding} is cut off")
+        packed = stream.unused_data
     return plain

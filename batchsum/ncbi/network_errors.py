@@ -33,7 +33,7 @@ def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
         case aiohttp.ClientConnectorError():
             return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
         case SpokeUnasked():
-            return Failure("failed", "bad_answer", "the server speaks before it is asked")
+            return Failure("failed", "connection", "the server speaks before it is asked")
         case aiohttp.ServerDisconnectedError():
             return Failure("failed", "connection", "the server closed the connection")
         case aiohttp.ClientPayloadError():
