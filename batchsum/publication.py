@@ -23,7 +23,7 @@ from batchsum.publish import Publication, Writer, prepare, put_in_place, read_ge
 from batchsum.report import write_report
 from batchsum.report.retelling import PAGE, retell
 from batchsum.resume import close_run
-from batchsum.store import Run, Store
+from batchsum.store import UNTOLD, Run, Store
 from batchsum.store.history import History
 from batchsum.table.datapackage import DATAPACKAGE, write_datapackage
 from batchsum.table.formats import table_writer
@@ -91,10 +91,12 @@ def _write_table(judgement: Judgement, write: Callable[..., None], path: Path) -
 
 
 def finish_publication(store: Store, job: Job) -> Run | None:
-    """What a killed run was putting in place is put in place first; that run, if there was one."""
+    """What a killed run was putting in place is put in place first; that run, if there was one, or one that had all
+    in place and was killed while it told people."""
     run = store.last_run("publishing")
     if run is None:
-        return None
+        last = store.last_run("published")
+        return last if last is not None and last.publication == UNTOLD else None
     kept: dict[str, Any] = json.loads(run.publication or "{}")
     with about_run(run.run_id):
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
@@ -110,7 +112,7 @@ def _put_in_place(store: Store, run: Run, job: Job, publication: Publication, ac
     if not put_in_place(job.output.dir, publication):
         return False
     with store.transaction():
-        if store.move(run, "publishing", "published"):
+        if store.move(run, "publishing", "published", UNTOLD):
             History(store, run).settle(job.output.keep_nights, accepted)
             queue_news(store, job)
     return True

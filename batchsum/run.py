@@ -87,7 +87,7 @@ def run_job(
         with held(directory, wait=wait_for_lock) as store:
             finished = finish_publication(store, job)
             if not (fresh or accept):
-                if finished and _is_tonights(finished, job, base_url):
+                if finished and _is_tonights(finished, job, base_url, today):
                     return published(store, finished, job)
                 _check_due(store, job)
             publish.check_targets(directory, file_names(job))
@@ -160,9 +160,9 @@ def _check_due(store: Store, job: Job) -> None:
         raise NotDue(f"{job.output.dir}: published at {finished}; nothing to do, as min_interval is {interval}")
 
 
-def _is_tonights(run: Run, job: Job, base_url: str) -> bool:
-    """Whether this command is the one that was cut off, and has nothing left to do."""
-    if run.base_url != base_url or not is_recent(run, datetime.now(UTC)):
+def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:
+    """Whether this command is the one that was cut off, and has nothing left to ask."""
+    if run.base_url != base_url or today not in (None, run.today) or not is_recent(run, datetime.now(UTC)):
         return False
     return run.job_hash == build_plan(job, run.today).job_hash()
 

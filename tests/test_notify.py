@@ -230,6 +230,23 @@ def test_a_kill_before_the_delivery_loses_no_news(desk: Desk) -> None:
     assert [facts["run_id"] for facts in desk.told("change")] == [published]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_while_telling_the_same_command_asks_nothing(desk: Desk, number: signal.Signals) -> None:
+    """The night is whole by then; what is left is to tell of it."""
+    stopper = desk.directory / "stopper.py"
+    stopper.write_text(f"import os, sys, time\nos.kill(os.getppid(), {number.value})\ntime.sleep(60)\n")
+    desk.write(on_success=[sys.executable, str(stopper)])
+    command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
+    assert subprocess.run(command, check=False).returncode in (128 + number, -number)
+    asked, manifest = len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()
+    stopper.write_text(f"open({str(desk.directory / 'told')!r}, 'w')\n")
+    assert desk.night() == 0
+    assert (desk.directory / "told").exists()
+    assert (len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()) == (asked, manifest)
+    assert desk.night() == 0
+    assert len(desk.ncbi.asked) > asked, "told, the same command is another night"
+
+
 def test_a_hook_is_killed_with_its_children_and_the_night_is_none_the_worse(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,7 @@ class Telling:
     ) -> None:
         if error is None:
             self._guarded(lambda: self._tell(published_news(self._job), failed=False))
+            self._guarded(self._mark_told)
         elif isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
             self.failed(error)
 
@@ -87,6 +88,11 @@ class Telling:
             tell()
         except Exception as problem:
             log.warning("notify: %s: %s", type(problem).__name__, problem)
+
+    def _mark_told(self) -> None:
+        """From here on the same command is a new night; before, it goes on with telling."""
+        with Store(self._job.output.dir / STATE) as store:
+            store.mark_told()
 
     def _tell(self, news: News, *, failed: bool) -> None:
         metrics.write(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))

@@ -33,6 +33,9 @@ class Run:
     publication: str | None = None
 
 
+UNTOLD = "untold"
+"""In place of the publication of a run that is published, until whoever is to know of it has been told."""
+
 _SIZES = (100, 10, 1)
 """Answers kept by one statement: SQLite may admit no more than 999 values, and each statement keeps its last ones."""
 _ANSWERS = "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
@@ -101,6 +104,10 @@ class Store(Database):
         """Bring a run from one state into another; False where it is not in the old one any more."""
         values = (new, publication, run.run, old)
         return self.write("UPDATE runs SET state = ?, publication = ? WHERE run = ? AND state = ?", [values]) == 1
+
+    def mark_told(self) -> None:
+        """Whoever is to know of the published runs has been told, as far as that could be done."""
+        self.write("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", [(UNTOLD,)])
 
     # Answers
 

@@ -31,7 +31,7 @@ CREATE TABLE runs (
     generation INTEGER NOT NULL,  -- of the manifest that this run will replace
     owner TEXT NOT NULL,  -- the process that has the run: whoever resumes it takes it over
     state TEXT NOT NULL CHECK (state IN ('open', 'publishing', 'published', 'closed')),
-    publication TEXT  -- while publishing: what is to be put in place
+    publication TEXT  -- while publishing: what is to be put in place; then UNTOLD for a while
 );
 CREATE TABLE answers (
     run INTEGER NOT NULL,
