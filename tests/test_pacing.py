@@ -28,7 +28,7 @@ def clock() -> float:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request as the server sees it, and the rate that was in force when it was let through."""
+    """A request as the server sees it, and the rate that was in force when it left."""
 
     time: float
     rate: float
@@ -51,15 +51,12 @@ class Server:
 
     async def receive(self, connecting: float = 0.0) -> Ticket:
         ticket = await self.pacer.slot()
-        let_through, rate = ticket.time, self.pacer.rate
         if connecting:
             await asyncio.sleep(connecting)
         if (waiting := self.pacer.confirm(ticket)) is not None:
             await waiting
-        if ticket.time != let_through:
-            rate = self.pacer.rate
         travel = self.travel[len(self.arrivals) % len(self.travel)]
-        self.arrivals.append(Arrival(clock() + travel, rate or math.inf))
+        self.arrivals.append(Arrival(clock() + travel, self.pacer.rate or math.inf))
         self.confirmed.append(clock())
         self.pacer.sent(ticket)
         return ticket
@@ -387,6 +384,52 @@ def test_who_has_not_heard_of_a_higher_limit_is_not_starved(tmp_path: Path) -> N
     informed, newcomer = run(night(), late=lambda: 0.0005)
     assert_never_over([*informed.arrivals, *newcomer.arrivals])
     assert newcomer.arrivals[-1].time - informed.arrivals[0].time < 30
+
+
+def test_who_still_connects_when_the_limit_falls_keeps_to_the_new_one() -> None:
+    async def night() -> tuple[list[Arrival], float]:
+        server = Server(Pacer(10))
+        asked = asyncio.gather(*(server.receive(connecting=0.8) for _ in range(30)))
+        await asyncio.sleep(2.0)
+        server.pacer.limit(3)
+        fell = clock()
+        await asked
+        return server.arrivals, fell
+
+    arrivals, fell = run(night(), late=lambda: 0.0005)
+    assert_never_over([Arrival(arrival.time, 3) for arrival in arrivals if arrival.time > fell])
+
+
+@pytest.mark.parametrize(("processes", "lower"), [(2, 5.0), (3, 3.0), (3, 1.0)])
+def test_a_limit_that_falls_holds_for_all_processes_that_have_heard(
+    processes: int, lower: float, tmp_path: Path
+) -> None:
+    async def night() -> tuple[list[Arrival], float]:
+        servers = [Server(Pacer(10, shared=Reservation("host", None, directory=tmp_path))) for _ in range(processes)]
+        busy = asyncio.gather(*(server.receive_all(500) for server in servers))
+        await asyncio.sleep(5)
+        for server in servers:
+            await asyncio.sleep(0.05)
+            server.pacer.limit(lower)
+        fell = clock()
+        await asyncio.sleep(10)
+        busy.cancel()
+        return [arrival for server in servers for arrival in server.arrivals], fell
+
+    arrivals, fell = run(night(), late=lambda: 0.0005)
+    after = [Arrival(arrival.time, lower) for arrival in arrivals if arrival.time > fell]
+    assert_never_over(after)
+    assert len(after) >= 9 * lower
+
+
+@pytest.mark.parametrize("n", [0.000001, 0.0, -3.0, math.inf, math.nan])
+def test_what_can_be_no_rate_is_not_heard(n: float) -> None:
+    async def night() -> float | None:
+        pacer = Pacer(10)
+        pacer.limit(n)
+        return pacer.rate
+
+    assert run(night()) == 10
 
 
 def test_a_hold_reaches_the_other_processes(tmp_path: Path) -> None:

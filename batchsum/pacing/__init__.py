@@ -22,6 +22,8 @@ from batchsum.pacing.shared_limit import SharedLimit
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
 LARGEST_GUARD = 0.250
+LEAST = 1 / 60
+"""Requests a second: a server that allows less means something else, or is broken."""
 _KEPT = 1.0
 """Seconds for which a slot may wait for its connection. Less than it counts, whatever the rate becomes."""
 _LATE = 0.001
@@ -31,10 +33,12 @@ _LATE = 0.001
 class Ticket:
     """Leave to send once, soon."""
 
-    __slots__ = ("counted", "time")
+    __slots__ = ("counted", "pace", "time")
 
     def __init__(self, time: float) -> None:
         self.time = time
+        self.pace: AsyncLimiter | None = None
+        """The one it was let through at: it is worth nothing once another has begun."""
         self.counted = ""
         """What the lab's limit calls this send."""
 
@@ -136,9 +140,10 @@ class Pacer:
         """To be asked when the connection stands, which may have taken longer than a slot is kept: what is to be
         awaited before the send; None where it may leave now."""
         now = asyncio.get_running_loop().time()
-        if now >= self._held_until and (self._rate is None or now < ticket.time + _KEPT):
-            return None
-        return self._enter_again(ticket)
+        return None if now >= self._held_until and self._is_good(ticket, now) else self._enter_again(ticket)
+
+    def _is_good(self, ticket: Ticket, now: float) -> bool:
+        return self._rate is None or (now < ticket.time + _KEPT and ticket.pace is self._pace)
 
     async def _enter_again(self, ticket: Ticket) -> None:
         clock = asyncio.get_running_loop().time
@@ -146,7 +151,7 @@ class Pacer:
             now = clock()
             if now < self._held_until:
                 await asyncio.sleep(self._held_until - now)
-            elif self._rate is None or now < ticket.time + _KEPT:
+            elif self._is_good(ticket, now):
                 return
             elif wait := self._enter(ticket, now):
                 await asyncio.sleep(wait)
@@ -183,7 +188,7 @@ class Pacer:
             wait = self._shared.take(now, self._rate, self._guard)
             if wait > 0:
                 return wait
-        ticket.time = now
+        ticket.time, ticket.pace = now, self._pace
         sends[ticket] = None
         return 0.0
 
@@ -224,12 +229,14 @@ class Pacer:
 
     def limit(self, n: float) -> None:
         """The server says that it allows `n` requests a second; what can be no rate is not heard."""
-        if not 0 < n < math.inf or (rate := min(self._ceiling, n)) == self._rate:
+        if not LEAST <= n < math.inf or (rate := min(self._ceiling, n)) == self._rate:
             return
         if self._rate is None:
             # Nobody counted until now: let what was sent so far pass out of the server's window.
             now = asyncio.get_running_loop().time()
             self._held_until = max(self._held_until, now + 1.0 + self._guard)
+        elif rate < self._rate and self._shared is not None:
+            self._shared.lower(asyncio.get_running_loop().time(), rate)
         self._begin(rate)
 
     async def close(self) -> None:

@@ -76,6 +76,10 @@ class Ledger:
         self.times.insert(at, time)
         self.rates.insert(at, rate)
 
+    def lower(self, rate: float) -> None:
+        """Nobody is known to be allowed more than `rate`."""
+        self.rates = array("d", (min(one, rate) for one in self.rates))
+
     def remove(self, time: float) -> None:
         at = bisect_left(self.times, time)
         if at < len(self.times) and self.times[at] == time:

@@ -67,6 +67,11 @@ class Reservation:
         if not self.alone and rate <= LARGEST_RATE:
             self._write(now, retime)
 
+    def lower(self, now: float, rate: float) -> None:
+        """The server allows `rate` only, whatever those who sent last believed."""
+        if not self.alone and rate <= LARGEST_RATE:
+            self._write(now, lambda ledger: ledger.lower(rate))
+
     def hold(self, now: float, until: float) -> None:
         """No process sends before `until`."""
 
