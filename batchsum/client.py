@@ -5,6 +5,7 @@ Slot, then token, then send: every send, retries and canary included, passes the
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -103,7 +104,7 @@ class DatasetsClient:
                     self._answered()
                 return Reply(answer, tuple(sent))
             self.outage.failed(key := request_key(request))
-            if len(sent) >= most or not self._budget.spend():
+            if len(sent) >= most or pause == math.inf or not self._budget.spend():
                 lost = self.outage.in_doubt and not await self._goes_on()
                 return Reply(self._skipped() if lost else answer, tuple(sent))
             log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(sent) + 1, pause)
@@ -120,7 +121,7 @@ class DatasetsClient:
         while not self.outage.given_up:
             number += 1
             sent, pause = await self._send_anyway(partial(self._transport.post, path, body), number)
-            if retry.is_final(sent.answer) or number >= most or not self._budget.spend():
+            if retry.is_final(sent.answer) or number >= most or pause == math.inf or not self._budget.spend():
                 return sent.answer
             log.debug("%s: %s; attempt %d in %.1f s", path, sent.answer, number + 1, pause)
             await asyncio.sleep(pause)
@@ -170,17 +171,20 @@ class DatasetsClient:
         return sent, self._obey(sent, number, ticket)
 
     def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
-        """Do what the server says about our pace. Seconds before the next attempt of the same request."""
+        """Do what the server says about our pace. Seconds before the next attempt of the same request; infinite
+        where it wants that later than a night waits."""
         if exchange.rate_limit is not None:
             self.pacer.limit(exchange.rate_limit)
         if retry.is_final(exchange.answer):
             return 0.0
         longest, retry_after = self.outage.max_outage, exchange.retry_after
         pause = min(longest, retry.pause(number, retry_after, self._uniform))
+        if retry_after is not None and retry_after > longest:
+            if not retry.means_too_fast(exchange.answer):
+                return math.inf
+            self.outage.stay_away(retry_after)
+            return 0.0
         if retry.means_too_fast(exchange.answer):
-            if retry_after is not None and retry_after > longest:
-                self.outage.stay_away(retry_after)
-                return 0.0
             self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
         return pause
 

@@ -318,6 +318,18 @@ def test_who_wants_to_be_left_alone_for_longer_than_a_night_is(ncbi: Ncbi) -> No
     assert ended[0] - ncbi.asked[0][1] < 1
 
 
+def test_a_taxon_that_is_to_be_asked_again_tomorrow_is_not_waited_for(ncbi: Ncbi) -> None:
+    ncbi.script, ended = {"1": (500, {}, {"Retry-After": "100000"})}, list[float]()
+
+    async def note_time(client: DatasetsClient) -> None:
+        ended.append(asyncio.get_running_loop().time())
+
+    replies = ask(*taxa(10), max_outage=1800, then=note_time)
+    assert str(replies["1"].answer) == "http_500: Internal Server Error"
+    assert ncbi.counts["1"] == 1
+    assert ended[0] - ncbi.asked[0][1] < 1
+
+
 def test_the_canary_too_leaves_such_a_server_alone_at_once(ncbi: Ncbi) -> None:
     ncbi.script, ended = {"1": UNKNOWN, CANARY: LEAVE_ME}, list[float]()
 

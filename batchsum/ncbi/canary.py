@@ -5,6 +5,7 @@ It tells "your taxon is wrong" from "NCBI is down, or has blocked this address".
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from batchsum.model import CANARY, Answer, Failure, Request, Summary
@@ -54,7 +55,7 @@ class Canary:
                     return
                 pause = self._outage.probe_pause(number, clock() - began)
                 tired = number >= self._attempts and not self._outage.is_total
-                if answer.status == "rejected" or pause is None or tired:
+                if answer.status == "rejected" or pause is None or tired or wait == math.inf:
                     self.judge(answer)
                     return
                 pause = max(wait, pause)
