@@ -63,6 +63,7 @@ class DatasetsClient:
         self._budget = retry.RetryBudget()
         self._attempts = attempts
         self._uniform = uniform
+        self._was_rejected = False
         self._canary = Canary(self._probe, self.outage, attempts=attempts)
         self._free = asyncio.Semaphore(workers)
         self._turn = asyncio.Lock()
@@ -90,7 +91,7 @@ class DatasetsClient:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
         sent, most = list[Attempt](), attempts or self._attempts
         while True:
-            if self.outage.in_doubt and not await self._goes_on():
+            if self._in_doubt and not await self._goes_on():
                 return Reply(self._skipped(), tuple(sent))
             if (done := await self._attempt(request, len(sent) + 1)) is None:
                 continue
@@ -132,6 +133,11 @@ class DatasetsClient:
         await self._canary.ask_again()
         return not self.outage.given_up
 
+    @property
+    def _in_doubt(self) -> bool:
+        """Whether nothing but the canary should be sent: nobody answers, or the first rejection is not understood."""
+        return self.outage.in_doubt or (self._was_rejected and self._canary.verdict is None)
+
     async def _goes_on(self) -> bool:
         await self._canary.ask()
         return not self.outage.given_up
@@ -161,10 +167,10 @@ class DatasetsClient:
     ) -> tuple[Sent[A], float] | None:
         """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
         async with self._free:
-            ticket = None if self.outage.in_doubt else self.pacer.free_slot()
+            ticket = None if self._in_doubt else self.pacer.free_slot()
             if ticket is None:
                 async with self._turn:  # one waits for a slot; all others here, and can still change their minds
-                    if self.outage.in_doubt and not even_in_doubt:
+                    if self._in_doubt and not even_in_doubt:
                         return None
                     ticket = await self.pacer.slot()
             sent = await send(confirm=partial(self.pacer.confirm, ticket), on_sent=partial(self.pacer.sent, ticket))
@@ -197,6 +203,7 @@ class DatasetsClient:
         if canary.is_asked(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
+            self._was_rejected = True
             await self._canary.ask()
         if isinstance(answer, Summary):
             self._answered()

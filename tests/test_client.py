@@ -396,6 +396,14 @@ def test_nothing_is_rejected_while_the_canary_is_not_known_either(ncbi: Ncbi) ->
     assert "base_url" in str(replies["50"].answer)
 
 
+def test_an_outage_that_refuses_everything_costs_few_requests(ncbi: Ncbi) -> None:
+    """Whoever waits for a turn waits for the canary instead, once a rejection is not understood."""
+    ncbi.otherwise, ncbi.takes = UNKNOWN, 0.3
+    replies = ask(*taxa(500), workers=64, requests_per_second=10)
+    assert reasons(replies) == {"skipped: outage": 500}
+    assert len(ncbi.asked) <= 10
+
+
 def test_a_canary_of_the_job_that_is_refused_is_no_rejection(ncbi: Ncbi) -> None:
     ncbi.otherwise = UNKNOWN
     replies = ask(CANARY, *taxa(10), workers=1)
