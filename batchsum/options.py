@@ -24,11 +24,18 @@ def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
+def _some_time(text: str) -> timedelta:
+    if not (length := parse_duration(text)):
+        raise ValueError(f"{text!r} is no time at all; write it as in 6h, or leave it out")
+    return length
+
+
 def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     return _read(lambda text: parse_integer(text, lowest, highest))
 
 
 duration: Callable[[str], timedelta] = _read(parse_duration)
+some_time = _read(_some_time)
 day: Callable[[str], date] = _read(parse_date)
 rate: Callable[[str], float | Literal["auto", "unlimited"]] = _read(parse_requests_per_second)
 workers = _whole(1, 1000)
@@ -79,7 +86,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     add("--rps", type=rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
     add("--workers", type=workers, metavar="N", help="requests under way at once (the job's, else 64)")
     add("--format", type=formats, metavar="LIST", help="formats of the table, as in csv,jsonl")
-    add("--deadline", type=duration, metavar="DURATION", help="time after which the rest is skipped, as 6h")
+    add("--deadline", type=some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
     add("--start-jitter", type=duration, metavar="DURATION", help="wait a random part of this before asking")
     add("--shard", type=shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
     add("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")

@@ -8,6 +8,7 @@ are named by the process that owns the run: two processes never write the same o
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from batchsum.errors import OutputError
 
 MANIFEST = "run.json"
 _LEFTOVER = ".batchsum-tmp"
+_TABLE = re.compile(r"summary\.[a-z]+")
+"""Of all that a night leaves, the tables alone come and go with the job's settings."""
 
 Writer = Callable[[Path], None]
 
@@ -41,12 +44,15 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
-    known = isinstance(value, dict) and type(value.get("generation")) is int and isinstance(value.get("files"), dict)
-    if not known:
+    if not (isinstance(value, dict) and _is_count(value.get("generation")) and isinstance(value.get("files"), dict)):
         raise OutputError(f"{path} is not a manifest of batchsum; move it away, or name another directory")
     return dict(value)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**53
 
 
 def read_generation(directory: Path) -> int:
@@ -55,9 +61,13 @@ def read_generation(directory: Path) -> int:
 
 
 def check_targets(directory: Path, names: Iterable[str]) -> None:
-    """OutputError where something else than a file stands in the way of one."""
+    """OutputError where something else than a file stands in the way of one, or none can be written."""
     for name in (*names, MANIFEST):
         target = _target(directory / name)
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{target.parent}: no file can be written here; look at its rights, or name another --out"
+            )
         if target.exists() and not target.is_file():
             raise OutputError(f"{directory / name} is not a file, and cannot be replaced by one; move it away")
 
@@ -74,7 +84,7 @@ def prepare(
     """
     try:
         files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
-        stale = {name for name in read_manifest(directory).get("files", {}) if Path(name).name == name} - files.keys()
+        stale = {name for name in read_manifest(directory).get("files", {}) if _TABLE.fullmatch(name)} - files.keys()
         text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
         files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: _write_text(path, text))
         _sync_directories(directory, files)

@@ -153,10 +153,14 @@ async def ask(
 def _check_due(store: Store, job: Job) -> None:
     """NotDue where the last table is younger than the job's `min_interval`, and no run waits to be finished."""
     finished = publish.read_manifest(job.output.dir).get("finished_at")
-    if finished is None or store.last_run("open") is not None:
+    if job.min_interval is None or store.last_run("open") is not None:
         return
-    if not is_due(datetime.fromisoformat(finished), job.min_interval, datetime.now(UTC)):
-        interval = spoken(job.min_interval.total_seconds()) if job.min_interval else ""
+    try:
+        due = is_due(datetime.fromisoformat(str(finished)), job.min_interval, datetime.now(UTC))
+    except (TypeError, ValueError):  # none yet, or no time of ours
+        return
+    if not due:
+        interval = spoken(job.min_interval.total_seconds())
         raise NotDue(f"{job.output.dir}: published at {finished}; nothing to do, as min_interval is {interval}")
 
 

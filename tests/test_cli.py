@@ -50,6 +50,7 @@ def test_the_version_is_one_line_from_a_program_of_its_own() -> None:
         ["run", "job.yaml", "--rps", "nan"],
         ["run", "job.yaml", "--workers", "0"],
         ["run", "job.yaml", "--deadline", "soon"],
+        ["run", "job.yaml", "--deadline", "0s"],
         ["run", "job.yaml", "--if-locked", "steal"],
         ["run", "job.yaml", "--format", "csv,docx"],
         ["run", "job.yaml", "--api-key", "0123456789"],

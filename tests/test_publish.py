@@ -136,18 +136,24 @@ def test_tables_that_are_made_no_more_go_before_the_manifest_says_so(tmp_path: P
     put_in_place(tmp_path, prepared(tmp_path))
     only = {"summary.tsv": lambda path: path.write_text("x") and None}
     publication = prepare(tmp_path, "0wner", only, lambda files: {"generation": 2, "files": files})
-    assert publication.stale == ["changes.csv", "summary.csv"]
+    assert publication.stale == ["summary.csv"]
     assert put_in_place(tmp_path, publication)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json", "summary.tsv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changes.csv", "run.json", "summary.tsv"]
 
 
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "out").mkdir()
-    names = {"../mine": "0", str(tmp_path / "mine"): "0"}
+    names = {"../mine": "0", str(tmp_path / "mine"): "0", "": "0", "summary.a/../../../mine": "0"}
     (tmp_path / "out/run.json").write_text(json.dumps({"generation": 1, "files": names}))
     put_in_place(tmp_path / "out", prepared(tmp_path / "out", generation=2))
     assert (tmp_path / "mine").exists()
+
+
+def test_a_link_into_nowhere_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "summary.csv").symlink_to("missing/table.csv")
+    with pytest.raises(OutputError, match="missing: no file can be written here"):
+        check_targets(tmp_path, ["summary.csv"])
 
 
 @pytest.mark.parametrize("kind", ["directory", "device", "pipe"])

@@ -138,8 +138,11 @@ def test_a_state_that_is_none(stage: Stage, spoil: object, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["not JSON", "[1, 2]", '{"name": "somebody else"}', '{"generation": "1", "files": []}']
-)
+    "text",
+    ["not JSON", "[1, 2]", '{"name": "somebody else"}', '{"generation": "1", "files": []}', "[" * 100_000,
+     f'{{"generation": {10**23}, "files": {{}}}}'],
+    ids=["no_json", "list", "other", "types", "nested", "huge"],
+)  # fmt: skip
 def test_a_manifest_that_is_none(stage: Stage, text: str) -> None:
     stage.begin()
     (stage.out / "run.json").write_text(text)
