@@ -13,7 +13,7 @@ COLUMNS = tuple(column.name for column in CHANGED)
 _BECAME = {"suspect": "became_suspect", "rejected": "became_rejected", "failed": "failed", "skipped": "skipped"}
 
 
-def kind_of_change(verdict: Verdict, past: Past) -> str:
+def kind_of_change(verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
     """The first word of the contract that fits, empty where nothing differs."""
     if past.last_status is None:
         return "new"
@@ -28,7 +28,8 @@ def kind_of_change(verdict: Verdict, past: Past) -> str:
         return "fell" if count else "vanished"
     if count > previous:
         return "grew" if previous else "returned"
-    return "updated" if _later(verdict, past) else ""
+    # What NCBI dates is everything since the window began, and not the window.
+    return "updated" if not is_window and _later(verdict, past) else ""
 
 
 def _later(verdict: Verdict, past: Past) -> bool:

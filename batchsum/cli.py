@@ -218,9 +218,12 @@ def _probe(arguments: argparse.Namespace) -> int:
 
 
 def _schedule(arguments: argparse.Namespace) -> int:
+    from batchsum.errors import UsageError
     from batchsum.jobfile import load_job
     from batchsum.schedule import cron_text, entry, systemd_text, write_units
 
+    if arguments.out is not None and arguments.cron:
+        raise UsageError("schedule --cron prints a line and writes no files; leave --out away")
     found = entry(load_job(arguments.job), at=arguments.at, key_file=arguments.api_key_file)
     if arguments.out is not None and arguments.systemd:
         write_units(found, arguments.out)

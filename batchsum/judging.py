@@ -113,12 +113,13 @@ class Judgement:
                     next(position), query.taxon, query.label, query.filter_set, query.filters.text(),
                     verdict.status, verdict.record_count, updated,
                     verdict.previous_record_count, verdict.error, "\n".join(of_row),
-                    stale_days(query, verdict, self.run.today), self._change(verdict, past),
+                    stale_days(query, verdict, self.run.today),
+                    self._change(verdict, past, is_window=query.filters.released_before is not None),
                 )  # fmt: skip
 
-    def _change(self, verdict: Verdict, past: Past) -> str:
+    def _change(self, verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
         """The word of changes.csv; none on the first night of a job."""
-        return "" if self.history.is_first else kind_of_change(verdict, past)
+        return "" if self.history.is_first else kind_of_change(verdict, past, is_window=is_window)
 
     def _combined(self, keys: list[str]) -> Answer | None:
         return together(self.store.answers(self.run, keys), keys)

@@ -35,6 +35,7 @@ first steps:
 environment:
   NCBI_API_KEY         the key, unless --api-key-file names a file that holds it
   BATCHSUM_BASE_URL    another server than NCBI's
+  BATCHSUM_TODAY       the day of the night, YYYY-MM-DD, where a pipeline begins it around midnight UTC
   NO_COLOR             no colours on the terminal
   BATCHSUM_DEBUG       the traceback of a bug
 """

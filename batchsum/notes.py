@@ -28,10 +28,10 @@ def not_accepted(rows: Sequence[str]) -> Iterator[str]:
 def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
     """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
 
-    `oldest` are the first of `count`, each with its days.
+    `oldest` are the first of `count`, each as people call it, with its days.
     """
     if oldest:
-        named = ", ".join(f"{taxon} ({days} days)" for taxon, days in oldest)
+        named = ", ".join(f"{name} ({days:,} days)" for name, days in oldest)
         more = f" and {count - len(oldest)} more" if count > len(oldest) else ""
         yield f"nothing new for a long time: {named}{more}"
 

@@ -86,13 +86,22 @@ def cron_text(entry: Entry) -> str:
         [
             f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
             "# Silent when all is well; cron mails what is not. To install it:",
-            "#     (crontab -l; batchsum schedule JOB --cron) | crontab -",
+            f"#     (crontab -l; {_again(entry)}) | crontab -",
             *([] if entry.key_file else ["# Without a key: name its file with api_key_file in the job."]),
             *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
             f"{entry.at.minute} {entry.at.hour} * * * {words}",
             "",
         ]
     )
+
+
+def _again(entry: Entry) -> str:
+    """The command that prints this very line."""
+    command = [*entry.command[: entry.command.index("run")], "schedule", str(entry.job), "--cron"]
+    command += ["--at", f"{entry.at:%H:%M}"]
+    if entry.key_file and not entry.key_is_the_jobs:
+        command += ["--api-key-file", str(entry.key_file)]
+    return shlex.join(command)
 
 
 def systemd_units(entry: Entry) -> dict[str, str]:

@@ -37,6 +37,16 @@ def ncbi() -> Iterator[ScriptedTaxonomy]:
         yield server
 
 
+def test_a_key_that_run_would_stop_at_is_told(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job.write_text("version: 1\ntaxa: [11320]\napi: {api_key_file: key}\n")
+    assert main(["check", str(job)]) == 0
+    key = str(tmp_path / "key")
+    assert f"warning: {key}: the API key cannot be read: No such file or directory; run would stop here" in (
+        capsys.readouterr().out
+    )
+    assert main(["run", str(job)]) == 2
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     return tmp_path / "watch.yaml"

@@ -222,6 +222,23 @@ def test_a_taxon_is_stale_when_all_its_rows_with_a_date_are(ncbi: ScriptedNcbi, 
     ]
 
 
+def test_a_window_is_not_updated_by_what_came_after_it(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text(
+        "version: 1\ntaxa: [{taxon: 11320, label: Flu}]\n"
+        "filter_sets: {all: {}, january: {released_between: [2025-01-01, 2025-02-01]}}\n"
+    )
+    for day in ("2026-01-01", "2026-01-02"):
+        ncbi.answers = {
+            "11320": says(100, f"{day}T00:00:00Z"),
+            "11320?released_since=2025-01-01T00:00:00Z": says(90, day),
+        }
+        ncbi.answers["11320?released_since=2025-02-01T00:00:00Z"] = says(60, day)
+        assert night(job, ncbi) == 0
+    assert [(row["filter_set"], row["change"]) for row in rows(job, "changes.csv")] == [("all", "updated")]
+    (told,) = json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"]
+    assert told.startswith("nothing new for a long time: Flu (")
+
+
 @pytest.mark.parametrize(("fallen", "told"), [(3, False), (4, True)])
 def test_a_night_on_which_nearly_everything_fell(ncbi: ScriptedNcbi, tmp_path: Path, fallen: int, told: bool) -> None:
     """Of five rows with a count to compare; a new one and one without an answer are none of them."""

@@ -61,6 +61,16 @@ def test_a_line_for_cron(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
     assert words[-4:] == ["run", str(job), "--if-locked", "skip"]
 
 
+def test_how_to_install_it_prints_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = write_job(tmp_path / "a b.yaml")
+    assert main(["schedule", str(job), "--cron", "--at", "3:00", "--api-key-file", str(tmp_path / "key")]) == 0
+    text = capsys.readouterr().out
+    (again,) = [line.split("; ")[1].split(")")[0] for line in text.splitlines() if "| crontab -" in line]
+    done = subprocess.run(shlex.split(again), capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout == text
+    assert main(["schedule", str(job), "--cron", "--out", str(tmp_path)]) == 2
+
+
 def test_what_cron_starts_is_this_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedule", str(write_job(tmp_path / "a.yaml")), "--cron"]) == 0
     _, words = cron_command(capsys.readouterr().out)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from batchsum.api_key import find_api_key
 from batchsum.check import check_job, check_online, describe, exit_code
 from batchsum.commands.surroundings import base_url, day_of_environment
-from batchsum.errors import JobFileError
+from batchsum.errors import JobFileError, UsageError
 from batchsum.job import Job
 from batchsum.jobfile import load_job
 from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
@@ -28,17 +29,30 @@ def check(arguments: argparse.Namespace) -> int:
             raise
         print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
         return error.exit_code
-    report = _check_online(job, today, lock, arguments) if arguments.online else check_job(job, today, lock)
+    if arguments.online:
+        report = _check_online(job, today, lock, arguments)
+    else:
+        report = check_job(job, today, lock)
+        _warn_of_key(report, job, arguments)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
     return exit_code(report)
+
+
+def _warn_of_key(report: dict[str, Any], job: Job, arguments: argparse.Namespace) -> None:
+    """Not a problem of the file: the machine that runs the job may be another one."""
+    try:
+        find_api_key(arguments.api_key_file, job.api.api_key_file)
+    except UsageError as error:
+        report["warnings"].append(
+            {"file": str(job.path), "line": None, "column": None, "message": f"{error}; run would stop here"}
+        )
 
 
 def _check_online(job: Job, today: date, lock: TaxaLock, arguments: argparse.Namespace) -> dict[str, Any]:
     """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
     import asyncio
 
-    from batchsum.api_key import find_api_key
     from batchsum.run import job_client
 
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)

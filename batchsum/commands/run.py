@@ -60,9 +60,14 @@ def _run(arguments: argparse.Namespace) -> int:
     except BatchsumError as error:
         log.error("%s", error, extra={"exit_code": error.exit_code})
         error.add_note(f"job: {job.name}")
-        error.add_note(f"log: {log_file}")
+        _add_log(error, log_file)
         say(failure(error), secret=api_key)
         return error.exit_code
+
+
+def _add_log(error: BatchsumError, log_file: Path) -> None:
+    if log_file.exists():  # not where it is the disk that is told about
+        error.add_note(f"log: {log_file}")
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
@@ -129,7 +134,7 @@ def merge(arguments: argparse.Namespace) -> int:
             outcome = merging.publish(api_key)
         except BatchsumError as error:
             log.error("%s", error, extra={"exit_code": error.exit_code})
-            error.add_note(f"log: {log_file}")
+            _add_log(error, log_file)
             say(failure(error), secret=api_key)
             return error.exit_code
         _close(outcome, merging.job, log_file, api_key, quiet=False)

@@ -119,14 +119,15 @@ class History:
         """How many taxa have no row with a date that is not stale, and the `most` oldest with the days of their
         youngest row."""
         rows = self._store.query(
-            "SELECT count(*) OVER (), taxon, days FROM"
-            " (SELECT taxon, min(stale_days) AS days, min(position) AS first FROM rows"
-            " WHERE run = ? AND resource_updated_on IS NOT NULL GROUP BY taxon HAVING count(stale_days) = count(*))"
+            "SELECT count(*) OVER (), name, days FROM"
+            " (SELECT coalesce(nullif(label, ''), taxon) AS name, min(stale_days) AS days, min(position) AS first"
+            " FROM rows WHERE run = ? AND resource_updated_on IS NOT NULL AND instr(filters, 'released_before=') = 0"
+            " GROUP BY taxon HAVING count(stale_days) = count(*))"
             " ORDER BY days DESC, first LIMIT ?",
             self._run.run,
             most,
         )
-        return (rows[0][0] if rows else 0), [(taxon, days) for _, taxon, days in rows]
+        return (rows[0][0] if rows else 0), [(name, days) for _, name, days in rows]
 
     def count_fallen(self) -> tuple[int, int]:
         """How many of tonight's rows have a count to compare with, and how many of those have fewer records now."""
@@ -211,9 +212,9 @@ def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptR
 
 
 def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
-    """Days since NCBI's data about this row were last updated, where they are too many."""
+    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
     updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
-    if updated is None:
+    if updated is None or query.filters.released_before is not None:
         return None
     age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
     return age.days if age > query.guards.stale_after else None

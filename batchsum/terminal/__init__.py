@@ -5,7 +5,8 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
 from batchsum.words import counted
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from batchsum.run import Outcome
 
 WIDEST = 160
+MOST_WORDS = 3 * WIDEST
+_INDENTED: dict[str, Any] = {
+    "initial_indent": "  ", "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False,
+}  # fmt: skip
 MOST_TROUBLES = 6
 MOST_WARNINGS = 5
 
@@ -32,7 +37,8 @@ def is_watched() -> bool:
 
 def failure(error: BaseException) -> str:
     """An error that ended a command: what is wrong, then line by line what is known of it."""
-    return "\n".join([f"batchsum: {error}", *(f"  {_short(note)}" for note in getattr(error, "__notes__", ()))])
+    notes = (_short(note, MOST_WORDS) for note in getattr(error, "__notes__", ()))
+    return "\n".join([f"batchsum: {error}", *(fill(note, WIDEST, **_INDENTED) for note in notes)])
 
 
 def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
@@ -70,5 +76,5 @@ def _counts(outcome: "Outcome") -> str:
     return ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
 
 
-def _short(line: str) -> str:
-    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"
+def _short(line: str, most: int = WIDEST) -> str:
+    return line if len(line) <= most else line[: most - 1] + "…"
