@@ -32,7 +32,6 @@ ASYNC = {
         "commands.serve",
         "demo",
         "ncbi.canary",
-        "ncbi.gate",
         "ncbi.timeouts",
         "notify",
         "notify.hook",

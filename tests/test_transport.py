@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
@@ -623,21 +622,6 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(raw: RawServer, body: 
     assert first.answer == Summary(1)
     assert [one.answer for one in later] == [Summary(2)] * 3
     assert [arrival.connection for arrival in raw.arrivals] == [1, 2, 2, 2]
-
-
-async def test_what_was_not_read_yet_is_seen_before_the_next_question(raw: RawServer) -> None:
-    """The surplus lies in the kernel when the question would leave: the loop has had no turn to read it."""
-    raw.first = [said_twice(0.0)]
-    raw.always(play.answer(200, {"record_count": 2}))
-
-    def wait_and_block() -> None:
-        time.sleep(0.1)  # the server writes from a thread of its own
-
-    async with opened(raw.base_url) as session:
-        await session.send(ASKED)
-        again = await session.send(ASKED, confirm=wait_and_block)
-    assert again.answer == Summary(2)
-    assert [arrival.connection for arrival in raw.arrivals] == [1, 2]
 
 
 async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(raw: RawServer) -> None:

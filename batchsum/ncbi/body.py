@@ -4,6 +4,7 @@ The library would unpack by itself, but takes a compressed body that was cut off
 """
 
 import zlib
+from http import HTTPStatus
 
 import aiohttp
 
@@ -22,16 +23,24 @@ class BadlyPacked(ValueError):
 
 
 async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself."""
+    """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself.
+
+    Of a refusal only what can be read: its status says enough.
+    """
     chunks, size = [], 0
-    while not response.content.at_eof():
-        chunk = await response.content.readany()
-        size += len(chunk)
-        if size > largest:
-            raise TooLarge(largest)
-        chunks.append(chunk)
-    body, encoding = b"".join(chunks), response.headers.get("Content-Encoding")
-    return unpack(body, encoding, largest) if encoding else body
+    try:
+        while not response.content.at_eof():
+            chunk = await response.content.readany()
+            size += len(chunk)
+            if size > largest:
+                raise TooLarge(largest)
+            chunks.append(chunk)
+        body, encoding = b"".join(chunks), response.headers.get("Content-Encoding")
+        return unpack(body, encoding, largest) if encoding else body
+    except (TooLarge, BadlyPacked, aiohttp.ClientPayloadError):
+        if response.status == HTTPStatus.OK:
+            raise
+        return b""
 
 
 def unpack(packed: bytes, encoding: str, largest: int) -> bytes:

@@ -4,8 +4,6 @@ Between here and the headers nothing is awaited (a body's follow in the loop's n
 they leave. The library's own hooks (tracing) tell the same, at a fifth of what a request costs.
 """
 
-import asyncio
-import select
 import socket
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -72,33 +70,20 @@ class Gate(aiohttp.TCPConnector):
         for _ in range(self.limit + 1):  # all that may wait in the pool, and a new one
             connection = await super().connect(req, traces, timeout)
             try:
-                while await self._may_use(connection, mine):
-                    if not _is_readable(connection):
-                        mine.on_sent()
-                        return connection
-                    # The loop reads what is there: session keys of TLS, the end, or what nobody asked for. The first
-                    # turn finds it, the second has read it.
-                    await asyncio.sleep(0)
-                    await asyncio.sleep(0)
+                if (confirmed := mine.confirm()) is not None:
+                    await mine.timed.aside(confirmed)
+                if _is_usable(connection):
+                    mine.on_sent()
+                    return connection
             except BaseException:
                 connection.release()  # nothing was written to it
                 raise
             connection.close()
         raise SpokeUnasked
 
-    async def _may_use(self, connection: Connection, mine: Departure) -> bool:
-        """Wait until the request may leave. False for a connection that the server has closed meanwhile, or on which
-        it said something: that would be taken for the answer to what is asked now."""
-        if (confirmed := mine.confirm()) is not None:
-            await mine.timed.aside(confirmed)
-        protocol = connection.protocol
-        return protocol is not None and protocol.is_connected() and not protocol.should_close
 
-
-def _is_readable(connection: Connection) -> bool:
-    """Whether something came that was not read yet."""
-    transport = connection.transport
-    assert transport is not None
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+def _is_usable(connection: Connection) -> bool:
+    """Whether the server has neither closed it, as it may while a request waits, nor said anything on it: that would
+    be taken for the answer to what is asked now."""
+    protocol = connection.protocol
+    return protocol is not None and protocol.is_connected() and not protocol.should_close

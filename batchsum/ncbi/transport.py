@@ -167,7 +167,7 @@ class Transport:
                     http_status, headers = response.status, response.headers
                     if http_status != HTTPStatus.OK:
                         refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
-                    answer = parse(http_status, self._hide_bytes(await _body(response, largest)))
+                    answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
                 finally:
                     response.release()
         except (TooLarge, BadlyPacked) as error:
@@ -204,16 +204,6 @@ class Transport:
         if b"\\u" not in body:
             return body
         return self._spelled.sub(b"[key]", body)
-
-
-async def _body(response: aiohttp.ClientResponse, largest: int) -> bytes:
-    """The body of an answer; of a refusal only as far as it can be read: its status says enough."""
-    try:
-        return await read_body(response, largest)
-    except (TooLarge, BadlyPacked, aiohttp.ClientPayloadError):
-        if response.status == HTTPStatus.OK:
-            raise
-        return b""
 
 
 def _spellings(letter: str) -> bytes:

@@ -140,10 +140,12 @@ class Pacer:
         """To be asked when the connection stands, which may have taken longer than a slot is kept: what is to be
         awaited before the send; None where it may leave now."""
         now = asyncio.get_running_loop().time()
-        return None if now >= self._held_until and self._is_good(ticket, now) else self._enter_again(ticket)
+        if now >= self._held_until and (self._rate is None or self._is_good(ticket, now)):
+            return None
+        return self._enter_again(ticket)
 
     def _is_good(self, ticket: Ticket, now: float) -> bool:
-        return self._rate is None or (now < ticket.time + _KEPT and ticket.pace is self._pace)
+        return now < ticket.time + _KEPT and ticket.pace is self._pace
 
     async def _enter_again(self, ticket: Ticket) -> None:
         clock = asyncio.get_running_loop().time
@@ -151,7 +153,7 @@ class Pacer:
             now = clock()
             if now < self._held_until:
                 await asyncio.sleep(self._held_until - now)
-            elif self._is_good(ticket, now):
+            elif self._rate is None or self._is_good(ticket, now):
                 return
             elif wait := self._enter(ticket, now):
                 await asyncio.sleep(wait)
