@@ -23,11 +23,11 @@ from tests.benchmarks.measure import Result, medians, run_process, tell
 from tests.benchmarks.request_speed import WORKERS
 
 WHY = (
-    "of about 205 µs of processor time a row on its second night, asking takes 97 (the bare pool 90, all of one core),"
-    " keeping the answers 20, reading the list and starting 15. The rest comes after the last request: verdicts and"
-    " history 24, the table 20, the page 26 (up to 50,000 rows), notes, manifest and the end 5. A pool that fills a"
-    " core leaves a quarter of its time for all that; only a second process could do it meanwhile, on the core that"
-    " the server has"
+    "of about 212 µs a row on its second night, asking and keeping the answers takes 126, reading the list and starting"
+    " 12, and what follows the last request 74: verdicts and history 26, the page 21, the table 20, notes, manifest and"
+    " the end 7. The bare pool needs 97 for everything, so that 0.8 leaves 121: less than the asking and keeping alone,"
+    " of which the library's own part is about 90. Even with all the rest for nothing it would be 0.7; what is left is"
+    " to ask, keep and judge in several processes, at the expense of the server on the other core"
 )
 
 
