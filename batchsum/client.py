@@ -136,10 +136,13 @@ class DatasetsClient:
     @property
     def _in_doubt(self) -> bool:
         """Whether nothing but the canary should be sent: nobody answers, or the first rejection is not understood."""
-        return self.outage.in_doubt or (self._was_rejected and self._canary.verdict is None)
+        return self.outage.in_doubt or (self._was_rejected and not self._canary.heard.is_set())
 
     async def _goes_on(self) -> bool:
-        await self._canary.ask()
+        if self.outage.in_doubt:
+            await self._canary.ask()
+        else:
+            await self._canary.heard.wait()  # whose rejection it is asks
         return not self.outage.given_up
 
     def _attempt(self, request: Request, number: int) -> Awaitable[tuple[Exchange, float] | None]:

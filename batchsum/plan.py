@@ -94,18 +94,20 @@ class Plan:
         return {one.name: one.filters for one in columns if one.filters.has_date()}
 
     def job_hash(self) -> str:
-        """The same for jobs that ask the same rows in the same order, whatever the day."""
+        """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
         digest = hashlib.sha256()
         known: dict[int, str] = {}
 
         def told(sets: tuple[NamedSet, ...] | None) -> str:
             if id(sets) not in known:
-                known[id(sets)] = repr([(one.name, one.filters.cells(), one.windows) for one in sets or ()])
+                known[id(sets)] = repr(
+                    [(one.name, one.filters.cells(), one.windows, dict(one.guards)) for one in sets or ()]
+                )
             return known[id(sets)]
 
         for listed in self.job.taxa:
-            digest.update(repr((listed.taxon, listed.label, told(listed.sets))).encode())
-        digest.update(told(self.job.filter_sets).encode())
+            digest.update(repr((listed.taxon, listed.label, dict(listed.guards or {}), told(listed.sets))).encode())
+        digest.update(f"{told(self.job.filter_sets)}{self.job.guards}".encode())
         return digest.hexdigest()
 
     def _walk(self) -> Iterator[tuple[ListedTaxon, _Column]]:

@@ -19,7 +19,7 @@ from batchsum.judging import Judgement
 from batchsum.logs import about_run
 from batchsum.manifest import build_manifest
 from batchsum.notify import queue_news
-from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation
+from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation, read_manifest
 from batchsum.report import write_report
 from batchsum.report.retelling import PAGE, retell
 from batchsum.resume import close_run
@@ -96,7 +96,7 @@ def finish_publication(store: Store, job: Job) -> Run | None:
     run = store.last_run("publishing")
     if run is None:
         last = store.last_run("published")
-        return last if last is not None and last.publication == UNTOLD else None
+        return last if last is not None and _is_untold(store, last, job) else None
     kept: dict[str, Any] = json.loads(run.publication or "{}")
     with about_run(run.run_id):
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
@@ -106,6 +106,13 @@ def finish_publication(store: Store, job: Job) -> Run | None:
         with store.transaction():
             store.move(run, "publishing", "open")
     return None
+
+
+def _is_untold(store: Store, run: Run, job: Job) -> bool:
+    """Whether `run` is the last that was begun, and its files are there, but it was stopped while it told people."""
+    manifest = read_manifest(job.output.dir)
+    mine = manifest.get("run_id") == run.run_id and {*file_names(job)} <= manifest["files"].keys()
+    return mine and run.publication == UNTOLD and store.newest() == run.run
 
 
 def _put_in_place(store: Store, run: Run, job: Job, publication: Publication, accepted: list[Any]) -> bool:

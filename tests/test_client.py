@@ -318,6 +318,18 @@ def test_who_wants_to_be_left_alone_for_longer_than_a_night_is(ncbi: Ncbi) -> No
     assert ended[0] - ncbi.asked[0][1] < 1
 
 
+def test_what_the_server_wants_is_not_taken_for_an_outage(ncbi: Ncbi) -> None:
+    ncbi.otherwise, told = UNKNOWN, list[str]()
+
+    async def second_round(client: DatasetsClient) -> None:
+        ncbi.otherwise = LEAVE_ME
+        await client.is_answering()
+        told.append(client.outage.given_up)
+
+    ask("1", max_outage=600, then=second_round)
+    assert told == [LEFT_ALONE.detail]
+
+
 def test_a_taxon_that_is_to_be_asked_again_tomorrow_is_not_waited_for(ncbi: Ncbi) -> None:
     ncbi.script, ended = {"1": (500, {}, {"Retry-After": "100000"})}, list[float]()
 
@@ -402,6 +414,25 @@ def test_an_outage_that_refuses_everything_costs_few_requests(ncbi: Ncbi) -> Non
     replies = ask(*taxa(500), workers=64, requests_per_second=10)
     assert reasons(replies) == {"skipped: outage": 500}
     assert len(ncbi.asked) <= 10
+
+
+def test_a_canary_that_is_slow_holds_up_nobody_who_is_answered(ncbi: Ncbi) -> None:
+    ncbi.script, done = {"2": UNKNOWN, CANARY: [DOWN, DOWN, OK]}, dict[str, float]()
+
+    async def main() -> dict[str, Reply]:
+        replies: dict[str, Reply] = {}
+
+        def note(request: Request, reply: Reply) -> None:
+            replies[request.taxon], done[request.taxon] = reply, asyncio.get_running_loop().time()
+
+        async with DatasetsClient(BASE_URL, requests_per_second=10, uniform=longest) as client:
+            await run_requests(map(Request, taxa(30)), client.ask, workers=4, on_answer=note)
+        return replies
+
+    replies = run(main())
+    assert reasons(replies) == {"answered": 29, "rejected: unknown_taxon": 1}
+    assert max(time for taxon, time in done.items() if taxon != "2") - ncbi.asked[0][1] < 4
+    assert done["2"] - ncbi.asked[0][1] > 15
 
 
 def test_a_canary_of_the_job_that_is_refused_is_no_rejection(ncbi: Ncbi) -> None:

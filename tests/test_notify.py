@@ -247,6 +247,23 @@ def test_stopped_while_telling_the_same_command_asks_nothing(desk: Desk, number:
     assert len(desk.ncbi.asked) > asked, "told, the same command is another night"
 
 
+@pytest.mark.parametrize("change", ["page", "format", "guards", "fresh"])
+def test_another_job_is_another_night_even_where_nobody_was_told(desk: Desk, change: str) -> None:
+    killer = desk.directory / "killer.py"
+    killer.write_text(f"import os, time\nos.kill(os.getppid(), {signal.SIGKILL.value})\ntime.sleep(60)\n")
+    desk.write(on_success=[sys.executable, str(killer)])
+    command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    asked = len(desk.ncbi.asked)
+    desk.write("guards: {max_drop: 30%}" if change == "guards" else "")
+    if change == "page":
+        (desk.out / "run.json").unlink()
+    options = {"format": ["--format", "csv,tsv"], "fresh": ["--fresh"]}.get(change, [])
+    assert desk.night(*options) == 0
+    assert len(desk.ncbi.asked) > asked
+    assert (desk.out / "summary.tsv").exists() == (change == "format")
+
+
 def test_a_hook_is_killed_with_its_children_and_the_night_is_none_the_worse(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -354,6 +354,23 @@ def test_first_come_first_served() -> None:
     assert run(night()) == list(range(30))
 
 
+def test_a_limit_that_rises_costs_no_turn(tmp_path: Path) -> None:
+    """Who still connects keeps the slot that it has; and a slot that is given back is not counted twice."""
+
+    async def night() -> Server:
+        server = Server(Pacer(10, shared=Reservation("host", None, directory=tmp_path)))
+        asked = asyncio.gather(*(server.receive(connecting=0.2) for _ in range(100)))
+        for n in (9.5, 10.0) * 20:
+            await asyncio.sleep(0.3)
+            server.pacer.limit(n)
+        await asked
+        return server
+
+    server = run(night(), late=lambda: 0.0005)
+    assert_never_over(server.arrivals)
+    assert server.use(9) >= 0.7
+
+
 def test_two_pacers_share_one_limit_and_both_get_their_turns(tmp_path: Path) -> None:
     async def night() -> tuple[Server, Server]:
         servers = [Server(Pacer(10, shared=Reservation("host", None, directory=tmp_path))) for _ in range(2)]

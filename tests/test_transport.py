@@ -215,10 +215,13 @@ async def test_gzip_is_understood(raw: RawServer) -> None:
         ((b'{"record_count": 7}', b""), "7"),
         ((b"{}", b'{"record_count": 7}'), "bad_answer: the body is cut off or not JSON"),
         ((b'{"record_count": 7}', None), "bad_answer: this is no gzip"),
+        ((b'{"record_count": 7}', b"", b"PADDING"), "7"),
+        ((b"",) * 17, "bad_answer: the gzip is in too many pieces"),
     ],
 )
 async def test_every_member_of_a_gzip_counts(raw: RawServer, members: tuple[bytes | None, ...], said: str) -> None:
-    packed = b"".join(b"rubbish" if one is None else gzip.compress(one) for one in members)
+    padding = {None: b"rubbish", b"PADDING": b"\0" * 8}
+    packed = b"".join(padding.get(one) or gzip.compress(one or b"") for one in members)
     raw.always(play.answer(200, packed, {"Content-Encoding": "gzip"}))
     answer = (await send(raw)).answer
     assert said == (str(answer.record_count) if isinstance(answer, Summary) else str(answer))

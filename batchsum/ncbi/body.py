@@ -11,6 +11,10 @@ import aiohttp
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
 
 
+_MOST_MEMBERS = 16
+"""Each is found by copying what is left, and an empty one takes 20 bytes."""
+
+
 class TooLarge(ValueError):
     """More bytes than an answer can have: a few of gzip can hold hundreds of megabytes."""
 
@@ -50,8 +54,10 @@ def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
         return packed
     if encoding not in _WINDOW_BITS:
         raise BadlyPacked("packed in a way that was not asked for")
-    plain = b""
+    plain, members = b"", 0
     while packed:  # gzip may come in several members, which are one text
+        if (members := members + 1) > _MOST_MEMBERS:
+            raise BadlyPacked(f"the {encoding} is in too many pieces")
         stream = zlib.decompressobj(_WINDOW_BITS[encoding])
         try:
             plain += stream.decompress(packed, largest + 1 - len(plain))
@@ -61,5 +67,5 @@ def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
             raise TooLarge(largest)
         if not stream.eof:
             raise BadlyPacked(f"the {encoding} is cut off")
-        packed = stream.unused_data
+        packed = stream.unused_data.lstrip(b"\0")  # padding
     return plain

@@ -33,6 +33,8 @@ class Canary:
         self._attempts = attempts
         self._for_the_job: Exchange | None = None
         self.asking = asyncio.Lock()
+        self.heard = asyncio.Event()
+        """Set once something came of a question, be it that no answer came."""
         self.verdict: Answer | None = None
         """What the canary said last; None until it was asked to the end."""
 
@@ -42,32 +44,38 @@ class Canary:
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
-        clock = asyncio.get_running_loop().time
         async with self.asking:
-            began, number = clock(), 0
-            while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
-                number += 1
-                answer, wait = await self._probe(number)
-                if isinstance(answer, Summary):
-                    log.info("canary: NCBI answers for taxon %s", CANARY)
-                    return
-                if self._outage.is_final:
-                    return
-                pause = self._outage.probe_pause(number, clock() - began)
-                tired = number >= self._attempts and not self._outage.is_total
-                if answer.status == "rejected" or pause is None or tired or wait == math.inf:
-                    self.judge(answer)
-                    return
-                pause = max(wait, pause)
-                log.warning("canary: no answer for taxon %s either (%s); next in %.0f s", CANARY, answer, pause)
-                await asyncio.sleep(pause)
+            try:
+                await self._ask_to_the_end()
+            finally:
+                self.heard.set()
+
+    async def _ask_to_the_end(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began, number = clock(), 0
+        while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
+            number += 1
+            answer, wait = await self._probe(number)
+            if isinstance(answer, Summary):
+                log.info("canary: NCBI answers for taxon %s", CANARY)
+                return
+            if self._outage.is_final:
+                return
+            pause = self._outage.probe_pause(number, clock() - began)
+            tired = number >= self._attempts and not self._outage.is_total
+            if answer.status == "rejected" or pause is None or tired or wait == math.inf:
+                self.judge(answer)
+                return
+            pause = max(wait, pause)
+            log.warning("canary: no answer for taxon %s either (%s); next in %.0f s", CANARY, answer, pause)
+            await asyncio.sleep(pause)
 
     async def ask_again(self) -> None:
         """For a second round: a night that was given up may go on if NCBI is back."""
         if self._outage.given_up and not self._outage.is_final:
             self._outage.given_up = ""
             answer, _ = await self._probe(1)
-            if isinstance(answer, Failure):
+            if isinstance(answer, Failure) and not self._outage.is_final:
                 self._outage.given_up = what_it_means(answer)
         elif not self.is_known:
             self.verdict = None
@@ -87,6 +95,7 @@ class Canary:
 
     async def _probe(self, number: int) -> tuple[Answer, float]:
         exchange, pause = await self._send(number)
+        self.heard.set()
         if isinstance(exchange.answer, Summary):
             self.verdict, self._for_the_job = exchange.answer, exchange
             self._outage.answered()

@@ -33,12 +33,12 @@ _LATE = 0.001
 class Ticket:
     """Leave to send once, soon."""
 
-    __slots__ = ("counted", "pace", "time")
+    __slots__ = ("counted", "rate", "time")
 
     def __init__(self, time: float) -> None:
         self.time = time
-        self.pace: AsyncLimiter | None = None
-        """The one it was let through at: it is worth nothing once another has begun."""
+        self.rate = math.inf
+        """The one it was let through at: it is worth nothing once that has fallen."""
         self.counted = ""
         """What the lab's limit calls this send."""
 
@@ -145,7 +145,7 @@ class Pacer:
         return self._enter_again(ticket)
 
     def _is_good(self, ticket: Ticket, now: float) -> bool:
-        return now < ticket.time + _KEPT and ticket.pace is self._pace
+        return now < ticket.time + _KEPT and self._rate is not None and ticket.rate <= self._rate
 
     async def _enter_again(self, ticket: Ticket) -> None:
         clock = asyncio.get_running_loop().time
@@ -187,10 +187,10 @@ class Pacer:
         if len(sends) >= self._count:
             return first.time + self._period - now
         if self._shared is not None and self._rate is not None:
-            wait = self._shared.take(now, self._rate, self._guard)
+            wait = self._shared.take(now, self._rate, self._guard, again=ticket.time)
             if wait > 0:
                 return wait
-        ticket.time, ticket.pace = now, self._pace
+        ticket.time, ticket.rate = now, self._rate or math.inf
         sends[ticket] = None
         return 0.0
 
@@ -237,8 +237,11 @@ class Pacer:
             # Nobody counted until now: let what was sent so far pass out of the server's window.
             now = asyncio.get_running_loop().time()
             self._held_until = max(self._held_until, now + 1.0 + self._guard)
-        elif rate < self._rate and self._shared is not None:
-            self._shared.lower(asyncio.get_running_loop().time(), rate)
+        elif rate < self._rate:
+            if self._shared is not None:
+                self._shared.lower(asyncio.get_running_loop().time(), rate)
+            if self._lab is not None:
+                self._lab.lower(rate)
         self._begin(rate)
 
     async def close(self) -> None:

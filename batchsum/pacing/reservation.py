@@ -7,6 +7,7 @@ it goes on alone and says so once: sharing never fails a run.
 import fcntl
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,14 +42,18 @@ class Reservation:
         self._late: list[Callable[[Ledger], None]] = []
         self.alone = False
 
-    def take(self, now: float, rate: float, guard: float) -> float:
-        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks."""
+    def take(self, now: float, rate: float, guard: float, *, again: float = -math.inf) -> float:
+        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks.
+
+        What was written down at `again`, and has not left, counts no more.
+        """
         if self.alone or rate > LARGEST_RATE:
             return 0.0
         wait = 0.0
 
         def book(ledger: Ledger) -> None:
             nonlocal wait
+            ledger.remove(again)
             ledger.forget(now, rate, guard)
             if (wait := max(0.0, ledger.wait(now, rate, guard))) == 0:
                 ledger.add(now, rate)

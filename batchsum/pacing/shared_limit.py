@@ -66,11 +66,15 @@ redis.call('PEXPIRE', state, KEPT)
 return {math.ceil(wait), field('settling') > now and 1 or 0}
 """.replace("KEPT", str(_KEPT_MS))
 
-# What was let through left only now, or nobody may send for a while: ARGV is member or '', microseconds.
+# What was let through left only now, or nobody may send for a while, or the limit fell: ARGV is member or '',
+# microseconds, thousandths of a request a second or ''.
 _NOTE = """
 local time = redis.call('TIME')
 local moment = string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[2])
-if ARGV[1] ~= '' then
+if ARGV[3] ~= '' then
+    local known = tonumber(redis.call('HGET', KEYS[2], 'millirate') or '') or 0
+    if tonumber(ARGV[3]) < known then redis.call('HSET', KEYS[2], 'millirate', ARGV[3]) end
+elseif ARGV[1] ~= '' then
     redis.call('ZADD', KEYS[1], moment, ARGV[1])
 elseif tonumber(moment) > (tonumber(redis.call('HGET', KEYS[2], 'held') or '') or 0) then
     redis.call('HSET', KEYS[2], 'held', moment)
@@ -139,6 +143,10 @@ class SharedLimit:
         """Nobody sends for so long."""
         self._post("", seconds)
 
+    def lower(self, rate: float) -> None:
+        """The server allows `rate` only, whatever those who sent last believed."""
+        self._post("", 0.0, str(round(1000 * rate)))
+
     async def close(self) -> None:
         if self._posts:
             await asyncio.wait(self._posts, timeout=PATIENCE)
@@ -146,14 +154,14 @@ class SharedLimit:
             await self._redis.aclose()
             self._redis = None
 
-    def _post(self, name: str, seconds: float) -> None:
+    def _post(self, name: str, seconds: float, millirate: str = "") -> None:
         """Tell Redis, without waiting for it: what is lost when it goes away does not matter any more."""
         if self._is_away or not self._heard:
             return
 
         async def post() -> None:
             try:
-                await self._ask(_NOTE, [name, round(seconds * 1e6)])
+                await self._ask(_NOTE, [name, round(seconds * 1e6), millirate])
             except Exception as error:
                 log.debug("the shared limit was not told: %s", self._told(error))
 

@@ -94,6 +94,10 @@ class Store(Database):
         """The latest run in a state: at most one is open or publishing."""
         return next(iter(self.runs(state, limit=1)), None)
 
+    def newest(self) -> int:
+        """The number of the run that was begun last, whatever became of it; 0 before the first."""
+        return int(self.query("SELECT coalesce(max(run), 0) FROM runs")[0][0])
+
     def runs(self, state: str, *, limit: int) -> list[Run]:
         """The runs in a state, latest first."""
         rows = self.query(f"SELECT {_RUN} FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?", state, limit)
