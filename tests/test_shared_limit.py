@@ -96,6 +96,15 @@ async def test_the_highest_rate_anybody_knows_is_the_limit(redis: RedisServer) -
 
 
 @needs_redis
+async def test_a_limit_that_falls_is_everybodys_at_once(redis: RedisServer) -> None:
+    async with limit(redis.url) as one, limit(redis.url) as other:
+        assert (await one.take(100, GUARD))[0] == 0
+        one.lower(1)
+        await one.close()
+        assert (await other.take(1, GUARD))[0] > 0.5
+
+
+@needs_redis
 async def test_a_send_that_leaves_late_counts_from_then(redis: RedisServer) -> None:
     async with limit(redis.url) as one, limit(redis.url) as other:
         _, name = await one.take(1, GUARD)
