@@ -26,8 +26,8 @@ WHY = (
     "of about 212 µs a row on its second night, asking and keeping the answers takes 126, reading the list and starting"
     " 12, and what follows the last request 74: verdicts and history 26, the page 21, the table 20, notes, manifest and"
     " the end 7. The bare pool needs 97 for everything, so that 0.8 leaves 121: less than the asking and keeping alone,"
-    " of which the library's own part is about 90. Even with all the rest for nothing it would be 0.7; what is left is"
-    " to ask, keep and judge in several processes, at the expense of the server on the other core"
+    " of which the library's own part is about 90. Even with all that follows for nothing it would be 0.7; what is left"
+    " is to ask, keep and judge in several processes, at the expense of the server on the other core"
 )
 
 
