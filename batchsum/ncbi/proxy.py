@@ -1,12 +1,11 @@
 """The proxy that the environment names for a server."""
 
-import ipaddress
-from contextlib import suppress
 from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
 from batchsum.errors import UsageError
+from batchsum.settings import is_loopback
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:
@@ -15,9 +14,8 @@ def proxy_of_environment(base_url: URL) -> URL | None:
     The library could look for itself, but would then also send the server what ~/.netrc has for it.
     """
     host = base_url.host or ""
-    with suppress(ValueError):
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return None
+    if is_loopback(host):
+        return None
     address = getproxies().get(base_url.scheme)
     if not address or proxy_bypass(host):
         return None
