@@ -105,9 +105,7 @@ def run_job(
                 judgement = Judgement(plan, store, run, History(store, run), accept)
                 asking = Asking(plan, store, run, client, job.api.workers, judgement.doubtful)
                 asyncio.run(ask(asking, (asking.look_up_names, asking.both_rounds), signals, deadline, on_asking))
-                if not asking.is_settled:
-                    judgement.pass_all(asking.unasked)
-                publish_night(judgement, client.pacer.rate, asking.warnings)
+                conclude(judgement, asking, client.pacer.rate)
                 return published(store, run, job, opened.closed)
 
 
@@ -148,6 +146,13 @@ async def ask(
             limit = spoken(deadline.total_seconds()) if deadline else ""
             log.warning("deadline of %s reached: what was not asked is skipped", limit)
             asking.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
+
+
+def conclude(judgement: Judgement, asking: Asking, rate: float | None) -> None:
+    """Publish what was asked, judged once more where answers may have come since it was."""
+    if not asking.is_settled:
+        judgement.pass_all(asking.unasked)
+    publish_night(judgement, rate, asking.warnings)
 
 
 def _check_due(store: Store, job: Job) -> None:

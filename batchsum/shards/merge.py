@@ -23,9 +23,9 @@ from batchsum.names.taxalock import FILE as LOCK
 from batchsum.names.taxalock import read_lock
 from batchsum.notify import Telling
 from batchsum.plan import build_plan
-from batchsum.publication import file_names, finish_publication, publish_night
+from batchsum.publication import file_names, finish_publication
 from batchsum.resume import close_run
-from batchsum.run import Outcome, ask, job_client, published
+from batchsum.run import Outcome, ask, conclude, job_client, published
 from batchsum.shards.gathering import Finished, copy_answers, gather
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import read_copy
@@ -78,9 +78,7 @@ class Merging:
                     asking = Asking(self._plan, store, run, client, job.api.workers, judgement.doubtful)
                     steps = (asking.look_up_names, asking.second_round)
                     asyncio.run(ask(asking, steps, signals, None, on_asking))
-                    if not asking.is_settled:
-                        judgement.pass_all(asking.unasked)
-                    publish_night(judgement, self._rate(), asking.warnings)
+                    conclude(judgement, asking, self._rate())
                     return published(store, run, job)
 
     def _merged_before(self, store: Store) -> Run | None:
