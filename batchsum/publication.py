@@ -110,9 +110,10 @@ def finish_publication(store: Store, job: Job) -> Run | None:
 
 def _is_untold(store: Store, run: Run, job: Job) -> bool:
     """Whether `run` is the last that was begun, and its files are there, but it was stopped while it told people."""
+    if run.publication != UNTOLD or store.newest() != run.run:
+        return False
     manifest = read_manifest(job.output.dir)
-    mine = manifest.get("run_id") == run.run_id and {*file_names(job)} <= manifest["files"].keys()
-    return mine and run.publication == UNTOLD and store.newest() == run.run
+    return manifest.get("run_id") == run.run_id and {*file_names(job)} <= manifest["files"].keys()
 
 
 def _put_in_place(store: Store, run: Run, job: Job, publication: Publication, accepted: list[Any]) -> bool:

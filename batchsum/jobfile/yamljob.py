@@ -125,10 +125,8 @@ class YamlJob:
             self.listing.sets[name] = made
             for one in made:
                 self.warn_odd(name, one)
-        for taken in named_as_windows(self.filter_sets, entries or {}):
-            self.report(
-                ("filter_sets", taken), f"{taken!r} is what a window is called; rename one of the two", at_key=True
-            )
+        for name in named_as_windows(self.filter_sets, entries or {}):
+            self.report(("filter_sets", name), f"{name!r} is a window's name; rename one of the two", at_key=True)
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
 
     def read_filter_set(self, name: str, entry: Any) -> tuple[NamedSet, ...] | None:
