@@ -109,7 +109,7 @@ def test_a_merge_that_was_cut_off_goes_on(night: ShardedNight, monkeypatch: pyte
         raise RuntimeError("killed here")
 
     with monkeypatch.context() as patched:
-        patched.setattr(merge, "publish_night", cut_off)
+        patched.setattr("batchsum.run.publish_night", cut_off)
         assert night.merge("merged", shards) == 1
     assert night.merge("merged", shards) == 3
     assert night.asked() == once
