@@ -1,25 +1,26 @@
 """batchsum: one table of NCBI virus genome counts, every night."""
 
+from batchsum.version import __version__
+
 TYPE_CHECKING = False  # as type checkers understand it; importing typing costs as much as half of Python's start
 
-__version__ = "0.1.0"
 
 __all__ = ["DatasetsClient", "Failure", "FilterSet", "Summary", "__version__", "load_job", "run_job"]
 
 if TYPE_CHECKING:
-    from batchsum.client import DatasetsClient
-    from batchsum.filterset import FilterSet
-    from batchsum.jobfile import load_job
-    from batchsum.model import Failure, Summary
-    from batchsum.run import run_job
+    from batchsum.config.load import load_job
+    from batchsum.model.filters import FilterSet
+    from batchsum.model.queries import Failure, Summary
+    from batchsum.ncbi.client import DatasetsClient
+    from batchsum.run.night import run_job
 
 _HOME = {
-    "DatasetsClient": "client",
-    "FilterSet": "filterset",
-    "Summary": "model",
-    "Failure": "model",
-    "load_job": "jobfile",
-    "run_job": "run",
+    "DatasetsClient": "ncbi.client",
+    "FilterSet": "model.filters",
+    "Summary": "model.queries",
+    "Failure": "model.queries",
+    "load_job": "config.load",
+    "run_job": "run.night",
 }
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchsum.errors import Locked
-from batchsum.words import utc_text
+from batchsum.text import utc_text
 
 log = logging.getLogger("batchsum")
 

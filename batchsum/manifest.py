@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 
-from batchsum import __version__
-from batchsum.judging import Judgement
-from batchsum.words import utc_text
+from batchsum.run.judge import Judgement
+from batchsum.text import utc_text
+from batchsum.version import __version__
 
 
 def build_manifest(judgement: Judgement, *, rate: float | None, warnings: Sequence[str] = ()) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Pure functions of the kept rows; each note is one sentence.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from batchsum.filterset import FilterSet
-from batchsum.guards import includes
+from batchsum.model.filters import FilterSet
+from batchsum.run.guards import includes
 from batchsum.store.history import CountedRow
 
 FEWEST_TAXA = 3

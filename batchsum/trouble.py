@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchsum.model import DOUBTFUL
-from batchsum.store import Run, Store
+from batchsum.model.queries import DOUBTFUL
+from batchsum.store.store import Run, Store
 
 EXAMPLES = 3
 

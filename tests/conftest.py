@@ -14,7 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 from aioresponses import aioresponses as pretending
 from hypothesis import HealthCheck, settings
 
-from tests.raw_server import RawServer, raw_server
+from tests.fakes.raw_server import RawServer, raw_server
 
 # A busy machine is slow, and no test here is about speed.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,17 +10,17 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
+from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
+from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file
+from batchsum.config.values import excess
 from batchsum.errors import NothingUsable
-from batchsum.job import BASE_URL, Job
-from batchsum.model import Failure
-from batchsum.names.findings import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
+from batchsum.model.job import BASE_URL, Job
+from batchsum.model.queries import Failure
 from batchsum.names.lookup import Ask, Lookup
-from batchsum.names.taxalock import NO_LOCK, TaxaLock, lock_file
-from batchsum.plan import Plan, build_plan
-from batchsum.settings import excess
-from batchsum.table.formats import format_problems
+from batchsum.output.formats import format_problems
+from batchsum.run.plan import Plan, build_plan
 from batchsum.terminal.excerpt import excerpts
-from batchsum.words import counted, spoken
+from batchsum.text import counted, spoken
 
 RATES = (3, 5, 10)
 """Requests a second: NCBI's limit without a key by its pages, by its server, and with a key."""

@@ -10,19 +10,19 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from batchsum.config.load import load_job
 from batchsum.errors import OutputError
-from batchsum.jobfile import load_job
 from batchsum.local_ncbi.server import running
-from batchsum.run import Outcome, run_job
+from batchsum.run.night import Outcome, run_job
 from batchsum.store.directory import output_errors
-from batchsum.words import spoken
+from batchsum.text import spoken
 
 REQUESTS_PER_SECOND = 50.0
 """The embedded server's limit in the demo, far above NCBI's, so that it ends while somebody watches."""
 
 _SHOWN = ("label", "filter_set", "status", "record_count", "record_count_change")
 _ROWS = 12
-_HERE = Path(__file__).parent
+_DATA = Path(__file__).parent / "data"
 
 
 def demo(directory: Path) -> int:
@@ -46,8 +46,8 @@ def _prepare(directory: Path) -> None:
     if directory.exists():
         shutil.rmtree(directory)
     (directory / "demo-job").mkdir(parents=True)
-    for name in ("job.yaml", "taxa.csv"):
-        shutil.copyfile(_HERE / name, directory / "demo-job" / name)
+    shutil.copyfile(_DATA / "demo.yaml", directory / "demo-job" / "job.yaml")
+    shutil.copyfile(_DATA / "taxa.csv", directory / "demo-job" / "taxa.csv")
 
 
 def _night(directory: Path, night: date) -> Outcome:

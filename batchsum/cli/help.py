@@ -87,7 +87,7 @@ def epilog(command: str) -> str:
         case "init":
             return _INIT
         case "completion":
-            from batchsum.completion import HOW
+            from batchsum.cli.completion import HOW
 
             return _table("where it goes", HOW)
     return ""

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchsum.errors import UsageError
-from batchsum.publish import prepare, put_in_place, read_manifest
-from batchsum.store import Run, Store
+from batchsum.output.files import prepare, put_in_place, read_manifest
+from batchsum.output.table import cell
 from batchsum.store.directory import held, output_errors, state_of
 from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
-from batchsum.table import cell
+from batchsum.store.store import Run, Store
 
 HISTORY_COLUMNS = (
     "night", "run_id", "taxon", "label", "filter_set", "filters", "status", "record_count", "resource_updated_on",
@@ -117,7 +117,7 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
 
 def report(directory: Path) -> Path:
     """Make the page of the last published night again; where it is. UsageError where none was published."""
-    from batchsum.report import write_report
+    from batchsum.output.report import write_report
     from batchsum.report.retelling import PAGE, retell
 
     with output_errors(directory):

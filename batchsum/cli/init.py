@@ -37,7 +37,7 @@ def write_starter(directory: Path) -> list[Path]:
 
 def starter_job() -> str:
     """The commented job file."""
-    return (resources.files(__name__) / JOB_FILE).read_text(encoding="utf-8")
+    return (resources.files("batchsum.cli") / "data" / "starter.yaml").read_text(encoding="utf-8")
 
 
 def told(paths: list[Path]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from batchsum import __version__
+from batchsum.version import __version__
 
 if TYPE_CHECKING:
     from batchsum.errors import JobFileError
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser(argv).parse_args(argv)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _USAGE
+    from batchsum.cli.terminal import failure, is_watched, say
     from batchsum.errors import BatchsumError, JobFileError
-    from batchsum.terminal import failure, is_watched, say
 
     try:
         code: int = arguments.command(arguments)
@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _output_lost(error: OSError) -> int:
+    from batchsum.cli.terminal import say
     from batchsum.errors import OutputError
-    from batchsum.terminal import say
 
     say(f"batchsum: standard output: {error.strerror}")
     return OutputError.exit_code
@@ -93,7 +93,7 @@ def _with_lines(error: "JobFileError") -> str:
 def _report_bug(error: Exception) -> int:
     import logging
 
-    from batchsum.terminal import say
+    from batchsum.cli.terminal import say
 
     logger = logging.getLogger("batchsum")
     if logger.handlers:
@@ -119,7 +119,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     asks_for_help = "-h" in argv or "--help" in argv
     if asks_for_help:
-        from batchsum.manual import epilog
+        from batchsum.cli.help import epilog
 
         parser.epilog = epilog("")
     parser.add_argument("--version", action="version", version=f"batchsum {__version__}")
@@ -129,7 +129,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             name, help=about, description=about, allow_abbrev=False, formatter_class=parser.formatter_class
         )
         if name in argv:  # nobody asks for the options of the others
-            from batchsum import options
+            from batchsum.cli import options
 
             getattr(options, name)(sub)
             sub.epilog = epilog(name) if asks_for_help else None
@@ -143,7 +143,7 @@ def whole_parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from batchsum.commands.run import run
+    from batchsum.cli.run import run
 
     return run(arguments)
 
@@ -155,39 +155,39 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from batchsum.commands.run import merge
+    from batchsum.cli.run import merge
 
     return merge(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from batchsum.demo import demo
+    from batchsum.cli.demo import demo
 
     return demo(arguments.out)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from batchsum.commands.serve import serve
+    from batchsum.cli.serve import serve
 
     return serve(arguments)
 
 
 def _init(arguments: argparse.Namespace) -> int:
-    from batchsum.starter import told, write_starter
+    from batchsum.cli.init import told, write_starter
 
     print("\n".join(told(write_starter(arguments.directory))))
     return 0
 
 
 def _completion(arguments: argparse.Namespace) -> int:
-    from batchsum.completion import completion
+    from batchsum.cli.completion import completion
 
     sys.stdout.write(completion(whole_parser(), arguments.shell))
     return 0
 
 
 def _history(arguments: argparse.Namespace) -> int:
-    from batchsum.lookback import history
+    from batchsum.cli.history import history
 
     for piece in history(arguments.out, nights=arguments.nights, form=arguments.format):
         sys.stdout.write(piece)
@@ -195,21 +195,21 @@ def _history(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from batchsum.lookback import report
+    from batchsum.cli.history import report
 
     print(report(arguments.out))
     return 0
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from batchsum.lookback import explain
+    from batchsum.cli.history import explain
 
     sys.stdout.write(explain(arguments.out, arguments.taxon, arguments.filter_set, nights=arguments.nights))
     return 0
 
 
 def _probe(arguments: argparse.Namespace) -> int:
-    from batchsum.api_key import find_api_key
+    from batchsum.config.api_key import find_api_key
     from batchsum.probe import probe, server_to_probe
 
     base_url = server_to_probe(arguments.base_url)
@@ -218,9 +218,9 @@ def _probe(arguments: argparse.Namespace) -> int:
 
 
 def _schedule(arguments: argparse.Namespace) -> int:
+    from batchsum.cli.schedule import cron_text, entry, systemd_text, write_units
+    from batchsum.config.load import load_job
     from batchsum.errors import UsageError
-    from batchsum.jobfile import load_job
-    from batchsum.schedule import cron_text, entry, systemd_text, write_units
 
     if arguments.out is not None and arguments.cron:
         raise UsageError("schedule --cron prints a line and writes no files; leave --out away")

@@ -6,8 +6,8 @@ from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from batchsum.config.values import parse_format, parse_integer, parse_requests_per_second
 from batchsum.filters import parse_date, parse_duration
-from batchsum.settings import parse_format, parse_integer, parse_requests_per_second
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ def init(parser: argparse.ArgumentParser) -> None:
 
 
 def completion(parser: argparse.ArgumentParser) -> None:
-    from batchsum.completion import SHELLS
+    from batchsum.cli.completion import SHELLS
 
     parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
 

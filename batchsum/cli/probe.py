@@ -15,10 +15,10 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from batchsum import __version__
 from batchsum.errors import Refused
+from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.proxy import proxy_of_environment
-from batchsum.pacing import Pacer
+from batchsum.version import __version__
 
 LARGEST_BODY = 64 * 1024
 """Bytes of a body that are kept."""

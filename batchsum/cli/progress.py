@@ -14,12 +14,12 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
 from batchsum.terminal.console import stderr_console
-from batchsum.words import spoken
+from batchsum.text import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batchsum.asking import Asking
+    from batchsum.run.ask import Asking
 
 WINDOW = 10.0
 """Seconds over which the rate is told."""

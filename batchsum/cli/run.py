@@ -10,20 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchsum import logs
-from batchsum.api_key import find_api_key
+from batchsum.cli.log import configure
+from batchsum.cli.progress import is_wanted, live
+from batchsum.cli.terminal import failure, failure_block, is_watched, say
 from batchsum.commands.surroundings import base_url, day_of_environment
+from batchsum.config.api_key import find_api_key
+from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
-from batchsum.job import Job
-from batchsum.jobfile import load_job
-from batchsum.notify import Telling
-from batchsum.run import Outcome, run_job
-from batchsum.shards.merge import Merging
-from batchsum.shards.shard import Shard, run_shard
-from batchsum.signals import Signals
-from batchsum.terminal import failure, failure_block, is_watched, say
+from batchsum.model.job import Job
+from batchsum.notify.notifier import Telling
+from batchsum.run.merge import Merging
+from batchsum.run.night import Outcome, run_job
+from batchsum.run.shard import Shard, run_shard
+from batchsum.run.signals import Signals
 from batchsum.terminal.closing import print_closing
-from batchsum.terminal.progress import is_wanted, live
 
 log = logging.getLogger("batchsum")
 
@@ -43,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except BatchsumError as error:
         Telling(job).failed(error)
         raise
-    logs.configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
+    configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
         return _night(job, api_key, log_file, arguments)
     except Locked as error:
@@ -129,7 +129,7 @@ def merge(arguments: argparse.Namespace) -> int:
         api_key = find_api_key(None, merging.job.api.api_key_file)
         log_file = arguments.out / "batchsum.log"
         _make_directory(arguments.out)
-        logs.configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
+        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
         try:
             outcome = merging.publish(api_key)
         except BatchsumError as error:

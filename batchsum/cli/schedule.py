@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 
 from batchsum.errors import OutputError, UsageError
-from batchsum.job import Job
+from batchsum.model.job import Job
 
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""

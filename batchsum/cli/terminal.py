@@ -8,11 +8,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from batchsum.words import counted
+from batchsum.text import counted
 
 if TYPE_CHECKING:
-    from batchsum.job import Job
-    from batchsum.run import Outcome
+    from batchsum.model.job import Job
+    from batchsum.run.night import Outcome
 
 WIDEST = 160
 MOST_WORDS = 3 * WIDEST

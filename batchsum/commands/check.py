@@ -8,13 +8,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from batchsum.api_key import find_api_key
-from batchsum.check import check_job, check_online, describe, exit_code
+from batchsum.cli.check import check_job, check_online, describe, exit_code
 from batchsum.commands.surroundings import base_url, day_of_environment
+from batchsum.config.api_key import find_api_key
+from batchsum.config.load import load_job
+from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import JobFileError, UsageError
-from batchsum.job import Job
-from batchsum.jobfile import load_job
-from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
+from batchsum.model.job import Job
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def _check_online(job: Job, today: date, lock: TaxaLock, arguments: argparse.Nam
     """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
     import asyncio
 
-    from batchsum.run import job_client
+    from batchsum.run.night import job_client
 
     api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
     client = job_client(job, job.api.base_url, api_key)

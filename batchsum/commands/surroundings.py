@@ -4,10 +4,10 @@ import argparse
 import os
 from datetime import date
 
+from batchsum.config.values import check_base_url
 from batchsum.errors import UsageError
 from batchsum.filters import parse_date
-from batchsum.job import Job
-from batchsum.settings import check_base_url
+from batchsum.model.job import Job
 
 
 def base_url(job: Job, arguments: argparse.Namespace) -> str | None:

@@ -13,15 +13,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
 from batchsum import filters
+from batchsum.config.filter_sets import EVERYTHING, name_of
+from batchsum.config.problems import nearest, unknown
+from batchsum.config.taxon_list import Sets, TaxonList
 from batchsum.errors import Problem
-from batchsum.filterset import FILTER_NAMES, FILTER_PARSERS, FilterSet
-from batchsum.job import NamedSet
-from batchsum.jobfile.complaints import nearest, unknown
 from batchsum.jobfile.csvrecords import DELIMITERS, LONGEST_LINE, Records, StopReading
-from batchsum.jobfile.filtersets import EVERYTHING, name_of
 from batchsum.jobfile.oddities import odd_filters
-from batchsum.jobfile.taxonlist import Sets, TaxonList
 from batchsum.jobfile.textfile import undecodable
+from batchsum.model.filters import FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.model.job import NamedSet
 
 MOST_ROWS = 1_000_000
 MOST_REMEMBERED = 50_000

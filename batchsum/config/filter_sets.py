@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from batchsum.filterset import FILTER_NAMES, FilterSet
-from batchsum.job import NamedSet, Windows
+from batchsum.model.filters import FILTER_NAMES, FilterSet
+from batchsum.model.job import NamedSet, Windows
 
 MOST_SETS = 10_000
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from batchsum.config.csv_list import Listing, read_list
+from batchsum.config.filter_sets import EVERYTHING
+from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
+from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
 from batchsum.filters import LOOKS_SECRET
-from batchsum.job import Job, NamedSet, OutputSettings
-from batchsum.jobfile.csvlist import Listing, read_list
-from batchsum.jobfile.filtersets import EVERYTHING
 from batchsum.jobfile.oddities import pango_message, surely_not_sars_cov_2
 from batchsum.jobfile.repeats import repeats
 from batchsum.jobfile.textfile import decode, unreadable
-from batchsum.jobfile.yamljob import LIST_SUFFIXES, YamlJob, default_name
-from batchsum.jobfile.yamltext import MOST_BYTES, compose
+from batchsum.model.job import Job, NamedSet, OutputSettings
 
 MOST_WARNINGS = 1_000
 

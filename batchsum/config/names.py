@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from batchsum.config.taxa_lock import FILE, LockedTaxon, TaxaLock
 from batchsum.errors import Refused
-from batchsum.job import Job
-from batchsum.model import Failure
+from batchsum.model.job import Job
+from batchsum.model.queries import Failure
 from batchsum.names.lookup import Ask, Lookup
-from batchsum.names.taxalock import FILE, LockedTaxon, TaxaLock
-from batchsum.names.taxonomy import Name, TaxonNode
+from batchsum.ncbi.taxonomy import Name, TaxonNode
 
 MOST_SHOWN = 5
 """Candidates that a message names."""

@@ -18,13 +18,14 @@ from pydantic import (
     model_validator,
 )
 
-from batchsum import filters, settings
+from batchsum import filters
+from batchsum.config import values
 from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
 from batchsum.jobfile.keys import LENGTH, Flag, Keys, Text, as_value, not_empty, read_one, whole_number
 
 Duration = Annotated[timedelta, *as_value(filters.parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
-FilePath = Annotated[str, *as_value(settings.parse_path)]
-EnvironmentName = Annotated[str, *as_value(settings.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
+FilePath = Annotated[str, *as_value(values.parse_path)]
+EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
 
 def _not_one_text(value: Any) -> Any:
@@ -34,7 +35,7 @@ def _not_one_text(value: Any) -> Any:
 
 
 Command = Annotated[
-    list[Annotated[str, *as_value(settings.parse_argument, "string", "number")]],
+    list[Annotated[str, *as_value(values.parse_argument, "string", "number")]],
     BeforeValidator(_not_one_text),
     AfterValidator(not_empty),
 ]
@@ -71,19 +72,19 @@ class ApiKeys(Keys):
     api_key_file: FilePath | None = Field(None, description="File that holds the NCBI API key.")
     requests_per_second: (
         Annotated[float | Literal["auto", "unlimited"],
-                  *as_value(settings.parse_requests_per_second, "string", "number")] | None
+                  *as_value(values.parse_requests_per_second, "string", "number")] | None
     ) = Field(None, description="auto, unlimited or a ceiling.")  # fmt: skip
     workers: Annotated[int, *whole_number(1, 1000)] | None = Field(None, description="Requests under way at once (64).")
-    timeout: Annotated[timedelta, *as_value(settings.parse_timeout, pattern=LENGTH)] | None = Field(
+    timeout: Annotated[timedelta, *as_value(values.parse_timeout, pattern=LENGTH)] | None = Field(
         None, description="Longest time of one attempt (60s)."
     )
     attempts: Annotated[int, *whole_number(1, 20)] | None = Field(None, description="Attempts of one request (6).")
     max_outage: Duration | None = Field(None, description="Give the night up after such an outage (30m).")
-    contact: Annotated[str, *as_value(settings.parse_contact)] | None = Field(
+    contact: Annotated[str, *as_value(values.parse_contact)] | None = Field(
         None, description="E-mail address or URL, told to NCBI in the User-Agent."
     )
 
-    shared_limit: Annotated[str, *as_value(settings.parse_shared_limit)] | None = Field(
+    shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] | None = Field(
         None, description="Redis or Valkey that counts the requests of all your machines; no password here."
     )
 
@@ -91,7 +92,7 @@ class ApiKeys(Keys):
     @classmethod
     def _read_base_url(cls, value: Any, info: ValidationInfo) -> str:
         allowed = bool(info.data.get("allow_http"))
-        url: str = read_one(lambda text: settings.check_base_url(text, allowed))(value)
+        url: str = read_one(lambda text: values.check_base_url(text, allowed))(value)
         return url
 
 
@@ -100,7 +101,7 @@ class OutputKeys(Keys):
 
     dir: FilePath | None = Field(None, description="Output directory (out/<name> beside the job file).")
     formats: (
-        Annotated[list[Annotated[str, *as_value(settings.parse_format, enum=[*settings.FORMATS])]],
+        Annotated[list[Annotated[str, *as_value(values.parse_format, enum=[*values.FORMATS])]],
                   AfterValidator(not_empty)] | None
     ) = Field(None, description="Formats of the table ([csv]).")  # fmt: skip
     keep_nights: Annotated[int, *whole_number(1, 100_000)] | None = Field(
@@ -132,7 +133,7 @@ class JobHead(Keys):
     version: Annotated[str, *as_value(_read_version, "integer", const=1)] = Field(
         description="Version of this format: 1."
     )
-    name: Annotated[str, *as_value(settings.parse_job_name)] | None = Field(
+    name: Annotated[str, *as_value(values.parse_job_name)] | None = Field(
         None, description="Name of the job (the file's stem)."
     )
     min_interval: Duration | None = Field(

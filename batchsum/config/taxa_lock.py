@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from batchsum.errors import JobFileError, OutputError, Problem
 from batchsum.filters import parse_taxon
-from batchsum.names.taxonomy import Lineages, Name, TaxonNode
+from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
 
 FILE = "taxa.lock"
 COLUMNS = ("taxon", "tax_id", "scientific_name", "rank", "lineage", "locked_on")

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
-from batchsum.job import ListedTaxon, NamedSet
+from batchsum.model.job import ListedTaxon, NamedSet
 
 Sets = tuple[NamedSet, ...] | None
 Bounds = Mapping[str, Any] | None

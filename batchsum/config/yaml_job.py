@@ -13,20 +13,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from batchsum.config.csv_list import Listing, read_list
+from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
+from batchsum.config.problems import complaints, unknown, unknown_key
+from batchsum.config.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
+from batchsum.config.values import parse_path
+from batchsum.config.yaml_text import Location, Node, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
-from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
-from batchsum.jobfile.complaints import complaints, unknown, unknown_key
-from batchsum.jobfile.csvlist import Listing, read_list
 from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.filtersets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
 from batchsum.jobfile.keys import Keys
 from batchsum.jobfile.oddities import odd_filters
-from batchsum.jobfile.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
 from batchsum.jobfile.textfile import shown, unreadable
-from batchsum.jobfile.yamltext import Location, Node, place, plain, texts
-from batchsum.model import Guards
-from batchsum.settings import parse_path
+from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.queries import Guards
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 

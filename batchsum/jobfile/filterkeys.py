@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
-from batchsum import filters, settings
+from batchsum import filters
+from batchsum.config import values
 from batchsum.jobfile.keys import LENGTH, Flag, Keys, Name, Text, as_value, not_empty, whole_number
 
 
@@ -45,13 +46,13 @@ Window = Annotated[list[Moment], Field(json_schema_extra={"minItems": 2, "maxIte
 class GuardKeys(Keys):
     """The bounds within which an answer is believed."""
 
-    max_drop: Annotated[float, *as_value(settings.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
+    max_drop: Annotated[float, *as_value(values.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
         None, description="Share of the records that may be missing against the highest of 14 nights (20%)."
     )
     min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
         None, description="Records that must be missing before a drop is looked at (5)."
     )
-    stale_after: Annotated[timedelta, *as_value(settings.parse_staleness, pattern=LENGTH)] | None = Field(
+    stale_after: Annotated[timedelta, *as_value(values.parse_staleness, pattern=LENGTH)] | None = Field(
         None, description="Tell when nothing was updated for so long (14d)."
     )
     allow_zero: Flag | None = Field(None, description="Believe it when all records vanish (false).")
@@ -60,7 +61,7 @@ class GuardKeys(Keys):
 class WindowsKeys(Keys):
     """A series of windows by release date: `last` windows of `every`, weeks beginning on Mondays."""
 
-    every: Annotated[timedelta, *as_value(settings.parse_window, pattern=LENGTH)] = Field(
+    every: Annotated[timedelta, *as_value(values.parse_window, pattern=LENGTH)] = Field(
         description="Length of a window in whole days, as 7d."
     )
     last: Annotated[int, *whole_number(1, 1000)] = Field(

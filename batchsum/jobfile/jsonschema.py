@@ -6,7 +6,7 @@ between two keys: `batchsum check` has the last word.
 
 from typing import Any
 
-from batchsum.jobfile.schema import JobKeys
+from batchsum.config.schema import JobKeys
 
 SCHEMA_FILE = "batchsum.schema.json"
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema, model_validator
 
-from batchsum import filters, settings
+from batchsum import filters
+from batchsum.config import values
 
 LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
 """How a duration looks to an editor."""
@@ -48,7 +49,7 @@ def as_value(parse: Callable[[str], Any], *types: str, **schema: Any) -> Any:
 def whole_number(lowest: int, highest: int) -> Any:
     """A whole number from `lowest` to `highest`, both included."""
     return as_value(
-        lambda text: settings.parse_integer(text, lowest, highest), "integer", minimum=lowest, maximum=highest
+        lambda text: values.parse_integer(text, lowest, highest), "integer", minimum=lowest, maximum=highest
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from batchsum.filters import USA_STATES
-from batchsum.filterset import FilterSet
+from batchsum.model.filters import FilterSet
 
 # SARS-CoV-2, the taxa above it, and the species that NCBI put there in 2025.
 _SARS_COV_2_LINEAGE = frozenset({

@@ -6,9 +6,9 @@ Exact, but cheap for a million entries: a bitmap finds the few that may repeat, 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from batchsum.filterset import FilterSet
-from batchsum.job import NamedSet
-from batchsum.jobfile.taxonlist import TaxonList
+from batchsum.config.taxon_list import TaxonList
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import NamedSet
 
 
 class Repeat(NamedTuple):

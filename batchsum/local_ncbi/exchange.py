@@ -17,7 +17,7 @@ from batchsum.local_ncbi.breakage import break_answer
 from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, Trouble
 from batchsum.local_ncbi.gateway import VERSION, Gateway
 from batchsum.local_ncbi.latency import Latency
-from batchsum.local_ncbi.ratelimit import Allowance, RateLimit
+from batchsum.local_ncbi.limits import Allowance, RateLimit
 from batchsum.local_ncbi.refusals import Refusal
 
 AccessLog = Callable[[str], None]

@@ -25,7 +25,7 @@ from batchsum.local_ncbi.faults import Fault, FaultPlan, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, Gateway
 from batchsum.local_ncbi.holdings import open_holdings
 from batchsum.local_ncbi.latency import Latency, parse_latency
-from batchsum.local_ncbi.ratelimit import RateLimit
+from batchsum.local_ncbi.limits import RateLimit
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 
 log = logging.getLogger(__name__)

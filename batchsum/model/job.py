@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchsum.errors import Problem
-from batchsum.filterset import FilterSet
-from batchsum.model import Guards
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Guards
 
 BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
 

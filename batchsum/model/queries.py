@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from batchsum.filterset import FilterSet
+from batchsum.model.filters import FilterSet
 
 CANARY = "2697049"
 """SARS-CoV-2: NCBI surely knows it, so its answer tells a wrong taxon from a night when nothing is known."""

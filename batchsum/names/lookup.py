@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from batchsum.model import CANARY, Failure
-from batchsum.names.taxonomy import Lineages, Malformed, Name, Report, TaxonNode, match, parse_page, parse_suggestions
+from batchsum.model.queries import CANARY, Failure
+from batchsum.ncbi.taxonomy import Lineages, Malformed, Name, Report, TaxonNode, match, parse_page, parse_suggestions
 
 Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Failure]]
 """Posts a JSON body to a path below the base URL; gives the JSON object that came, or why none did."""

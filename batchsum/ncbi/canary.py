@@ -8,9 +8,9 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 
-from batchsum.model import CANARY, Answer, Failure, Request, Summary
+from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
+from batchsum.ncbi.http import Exchange
 from batchsum.ncbi.outage import Outage
-from batchsum.ncbi.transport import Exchange
 
 log = logging.getLogger("batchsum")
 

@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from batchsum.filters import parse_taxon
-from batchsum.filterset import FilterSet
-from batchsum.job import BASE_URL
-from batchsum.model import Answer, Attempt, Failure, Reply, Request, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import BASE_URL
+from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Summary
 from batchsum.ncbi import canary, retry
 from batchsum.ncbi.canary import Canary
+from batchsum.ncbi.http import Exchange, Sent, Transport
 from batchsum.ncbi.outage import Outage
-from batchsum.ncbi.transport import Exchange, Sent, Transport
+from batchsum.ncbi.pacing import Pacer, Ticket
 from batchsum.ncbi.wire import request_key
-from batchsum.pacing import Pacer, Ticket
 
 log = logging.getLogger("batchsum")
 

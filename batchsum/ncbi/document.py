@@ -8,7 +8,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from batchsum.model import Failure
+from batchsum.model.queries import Failure
 
 LONGEST_DETAIL = 300
 

@@ -17,17 +17,17 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from batchsum import __version__
-from batchsum.model import Attempt, Failure, Request, Summary
+from batchsum.model.queries import Attempt, Failure, Request, Summary
 from batchsum.ncbi import retry
-from batchsum.ncbi.answer import parse_answer
 from batchsum.ncbi.body import BadlyPacked, TooLarge, read_body
 from batchsum.ncbi.document import one_line, parse_document
 from batchsum.ncbi.gate import Confirm, Departure, Gate, departure, open_socket
-from batchsum.ncbi.network_errors import network_failure, refuse_status
+from batchsum.ncbi.http_errors import network_failure, refuse_status
+from batchsum.ncbi.parse import parse_answer
 from batchsum.ncbi.proxy import proxy_of_environment
 from batchsum.ncbi.timeouts import Timed, Timeouts
 from batchsum.ncbi.wire import post_body, request_key
+from batchsum.version import __version__
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""

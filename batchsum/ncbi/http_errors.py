@@ -9,7 +9,7 @@ import ssl
 import aiohttp
 
 from batchsum.errors import Refused
-from batchsum.model import Failure
+from batchsum.model.queries import Failure
 from batchsum.ncbi.gate import SpokeUnasked
 
 

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 
+from batchsum.ncbi.pacing_file import Reservation
+from batchsum.ncbi.pacing_redis import SharedLimit
 from batchsum.pacing.ledger import window
 from batchsum.pacing.rate import Rate
-from batchsum.pacing.reservation import Reservation
-from batchsum.pacing.shared_limit import SharedLimit
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""

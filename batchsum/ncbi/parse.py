@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from batchsum.model import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
+from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
 from batchsum.ncbi.document import BadAnswer, one_line, parse_document, rejection, visible
 
 LARGEST_COUNT = 2**53

@@ -4,8 +4,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from yarl import URL
 
+from batchsum.config.values import is_loopback
 from batchsum.errors import UsageError
-from batchsum.settings import is_loopback
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from batchsum.model import Failure
+from batchsum.model.queries import Failure
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from batchsum.filterset import FilterSet
-from batchsum.model import Request
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Request
 
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.errors import BatchsumError
-from batchsum.job import Job
-from batchsum.model import exit_code_of
+from batchsum.model.job import Job
+from batchsum.model.queries import exit_code_of
 from batchsum.notify.news import News
-from batchsum.publish import read_manifest
-from batchsum.store import Store
+from batchsum.output.files import read_manifest
 from batchsum.store.directory import STATE
+from batchsum.store.store import Store
 
 log = logging.getLogger("batchsum")
 

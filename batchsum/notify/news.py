@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from batchsum.errors import BatchsumError
-from batchsum.job import Job
-from batchsum.model import BELIEVED, exit_code_of
-from batchsum.publish import read_manifest
+from batchsum.model.job import Job
+from batchsum.model.queries import BELIEVED, exit_code_of
+from batchsum.output.files import read_manifest
 
 MOST_CHANGES = 1000
 """Changes told as objects; changes.csv has them all."""

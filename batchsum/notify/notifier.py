@@ -17,14 +17,14 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
-from batchsum.job import Job, NotifySettings
 from batchsum.lock import locked
+from batchsum.model.job import Job, NotifySettings
 from batchsum.notify import metrics, webhook
-from batchsum.notify.hook import run_hook
+from batchsum.notify.channels import run_hook
 from batchsum.notify.news import News, failed_news, headline, message, published_news
 from batchsum.notify.outbox import Note, Outbox
-from batchsum.store import Run, Store
 from batchsum.store.directory import STATE
+from batchsum.store.store import Run, Store
 
 log = logging.getLogger("batchsum")
 

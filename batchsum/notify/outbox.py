@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from batchsum.store import Store
+from batchsum.store.store import Store
 
 MOST_TRIES = 14
 """Nights after which nobody waits for the news any more."""

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from batchsum import __version__
+from batchsum.config.values import is_loopback
 from batchsum.errors import UsageError
 from batchsum.ncbi.proxy import proxy_of_environment
-from batchsum.settings import is_loopback
+from batchsum.version import __version__
 
 LARGEST_PING = 10_000
 """Bytes of a ping's body; Healthchecks keeps no more of it."""

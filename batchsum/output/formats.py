@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.errors import UsageError
-from batchsum.job import Job
-from batchsum.table import WRITERS, Row
+from batchsum.model.job import Job
+from batchsum.output.table import WRITERS, Row
 
 MOST_XLSX_ROWS = 1_048_575
 """Rows that an Excel sheet holds below its header."""
@@ -25,11 +25,11 @@ TableWriter = Callable[[Path, Iterable[Row]], None]
 def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row]) -> TableWriter:
     """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries some of `manifest`."""
     if name == "parquet":
-        from batchsum.table.parquet import write_parquet
+        from batchsum.output.parquet import write_parquet
 
         return partial(write_parquet, manifest=manifest)
     if name == "xlsx":
-        from batchsum.table.xlsx import write_xlsx
+        from batchsum.output.xlsx import write_xlsx
 
         return partial(write_xlsx, changes=changes)
     return WRITERS[name]

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batchsum.publish import MANIFEST
-from batchsum.table import Row, Value
+from batchsum.output.files import MANIFEST
+from batchsum.output.table import Row, Value
 from batchsum.table.columns import SUMMARY, Column
 
 ROWS_A_GROUP = 20_000

@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from batchsum.guards import Verdict
-from batchsum.model import FILE_KINDS, FileSummary, Query, Summary
+from batchsum.model.queries import FILE_KINDS, FileSummary, Query, Summary
+from batchsum.run.guards import Verdict
 from batchsum.table.columns import SUMMARY
 
 _NOTHING = Summary(None)

@@ -14,9 +14,9 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxFileError
 
-from batchsum.table import Row, Value
+from batchsum.output.formats import MOST_XLSX_ROWS
+from batchsum.output.table import Row, Value
 from batchsum.table.columns import CHANGED, SUMMARY, Column
-from batchsum.table.formats import MOST_XLSX_ROWS
 
 LONGEST_TEXT = 32_767
 """UTF-16 units of a cell."""

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from batchsum.config.values import NCBI_LIMIT, excess, is_ncbi
 from batchsum.errors import UsageError
-from batchsum.settings import NCBI_LIMIT, excess, is_ncbi
 
 
 @dataclass(frozen=True, slots=True)

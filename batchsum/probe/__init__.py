@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batchsum import __version__
+from batchsum.cli.probe import Seen, ask_all, questions
+from batchsum.config.values import check_base_url
 from batchsum.errors import OutputError, UsageError
-from batchsum.job import BASE_URL
+from batchsum.model.job import BASE_URL
 from batchsum.probe.assumptions import in_words, judge_assumptions
-from batchsum.probe.interview import Seen, ask_all, questions
-from batchsum.settings import check_base_url
-from batchsum.words import utc_text
+from batchsum.text import utc_text
+from batchsum.version import __version__
 
 _VERDICTS = {True: "held", False: "NOT HELD", None: "not seen"}
 

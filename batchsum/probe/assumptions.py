@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batchsum.model import Answer, Failure, Summary
-from batchsum.ncbi.answer import parse_answer
+from batchsum.cli.probe import Seen
+from batchsum.model.queries import Answer, Failure, Summary
 from batchsum.ncbi.document import one_line
-from batchsum.probe.interview import Seen
+from batchsum.ncbi.parse import parse_answer
 
 _WIDEST = 90
 
@@ -32,7 +32,7 @@ def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
     """One verdict for each assumption; of a question asked twice the last answer counts."""
     answered = {one.name: one for one in seen if one.status is not None}
     return [Assumption(text, *look(answered), lives_in) for text, lives_in, look in _ASSUMPTIONS] + [
-        Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "ncbi/transport.py")
+        Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "ncbi/http.py")
     ]
 
 
@@ -137,25 +137,25 @@ def _retry_after(seen: Sequence[Seen]) -> Found:
 
 
 _ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...] = (
-    ("taxon 2697049 is known and has records", "model.py", _known),
-    ("zero is sent as 0, or left out", "ncbi/answer.py", _zero),
-    ("dates in RFC 3339 are taken", "model.py", _taken("date_rfc3339")),
-    ("other forms of a date, where taken, count the same", "model.py", _other_dates),
-    ("%2F in a name reaches the taxon", "ncbi/wire.py", _taken("slash")),
-    ("POST counts as GET does", "ncbi/wire.py", _post),
+    ("taxon 2697049 is known and has records", "model/filters.py", _known),
+    ("zero is sent as 0, or left out", "ncbi/parse.py", _zero),
+    ("dates in RFC 3339 are taken", "model/filters.py", _taken("date_rfc3339")),
+    ("other forms of a date, where taken, count the same", "model/filters.py", _other_dates),
+    ("%2F in a name reaches the taxon", "model/queries.py", _taken("slash")),
+    ("POST counts as GET does", "model/queries.py", _post),
     (
         "an unknown taxon is refused as unknown",
-        "ncbi/document.py",
+        "ncbi/parse.py",
         _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
     ),
     (
         "a name of two taxa, or of no virus, is refused as such",
-        "ncbi/document.py",
+        "ncbi/parse.py",
         _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
     ),
-    ("BIOSAMPLE_REPORT is taken", "filters.py", _taken("biosample_report")),
-    ("BIOSAMPLE is not in the enum, and refused", "filters.py", _refused_as(("bad_request",), "biosample")),
-    ("lists go as repeated keys", "ncbi/wire.py", _taken("lists")),
-    ("the limit is told in X-RateLimit-Limit", "ncbi/transport.py", _header("X-RateLimit-Limit")),
-    ("answers carry an NCBI-PHID", "ncbi/transport.py", _header("NCBI-PHID")),
+    ("BIOSAMPLE_REPORT is taken", "model/filters.py", _taken("biosample_report")),
+    ("BIOSAMPLE is not in the enum, and refused", "model/filters.py", _refused_as(("bad_request",), "biosample")),
+    ("lists go as repeated keys", "model/queries.py", _taken("lists")),
+    ("the limit is told in X-RateLimit-Limit", "ncbi/http.py", _header("X-RateLimit-Limit")),
+    ("answers carry an NCBI-PHID", "ncbi/http.py", _header("NCBI-PHID")),
 )

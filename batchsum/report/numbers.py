@@ -1,6 +1,6 @@
 """Numbers, dates and words as the page shows them. Null is never zero: what nobody gave is an empty text."""
 
-from batchsum.report.night import ReportRow
+from batchsum.output.report.night import ReportRow
 
 
 def grouped(number: float | None) -> str:

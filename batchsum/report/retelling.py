@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from batchsum.model import Package, Summary
-from batchsum.report.night import Night, RemovedRow, ReportRow
-from batchsum.store import Run, Store
+from batchsum.model.queries import Package, Summary
+from batchsum.output.report.night import Night, RemovedRow, ReportRow
 from batchsum.store.history import KeptRow, answered_rows, rows_without, together
 from batchsum.store.record import load_download
+from batchsum.store.store import Run, Store
 
 PAGE = "report.html"
 NIGHTS_SHOWN = 60

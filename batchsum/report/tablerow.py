@@ -6,8 +6,8 @@ A template that is called once for each of 20,000 rows takes four times as long.
 from collections.abc import Callable
 from html import escape
 
-from batchsum.report import plots
-from batchsum.report.night import ReportRow
+from batchsum.output.report import plots
+from batchsum.output.report.night import ReportRow
 from batchsum.report.numbers import day, grouped, percent, signed, words
 
 _LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}

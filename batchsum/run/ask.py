@@ -9,15 +9,15 @@ from functools import partial
 from itertools import compress, islice
 from typing import TypeVar
 
-from batchsum.client import DatasetsClient
-from batchsum.model import Failure, Reply, Request, Summary
-from batchsum.names.findings import moved_names
+from batchsum.config.names import moved_names
+from batchsum.model.queries import Failure, Reply, Request, Summary
+from batchsum.ncbi.client import DatasetsClient
 from batchsum.ncbi.wire import request_key
-from batchsum.plan import Plan
+from batchsum.run.plan import Plan
 from batchsum.scheduler import run_requests
-from batchsum.store import Run, Store
 from batchsum.store.journal import Journal
-from batchsum.words import spoken
+from batchsum.store.store import Run, Store
+from batchsum.text import spoken
 
 log = logging.getLogger("batchsum")
 

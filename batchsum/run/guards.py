@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from batchsum.filterset import FilterSet
-from batchsum.model import BELIEVED, Answer, Failure, FileSummary, Package, Query, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import BELIEVED, Answer, Failure, FileSummary, Package, Query, Summary
 
 NIGHTS = 14
 """How many published nights back the highest believed count is looked for."""

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.changes import kind_of_change
-from batchsum.guards import Past, Verdict, includes, judge
-from batchsum.model import BELIEVED, STATUSES, Answer, Failure, Query, Request, Summary
+from batchsum.model.queries import BELIEVED, STATUSES, Answer, Failure, Query, Request, Summary
 from batchsum.ncbi.wire import request_key
 from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, not_accepted, stale
-from batchsum.plan import Plan
-from batchsum.store import Run, Store
+from batchsum.output.changes import kind_of_change
+from batchsum.run.guards import Past, Verdict, includes, judge
+from batchsum.run.plan import Plan
 from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days, together
 from batchsum.store.record import load_answer
+from batchsum.store.store import Run, Store
 
 T = TypeVar("T")
 Exceeding = tuple[CountedRow, CountedRow, str]

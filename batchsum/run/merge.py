@@ -13,27 +13,27 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from batchsum import publish
-from batchsum.asking import Asking
+from batchsum.cli.log import about_run
+from batchsum.config.taxa_lock import FILE as LOCK
+from batchsum.config.taxa_lock import read_lock
 from batchsum.errors import UsageError
-from batchsum.job import Job
-from batchsum.judging import Judgement
-from batchsum.logs import about_run
-from batchsum.names.taxalock import FILE as LOCK
-from batchsum.names.taxalock import read_lock
-from batchsum.notify import Telling
-from batchsum.plan import build_plan
-from batchsum.publication import file_names, finish_publication
-from batchsum.resume import close_run
-from batchsum.run import Outcome, ask, conclude, job_client, published
+from batchsum.model.job import Job
+from batchsum.notify.notifier import Telling
+from batchsum.output import files
+from batchsum.output.formats import require_formats
+from batchsum.run.ask import Asking
+from batchsum.run.judge import Judgement
+from batchsum.run.night import Outcome, ask, conclude, job_client, published
+from batchsum.run.plan import build_plan
+from batchsum.run.publish import file_names, finish_publication
+from batchsum.run.resume import close_run
+from batchsum.run.signals import Signals
 from batchsum.shards.gathering import Finished, copy_answers, gather
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import read_copy
-from batchsum.signals import Signals
-from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
-from batchsum.table.formats import require_formats
+from batchsum.store.store import Run, Store
 
 log = logging.getLogger("batchsum")
 
@@ -68,10 +68,10 @@ class Merging:
                 finish_publication(store, job)
                 if (done := self._merged_before(store)) is not None:
                     return published(store, done, job)
-                publish.check_targets(directory, file_names(job))
+                files.check_targets(directory, file_names(job))
                 run = self._open(store)
                 telling.begin(run)
-                publish.sweep(directory, file_names(job), living={run.owner})
+                files.sweep(directory, file_names(job), living={run.owner})
                 with about_run(run.run_id), output_errors(directory):
                     judgement = Judgement(self._plan, store, run, History(store, run), self._accept())
                     log.info("run %s: %d shards of %s merged", run.run_id, len(self._shards), job.name)
@@ -83,7 +83,7 @@ class Merging:
 
     def _merged_before(self, store: Store) -> Run | None:
         done = next((run for run in store.runs("published", limit=10_000) if run.run_id == self.run_id), None)
-        if done is not None and publish.read_manifest(self.job.output.dir).get("run_id") != self.run_id:
+        if done is not None and files.read_manifest(self.job.output.dir).get("run_id") != self.run_id:
             raise UsageError(
                 f"{self.job.output.dir}: these shards were merged already, as run {self.run_id}, "
                 "and a later night stands there; run the shards again"
@@ -94,7 +94,7 @@ class Merging:
         """A run with the answers of all shards: that of a merge that was cut off, or a new one."""
         directory, first = self.job.output.dir, self._shards[0]
         job_hash, owner = self._plan.job_hash(), secrets.token_hex(4)
-        generation = publish.read_generation(directory)
+        generation = files.read_generation(directory)
         with store.transaction():
             found = store.last_run("open")
             if found is not None and found.run_id == self.run_id:

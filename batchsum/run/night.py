@@ -11,27 +11,27 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from batchsum import publish
-from batchsum.asking import Asking
-from batchsum.client import DatasetsClient
+from batchsum.cli.log import about_run
+from batchsum.cli.schedule import is_due
+from batchsum.config.taxa_lock import lock_file, read_lock
 from batchsum.errors import NotDue
-from batchsum.job import BASE_URL, Job
-from batchsum.judging import Judgement
-from batchsum.logs import about_run
-from batchsum.model import Failure, exit_code_of
-from batchsum.names.taxalock import lock_file, read_lock
-from batchsum.notify import Telling
-from batchsum.plan import build_plan
-from batchsum.publication import file_names, finish_publication, publish_night
-from batchsum.resume import is_recent, open_run
-from batchsum.schedule import is_due
-from batchsum.signals import Signals
-from batchsum.store import Run, Store
+from batchsum.model.job import BASE_URL, Job
+from batchsum.model.queries import Failure, exit_code_of
+from batchsum.ncbi.client import DatasetsClient
+from batchsum.notify.notifier import Telling
+from batchsum.output import files
+from batchsum.output.formats import require_formats
+from batchsum.run.ask import Asking
+from batchsum.run.judge import Judgement
+from batchsum.run.plan import build_plan
+from batchsum.run.publish import file_names, finish_publication, publish_night
+from batchsum.run.resume import is_recent, open_run
+from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import History
-from batchsum.table.formats import require_formats
+from batchsum.store.store import Run, Store
+from batchsum.text import spoken
 from batchsum.trouble import Trouble, troubles
-from batchsum.words import spoken
 
 log = logging.getLogger("batchsum")
 
@@ -90,14 +90,14 @@ def run_job(
                 if finished and _is_tonights(finished, job, base_url, today):
                     return published(store, finished, job)
                 _check_due(store, job)
-            publish.check_targets(directory, file_names(job))
+            files.check_targets(directory, file_names(job))
             opened = open_run(
-                store, job, lock, base_url=base_url, generation=publish.read_generation(directory),
+                store, job, lock, base_url=base_url, generation=files.read_generation(directory),
                 now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
             )  # fmt: skip
             run, plan = opened.run, opened.plan
             telling.begin(run)
-            publish.sweep(directory, file_names(job), living={run.owner})
+            files.sweep(directory, file_names(job), living={run.owner})
             with about_run(run.run_id), output_errors(directory):
                 log.info(
                     "run %s: %d queries, %d requests to %s", run.run_id, plan.query_count, plan.request_count, base_url
@@ -157,7 +157,7 @@ def conclude(judgement: Judgement, asking: Asking, rate: float | None) -> None:
 
 def _check_due(store: Store, job: Job) -> None:
     """NotDue where the last table is younger than the job's `min_interval`, and no run waits to be finished."""
-    finished = publish.read_manifest(job.output.dir).get("finished_at")
+    finished = files.read_manifest(job.output.dir).get("finished_at")
     if job.min_interval is None or store.last_run("open") is not None:
         return
     try:
@@ -178,7 +178,7 @@ def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:
 
 def published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
     """The outcome of a run whose files are in place."""
-    manifest = publish.read_manifest(job.output.dir)
+    manifest = files.read_manifest(job.output.dir)
     found = tuple(troubles(store, run))
     for trouble in found:
         log.warning("%s: %s", trouble, "; ".join(map(str, trouble.examples)))

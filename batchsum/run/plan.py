@@ -11,11 +11,11 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
+from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
 from batchsum.errors import UsageError
-from batchsum.filterset import FilterSet
-from batchsum.job import Job, ListedTaxon, NamedSet
-from batchsum.model import Guards, Query, Request
-from batchsum.names.taxalock import NO_LOCK, TaxaLock
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import Job, ListedTaxon, NamedSet
+from batchsum.model.queries import Guards, Query, Request
 
 
 @dataclass(frozen=True, slots=True)

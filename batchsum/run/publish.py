@@ -11,22 +11,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchsum import table
-from batchsum.changes import COLUMNS, change_rows
+from batchsum.cli.log import about_run
 from batchsum.errors import Locked, NothingUsable
-from batchsum.job import Job
-from batchsum.judging import Judgement
-from batchsum.logs import about_run
 from batchsum.manifest import build_manifest
-from batchsum.notify import queue_news
-from batchsum.publish import Publication, Writer, prepare, put_in_place, read_generation, read_manifest
-from batchsum.report import write_report
+from batchsum.model.job import Job
+from batchsum.notify.notifier import queue_news
+from batchsum.output import table
+from batchsum.output.changes import COLUMNS, change_rows
+from batchsum.output.files import Publication, Writer, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.formats import table_writer
+from batchsum.output.report import write_report
 from batchsum.report.retelling import PAGE, retell
-from batchsum.resume import close_run
-from batchsum.store import UNTOLD, Run, Store
+from batchsum.run.judge import Judgement
+from batchsum.run.resume import close_run
 from batchsum.store.history import History
+from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.table.datapackage import DATAPACKAGE, write_datapackage
-from batchsum.table.formats import table_writer
 from batchsum.trouble import troubles
 
 log = logging.getLogger("batchsum")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import Locked
-from batchsum.job import Job
-from batchsum.names.taxalock import TaxaLock
-from batchsum.plan import Plan, build_plan
-from batchsum.store import Run, Store
-from batchsum.words import utc_text
+from batchsum.model.job import Job
+from batchsum.run.plan import Plan, build_plan
+from batchsum.store.store import Run, Store
+from batchsum.text import utc_text
 
 log = logging.getLogger("batchsum")
 

@@ -17,25 +17,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from batchsum import __version__, publish
-from batchsum.asking import Asking
+from batchsum.cli.log import about_run
+from batchsum.config.taxa_lock import FILE as LOCK
+from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import NothingUsable, UsageError
-from batchsum.guards import judge
-from batchsum.job import BASE_URL, Job
-from batchsum.logs import about_run
-from batchsum.model import Failure, Query, Request
-from batchsum.names.taxalock import FILE as LOCK
-from batchsum.names.taxalock import TaxaLock, lock_file, read_lock, write_lock
+from batchsum.model.job import BASE_URL, Job
+from batchsum.model.queries import Failure, Query, Request
 from batchsum.ncbi.wire import request_key
-from batchsum.plan import Plan
-from batchsum.resume import close_run, open_run
-from batchsum.run import ask, job_client
+from batchsum.output import files
+from batchsum.run.ask import Asking
+from batchsum.run.guards import judge
+from batchsum.run.night import ask, job_client
+from batchsum.run.plan import Plan
+from batchsum.run.resume import close_run, open_run
+from batchsum.run.signals import Signals
 from batchsum.shards.jobcopy import FILE as JOB_COPY
 from batchsum.shards.jobcopy import job_digest, write_copy
-from batchsum.signals import Signals
-from batchsum.store import Run, Store
 from batchsum.store.directory import held, output_errors
-from batchsum.words import utc_text
+from batchsum.store.store import Run, Store
+from batchsum.text import utc_text
+from batchsum.version import __version__
 
 log = logging.getLogger("batchsum")
 
@@ -136,7 +137,7 @@ def _doubtful(plan: Plan, store: Store, run: Run, unasked: Failure) -> list[Requ
 
 
 def _check_directory(store: Store, directory: Path) -> None:
-    if store.runs("published", limit=1) or (directory / publish.MANIFEST).exists():
+    if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
         raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
 
 

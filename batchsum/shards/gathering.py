@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from batchsum import publish
 from batchsum.errors import UsageError
-from batchsum.model import Failure
+from batchsum.model.queries import Failure
 from batchsum.ncbi.wire import request_key
-from batchsum.plan import Plan
-from batchsum.shards.shard import MANIFEST, Shard, owner
-from batchsum.store import Run, Store
+from batchsum.output import files
+from batchsum.run.plan import Plan
+from batchsum.run.shard import MANIFEST, Shard, owner
 from batchsum.store.directory import STATE
 from batchsum.store.record import dump_answer
+from batchsum.store.store import Run, Store
 
 _SAME = {
     "job": "job",
@@ -72,7 +72,7 @@ class Finished:
                 {name: str(told[name]) for name in _SAME},
             )
         except FileNotFoundError:
-            if (directory / publish.MANIFEST).is_file():
+            if (directory / files.MANIFEST).is_file():
                 raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
             raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
         except (ValueError, KeyError, TypeError, AttributeError):

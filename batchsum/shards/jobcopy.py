@@ -13,11 +13,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.config.taxon_list import TaxonList
 from batchsum.errors import UsageError
-from batchsum.filterset import FilterSet
-from batchsum.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
-from batchsum.jobfile.taxonlist import TaxonList
-from batchsum.model import Guards
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.queries import Guards
 
 FILE = "job.jsonl.gz"
 

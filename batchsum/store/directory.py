@@ -7,8 +7,8 @@ from pathlib import Path
 
 from batchsum.errors import OutputError, UsageError
 from batchsum.lock import locked
-from batchsum.store import Store
 from batchsum.store.database import unusable
+from batchsum.store.store import Store
 
 STATE = "state.sqlite3"
 

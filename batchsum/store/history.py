@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from batchsum.guards import NIGHTS, Believed, Past, Verdict, combine, moment
-from batchsum.model import BELIEVED, Answer, Query, Summary
-from batchsum.store import Run, Store
+from batchsum.model.queries import BELIEVED, Answer, Query, Summary
+from batchsum.run.guards import NIGHTS, Believed, Past, Verdict, combine, moment
+from batchsum.store.store import Run, Store
 
 
 class KeptRow(NamedTuple):

@@ -10,9 +10,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from batchsum.model import Reply
-from batchsum.store import Run, Store
+from batchsum.model.queries import Reply
 from batchsum.store.record import Record
+from batchsum.store.store import Run, Store
 
 LONGEST_WAIT = 0.05
 

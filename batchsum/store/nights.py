@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from batchsum.store import Run, Store
 from batchsum.store.history import KeptRow, kept_rows
+from batchsum.store.store import Run, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
-from batchsum.model import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
+from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from batchsum.errors import Locked
-from batchsum.model import Answer, Reply
+from batchsum.model.queries import Answer, Reply
 from batchsum.store.database import SCHEMA_VERSION, Database
 from batchsum.store.record import Record, load_answer, load_attempts
 

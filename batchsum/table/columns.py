@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from batchsum.model import FILE_KINDS, STATUSES
+from batchsum.model.queries import FILE_KINDS, STATUSES
 
 Kind = Literal["string", "integer", "number", "boolean", "date"]
 """As Table Schema calls them. A boolean is true or missing: a filter that is false is not sent."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from batchsum.job import Job
+from batchsum.model.job import Job
 from batchsum.table.columns import CHANGED, SUMMARY, Column
 
 DATAPACKAGE = "datapackage.json"

@@ -14,16 +14,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchsum.publish import MANIFEST, read_manifest
+from batchsum.output.files import MANIFEST, read_manifest
 from batchsum.table.columns import CHANGES
 from batchsum.terminal.console import stderr_console
-from batchsum.words import spoken
+from batchsum.text import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from batchsum.run import Outcome
+    from batchsum.run.night import Outcome
 
 MOST_CHANGES = 6
 MOST_TROUBLES = 4

@@ -17,11 +17,11 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from batchsum.model import Attempt, Reply
-from batchsum.ncbi.answer import parse_answer
-from batchsum.store import Run, Store
+from batchsum.model.queries import Attempt, Reply
+from batchsum.ncbi.parse import parse_answer
 from batchsum.store.journal import Journal
 from batchsum.store.record import Record
+from batchsum.store.store import Run, Store
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 

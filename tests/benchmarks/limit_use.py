@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
 
 async def bare(base_url: str, limit: float) -> None:
     """The pacer and an HTTP session, nothing else."""
-    from batchsum.pacing import Pacer
+    from batchsum.ncbi.pacing import Pacer
 
     pacer = Pacer.for_server(base_url, None, limit)
 
@@ -174,7 +174,7 @@ async def bare(base_url: str, limit: float) -> None:
 
 async def client(base_url: str, limit: float) -> None:
     """The product's own client."""
-    from batchsum.client import DatasetsClient
+    from batchsum.ncbi.client import DatasetsClient
 
     async with DatasetsClient(base_url, requests_per_second=limit, workers=WORKERS) as datasets:
 

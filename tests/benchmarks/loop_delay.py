@@ -20,9 +20,9 @@ from typing import Any
 
 import aiohttp
 
-from batchsum.asking import Asking
-from batchsum.jobfile import load_job
-from batchsum.run import run_job
+from batchsum.config.load import load_job
+from batchsum.run.ask import Asking
+from batchsum.run.night import run_job
 from batchsum.scheduler import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, tell

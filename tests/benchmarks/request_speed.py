@@ -18,9 +18,9 @@ from typing import Any
 
 import aiohttp
 
-from batchsum.client import DatasetsClient
-from batchsum.filterset import FilterSet
-from batchsum.model import Request
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Request
+from batchsum.ncbi.client import DatasetsClient
 from batchsum.scheduler import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, in_turns, tell

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.measure import Result, tell
-from tests.paced_sender import Arrivals, senders
-from tests.redis_server import RedisServer
+from tests.fakes.paced_sender import Arrivals, senders
+from tests.fakes.redis_server import RedisServer
 
 LIMIT = 10
 

@@ -16,8 +16,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from batchsum.client import DatasetsClient
-from batchsum.model import Request, Summary
+from batchsum.model.queries import Request, Summary
+from batchsum.ncbi.client import DatasetsClient
 from batchsum.scheduler import run_requests
 from tests.benchmarks.limit_use import Question, Window, serve
 from tests.benchmarks.measure import ROOT, Result, tell

@@ -11,7 +11,7 @@ from typing import Any
 from batchsum.jobfile.jsonschema import job_schema
 from batchsum.table.columns import CHANGED, SUMMARY, Column
 
-PAGE = Path(__file__).parent.parent / "configs/README.md"
+PAGE = Path(__file__).parents[2] / "configs/README.md"
 
 _SECTIONS = {
     "job keys": ("", None),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from batchsum.report import Night, render
+from batchsum.output.report import Night, render
 
 _VOID = {"meta", "link", "input", "col", "br"}
 

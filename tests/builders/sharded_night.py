@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchsum.cli import main
-from batchsum.model import CANARY
-from tests.scripted_ncbi import Question, ScriptedNcbi
+from batchsum.cli.main import main
+from batchsum.model.queries import CANARY
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 JOB = """\
 version: 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from tests.chaos.stage import Stage, contents, generation, kept_answers
-from tests.raw_server import PREFIX
+from tests.fakes.raw_server import PREFIX
 
 
 def strike_each_step(stage: Stage, kind: str, *, stride: int = 1) -> Iterator[str]:

@@ -118,10 +118,11 @@ def _connecting(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
 
 def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     """One run in this process, under its doom."""
-    from batchsum import asking, cli, signals
+    from batchsum.cli.main import main
     from batchsum.ncbi import retry
+    from batchsum.run import ask, signals
 
-    asking.SHORTEST_PAUSE = 0.02
+    ask.SHORTEST_PAUSE = 0.02
     retry.FIRST_PAUSE = 0.01
     signals.LONGEST_STOP = order.get("longest_stop", signals.LONGEST_STOP)
     doom = Doom(order.get("kind", "count"), order.get("at", 0), tell)
@@ -133,7 +134,7 @@ def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     if "largest_file" in order:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"],) * 2)
-    code = cli.main(order["argv"])
+    code = main(order["argv"])
     tell(f"steps {doom.steps}")
     return code
 
@@ -166,7 +167,7 @@ def _start(order: dict[str, Any]) -> tuple[int, int]:
 
 def serve() -> None:
     """For every order on stdin start a run and answer with its process id; for `wait`, with how it ended."""
-    for module in ("jinja2", "batchsum.commands.run", "batchsum.jobfile", "batchsum.run"):
+    for module in ("jinja2", "batchsum.cli.run", "batchsum.config.load", "batchsum.run.night"):
         importlib.import_module(module)
     pipes: dict[int, int] = {}
     for line in sys.stdin:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tests.chaos.programs import Programs
-from tests.raw_server import RawServer, Turn, answer, raw_server
+from tests.fakes.raw_server import RawServer, Turn, answer, raw_server
 
 JOB = """\
 version: 1

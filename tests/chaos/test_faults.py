@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import raw_server as serve
 from tests.chaos.programs import Programs
-from tests.raw_server import Behaviour, RawServer
+from tests.fakes import raw_server as serve
+from tests.fakes.raw_server import Behaviour, RawServer
 
 JOB = """\
 version: 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.programs import Programs, until
-from tests.raw_server import RawServer, answer, never, raw_server, redirect, summary
+from tests.fakes.raw_server import RawServer, answer, never, raw_server, redirect, summary
 
 KEY = "c4n4ry0123456789abcdef0123456789abcd"
 JOB = """\

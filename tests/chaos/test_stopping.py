@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.programs import Programs, Started, until
-from tests.raw_server import RawServer, never
+from tests.fakes.raw_server import RawServer, never
 
 JOB = "version: 1\nname: night\ntaxa_files: [taxa.csv]\napi: {requests_per_second: unlimited}\n"
 INTERRUPTED = "batchsum: interrupted; the same command resumes\n"

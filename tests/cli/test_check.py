@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from batchsum import asking
-from batchsum.cli import main
-from tests.local_ncbi_server import Served, serving
-from tests.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
+from batchsum.cli.main import main
+from batchsum.run import ask
+from tests.fakes.local_ncbi_server import Served, serving
+from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 SETTINGS = "api: {requests_per_second: unlimited, attempts: 1}\n"
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
 

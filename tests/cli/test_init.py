@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from batchsum.cli import main
-from batchsum.jobfile import load_job
+from batchsum.cli.init import starter_job
+from batchsum.cli.main import main
+from batchsum.config.load import load_job
+from batchsum.config.schema import JobKeys
 from batchsum.jobfile.jsonschema import job_schema
-from batchsum.jobfile.schema import JobKeys
-from batchsum.starter import starter_job
-from tests.local_ncbi_server import serving
-from tests.test_night import rows
+from tests.fakes.local_ncbi_server import serving
+from tests.run.test_night import rows
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 class _Core(yaml.SafeLoader):

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import asking, logs
-from batchsum.cli import main
-from tests.raw_server import RawServer, answer, error
+from batchsum.cli.log import configure
+from batchsum.cli.main import main
+from batchsum.run import ask
+from tests.fakes.raw_server import RawServer, answer, error
 
 JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 2}\n"
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     yield
-    logs.configure(verbose=False, file=None, json_lines=False)
+    configure(verbose=False, file=None, json_lines=False)
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_failures_are_told_but_do_not_flood(raw: RawServer, tmp_path: Path) -> N
     raw.on("2697049", answer(200, {"record_count": 7}))
     assert night(job, raw) == 3
     log = log_of(job)
-    assert log.count(": rejected: unknown_taxon") == asking.TOLD
-    assert len(log.splitlines()) < asking.TOLD + 10
+    assert log.count(": rejected: unknown_taxon") == ask.TOLD
+    assert len(log.splitlines()) < ask.TOLD + 10
 
 
 def test_a_log_file_of_ones_own(raw: RawServer, job: Path, tmp_path: Path) -> None:
@@ -95,7 +96,7 @@ def test_a_log_file_of_ones_own(raw: RawServer, job: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_the_key_is_taken_out_of_message_field_and_traceback(tmp_path: Path, json_lines: bool) -> None:
-    logs.configure(verbose=False, file=tmp_path / "log", json_lines=json_lines, secret="s3cr3tk3y")
+    configure(verbose=False, file=tmp_path / "log", json_lines=json_lines, secret="s3cr3tk3y")
     log = logging.getLogger("batchsum")
     try:
         raise ValueError("with s3cr3tk3y inside")
@@ -108,6 +109,6 @@ def test_the_key_is_taken_out_of_message_field_and_traceback(tmp_path: Path, jso
 
 
 def test_one_event_is_one_line_whatever_it_holds(tmp_path: Path) -> None:
-    logs.configure(verbose=False, file=tmp_path / "log", json_lines=False)
+    configure(verbose=False, file=tmp_path / "log", json_lines=False)
     logging.getLogger("batchsum").info("two\nlines \udc80 of %s", "text\n\n")
     assert (tmp_path / "log").read_text().count("\n") == 1

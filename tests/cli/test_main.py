@@ -8,20 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import __version__, asking, cli, logs
-from batchsum.cli import main
-from tests.raw_server import RawServer, answer, delayed, error, never
+from batchsum.cli.log import configure
+from batchsum.cli.main import _COMMANDS, main
+from batchsum.run import ask
+from batchsum.version import __version__
+from tests.fakes.raw_server import RawServer, answer, delayed, error, never
 
 JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n"
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
     yield
-    logs.configure(verbose=False, file=None, json_lines=False)
+    configure(verbose=False, file=None, json_lines=False)
 
 
 @pytest.fixture
@@ -144,7 +146,7 @@ def test_after_the_deadline_the_rest_is_skipped_and_the_table_is_there(
 def test_what_an_outage_left_unasked_is_not_the_deadlines(
     job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 60.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
     taxa = ", ".join(map(str, range(1, 30)))
     job.write_text(JOB.replace("11320, 11520", f"11320, {taxa}").replace("attempts: 1", "attempts: 1, max_outage: 1s"))
     raw.always(error(500))
@@ -158,7 +160,7 @@ def test_what_an_outage_left_unasked_is_not_the_deadlines(
 def test_a_server_that_wants_to_be_left_alone_ends_the_night_at_once(
     job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 60.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
     raw.on("11520", answer(429, b"", {"Retry-After": "86400"}))
     assert night(job, raw, "--workers", 1, "--deadline", "30s") == 3
     assert "outage: the server wants no request for 86,400 s" in (job.parent / "out/night/summary.csv").read_text()
@@ -181,7 +183,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_the_log(
     def wrong(*_: object) -> None:
         raise LookupError("seven of nine")
 
-    monkeypatch.setattr(asking.Asking, "both_rounds", wrong)
+    monkeypatch.setattr(ask.Asking, "both_rounds", wrong)
     assert night(job, raw) == 1
     out, err = capfd.readouterr()
     assert out == ""
@@ -229,7 +231,7 @@ def test_output_that_cannot_be_written_is_6(job: Path) -> None:
 
 
 def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
-    for name, *_ in cli._COMMANDS:
+    for name, *_ in _COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"batchsum {name}" in capfd.readouterr().out
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from batchsum.cli import main
-from batchsum.probe import interview
-from tests.local_ncbi_server import serving
-from tests.raw_server import RawServer, answer, error, redirect, summary, too_many
+from batchsum.cli.main import main
+from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all, questions
+from tests.fakes.local_ncbi_server import serving
+from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 
@@ -49,10 +49,10 @@ def test_all_that_is_assumed_holds_for_the_embedded_server(
     assert set(found.values()) == {True}
     zeros = {one["assumption"]: one["saw"] for one in document["assumptions"]}["zero is sent as 0, or left out"]
     assert zeros == ("record_count: 0 was sent" if zero == "count" else "record_count was left out")
-    package = Path(interview.__file__).parent.parent
+    package = Path(questions.__code__.co_filename).parent.parent
     assert all((package / one["lives_in"]).is_file() for one in document["assumptions"])
     shown = capsys.readouterr()
-    asked = [question.name for question in interview.questions(datetime.now(UTC).date())]
+    asked = [question.name for question in questions(datetime.now(UTC).date())]
     assert [line.split()[0] for line in shown.err.splitlines()[1:-1]] == asked
     assert [line.split()[0] for line in shown.out.splitlines()[1 : 1 + len(asked)]] == asked
     assert shown.out.count("held     ") == len(found)
@@ -95,11 +95,11 @@ def test_nothing_secret_is_written(tmp_path: Path, raw: RawServer, capsys: pytes
 async def test_the_proxy_of_the_environment_hears_no_key_and_nobody_of_netrc(
     raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = interview.questions(date(2026, 11, 20))[:1]
-    await interview.ask_all(elsewhere, KEY, asked, lambda seen: None)
+    asked = questions(date(2026, 11, 20))[:1]
+    await ask_all(elsewhere, KEY, asked, lambda seen: None)
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{raw.port}")
     raw.always(answer(502, b""))
-    await interview.ask_all(elsewhere.replace("http:", "https:"), KEY, asked, lambda seen: None)
+    await ask_all(elsewhere.replace("http:", "https:"), KEY, asked, lambda seen: None)
     plain, tunnel = raw.arrivals
     assert plain.target.startswith("http://ncbi.test/v2/virus/taxon/2697049")
     assert plain.headers["api-key"] == KEY
@@ -148,7 +148,7 @@ def test_whoever_does_not_want_us_is_asked_no_more(
 def test_large_bodies_are_cut(tmp_path: Path, raw: RawServer) -> None:
     raw.always(answer(200, b'{"messages": "' + b"x" * 2**20 + b'"}', {"X-RateLimit-Limit": "5000"}))
     _, document = probe(tmp_path, raw.base_url)
-    assert {len(one["body"]) for one in document["exchanges"]} == {interview.LARGEST_BODY}
+    assert {len(one["body"]) for one in document["exchanges"]} == {LARGEST_BODY}
 
 
 def test_a_server_that_is_away(tmp_path: Path, raw: RawServer) -> None:
@@ -158,7 +158,7 @@ def test_a_server_that_is_away(tmp_path: Path, raw: RawServer) -> None:
     raw.always(away)
     code, document = probe(tmp_path, raw.base_url)
     assert code == 4
-    assert [one["status"] for one in document["exchanges"]] == [None] * interview.MOST_SILENT
+    assert [one["status"] for one in document["exchanges"]] == [None] * MOST_SILENT
     assert {one["held"] for one in document["assumptions"]} == {None}
 
 

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import asking, schedule
-from batchsum.cli import main
-from batchsum.jobfile import load_job
-from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from batchsum.cli import schedule
+from batchsum.cli.main import main
+from batchsum.config.load import load_job
+from batchsum.run import ask
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 NASTY = "night $HOME 100% \"a\" 'b' `id` ;é\\n #x.yaml"
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from batchsum import asking
+from batchsum.cli import progress
+from batchsum.cli.progress import Progress, Standing
+from batchsum.config.load import load_job
 from batchsum.errors import Problem
-from batchsum.jobfile import load_job
-from batchsum.run import Outcome, run_job
-from batchsum.terminal import progress
+from batchsum.run import ask
+from batchsum.run.night import Outcome, run_job
 from batchsum.terminal.closing import print_closing, read_changes
 from batchsum.terminal.excerpt import excerpt, with_excerpts
-from batchsum.terminal.progress import Progress, Standing
-from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.terminal_window import in_window
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.fakes.terminal_window import in_window
 
 JOB = """\
 version: 1
@@ -188,7 +188,7 @@ def test_a_dumb_terminal_gets_no_codes(ncbi: ScriptedNcbi, tmp_path: Path) -> No
 def test_always_into_a_file_is_lines(
     ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from batchsum.cli import main
+    from batchsum.cli.main import main
 
     ncbi.delay = slow
     monkeypatch.setattr(progress, "SECONDS_A_LINE", 0.05)
@@ -224,7 +224,7 @@ def summary_of(outcome: Outcome, width: int = 120, **words: Any) -> list[str]:
 
 @pytest.fixture
 def second_night(ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     job = load_job(write_job(tmp_path))
     run_job(job, base_url=ncbi.base_url)
     ncbi.answers = {
@@ -321,7 +321,7 @@ def test_a_warning_is_shown_with_its_line_too(tmp_path: Path) -> None:
 
 
 def test_programs_get_a_line_each_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from batchsum.cli import main
+    from batchsum.cli.main import main
 
     path = tmp_path / "job.yaml"
     path.write_text("version: 2\ntaxa: [0011320]\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.api_key import find_api_key, read_key_file
+from batchsum.config.api_key import find_api_key, read_key_file
 from batchsum.errors import UsageError
 
 KEY = "0123456789abcdef0123456789abcdef0123"

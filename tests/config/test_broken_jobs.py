@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
-from batchsum.jobfile import load_job
 
 FOLDER = Path(__file__).parent / "broken_jobs"
 CASES = sorted(path.name.removesuffix(".problems") for path in FOLDER.glob("*.problems"))

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum import filters
+from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
-from batchsum.filterset import FilterSet
-from batchsum.job import Job, OutputSettings
-from batchsum.jobfile import load_job
 from batchsum.jobfile.csvrecords import cell_places
-from batchsum.plan import build_plan
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import Job, OutputSettings
+from batchsum.run.plan import build_plan
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 YAML = """\
 version: 1

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.filterset import FilterSet
-from batchsum.job import BASE_URL, ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
-from batchsum.jobfile import load_job
-from batchsum.jobfile.schema import JobKeys
-from batchsum.model import Guards
+from batchsum.config.load import load_job
+from batchsum.config.schema import JobKeys
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import BASE_URL, ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
+from batchsum.model.queries import Guards
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 EVERY_KEY = """\
 version: 1

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import JobFileError, OutputError
 from batchsum.filters import parse_taxon
-from batchsum.names.taxalock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.names.taxonomy import Name, TaxonNode
 from batchsum.ncbi.document import one_line
+from batchsum.ncbi.taxonomy import Name, TaxonNode
 
 DAY = date(2026, 11, 23)
 FLU = TaxonNode(11320, "Influenza A virus", "no rank", (1, 10239, 2955291))

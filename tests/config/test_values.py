@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import settings
+from batchsum.config import values
+from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
-from batchsum.jobfile import load_job
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from batchsum.jobfile import load_job
     ],
 )
 def test_addresses(text: str, url: str) -> None:
-    assert settings.check_base_url(text) == url
+    assert values.check_base_url(text) == url
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def test_addresses(text: str, url: str) -> None:
 )  # fmt: skip
 def test_plain_http_elsewhere_must_be_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="is not encrypted"):
-        settings.check_base_url(text)
-    assert settings.check_base_url(text, allow_http=True) == text
+        values.check_base_url(text)
+    assert values.check_base_url(text, allow_http=True) == text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_plain_http_elsewhere_must_be_allowed(text: str) -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_none_whatever_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
-        settings.check_base_url(text, allow_http=True)
+        values.check_base_url(text, allow_http=True)
     assert "secret" not in str(caught.value)
 
 
@@ -59,7 +59,7 @@ def test_http_is_allowed_wherever_the_key_stands(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "share"), [("20%", 0.2), ("0%", 0.0), ("100 %", 1.0), ("12.5%", 0.125)])
 def test_percentages(text: str, share: float) -> None:
-    assert settings.parse_percent(text) == share
+    assert values.parse_percent(text) == share
 
 
 @pytest.mark.parametrize(
@@ -67,28 +67,28 @@ def test_percentages(text: str, share: float) -> None:
 )
 def test_a_number_is_no_percentage(text: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):
-        settings.parse_percent(text)
+        values.parse_percent(text)
 
 
 @pytest.mark.parametrize(("text", "rate"), [("auto", "auto"), ("unlimited", "unlimited"), ("3", 3.0), ("0.5", 0.5)])
 def test_rates(text: str, rate: float | str) -> None:
-    assert settings.parse_requests_per_second(text) == rate
+    assert values.parse_requests_per_second(text) == rate
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-1", "inf", "nan", "1e3", "", "10/s", "٣"])
 def test_what_is_no_rate(text: str) -> None:
     with pytest.raises(ValueError, match="is not a rate"):
-        settings.parse_requests_per_second(text)
+        values.parse_requests_per_second(text)
 
 
 @pytest.mark.parametrize("text", ["1s", "60s", "1h"])
 def test_timeouts(text: str) -> None:
-    assert timedelta(seconds=1) <= settings.parse_timeout(text) <= timedelta(hours=1)
+    assert timedelta(seconds=1) <= values.parse_timeout(text) <= timedelta(hours=1)
 
 
 @pytest.mark.parametrize("text", ["me@lab.org", "https://lab.org/people/me", "first.last+batch@uni.example.ac.uk"])
 def test_contacts(text: str) -> None:
-    assert settings.parse_contact(text) == text
+    assert values.parse_contact(text) == text
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_contacts(text: str) -> None:
 )
 def test_what_cannot_stand_in_a_header(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        settings.parse_contact(text)
+        values.parse_contact(text)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchsum.config.load import load_job
+from batchsum.config.schema import JobKeys
 from batchsum.errors import JobFileError, Problem
 from batchsum.filters import parse_taxon
-from batchsum.jobfile import load_job
-from batchsum.jobfile.schema import JobKeys
 
 
 @pytest.fixture(scope="module")

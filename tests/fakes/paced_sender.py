@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from batchsum.pacing import Pacer
-from batchsum.pacing.reservation import Reservation
-from batchsum.pacing.shared_limit import SharedLimit
+from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.pacing_file import Reservation
+from batchsum.ncbi.pacing_redis import SharedLimit
 
 WORKERS = 4
 SO_TIMESTAMPNS = 35

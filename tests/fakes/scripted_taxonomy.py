@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests import scripted_ncbi
-from tests.scripted_ncbi import PREFIX, ScriptedNcbi
+from tests.fakes import scripted_ncbi
+from tests.fakes.scripted_ncbi import PREFIX, ScriptedNcbi
 
 LINEAGE = (1, 10239, 2559587)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
 DATA = files("batchsum.local_ncbi") / "data"
 

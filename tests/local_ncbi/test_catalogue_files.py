@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
-from tests.local_ncbi_server import serving
+from tests.fakes.local_ncbi_server import serving
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
-SPECIFICATION = Path(__file__).parents[2] / "shared" / "reference" / "ncbi-datasets-v2-virus.openapi.yaml"
+SPECIFICATION = Path(__file__).parents[3] / "shared" / "reference" / "ncbi-datasets-v2-virus.openapi.yaml"
 
 pytestmark = pytest.mark.skipif(not SPECIFICATION.exists(), reason="NCBI's specification is not beside the project")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
 from batchsum.local_ncbi.latency import parse_duration, parse_latency
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"
 TODAY = date(2026, 11, 20)

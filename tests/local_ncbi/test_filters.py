@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchsum.local_ncbi.places import CONTINENTS, US_STATES
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
 TODAY = date(2026, 11, 20)
 # Each with one of its ancestors.

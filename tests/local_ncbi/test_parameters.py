@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from tests.local_ncbi_server import Served, serving
+from tests.fakes.local_ncbi_server import Served, serving
 
 
 @pytest.fixture(scope="module")

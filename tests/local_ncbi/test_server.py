@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-from batchsum.local_ncbi.ratelimit import RateLimit
-from tests.local_ncbi_server import Served, serving
+from batchsum.local_ncbi.limits import RateLimit
+from tests.fakes.local_ncbi_server import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from batchsum.filterset import FilterSet
-from batchsum.model import Request
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Request
 from batchsum.ncbi.wire import LONGEST_LIST, post_body, request_key
 
 EVERYTHING = FilterSet(

@@ -17,13 +17,13 @@ from yarl import URL
 
 from batchsum import DatasetsClient
 from batchsum.errors import Refused
-from batchsum.filterset import FilterSet
-from batchsum.model import CANARY, Answer, Failure, Reply, Request, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import CANARY, Answer, Failure, Reply, Request, Summary
 from batchsum.ncbi.outage import FAILURES_IN_A_ROW
 from batchsum.scheduler import run_requests
-from tests import raw_server as play
-from tests.raw_server import RawServer
-from tests.virtual_time import run
+from tests.fakes import raw_server as play
+from tests.fakes.raw_server import RawServer
+from tests.fakes.virtual_time import run
 
 BASE_URL = "http://127.0.0.1:1/v2"
 KEY = "0123456789abcdef0123456789abcdef0123"

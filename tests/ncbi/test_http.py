@@ -17,14 +17,14 @@ import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from batchsum import __version__
 from batchsum.errors import Refused, UsageError
-from batchsum.filterset import FilterSet
-from batchsum.model import Failure, Request, Summary
-from batchsum.ncbi.transport import LARGEST_BODY, Exchange, Transport
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Failure, Request, Summary
+from batchsum.ncbi.http import LARGEST_BODY, Exchange, Transport
 from batchsum.ncbi.wire import request_key
-from tests import raw_server as play
-from tests.raw_server import RawServer
+from batchsum.version import __version__
+from tests.fakes import raw_server as play
+from tests.fakes.raw_server import RawServer
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 ASKED = Request("11320")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import settings
+from batchsum.config import values
 from batchsum.errors import UsageError
-from batchsum.pacing import GUARD, Pacer
-from batchsum.pacing.shared_limit import PASSWORD, SharedLimit
-from tests.paced_sender import Arrivals, senders
-from tests.redis_server import RedisServer, needs_redis
+from batchsum.ncbi.pacing import GUARD, Pacer
+from batchsum.ncbi.pacing_redis import PASSWORD, SharedLimit
+from tests.fakes.paced_sender import Arrivals, senders
+from tests.fakes.redis_server import RedisServer, needs_redis
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 SERVER = "api.ncbi.nlm.nih.gov:443"
@@ -187,7 +187,7 @@ def test_a_pacer_of_several_has_its_part_of_the_rate() -> None:
     "text", ["redis://host", "redis://host:6379/2", "rediss://user@host/0", "redis://[::1]/", "unix:///run/redis.sock"]
 )
 def test_addresses_of_a_redis(text: str) -> None:
-    assert settings.parse_shared_limit(text) == text
+    assert values.parse_shared_limit(text) == text
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_addresses_of_a_redis(text: str) -> None:
 )
 def test_what_is_no_address_of_a_redis(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as caught:
-        settings.parse_shared_limit(text)
+        values.parse_shared_limit(text)
     assert "secret" not in str(caught.value)
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.model import FILE_KINDS, Failure, FileSummary, Package, Summary
-from batchsum.ncbi.answer import MOST_MESSAGES, parse_answer
+from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Summary
 from batchsum.ncbi.document import LONGEST_DETAIL, one_line
-from tests.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
+from batchsum.ncbi.parse import MOST_MESSAGES, parse_answer
+from tests.fakes.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
 WHOLE = {
     "record_count": 1234,

@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.model import Failure, Summary
-from batchsum.ncbi.retry import (
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    RetryBudget,
-    is_final,
-    means_too_fast,
-    pause,
-    seconds_of,
-)
+from batchsum.model.queries import Failure, Summary
+from batchsum.ncbi.retry import FIRST_PAUSE, LONGEST_PAUSE, RetryBudget, is_final, means_too_fast, pause, seconds_of
 
 
 def longest(_low: float, high: float) -> float:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.client import DatasetsClient
-from batchsum.model import Failure
+from batchsum.model.queries import Failure
 from batchsum.names.lookup import Lookup
-from batchsum.names.taxonomy import Malformed, Name, match, parse_page, parse_suggestions
-from tests.local_ncbi_server import Served, serving
-from tests.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
+from batchsum.ncbi.client import DatasetsClient
+from batchsum.ncbi.taxonomy import Malformed, Name, match, parse_page, parse_suggestions
+from tests.fakes.local_ncbi_server import Served, serving
+from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 
 @pytest.fixture(scope="module")

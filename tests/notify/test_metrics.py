@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import asking
-from batchsum.cli import main
+from batchsum.cli.main import main
 from batchsum.notify import metrics
 from batchsum.notify.news import News
-from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from batchsum.run import ask
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
@@ -22,7 +22,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from yarl import URL
 
-from batchsum import asking, notify
-from batchsum.cli import main
-from batchsum.notify import webhook
-from tests.listener import Listener, listening
-from tests.raw_server import RawServer
-from tests.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from batchsum.cli.main import main
+from batchsum.notify import notifier, webhook
+from batchsum.run import ask
+from tests.fakes.listener import Listener, listening
+from tests.fakes.raw_server import RawServer
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 HOOK = """\
 import json, os, sys
@@ -36,7 +36,7 @@ sys.exit(int(open(sys.argv[2]).read()) if len(sys.argv) > 2 else 0)
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CHAT", "PING"):
         monkeypatch.delenv(name, raising=False)
 
@@ -267,7 +267,7 @@ def test_another_job_is_another_night_even_where_nobody_was_told(desk: Desk, cha
 def test_a_hook_is_killed_with_its_children_and_the_night_is_none_the_worse(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(notify, "SECONDS_EACH", 0.5)
+    monkeypatch.setattr(notifier, "SECONDS_EACH", 0.5)
     pids = desk.directory / "pids"
     desk.write(on_success=["sh", "-c", f"sleep 600 & echo $! $$ > {pids}; wait"])
     assert desk.night() == 0

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from batchsum.changes import kind_of_change
-from batchsum.guards import Believed, Past, Verdict
-from batchsum.job import Job, OutputSettings
-from batchsum.model import STATUSES, Summary
+from batchsum.model.job import Job, OutputSettings
+from batchsum.model.queries import STATUSES, Summary
+from batchsum.output.changes import kind_of_change
+from batchsum.run.guards import Believed, Past, Verdict
 from batchsum.table import columns
 from batchsum.table.datapackage import datapackage
-from tests.scripted_ncbi import scripted_ncbi
-from tests.test_night import count_by_text, night, write_job
+from tests.fakes.scripted_ncbi import scripted_ncbi
+from tests.run.test_night import count_by_text, night, write_job
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("package")
     job = write_job(directory)
     with pytest.MonkeyPatch.context() as patch, scripted_ncbi(otherwise=count_by_text) as ncbi:
-        from batchsum import asking
+        from batchsum.run import ask
 
-        patch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
         patch.delenv("NCBI_API_KEY", raising=False)
         night(job, ncbi, "--format", "csv,tsv")
         ncbi.answers = {

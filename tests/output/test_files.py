@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchsum.errors import OutputError
-from batchsum.publish import Publication, check_targets, prepare, put_in_place, read_generation, sweep
+from batchsum.output.files import Publication, check_targets, prepare, put_in_place, read_generation, sweep
 
 NAMES = ("summary.csv", "changes.csv")
 

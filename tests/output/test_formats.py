@@ -15,17 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import changes, table
-from batchsum.cli import main
+from batchsum.cli.main import main
 from batchsum.errors import UsageError
-from batchsum.filterset import FilterSet
-from batchsum.guards import Verdict
-from batchsum.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model import FileSummary, Package, Query, Summary
-from batchsum.table import Row, formats
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
+from batchsum.model.queries import FileSummary, Package, Query, Summary
+from batchsum.output import changes, formats, table
+from batchsum.output.table import Row
+from batchsum.run.guards import Verdict
 from batchsum.table.columns import CHANGED, SUMMARY
-from tests.scripted_ncbi import scripted_ncbi
-from tests.test_night import count_by_text, night, write_job
+from tests.fakes.scripted_ncbi import scripted_ncbi
+from tests.run.test_night import count_by_text, night, write_job
 
 pytest.importorskip("pyarrow", reason="needs batchsum[parquet]")
 pytest.importorskip("xlsxwriter", reason="needs batchsum[xlsx]")
@@ -104,7 +104,7 @@ def test_parquet_encodes_text_by_dictionary_and_comes_in_row_groups(
 ) -> None:
     import pyarrow.parquet as pq
 
-    from batchsum.table import parquet
+    from batchsum.output import parquet
 
     monkeypatch.setattr(parquet, "ROWS_A_GROUP", 5)
     path = written("parquet", tmp_path / "t.parquet")
@@ -190,7 +190,7 @@ def test_text_longer_than_a_cell_is_cut_where_it_shows(tmp_path: Path) -> None:
 
 def test_changes_beyond_a_sheet_are_said_to_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
-    from batchsum.table import xlsx
+    from batchsum.output import xlsx
 
     monkeypatch.setattr(xlsx, "MOST_XLSX_ROWS", 3)
     for count, shown in ((3, "fell"), (4, "more in changes.csv")):

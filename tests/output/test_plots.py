@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.report.plots import heat_level, night_bars, short_count, sparkline, status_bar
+from batchsum.output.report.plots import heat_level, night_bars, short_count, sparkline, status_bar
 
 NIGHTS = st.lists(
     st.one_of(

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.report import Night, RemovedRow, ReportRow, page, write_report
-from batchsum.report.digest import digest, headline, subline
-from batchsum.report.page import took
+from batchsum.output.report import Night, RemovedRow, ReportRow, page, write_report
+from batchsum.output.report.digest import digest, headline, subline
+from batchsum.output.report.page import took
 from batchsum.report.reasons import REASONS, advice
-from tests.report_page import Page, Row
-from tests.sample_nights import bad_night, sample_night
+from tests.builders.report_page import Page, Row
+from tests.builders.sample_nights import bad_night, sample_night
 
 HOSTILE = (
     "<script>alert(1)</script>", "</script><script>alert(2)</script>", "</style><img src=x onerror=alert(3)>",

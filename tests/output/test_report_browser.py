@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from batchsum.report import Night, ReportRow, write_report
-from tests.sample_nights import bad_night, sample_night
-from tests.test_report import HOSTILE, hostile_row, night_of
+from batchsum.output.report import Night, ReportRow, write_report
+from tests.builders.sample_nights import bad_night, sample_night
+from tests.output.test_report import HOSTILE, hostile_row, night_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

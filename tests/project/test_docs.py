@@ -17,21 +17,23 @@ from typing import Any
 
 import pytest
 
-from batchsum import asking, errors, manual
-from batchsum.cli import main, whole_parser
-from batchsum.jobfile import load_job
-from tests import reference_tables
-from tests.local_ncbi_server import serving
-from tests.scripted_ncbi import scripted_ncbi
+from batchsum import errors
+from batchsum.cli.help import EXIT_CODES, FILES, epilog
+from batchsum.cli.main import main, whole_parser
+from batchsum.config.load import load_job
+from batchsum.run import ask
+from tests.builders import reference_tables
+from tests.fakes.local_ncbi_server import serving
+from tests.fakes.scripted_ncbi import scripted_ncbi
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs/recipes"
 PAGE = reference_tables.PAGE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "SLACK_WEBHOOK"):
         monkeypatch.delenv(name, raising=False)
 
@@ -71,7 +73,7 @@ def headings() -> list[str]:
 def command_lines() -> list[str]:
     inline = re.findall(r"`(batchsum [^`]+)`", PAGE)
     fenced = [line for line in PAGE.splitlines() if line.startswith("batchsum ")]
-    scripts = [manual.epilog(command) for command in ("", "run", "check", "init")]
+    scripts = [epilog(command) for command in ("", "run", "check", "init")]
     shown = [line.strip() for text in scripts for line in text.splitlines() if line.startswith("  batchsum ")]
     return [re.split(r" {3,}|&&|\|", line)[0] for line in (*inline, *fenced, *shown) if "COMMAND" not in line]
 
@@ -85,7 +87,7 @@ def test_every_command_that_is_shown_exists(line: str) -> None:
 def test_every_exit_code_is_explained_in_both_places() -> None:
     raised = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
     told = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE) for code in codes.split(", ")}
-    listed = {int(code) for codes in manual.EXIT_CODES for code in codes.split(", ")}
+    listed = {int(code) for codes in EXIT_CODES for code in codes.split(", ")}
     assert raised - {0} <= told
     assert told == listed - {0}
 
@@ -110,7 +112,7 @@ def test_the_files_that_help_lists_are_those_of_a_run(tmp_path: Path) -> None:
     with scripted_ncbi() as ncbi:
         assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
     left = {path.name for path in (tmp_path / "out/job").iterdir() if not re.match(r"\.|.*-journal$", path.name)}
-    assert left == set(manual.FILES)
+    assert left == set(FILES)
 
 
 # The recipes

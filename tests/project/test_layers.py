@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent.parent / "batchsum"
+PACKAGE = Path(__file__).parents[2] / "batchsum"
 
 # From the ground up: a module may import those of earlier lines, and of its own.
 LAYERS = """

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.local_ncbi_server import serving
+from tests.fakes.local_ncbi_server import serving
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 NIGHT = "2026-11-20"
 BIN = Path(sys.executable).parent
 BATCHSUM = BIN / "batchsum"

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import cli, errors
-from batchsum.demo import demo
-from batchsum.jobfile import load_job
-from tests.local_ncbi_server import serving
+from batchsum import errors
+from batchsum.cli.demo import demo
+from batchsum.cli.main import _parser
+from batchsum.config.load import load_job
+from tests.fakes.local_ncbi_server import serving
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def subcommand(name: str) -> argparse.ArgumentParser:
-    actions = cli._parser([name])._actions
+    actions = _parser([name])._actions
     return next(action.choices[name] for action in actions if isinstance(action, argparse._SubParsersAction))
 
 

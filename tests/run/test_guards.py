@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.filterset import FilterSet
-from batchsum.guards import Believed, Past, combine, includes, judge
-from batchsum.model import Failure, FileSummary, Guards, Package, Query, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Failure, FileSummary, Guards, Package, Query, Summary
+from batchsum.run.guards import Believed, Past, combine, includes, judge
 
 QUERY = Query("11320", "all", FilterSet())
 

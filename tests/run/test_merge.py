@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 
-from batchsum import asking
-from batchsum.names.taxalock import LockedTaxon, TaxaLock, write_lock
-from batchsum.names.taxonomy import TaxonNode
-from batchsum.shards import merge
-from tests.scripted_ncbi import scripted_ncbi
-from tests.sharded_night import ShardedNight
+from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
+from batchsum.ncbi.taxonomy import TaxonNode
+from batchsum.run import ask, merge
+from tests.builders.sharded_night import ShardedNight
+from tests.fakes.scripted_ncbi import scripted_ncbi
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -109,7 +108,7 @@ def test_a_merge_that_was_cut_off_goes_on(night: ShardedNight, monkeypatch: pyte
         raise RuntimeError("killed here")
 
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.run.publish_night", cut_off)
+        patched.setattr("batchsum.run.night.publish_night", cut_off)
         assert night.merge("merged", shards) == 1
     assert night.merge("merged", shards) == 3
     assert night.asked() == once
@@ -120,7 +119,7 @@ def test_an_unfinished_run_gives_way_to_the_shards(night: ShardedNight, monkeypa
     shards = night.shards(2)
     night.run("one")
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.run.publish_night", lambda *_: 1 / 0)
+        patched.setattr("batchsum.run.night.publish_night", lambda *_: 1 / 0)
         assert night.run("merged") == 1
     assert night.merge("merged", shards) == 3
     assert night.files("merged") == night.files("one")

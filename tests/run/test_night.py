@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import asking, changes, table
-from batchsum.cli import main
-from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from batchsum.cli.main import main
+from batchsum.output import changes, table
+from batchsum.run import ask
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 JOB = """\
 version: 1
@@ -36,7 +37,7 @@ api: {requests_per_second: unlimited}
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from batchsum import asking
-from batchsum.cli import main
-from batchsum.store import Store
-from tests.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.test_night import night, rows
+from batchsum.cli.main import main
+from batchsum.run import ask
+from batchsum.store.store import Store
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.run.test_night import night, rows
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
 

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.filterset import FilterSet
-from batchsum.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model import Guards
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
+from batchsum.model.queries import Guards
 from batchsum.ncbi.wire import request_key
-from batchsum.plan import build_plan
+from batchsum.run.plan import build_plan
 
 TODAY = date(2026, 11, 23)  # a Monday
 ALL = NamedSet("all", FilterSet())

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from batchsum import asking, logs
-from batchsum.cli import main
-from tests.raw_server import RawServer, answer, error, raw_server
+from batchsum.cli.log import configure
+from batchsum.cli.main import main
+from batchsum.run import ask
+from tests.fakes.raw_server import RawServer, answer, error, raw_server
 
 JOB = """\
 version: 1
@@ -27,10 +28,10 @@ api: {requests_per_second: unlimited, attempts: 1, workers: 1}
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     yield
-    logs.configure(verbose=False, file=None, json_lines=False)
+    configure(verbose=False, file=None, json_lines=False)
 
 
 @pytest.fixture
@@ -157,13 +158,13 @@ def test_what_was_refused_costs_the_nights_before_nothing(job: Path, raw: RawSer
 
 
 def cut_off_while_publishing(job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from batchsum import publication
+    from batchsum.run import publish
 
     def cut(*_: object) -> bool:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publication, "put_in_place", cut)
+        patch.setattr(publish, "put_in_place", cut)
         assert night(job, raw) == 6
     assert execute(job, "SELECT state FROM runs ORDER BY run DESC LIMIT 1") == [("publishing",)]
 

@@ -18,24 +18,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import asking
-from batchsum.cli import main
+from batchsum.cli.main import main
+from batchsum.config.load import load_job
 from batchsum.errors import UsageError
-from batchsum.jobfile import load_job
 from batchsum.ncbi.wire import request_key
-from batchsum.plan import build_plan
+from batchsum.run import ask
+from batchsum.run.plan import build_plan
+from batchsum.run.shard import Shard, owner
 from batchsum.shards.jobcopy import job_digest, read_copy, write_copy
-from batchsum.shards.shard import Shard, owner
-from tests.scripted_ncbi import Question, scripted_ncbi
-from tests.sharded_night import ShardedNight
+from tests.builders.sharded_night import ShardedNight
+from tests.fakes.scripted_ncbi import Question, scripted_ncbi
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 JOBS = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "sample_inputs" / "taxa.csv", ROOT / "sample_inputs/job.csv"]
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -182,7 +182,7 @@ def test_a_pipeline_says_which_day_it_is(night: ShardedNight, monkeypatch: pytes
 def test_a_run_of_another_day_is_not_gone_on_with(night: ShardedNight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-03-01")
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.shards.shard._finish", lambda *_: 1 / 0)
+        patched.setattr("batchsum.run.shard._finish", lambda *_: 1 / 0)
         assert night.run("part", "--shard", "1/2") == 1
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-03-02")
     assert night.run("part", "--shard", "1/2") == 0

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from batchsum.errors import Interrupted
-from batchsum.signals import Signals
+from batchsum.run.signals import Signals
 
 
 def stop_oneself(number: int) -> None:

@@ -4,10 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from batchsum.filterset import FilterSet
-from batchsum.guards import Verdict
-from batchsum.model import Guards, Query, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import Guards, Query, Summary
 from batchsum.notes import fell_together, filters_without_effect, stale
+from batchsum.run.guards import Verdict
 from batchsum.store.history import CountedRow, stale_days
 
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from batchsum.model import Reply, Summary
+from batchsum.model.queries import Reply, Summary
 from batchsum.store.journal import LONGEST_WAIT, Journal
 from batchsum.store.record import Record
-from tests.test_store import REPLY
+from tests.store.test_store import REPLY
 
 MANY = 100
 

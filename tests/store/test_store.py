@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.errors import Locked, OutputError
-from batchsum.model import Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store import Run, Store
+from batchsum.model.queries import Attempt, Failure, FileSummary, Package, Reply, Summary
 from batchsum.store.record import Record, load_download
+from batchsum.store.store import Run, Store
 
 
 def begin(store: Store, run_id: str = "one", owner: str = "me") -> Run:

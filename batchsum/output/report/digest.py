@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchsum.model import DOUBTFUL, STATUSES
-from batchsum.report.night import Night, ReportRow
+from batchsum.model.queries import DOUBTFUL, STATUSES
+from batchsum.output.report.night import Night, ReportRow
 from batchsum.table.columns import CHANGES
-from batchsum.words import counted
+from batchsum.text import counted
 
 _SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
 _BAD_SHARE = 0.2

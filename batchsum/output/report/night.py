@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from batchsum.model import BELIEVED
+from batchsum.model.queries import BELIEVED
 
 
 class ReportRow(NamedTuple):

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from batchsum.report import plots
-from batchsum.report.digest import digest, headline, is_noteworthy, subline
-from batchsum.report.night import Night, ReportRow
+from batchsum.output.report import plots
+from batchsum.output.report.digest import digest, headline, is_noteworthy, subline
+from batchsum.output.report.night import Night, ReportRow
 from batchsum.report.numbers import day, grouped, percent, signed, words
 from batchsum.report.reasons import advice
 from batchsum.report.tablerow import known_as, sparkline, table_row
-from batchsum.words import counted, spoken
+from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment

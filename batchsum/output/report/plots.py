@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from batchsum.model import BELIEVED
+from batchsum.model.queries import BELIEVED
 
 _SPARK_HEIGHT = 20
 _STEP = 2
