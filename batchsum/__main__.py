@@ -1,6 +1,6 @@
 """python -m batchsum"""
 
-from batchsum.cli.main import entry
+from batchsum.cli import entry
 
 if __name__ == "__main__":
     entry()

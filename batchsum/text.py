@@ -24,3 +24,19 @@ def spoken(seconds: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """`1 row`, `2,000 rows`."""
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+LONGEST_DETAIL = 300
+
+
+def one_line(text: str) -> str:
+    """Text from outside, fit for a cell and a log line."""
+    folded = " ".join(visible(text).split())
+    return folded if len(folded) <= LONGEST_DETAIL else folded[: LONGEST_DETAIL - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """Without what nobody can see, and what no file can hold (half of a surrogate pair)."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -11,8 +11,7 @@ from batchsum.errors import UsageError
 from batchsum.output.files import prepare, put_in_place, read_manifest
 from batchsum.output.table import cell
 from batchsum.store.directory import held, output_errors, state_of
-from batchsum.store.history import KeptRow
-from batchsum.store.nights import Nights
+from batchsum.store.history import KeptRow, Nights
 from batchsum.store.store import Run, Store
 
 HISTORY_COLUMNS = (
@@ -117,8 +116,8 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
 
 def report(directory: Path) -> Path:
     """Make the page of the last published night again; where it is. UsageError where none was published."""
-    from batchsum.output.report import write_report
-    from batchsum.report.retelling import PAGE, retell
+    from batchsum.output.report.night import PAGE, retell
+    from batchsum.output.report.page import write_report
 
     with output_errors(directory):
         state_of(directory)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+from batchsum.config.schema import SCHEMA_FILE, job_schema
 from batchsum.errors import OutputError, UsageError
-from batchsum.jobfile.jsonschema import SCHEMA_FILE, job_schema
 
 JOB_FILE = "job.yaml"
 

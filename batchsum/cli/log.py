@@ -7,12 +7,8 @@ import json
 import logging
 import logging.handlers
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-
-from batchsum.errors import BatchsumError
 
 LARGEST_FILE = 2**20
 
@@ -77,22 +73,3 @@ def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str
     for handler in handlers or [logging.NullHandler()]:
         handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
         logger.addHandler(handler)
-
-
-@contextmanager
-def about_run(run_id: str) -> Iterator[None]:
-    """Every event in the block, and an error that ends it, says which run it is about."""
-    logger = logging.getLogger("batchsum")
-
-    def mark(record: logging.LogRecord) -> bool:
-        record.run_id = run_id
-        return True
-
-    logger.addFilter(mark)
-    try:
-        yield
-    except (BatchsumError, KeyboardInterrupt) as error:
-        error.add_note(f"run: {run_id}")
-        raise
-    finally:
-        logger.removeFilter(mark)

@@ -1,13 +1,17 @@
 """The options of each command, and how their text is read."""
 
 import argparse
+import os
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from batchsum.config.values import parse_format, parse_integer, parse_requests_per_second
-from batchsum.filters import parse_date, parse_duration
+from batchsum.errors import UsageError
+from batchsum.model.filters import parse_date, parse_duration
+from batchsum.model.job import Job
+from batchsum.ncbi.urls import check_base_url
 
 T = TypeVar("T")
 
@@ -192,3 +196,24 @@ def _add_logging(parser: argparse.ArgumentParser) -> None:
     add("--log-file", type=Path, metavar="FILE", help="where the log goes (batchsum.log in the output directory)")
     add("--log-format", choices=("text", "json"), default="text", help="form of the log (text)")
     add("--progress", choices=("auto", "always", "never"), default="auto", help="a live line (on a terminal)")
+
+
+# What a command takes from its options, else from the environment, else from the job.
+
+
+def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
+    """The server to ask; None where nobody names one."""
+    url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
+    try:
+        return check_base_url(url, allow_http=job.api.allow_http) if url is not None else None
+    except ValueError as error:
+        raise UsageError(f"base URL {error}") from None
+
+
+def day_of_environment() -> date | None:
+    """The day of the night where a pipeline says it, so that shards begun on both sides of midnight have the same."""
+    text = os.environ.get("BATCHSUM_TODAY")
+    try:
+        return parse_date(text) if text else None
+    except ValueError as error:
+        raise UsageError(f"BATCHSUM_TODAY: {error}") from None

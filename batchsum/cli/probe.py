@@ -4,20 +4,27 @@ No secret is kept: cookies are dropped, the key is replaced, and bodies of refus
 the address, are left out.
 """
 
+import asyncio
 import json
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from batchsum.errors import Refused
+from batchsum.errors import OutputError, Refused, UsageError
+from batchsum.model.queries import Answer, Failure, Summary
+from batchsum.ncbi.http import proxy_of_environment
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.proxy import proxy_of_environment
+from batchsum.ncbi.parse import parse_answer
+from batchsum.ncbi.urls import BASE_URL, check_base_url
+from batchsum.text import one_line, utc_text
 from batchsum.version import __version__
 
 LARGEST_BODY = 64 * 1024
@@ -180,3 +187,228 @@ def _number(text: str | None) -> float | None:
 
 def _since(began: float) -> float:
     return round(time.monotonic() - began, 3)
+
+
+# What batchsum takes for granted of the service, and whether an exchange with it bears that out. Each
+# assumption names the one place that depends on it, so that what a probe refutes is mended there.
+
+
+_WIDEST = 90
+
+Found = tuple[bool | None, str]
+"""Whether it held (None: nothing to tell by), and what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    assumption: str
+    held: bool | None
+    saw: str
+    lives_in: str
+    """The file of batchsum to change where it did not hold."""
+
+
+def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
+    """One verdict for each assumption; of a question asked twice the last answer counts."""
+    answered = {one.name: one for one in seen if one.status is not None}
+    return [Assumption(text, *look(answered), lives_in) for text, lives_in, look in _ASSUMPTIONS] + [
+        Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "ncbi/http.py")
+    ]
+
+
+def in_words(one: Seen) -> str:
+    """An answer in a few words."""
+    if one.status is None:
+        return f"no answer: {one.problem}"
+    if one.left_out:
+        return f"body left out: {one.left_out}"
+    answer = _answer(one)
+    if isinstance(answer, Summary):
+        return "records, but no count" if answer.record_count is None else f"{answer.record_count:,} records"
+    words = one_line(f"{answer.status}: {answer}")
+    return words if len(words) <= _WIDEST else words[: _WIDEST - 1] + "…"
+
+
+def _answer(one: Seen) -> Answer:
+    return parse_answer(one.status or 0, one.body.encode())
+
+
+def _document(one: Seen) -> Mapping[str, Any]:
+    try:
+        value = json.loads(one.body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _count(answered: Mapping[str, Seen], name: str) -> int | None:
+    answer = _answer(answered[name]) if name in answered else None
+    return answer.record_count if isinstance(answer, Summary) else None
+
+
+def _known(answered: Mapping[str, Seen]) -> Found:
+    if "known" not in answered:
+        return None, "no answer"
+    return bool(_count(answered, "known")), in_words(answered["known"])
+
+
+def _zero(answered: Mapping[str, Seen]) -> Found:
+    if (one := answered.get("zero")) is None:
+        return None, "no answer"
+    if count := _count(answered, "zero"):
+        return None, f"{count:,} records were found after all"
+    how = "record_count: 0 was sent" if "record_count" in _document(one) else "record_count was left out"
+    return (True, how) if count == 0 else (False, in_words(one))
+
+
+def _taken(name: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        if name not in answered:
+            return None, "no answer"
+        return isinstance(_answer(answered[name]), Summary), in_words(answered[name])
+
+    return look
+
+
+def _other_dates(answered: Mapping[str, Seen]) -> Found:
+    """Never sent by batchsum: a word for whoever compares it with other clients."""
+    forms = {"plain": "date_plain", "+0000": "date_generated"}
+    told = ", ".join(f"{form}: {in_words(answered[name])}" for form, name in forms.items() if name in answered)
+    counts = {_count(answered, name) for name in forms.values()} - {None}
+    right = _count(answered, "date_rfc3339")
+    return None if not counts or right is None else counts == {right}, told or "no answer"
+
+
+def _post(answered: Mapping[str, Seen]) -> Found:
+    posted, got = _count(answered, "post"), _count(answered, "date_rfc3339")
+    if "post" not in answered or got is None:
+        return None, "no answer to compare"
+    return posted == got, f"POST: {in_words(answered['post'])}; GET: {got:,} records"
+
+
+def _refused_as(reasons: tuple[str, ...], *names: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        answers = {name: _answer(answered[name]) for name in names if name in answered}
+        if not answers:
+            return None, "no answer"
+        held = all(isinstance(answer, Failure) and answer.reason in reasons for answer in answers.values())
+        return held, "; ".join(f"{answered[name].status} {in_words(answered[name])}" for name in answers)
+
+    return look
+
+
+def _header(name: str) -> Callable[[Mapping[str, Seen]], Found]:
+    def look(answered: Mapping[str, Seen]) -> Found:
+        if not answered:
+            return None, "no answer"
+        values = [value for one in answered.values() if (value := one.header(name))]
+        told = f"on {len(values)} of {len(answered)} answers"
+        return bool(values), f"{told}, as in {one_line(values[0])[:60]}" if values else told
+
+    return look
+
+
+def _retry_after(seen: Sequence[Seen]) -> Found:
+    refused = [one for one in seen if one.status == 429]
+    if not refused:
+        return None, "there was no 429, and none was provoked"
+    values = [value for one in refused if (value := one.header("Retry-After"))]
+    return bool(values), f"{len(refused)} answers of 429, Retry-After: {', '.join(values) or 'none'}"
+
+
+_ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...] = (
+    ("taxon 2697049 is known and has records", "model/filters.py", _known),
+    ("zero is sent as 0, or left out", "ncbi/parse.py", _zero),
+    ("dates in RFC 3339 are taken", "model/filters.py", _taken("date_rfc3339")),
+    ("other forms of a date, where taken, count the same", "model/filters.py", _other_dates),
+    ("%2F in a name reaches the taxon", "model/queries.py", _taken("slash")),
+    ("POST counts as GET does", "model/queries.py", _post),
+    (
+        "an unknown taxon is refused as unknown",
+        "ncbi/parse.py",
+        _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
+    ),
+    (
+        "a name of two taxa, or of no virus, is refused as such",
+        "ncbi/parse.py",
+        _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
+    ),
+    ("BIOSAMPLE_REPORT is taken", "model/filters.py", _taken("biosample_report")),
+    ("BIOSAMPLE is not in the enum, and refused", "model/filters.py", _refused_as(("bad_request",), "biosample")),
+    ("lists go as repeated keys", "model/queries.py", _taken("lists")),
+    ("the limit is told in X-RateLimit-Limit", "ncbi/http.py", _header("X-RateLimit-Limit")),
+    ("answers carry an NCBI-PHID", "ncbi/http.py", _header("NCBI-PHID")),
+)
+
+
+# The probe: about a dozen questions that settle on the real service what its documentation does not.
+
+
+_VERDICTS = {True: "held", False: "NOT HELD", None: "not seen"}
+
+
+def server_to_probe(option: str | None) -> str:
+    """The base URL of the option, else of BATCHSUM_BASE_URL, else NCBI's. UsageError where it is none."""
+    try:
+        return check_base_url(option or os.environ.get("BATCHSUM_BASE_URL") or BASE_URL)
+    except ValueError as error:
+        raise UsageError(f"base URL {error}") from None
+
+
+def probe(
+    base_url: str, api_key: str | None, directory: Path, *, show: Callable[[str], None], tell: Callable[[str], None]
+) -> int:
+    """Ask, show a table and what batchsum assumes, and write `probe.json` into `directory`.
+
+    `show` gets the lines for people, `tell` those before and between. The exit code: 0 where every assumption
+    held, 3 where one did not, 4 where nothing was answered. Raises Refused and OutputError.
+    """
+    asked, seen = questions(datetime.now(UTC).date()), list[Seen]()
+    tell(f"{len(asked)} questions to {base_url}, {'with' if api_key else 'without'} a key:")
+    for question in asked:
+        tell(f"  {question.name:<17} {question.settles}: {question}")
+    began = datetime.now(UTC)
+    try:
+        asyncio.run(ask_all(base_url, api_key, asked, seen.append))
+    finally:
+        found = judge_assumptions(seen)
+        _write(directory, base_url, api_key, began, seen, [asdict(one) for one in found])
+        for line in _table(seen):
+            show(line)
+        for one in found:
+            show(f"{_VERDICTS[one.held]:<8} {one.assumption}: {one.saw}")
+        tell(f"bodies and headers: {directory / 'probe.json'}")
+    if all(one.status is None for one in seen):
+        return 4
+    return 3 if any(one.held is False for one in found) else 0
+
+
+def _table(seen: Sequence[Seen]) -> list[str]:
+    lines = [f"{'question':<17} {'status':>6} {'seconds':>7}  answer"]
+    lines += [f"{one.name:<17} {one.status or '-':>6} {one.seconds:>7.2f}  {in_words(one)}" for one in seen]
+    return [*lines, ""]
+
+
+def _write(
+    directory: Path,
+    base_url: str,
+    api_key: str | None,
+    began: datetime,
+    seen: Sequence[Seen],
+    found: list[dict[str, Any]],
+) -> None:
+    document = {
+        "version": 1,
+        "batchsum": __version__,
+        "asked_at": utc_text(began),
+        "base_url": base_url,
+        "with_key": api_key is not None,
+        "exchanges": [asdict(one) for one in seen],
+        "assumptions": found,
+    }
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        (directory / "probe.json").write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
-from batchsum.terminal.console import stderr_console
+from batchsum.cli.terminal import stderr_console
 from batchsum.text import spoken
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.cli.log import configure
+from batchsum.cli.options import base_url, day_of_environment
 from batchsum.cli.progress import is_wanted, live
-from batchsum.cli.terminal import failure, failure_block, is_watched, say
-from batchsum.commands.surroundings import base_url, day_of_environment
+from batchsum.cli.terminal import failure, failure_block, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
@@ -23,7 +23,6 @@ from batchsum.run.merge import Merging
 from batchsum.run.night import Outcome, run_job
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
-from batchsum.terminal.closing import print_closing
 
 log = logging.getLogger("batchsum")
 

@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import time
 from pathlib import Path
 
 from batchsum.errors import OutputError, UsageError
@@ -207,14 +207,3 @@ def _off_the_hour(name: str, at: time | None) -> time:
 def _nearest(directory: Path) -> Path:
     """The directory, or the first above it that exists: a service cannot be given a place that is not there."""
     return next(place for place in (directory, *directory.parents) if place.is_dir())
-
-
-def is_due(last_published: datetime | None, min_interval: timedelta | None, now: datetime) -> bool:
-    """Whether a new run should begin, `min_interval` after the last published one.
-
-    A time slightly in the future is taken for now: the clock was set back. One that lies further ahead than
-    the interval was written under a wrong clock and would stop the job for as long; it is not believed.
-    """
-    if last_published is None or min_interval is None:
-        return True
-    return abs(now - last_published) >= min_interval

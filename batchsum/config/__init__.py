@@ -1,1 +1,1 @@
-"""Taxonomy names: looked up, locked, and watched for moving."""
+"""What the user wrote: job files and lists read, every problem told at its line, names locked."""

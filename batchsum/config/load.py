@@ -11,13 +11,12 @@ from pathlib import Path
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
+from batchsum.config.problems import decode, pango_message, surely_not_sars_cov_2, unreadable
+from batchsum.config.taxon_list import repeats
 from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
-from batchsum.filters import LOOKS_SECRET
-from batchsum.jobfile.oddities import pango_message, surely_not_sars_cov_2
-from batchsum.jobfile.repeats import repeats
-from batchsum.jobfile.textfile import decode, unreadable
+from batchsum.model.filters import LOOKS_SECRET
 from batchsum.model.job import Job, NamedSet, OutputSettings
 
 MOST_WARNINGS = 1_000

@@ -11,8 +11,7 @@ from batchsum.config.taxa_lock import FILE, LockedTaxon, TaxaLock
 from batchsum.errors import Refused
 from batchsum.model.job import Job
 from batchsum.model.queries import Failure
-from batchsum.names.lookup import Ask, Lookup
-from batchsum.ncbi.taxonomy import Name, TaxonNode
+from batchsum.ncbi.taxonomy import Ask, Lookup, Name, TaxonNode
 
 MOST_SHOWN = 5
 """Candidates that a message names."""

@@ -5,25 +5,202 @@ set, a section) is validated by itself, so that one broken piece hides nothing a
 own words never reach the user: `complaints` has place and message of each.
 """
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
+    PlainValidator,
     ValidationInfo,
     WithJsonSchema,
+    create_model,
     field_validator,
     model_validator,
 )
 
-from batchsum import filters
 from batchsum.config import values
-from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.keys import LENGTH, Flag, Keys, Text, as_value, not_empty, read_one, whole_number
+from batchsum.model.filters import (
+    REPORT_TYPES,
+    SEQUENCE_TYPES,
+    USA_STATES,
+    parse_accession,
+    parse_boolean,
+    parse_duration,
+    parse_moment,
+    parse_report_type,
+    parse_sequence_type,
+    parse_tax_id_or_name,
+    parse_taxon,
+    parse_text,
+    parse_usa_state,
+)
+from batchsum.ncbi.urls import check_base_url
 
-Duration = Annotated[timedelta, *as_value(filters.parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
+# What the models of the job file have in common: keys without a value are absent, values are text to be read.
+
+
+LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
+"""How a duration looks to an editor."""
+
+
+class Keys(BaseModel):
+    """A mapping with these keys and no others; a key without a value is as good as absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_absent(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
+        return value
+
+    def given(self) -> dict[str, Any]:
+        """The values that were written."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def read_one(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value is None:
+            raise ValueError("is empty; write a value, or leave it out")
+        if not isinstance(value, str):
+            raise ValueError(f"must be one value, not a {'list' if isinstance(value, list) else 'mapping'}")
+        return parse(value)
+
+    return read
+
+
+def as_value(parse: Callable[[str], Any], *types: str, **schema: Any) -> Any:
+    """What is written as one value, read by `parse`; `types` and `schema` tell an editor how it looks."""
+    kind = {"type": list(types) if len(types) > 1 else types[0]} if types else {"type": "string"}
+    return PlainValidator(read_one(parse)), WithJsonSchema({**kind, **schema})
+
+
+def whole_number(lowest: int, highest: int) -> Any:
+    """A whole number from `lowest` to `highest`, both included."""
+    return as_value(
+        lambda text: values.parse_integer(text, lowest, highest), "integer", minimum=lowest, maximum=highest
+    )
+
+
+def not_empty(values: list[Any]) -> list[Any]:
+    if not values:
+        raise ValueError("is an empty list; write what belongs in it, or leave it out")
+    return values
+
+
+Text = Annotated[str, *as_value(parse_text, "string", "number")]
+Name = Annotated[str, *as_value(parse_tax_id_or_name, "string", "integer")]
+Flag = Annotated[bool, *as_value(parse_boolean, "boolean", "string", enum=[True, False, "yes", "no"])]
+
+
+# A filter set of the job file as a pydantic model: each filter once, or lists of values in its matrix.
+
+
+def _wrapped(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
+    if len(pair) != 2:
+        raise ValueError("must be two dates, [from, to), as in [2025-01-01, 2025-02-01]")
+    match pair:
+        case [date() as begin, date() as end] if begin >= end:
+            raise ValueError(f"begins on {begin} and ends on {end}; write the earlier date first")
+        case [timedelta() as begin, timedelta() as end] if begin <= end:
+            raise ValueError(f"begins {begin.days}d back and ends {end.days}d back; write the longer time first")
+    return pair
+
+
+State = Annotated[str, *as_value(parse_usa_state, enum=[*USA_STATES])]
+Moment = Annotated[date | timedelta, *as_value(parse_moment, examples=["2025-01-15", "7d"])]
+
+
+def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> Any:
+    item = {"type": "string", "enum": [*choices]} if choices else {"type": "string"}
+    one_or_more = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+    values = list[Annotated[str, *as_value(parse)]]
+    return Annotated[values, BeforeValidator(_wrapped), AfterValidator(not_empty), WithJsonSchema(one_or_more)]
+
+
+Accessions = _list_filter(parse_accession)
+SequenceTypes = _list_filter(parse_sequence_type, SEQUENCE_TYPES)
+ReportTypes = _list_filter(parse_report_type, REPORT_TYPES)
+Window = Annotated[list[Moment], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_in_order)]
+
+
+class GuardKeys(Keys):
+    """The bounds within which an answer is believed."""
+
+    max_drop: Annotated[float, *as_value(values.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
+        None, description="Share of the records that may be missing against the highest of 14 nights (20%)."
+    )
+    min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
+        None, description="Records that must be missing before a drop is looked at (5)."
+    )
+    stale_after: Annotated[timedelta, *as_value(values.parse_staleness, pattern=LENGTH)] | None = Field(
+        None, description="Tell when nothing was updated for so long (14d)."
+    )
+    allow_zero: Flag | None = Field(None, description="Believe it when all records vanish (false).")
+
+
+class WindowsKeys(Keys):
+    """A series of windows by release date: `last` windows of `every`, weeks beginning on Mondays."""
+
+    every: Annotated[timedelta, *as_value(values.parse_window, pattern=LENGTH)] = Field(
+        description="Length of a window in whole days, as 7d."
+    )
+    last: Annotated[int, *whole_number(1, 1000)] = Field(
+        description="How many windows, the latest of which has ended when the night begins."
+    )
+
+
+_FILTERS: dict[str, tuple[Any, str]] = {
+    "accessions": (Accessions, "Only these nucleotide accessions."),
+    "refseq_only": (Flag, "Only RefSeq genomes."),
+    "annotated_only": (Flag, "Only annotated genomes."),
+    "released_since": (Moment, "Released on or after this day; 7d is a week before the night."),
+    "updated_since": (Moment, "Updated on or after this day; 7d is a week before the night."),
+    "host": (Name, "Taxonomy ID or name of the host, at any rank."),
+    "pangolin_classification": (Text, "Pango lineage; SARS-CoV-2 only."),
+    "geo_location": (Text, "Continent or country where the sample was collected."),
+    "usa_state": (State, "Two-letter code of the US state or territory."),
+    "complete_only": (Flag, "Only complete genomes."),
+    "include_sequence": (SequenceTypes, "Sequences in the estimated download."),
+    "aux_report": (ReportTypes, "Reports in the estimated download."),
+    "released_between": (Window, "[from, to): released on or after the first day, before the second."),
+}
+
+
+def _fields(shape: Callable[[Any], Any]) -> dict[str, Any]:
+    """A field for each filter, absent unless given; `shape` tells how its values are written."""
+    return {name: (shape(kind) | None, Field(None, description=about)) for name, (kind, about) in _FILTERS.items()}
+
+
+def _list_of(kind: Any) -> Any:
+    return Annotated[list[kind], AfterValidator(not_empty)]
+
+
+# Lists of values, one combination of them for each filter set; the first key changes slowest.
+MatrixKeys: Any = create_model("MatrixKeys", __base__=Keys, **_fields(_list_of))
+
+FilterSetKeys: Any = create_model(
+    "FilterSetKeys",
+    __base__=Keys,
+    matrix=(MatrixKeys | None, Field(None, description="One filter set for each combination of these.")),
+    windows=(WindowsKeys | None, Field(None, description="One filter set for each of a series of release windows.")),
+    guards=(GuardKeys | None, Field(None, description="Bounds of this filter set alone.")),
+    **_fields(lambda kind: kind),
+)
+
+
+Duration = Annotated[timedelta, *as_value(parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(values.parse_path)]
 EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
@@ -44,9 +221,7 @@ Command = Annotated[
 class TaxonKeys(Keys):
     """One entry of the list of taxa; a bare ID or name is the same as `{taxon: ...}`."""
 
-    taxon: Annotated[str, *as_value(filters.parse_taxon, "string", "integer")] = Field(
-        description="NCBI Taxonomy ID or name."
-    )
+    taxon: Annotated[str, *as_value(parse_taxon, "string", "integer")] = Field(description="NCBI Taxonomy ID or name.")
     label: Text | None = Field(None, description="What the table calls it.")
     filter_sets: Annotated[list[Text], AfterValidator(not_empty)] | None = Field(
         None, description="The filter sets asked for this taxon; all of them where absent."
@@ -92,7 +267,7 @@ class ApiKeys(Keys):
     @classmethod
     def _read_base_url(cls, value: Any, info: ValidationInfo) -> str:
         allowed = bool(info.data.get("allow_http"))
-        url: str = read_one(lambda text: values.check_base_url(text, allowed))(value)
+        url: str = read_one(lambda text: check_base_url(text, allowed))(value)
         return url
 
 
@@ -151,3 +326,57 @@ class JobKeys(JobHead):
     output: OutputKeys | None = Field(None, description="Where the table goes, and in which formats.")
     guards: GuardKeys | None = Field(None, description="The bounds within which an answer is believed.")
     notify: NotifyKeys | None = Field(None, description="Who is told.")
+
+
+# The job file as JSON Schema, for editors: made from the models that read it. It wants NCBI's own spelling
+# where batchsum takes more (lower case, BIOSAMPLE), and knows nothing of what lies between two keys:
+# `batchsum check` has the last word.
+
+
+SCHEMA_FILE = "batchsum.schema.json"
+
+
+_NULL = {"type": "null"}
+
+
+def job_schema() -> dict[str, Any]:
+    """JSON Schema, draft 7, of a YAML job file; ready for JSON."""
+    schema = _plain(JobKeys.model_json_schema())
+    schema["anyOf"] = [{"required": ["taxa"]}, {"required": ["taxa_files"]}]
+    pieces = schema["$defs"]
+    for name, piece in pieces.items():
+        pieces[name] = piece if name == "TaxonKeys" else _or_null(piece)
+    # In a list of taxa, most are a bare id or name.
+    taxon = pieces["TaxonKeys"]
+    bare = {**taxon["properties"]["taxon"], "description": "NCBI Taxonomy ID or name."}
+    pieces["TaxonKeys"] = {"anyOf": [bare, taxon]}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "title": "A batchsum job"}
+
+
+def _plain(value: Any) -> Any:
+    """Without the titles and defaults that pydantic adds, and null as one type more: an editor that has to choose
+    between alternatives cannot tell where the mistake is."""
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {
+        key: {name: _plain(inner) for name, inner in one.items()} if key in ("properties", "$defs") else _plain(one)
+        for key, one in value.items()
+        if not (key == "title" or (key == "default" and one is None))
+    }
+    choices = plain.get("anyOf", [])
+    if _NULL in choices:
+        rest = [one for one in choices if one != _NULL]
+        del plain["anyOf"]
+        return {**(_or_null(rest[0]) if len(rest) == 1 else {"anyOf": [*rest, _NULL]}), **plain}
+    return plain
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A key without a value is as good as absent. What is referred to says so itself."""
+    if "type" not in schema:
+        return schema
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    enum = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [*kinds, "null"], **enum}

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from batchsum.errors import JobFileError, OutputError, Problem
-from batchsum.filters import parse_taxon
+from batchsum.model.filters import parse_taxon
 from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
 
 FILE = "taxa.lock"

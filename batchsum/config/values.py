@@ -5,37 +5,16 @@ what to write instead. What may be a secret is never repeated in a message.
 """
 
 import difflib
-import ipaddress
 import re
 from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
-from batchsum.filters import parse_duration, parse_text
+from batchsum.model.filters import parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 
 _ADDRESS = re.compile(r"[^@\s()<>]+@[^@\s()<>]+|https?://[^\s()<>]+")
-
-
-def check_base_url(text: str, allow_http: bool = False) -> str:
-    """The address before `/virus/...`, without a slash at its end: https, or http to this machine."""
-    example = "write it as in https://api.ncbi.nlm.nih.gov/datasets/v2"
-    text = parse_text(text)
-    try:
-        url = urlsplit(text)
-        host, port = url.hostname, url.port
-    except ValueError:
-        raise ValueError(f"is not an address; {example}") from None
-    if "@" in url.netloc:
-        raise ValueError("holds a user name or password; a key belongs in a file, named by api_key_file")
-    if url.query or url.fragment or "?" in text or "#" in text:
-        raise ValueError(f"has something behind ? or #; {example}")
-    if url.scheme not in ("http", "https") or not host or port == 0 or re.search(r"[\s\\]", text):
-        raise ValueError(f"{text!r} is not an address; {example}")
-    if url.scheme == "http" and not (allow_http or is_loopback(host)):
-        raise ValueError(f"{text!r} is not encrypted; write https://, or set allow_http: true")
-    return text.rstrip("/")
 
 
 def parse_shared_limit(text: str) -> str:
@@ -55,32 +34,6 @@ def parse_shared_limit(text: str) -> str:
     if not (is_socket or (is_host and re.fullmatch(r"/?[0-9]{0,4}", url.path))):
         raise ValueError(f"{text!r} is not the address of a Redis; {example}")
     return text
-
-
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-NCBI_LIMIT = 10.0
-"""Requests a second that NCBI allows at most, with a key."""
-
-
-def is_ncbi(host: str) -> bool:
-    host = host.lower().rstrip(".")
-    return host == "ncbi.nlm.nih.gov" or host.endswith(".ncbi.nlm.nih.gov")
-
-
-def excess(rate: float | Literal["auto", "unlimited"], host: str) -> str:
-    """What is wrong with a rate that NCBI would have to suffer; empty for any other."""
-    if rate == "auto" or not is_ncbi(host) or (rate != "unlimited" and rate <= NCBI_LIMIT):
-        return ""
-    shown = rate if isinstance(rate, str) else f"{rate:g}"
-    return f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {shown}"
 
 
 def parse_requests_per_second(text: str) -> float | Literal["auto", "unlimited"]:

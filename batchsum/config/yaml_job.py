@@ -15,16 +15,22 @@ from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
-from batchsum.config.problems import complaints, unknown, unknown_key
-from batchsum.config.schema import ApiKeys, JobHead, JobKeys, NotifyKeys, OutputKeys, TaxonKeys
+from batchsum.config.problems import complaints, odd_filters, shown, unknown, unknown_key, unreadable
+from batchsum.config.schema import (
+    ApiKeys,
+    FilterSetKeys,
+    GuardKeys,
+    JobHead,
+    JobKeys,
+    Keys,
+    NotifyKeys,
+    OutputKeys,
+    TaxonKeys,
+)
 from batchsum.config.values import parse_path
 from batchsum.config.yaml_text import Location, Node, place, plain, texts
 from batchsum.errors import Problem
-from batchsum.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
-from batchsum.jobfile.filterkeys import FilterSetKeys, GuardKeys
-from batchsum.jobfile.keys import Keys
-from batchsum.jobfile.oddities import odd_filters
-from batchsum.jobfile.textfile import shown, unreadable
+from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
 from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
 

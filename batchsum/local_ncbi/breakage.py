@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from batchsum.local_ncbi.faults import Trouble
-from batchsum.local_ncbi.refusals import code_for
+from batchsum.local_ncbi.question import code_for
 
 _BLOCKED_PAGE = (
     "<!DOCTYPE html><html><head><title>{status} Error - NCBI</title></head>"

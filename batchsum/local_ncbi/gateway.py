@@ -21,15 +21,15 @@ from batchsum.local_ncbi.question import (
     TAXA,
     Filters,
     Reader,
+    Refusal,
     make_filters,
+    no_such_route,
     read_boolean,
     read_choice,
     read_document,
     read_query,
 )
-from batchsum.local_ncbi.refusals import Refusal, no_such_route
-from batchsum.local_ncbi.selection import Selection
-from batchsum.local_ncbi.summary import summary_document
+from batchsum.local_ncbi.summary import Selection, summary_document
 
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"

@@ -8,25 +8,202 @@ for a client that accepts that, and else `text/plain`, as the specification has 
 import asyncio
 import json
 import logging
+import re
+import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
-from batchsum.local_ncbi.exchange import AccessLog, Exchange
-from batchsum.local_ncbi.faults import Fault, FaultPlan, parse_fault
-from batchsum.local_ncbi.gateway import PREFIX, Gateway
-from batchsum.local_ncbi.holdings import open_holdings
-from batchsum.local_ncbi.latency import Latency, parse_latency
-from batchsum.local_ncbi.limits import RateLimit
+from batchsum.local_ncbi.breakage import break_answer
+from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue, open_holdings
+from batchsum.local_ncbi.faults import HEALTHY, Asked, Fault, FaultPlan, Trouble, parse_fault
+from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
+from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
+from batchsum.local_ncbi.question import Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
+
+# One request and its answer: limit, faults, latency and headers around what the gateway says.
+
+
+AccessLog = Callable[[str], None]
+
+MOST_BODY_BYTES = 8_000_000
+_BODY_TIME = 30.0
+_MOST_KEPT_ANSWERS = 5_000
+_PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is to be sent, before any trouble is made of it."""
+
+    status: int
+    body: bytes
+    trouble: Trouble = HEALTHY
+    content_type: str = "application/json"
+
+
+class Exchange:
+    """What stands between the socket and the gateway. `answer` is called for every request."""
+
+    def __init__(
+        self, gateway: Gateway, limit: RateLimit, plan: FaultPlan, latency: Latency, access_log: AccessLog | None
+    ) -> None:
+        self._gateway = gateway
+        self._limit = limit
+        self._plan = plan
+        self._latency = latency
+        self._access_log = access_log
+        self._delays = Random(2697049)
+        # Bodies of questions already answered: the catalogue does not change while the server runs.
+        self._answers: dict[str, bytes] = {}
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        begun = asyncio.get_running_loop().time()
+        key = request.headers.get("api-key") or _key_in_query(request.raw_path)
+        allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
+        headers = _headers(request, allowance)
+        try:
+            if allowance is not None and not allowance.granted:
+                reply = Reply(429, self._too_many(key or str(request.remote), allowance, headers))
+            else:
+                reply = await self._reply(request, begun)
+                await self._wait(reply.trouble)
+        except Refusal as refusal:
+            reply = _refused(refusal, HEALTHY)
+        headers["Content-Type"] = reply.content_type if reply.status == 200 else _error_type(request)
+        if reply.trouble == HEALTHY:
+            response: web.StreamResponse = web.Response(body=reply.body, status=reply.status, headers=headers)
+        else:
+            response = await break_answer(request, reply.trouble, reply.status, reply.body, headers)
+        if self._access_log is not None:
+            took = (asyncio.get_running_loop().time() - begun) * 1000
+            self._access_log(_access_line(request, response.status, len(reply.body), took))
+        return response
+
+    async def _reply(self, request: web.BaseRequest, now: float) -> Reply:
+        target = request.raw_path
+        wants_lines = _wants_lines(request)
+        may_keep = request.method == "GET" and not self._plan and not wants_lines
+        if may_keep and (kept := self._answers.get(target)) is not None:
+            return Reply(200, kept)
+        content = await _read_body(request) if request.method == "POST" else b""
+        try:
+            ask = self._gateway.read(request.method, target, content)
+        except Refusal as refusal:
+            return _refused(refusal, self._trouble(target, (), "", now))
+        trouble = self._trouble(f"{request.method} {target} {content!r}", ask.taxa, ask.endpoint, now)
+        try:
+            document = self._gateway.document(ask, stale_days=trouble.stale_days)
+        except Refusal as refusal:
+            return _refused(refusal, trouble)
+        if wants_lines and "total_count" in document:
+            lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
+            return Reply(200, b"".join(lines), trouble, "application/x-ndjson")
+        body = _encode(document)
+        if may_keep:
+            if len(self._answers) >= _MOST_KEPT_ANSWERS:
+                self._answers.clear()
+            self._answers[target] = body
+        return Reply(200, body, trouble)
+
+    def _trouble(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Trouble:
+        if not self._plan:
+            return HEALTHY
+        names: set[str] = set()
+        for text in taxa:
+            names.add(text.strip().casefold())
+            # A fault may name the taxon in another way than the question does.
+            for taxon in self._gateway.catalogue.matches(text):
+                names |= {str(taxon.tax_id), taxon.name.casefold()}
+        return self._plan.trouble(Asked(question, endpoint, frozenset(names)), now)
+
+    async def _wait(self, trouble: Trouble) -> None:
+        seconds = self._latency.draw(self._delays) + trouble.delay
+        if seconds:
+            await asyncio.sleep(seconds)
+
+    def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
+        """In NCBI's words, which repeat the key or the address of the asker."""
+        if self._plan.retry_after is not None:
+            headers["Retry-After"] = str(self._plan.retry_after)
+        message = "API rate limit exceeded"
+        return _encode(
+            {
+                "error": message,
+                "api-key": asker,
+                "count": str(allowance.limit + 1),
+                "limit": str(allowance.limit),
+                "code": 8,
+                "message": message,
+            }
+        )
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _refused(refusal: Refusal, trouble: Trouble) -> Reply:
+    return Reply(refusal.status, _encode(refusal.document), trouble)
+
+
+def _key_in_query(target: str) -> str:
+    match = re.search(r"[?&]api_key=([^&]+)", target)
+    return match[1] if match else ""
+
+
+def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str, str]:
+    sent = request.headers.get("NCBI-PHID", "")
+    # The identifier of a call is the caller's, with the hops it took.
+    phid = sent if _PHID.fullmatch(sent) else secrets.token_hex(16).upper()
+    headers = {"NCBI-PHID": f"{phid}.1.1.m_1", "X-Datasets-Version": VERSION}
+    if allowance is not None:
+        headers["X-RateLimit-Limit"] = str(allowance.limit)
+        headers["X-RateLimit-Remaining"] = str(allowance.remaining)
+    return headers
+
+
+def _error_type(request: web.BaseRequest) -> str:
+    return "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
+
+
+def _wants_lines(request: web.BaseRequest) -> bool:
+    accept = request.headers.get("Accept", "")
+    return "application/x-ndjson" in accept and "application/json" not in accept
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(_BODY_TIME):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > MOST_BODY_BYTES:
+                    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
+                chunks.append(chunk)
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise Refusal("the body is not encoded as its headers say") from None
+    except TimeoutError:
+        raise Refusal("the body did not come in time", 408) from None
+    return b"".join(chunks)
+
+
+def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:
+    # A key in the query is hidden: what is logged is read by others.
+    target = re.sub(r"(?<=[?&]api_key=)[^&]+", "...", request.raw_path)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return f"{now} {request.remote} {request.method} {target} {status} {size} {took:.1f}ms"
+
 
 log = logging.getLogger(__name__)
 

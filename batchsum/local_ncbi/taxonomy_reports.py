@@ -8,8 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.question import Reader, read_boolean, read_choice, read_number, read_text
-from batchsum.local_ncbi.refusals import Refusal, unknown_id, unknown_name
+from batchsum.local_ncbi.question import (
+    Reader,
+    Refusal,
+    read_boolean,
+    read_choice,
+    read_number,
+    read_text,
+    unknown_id,
+    unknown_name,
+)
 from batchsum.local_ncbi.taxonomy import VIRUSES, Taxon
 from batchsum.local_ncbi.virus_reports import page_size
 

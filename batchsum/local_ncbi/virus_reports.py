@@ -12,21 +12,20 @@ from hashlib import sha256
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.places import US_STATES
 from batchsum.local_ncbi.question import (
     FILTERS,
     TAXA,
     Filters,
     Reader,
+    Refusal,
     make_filters,
     read_choice,
     read_document,
     read_number,
     read_text,
 )
-from batchsum.local_ncbi.records import Record
-from batchsum.local_ncbi.refusals import Refusal
-from batchsum.local_ncbi.selection import Found, Selection
+from batchsum.local_ncbi.records import US_STATES, Record
+from batchsum.local_ncbi.summary import Found, Selection
 from batchsum.local_ncbi.taxonomy import Taxon
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20

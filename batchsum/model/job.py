@@ -10,8 +10,6 @@ from batchsum.errors import Problem
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Guards
 
-BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
-
 _A_MONDAY = date(1970, 1, 5)
 
 

@@ -4,10 +4,12 @@ named tuple, which is made in half the time.
 Null is never zero: a count that nobody gave is None here and an empty cell in the table.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote
 
 from batchsum.model.filters import FilterSet
 
@@ -142,3 +144,144 @@ class Reply(NamedTuple):
 
     answer: Answer
     attempts: tuple[Attempt, ...] = ()
+
+
+NIGHTS = 14
+"""How many published nights back the highest believed count is looked for."""
+
+
+class Believed(NamedTuple):
+    """The last night on which an answer about this query was believed."""
+
+    night: str
+    """YYYY-MM-DD."""
+    filters: str
+    """As sent then: `FilterSet.text()`."""
+    record_count: int
+    resource_updated_on: str | None
+    highest: int
+    """The highest believed count of the last nights with these filters, not before an accepted level."""
+
+
+class Past(NamedTuple):
+    """What earlier nights say about one query."""
+
+    believed: Believed | None = None
+    last_status: str | None = None
+    """On the last published night; None where the query was not in it."""
+
+
+class Verdict(NamedTuple):
+    """What the table says of one row."""
+
+    status: str
+    record_count: int | None = None
+    error: str = ""
+    summary: Summary | None = None
+    previous_record_count: int | None = None
+
+    @property
+    def record_count_change(self) -> int | None:
+        if self.record_count is None or self.previous_record_count is None:
+            return None
+        return self.record_count - self.previous_record_count
+
+    @property
+    def is_believed(self) -> bool:
+        return self.status in BELIEVED
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as NCBI writes it; a plain date is its midnight, UTC."""
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def combine(answers: Sequence[Answer]) -> Answer:
+    """One answer as it is; for a window, since its beginning minus since its end."""
+    for status in ("rejected", "failed", "skipped"):
+        for answer in answers:
+            if isinstance(answer, Failure) and answer.status == status:
+                return answer
+    first, *rest = (answer for answer in answers if isinstance(answer, Summary))
+    return _subtract(first, rest[0]) if rest else first
+
+
+def _subtract(since: Summary, until: Summary) -> Summary:
+    counts_known = since.record_count is not None and until.record_count is not None
+    return replace(
+        since,
+        record_count=_minus(since.record_count, until.record_count) if counts_known else None,
+        assembly_count=_minus(since.assembly_count, until.assembly_count),
+        # Nothing can be downloaded for a window: only the sizes are kept.
+        hydrated=_package_minus(since.hydrated, until.hydrated),
+        dehydrated=_package_minus(since.dehydrated, until.dehydrated),
+        available_files={
+            kind: FileSummary(
+                _minus(files.file_count, until.available_files.get(kind, FileSummary()).file_count),
+                _size_minus(files.size_mb, until.available_files.get(kind, FileSummary()).size_mb),
+            )
+            for kind, files in since.available_files.items()
+        },
+        messages=tuple(dict.fromkeys(since.messages + until.messages)),
+        errors=tuple(dict.fromkeys(since.errors + until.errors)),
+    )
+
+
+def _minus(since: int | None, until: int | None) -> int | None:
+    return None if since is None else since - (until or 0)
+
+
+def _size_minus(since: float | None, until: float | None) -> float | None:
+    return None if since is None else round(since - (until or 0), 6)
+
+
+def _package_minus(since: Package, until: Package) -> Package:
+    return Package(_minus(since.estimated_file_size_mb, until.estimated_file_size_mb))
+
+
+# A request as NCBI sees it: path, query, and the JSON twin for lists too long for a URL. Nothing a user wrote
+# is ever joined into a URL unquoted: no text can change which endpoint is asked.
+
+
+LONGEST_LIST = 2000
+"""Characters of encoded accessions above which the request goes as POST."""
+
+_LISTS = ("accessions", "include_sequence", "aux_report")
+
+
+def request_key(request: Request) -> str:
+    """Path and query below the base URL: two requests with one key send the same.
+
+    ValueError for a taxon that no quoting keeps in its place.
+    """
+    if request.taxon in ("", ".", ".."):
+        raise ValueError(f"{request.taxon!r} is not the name of a taxon")
+    return f"/virus/taxon/{quote(request.taxon, safe='')}/genome{_query(request.filters)}"
+
+
+@lru_cache(maxsize=4096)
+def _query(filters: FilterSet) -> str:
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in filters.parameters())
+    return f"?{query}" if query else ""
+
+
+def post_body(request: Request) -> dict[str, Any] | None:
+    """The same request as v2VirusDatasetRequest, or None where its accessions fit a URL."""
+    if not request.filters.accessions:
+        return None
+    encoded = sum(len(f"&accessions={quote(accession)}") for accession in request.filters.accessions)
+    if encoded - 1 <= LONGEST_LIST:
+        return None
+    body: dict[str, Any] = {"taxon": request.taxon}
+    for name, value in request.filters.parameters():
+        if name in _LISTS:
+            body.setdefault(name, []).append(value)
+        else:
+            body[name] = True if value == "true" and name.endswith("_only") else value
+    return body

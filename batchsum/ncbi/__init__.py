@@ -1,1 +1,1 @@
-"""How NCBI Datasets is spoken to: a request as it is sent, an answer as it is read, and what either can meet."""
+"""All talk with NCBI: one GET, its pace, its retries, what its answers mean, and its taxonomy."""

@@ -12,16 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-from batchsum.filters import parse_taxon
-from batchsum.model.filters import FilterSet
-from batchsum.model.job import BASE_URL
-from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Summary
-from batchsum.ncbi import canary, retry
-from batchsum.ncbi.canary import Canary
+from batchsum.model.filters import FilterSet, parse_taxon
+from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Summary, request_key
+from batchsum.ncbi import retry
 from batchsum.ncbi.http import Exchange, Sent, Transport
-from batchsum.ncbi.outage import Outage
+from batchsum.ncbi.outage import QUESTION, Canary, Outage, is_asked, what_it_means
 from batchsum.ncbi.pacing import Pacer, Ticket
-from batchsum.ncbi.wire import request_key
+from batchsum.ncbi.urls import BASE_URL
 
 log = logging.getLogger("batchsum")
 
@@ -99,7 +96,7 @@ class DatasetsClient:
             sent.append(exchange.attempt)
             answer = exchange.answer
             if retry.is_final(answer):
-                if isinstance(answer, Failure) or canary.is_asked(request):
+                if isinstance(answer, Failure) or is_asked(request):
                     answer = await self._settle(request, answer)
                 else:
                     self._answered()
@@ -147,7 +144,7 @@ class DatasetsClient:
 
     def _attempt(self, request: Request, number: int) -> Awaitable[tuple[Exchange, float] | None]:
         send = partial(self._transport.send, request)
-        return self._attempt_canary(send, number) if canary.is_asked(request) else self._send(send, number)
+        return self._attempt_canary(send, number) if is_asked(request) else self._send(send, number)
 
     async def _attempt_canary(
         self, send: Callable[..., Awaitable[Exchange]], number: int
@@ -158,7 +155,7 @@ class DatasetsClient:
             return await self._send(send, number)
 
     async def _probe(self, number: int) -> tuple[Exchange, float]:
-        return await self._send_anyway(partial(self._transport.send, canary.QUESTION), number)
+        return await self._send_anyway(partial(self._transport.send, QUESTION), number)
 
     async def _send_anyway(self, send: Callable[..., Awaitable[Sent[A]]], number: int) -> tuple[Sent[A], float]:
         done = await self._send(send, number, even_in_doubt=True)
@@ -203,7 +200,7 @@ class DatasetsClient:
 
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
-        if canary.is_asked(request) and not self._canary.is_known:
+        if is_asked(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
             self._was_rejected = True
@@ -219,5 +216,5 @@ class DatasetsClient:
 
     def _skipped(self) -> Failure:
         verdict = self._canary.verdict
-        told = canary.what_it_means(verdict) if isinstance(verdict, Failure) else "NCBI does not answer"
+        told = what_it_means(verdict) if isinstance(verdict, Failure) else "NCBI does not answer"
         return Failure("skipped", "outage", self.outage.given_up or told)

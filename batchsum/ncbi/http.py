@@ -3,31 +3,295 @@
 An error of the library ends here: as a Failure, or as Refused where the server refuses us (key, TLS, redirect).
 """
 
+import asyncio
 import random
 import re
+import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
+import zlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import count
+from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
-from batchsum.model.queries import Attempt, Failure, Request, Summary
+from batchsum.errors import UsageError
+from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
-from batchsum.ncbi.body import BadlyPacked, TooLarge, read_body
-from batchsum.ncbi.document import one_line, parse_document
-from batchsum.ncbi.gate import Confirm, Departure, Gate, departure, open_socket
-from batchsum.ncbi.http_errors import network_failure, refuse_status
-from batchsum.ncbi.parse import parse_answer
-from batchsum.ncbi.proxy import proxy_of_environment
-from batchsum.ncbi.timeouts import Timed, Timeouts
-from batchsum.ncbi.wire import post_body, request_key
+from batchsum.ncbi.http_errors import SpokeUnasked, network_failure, refuse_status
+from batchsum.ncbi.parse import parse_answer, parse_document
+from batchsum.ncbi.urls import is_loopback
+from batchsum.text import one_line
 from batchsum.version import __version__
+
+# The proxy that the environment names for a server.
+
+
+def proxy_of_environment(base_url: URL) -> URL | None:
+    """Clusters and hospitals reach NCBI through a proxy; a server on this machine is never behind one.
+
+    The library could look for itself, but would then also send the server what ~/.netrc has for it.
+    """
+    host = base_url.host or ""
+    if is_loopback(host):
+        return None
+    address = getproxies().get(base_url.scheme)
+    if not address or proxy_bypass(host):
+        return None
+    variable = f"{base_url.scheme.upper()}_PROXY"
+    try:
+        proxy = URL(address if "://" in address else f"http://{address}")
+    except ValueError:
+        raise UsageError(f"{variable}: this is not an address; write it as in http://proxy:3128") from None
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise UsageError(f"{variable}: a proxy of the kind {proxy.scheme} cannot be used; http://proxy:3128 can")
+    return proxy
+
+
+# The timeouts of all attempts under way, on one timer. A timer for each (`asyncio.timeout`) costs a tenth of
+# what a request costs, and hardly one of them ever rings.
+
+
+class Timeouts:
+    """Cancels whatever takes longer than `seconds`. For the running event loop."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._ends: dict[Timed, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, one: "Timed") -> None:
+        """Set the end that is the furthest of all."""
+        self._ends[one] = end = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._ring_at(end)
+
+    def set(self, one: "Timed", end: float) -> None:
+        self._ends[one] = end
+        if self._timer is None or end < self._timer.when():
+            self._ring_at(end)
+
+    def clear(self, one: "Timed") -> float | None:
+        """The end that is no more; None where it has come."""
+        return self._ends.pop(one, None)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring_at(self, end: float) -> None:
+        self.close()
+        self._timer = self._loop.call_at(end, self._ring)
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        over = [one for one, end in self._ends.items() if end <= now]
+        for one in over:
+            del self._ends[one]
+        self._timer = None
+        if self._ends:
+            self._ring_at(min(self._ends.values()))
+        for one in over:
+            one.expire()
+
+
+class Timed:
+    """Context manager around one attempt, within one task: TimeoutError once its time is over."""
+
+    __slots__ = ("_cancelling", "_is_over", "_task", "_timeouts", "waited")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._timeouts = timeouts
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._is_over = False
+        self.waited = 0.0
+        """Seconds that did not count."""
+
+    def __enter__(self) -> Self:
+        self._timeouts.begin(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timeouts.clear(self)
+        # Who else cancelled this task meanwhile is obeyed: then it is no timeout.
+        if self._is_over and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def expire(self) -> None:
+        self._is_over = True
+        self._task.cancel()
+
+    async def aside(self, waiting: Awaitable[None]) -> None:
+        """Wait for something whose time does not count."""
+        clock = asyncio.get_running_loop().time
+        began, end = clock(), self._timeouts.clear(self)
+        try:
+            await waiting
+        finally:
+            waited = clock() - began
+            self.waited += waited
+            if end is not None:
+                self._timeouts.set(self, end + waited)
+
+
+# The last step before a request leaves: its connection stands, and it may still have to wait. Between here
+# and the headers nothing is awaited (a body's follow in the loop's next turn), so what is told here is when
+# they leave. The library's own hooks (tracing) tell the same, at a fifth of what a request costs.
+
+
+Confirm = Callable[[], Awaitable[None] | None]
+"""Whether a request whose connection stands may leave now (None), or what is to be awaited before it may."""
+
+
+@dataclass(slots=True)
+class Departure:
+    """A request about to be sent, by the task that sends it."""
+
+    confirm: Confirm
+    on_sent: Callable[[], None]
+    timed: Timed
+
+
+class _Socket(socket.socket):
+    """Reads an answer in pieces. The event loop asks for 256 KiB at once, and to make room for that, mostly in vain,
+    costs a tenth of what a request costs."""
+
+    __slots__ = ()
+    _PIECE = 2**16
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        return super().recv(min(size, self._PIECE), flags)
+
+
+def open_socket(address: tuple[int, int, int, str, Any]) -> socket.socket:
+    """A socket for an address as `getaddrinfo` tells it."""
+    family, kind, protocol, *_ = address
+    return _Socket(family, kind, protocol)
+
+
+departure: ContextVar[Departure | None] = ContextVar("departure", default=None)
+"""Set by a task right before it asks the session for anything: the library hands nothing of ours down to the gate,
+which takes it before it awaits anything, since tasks can share a context."""
+
+
+class Gate(aiohttp.TCPConnector):
+    """Connections that are handed out when their request may leave."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the library's own argument
+    ) -> Connection:
+        mine = departure.get()
+        assert mine is not None
+        departure.set(None)  # a task that is kept by its own context would wait for the cycle collector
+        for _ in range(self.limit + 1):  # all that may wait in the pool, and a new one
+            connection = await super().connect(req, traces, timeout)
+            try:
+                if (confirmed := mine.confirm()) is not None:
+                    await mine.timed.aside(confirmed)
+                if _is_usable(connection):
+                    mine.on_sent()
+                    return connection
+            except BaseException:
+                connection.release()  # nothing was written to it
+                raise
+            connection.close()
+        raise SpokeUnasked
+
+
+def _is_usable(connection: Connection) -> bool:
+    """Whether the server has neither closed it, as it may while a request waits, nor said anything on it: that would
+    be taken for the answer to what is asked now."""
+    protocol = connection.protocol
+    return protocol is not None and protocol.is_connected() and not protocol.should_close
+
+
+# The body of an answer: whole, unpacked, and never larger than expected. The library would unpack by itself,
+# but takes a compressed body that was cut off for a whole one.
+
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
+
+
+_MOST_MEMBERS = 16
+"""Each is found by copying what is left, and an empty one takes 20 bytes."""
+
+
+class TooLarge(ValueError):
+    """More bytes than an answer can have: a few of gzip can hold hundreds of megabytes."""
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(f"the body is larger than {largest:,} bytes")
+
+
+class BadlyPacked(ValueError):
+    """Said in a few words: what is wrong with the packing."""
+
+
+async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself.
+
+    Of a refusal only what can be read: its status says enough.
+    """
+    chunks, size = [], 0
+    try:
+        while not response.content.at_eof():
+            chunk = await response.content.readany()
+            size += len(chunk)
+            if size > largest:
+                raise TooLarge(largest)
+            chunks.append(chunk)
+        body, encoding = b"".join(chunks), response.headers.get("Content-Encoding")
+        return unpack(body, encoding, largest) if encoding else body
+    except (TooLarge, BadlyPacked, aiohttp.ClientPayloadError):
+        if response.status == HTTPStatus.OK:
+            raise
+        return b""
+
+
+def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
+    """What `packed` holds by its Content-Encoding; an end that never came is an error."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not packed:
+        return packed
+    if encoding not in _WINDOW_BITS:
+        raise BadlyPacked("packed in a way that was not asked for")
+    plain, members = b"", 0
+    while packed:  # gzip may come in several members, which are one text
+        if (members := members + 1) > _MOST_MEMBERS:
+            raise BadlyPacked(f"the {encoding} is in too many pieces")
+        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+        try:
+            plain += stream.decompress(packed, largest + 1 - len(plain))
+        except zlib.error:
+            raise BadlyPacked(f"this is no {encoding}") from None
+        if len(plain) > largest:
+            raise TooLarge(largest)
+        if not stream.eof:
+            raise BadlyPacked(f"the {encoding} is cut off")
+        packed = stream.unused_data.lstrip(b"\0")  # padding
+    return plain
+
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""

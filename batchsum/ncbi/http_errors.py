@@ -10,7 +10,10 @@ import aiohttp
 
 from batchsum.errors import Refused
 from batchsum.model.queries import Failure
-from batchsum.ncbi.gate import SpokeUnasked
+
+
+class SpokeUnasked(aiohttp.ClientConnectionError):
+    """On each connection that was tried the server had said something before it was asked."""
 
 
 def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:

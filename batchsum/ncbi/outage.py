@@ -3,7 +3,14 @@
 Decisions only: whoever sends looks at `in_doubt` first, and tells it what came back.
 """
 
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+
+from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
+from batchsum.ncbi.http import Exchange
 
 FAILURES_IN_A_ROW = 8
 DISTINCT_REQUESTS = 4
@@ -56,3 +63,109 @@ class Outage:
         """The server wants to be left alone for longer than a night waits."""
         self.is_final = True
         self.given_up = f"the server wants no request for {seconds:,.0f} s, which is longer than max_outage"
+
+
+# The canary: a question that NCBI can surely answer, asked where an answer is missing or hard to believe. It
+# tells "your taxon is wrong" from "NCBI is down, or has blocked this address".
+
+
+log = logging.getLogger("batchsum")
+
+QUESTION = Request(CANARY)
+
+
+def is_asked(request: Request) -> bool:
+    """Whether a job asks what the canary asks."""
+    return request.taxon == CANARY and request == QUESTION
+
+
+class Canary:
+    """Asks through `send(number)`, which gives an exchange and the least pause in seconds behind it."""
+
+    def __init__(
+        self, send: Callable[[int], Awaitable[tuple[Exchange, float]]], outage: Outage, *, attempts: int
+    ) -> None:
+        self._send = send
+        self._outage = outage
+        self._attempts = attempts
+        self._for_the_job: Exchange | None = None
+        self.asking = asyncio.Lock()
+        self.heard = asyncio.Event()
+        """Set once something came of a question, be it that no answer came."""
+        self.verdict: Answer | None = None
+        """What the canary said last; None until it was asked to the end."""
+
+    @property
+    def is_known(self) -> bool:
+        return isinstance(self.verdict, Summary)
+
+    async def ask(self) -> None:
+        """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
+        async with self.asking:
+            try:
+                await self._ask_to_the_end()
+            finally:
+                self.heard.set()
+
+    async def _ask_to_the_end(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began, number = clock(), 0
+        while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
+            number += 1
+            answer, wait = await self._probe(number)
+            if isinstance(answer, Summary):
+                log.info("canary: NCBI answers for taxon %s", CANARY)
+                return
+            if self._outage.is_final:
+                return
+            pause = self._outage.probe_pause(number, clock() - began)
+            tired = number >= self._attempts and not self._outage.is_total
+            if answer.status == "rejected" or pause is None or tired or wait == math.inf:
+                self.judge(answer)
+                return
+            pause = max(wait, pause)
+            log.warning("canary: no answer for taxon %s either (%s); next in %.0f s", CANARY, answer, pause)
+            await asyncio.sleep(pause)
+
+    async def ask_again(self) -> None:
+        """For a second round: a night that was given up may go on if NCBI is back."""
+        if self._outage.given_up and not self._outage.is_final:
+            self._outage.given_up = ""
+            answer, _ = await self._probe(1)
+            if isinstance(answer, Failure) and not self._outage.is_final:
+                self._outage.given_up = what_it_means(answer)
+        elif not self.is_known:
+            self.verdict = None
+        self._for_the_job = None
+
+    def judge(self, answer: Answer) -> None:
+        """The canary's last word. Where nothing else is answered either, the night is over."""
+        self.verdict = answer
+        if isinstance(answer, Failure) and self._outage.is_total:
+            self._outage.given_up = what_it_means(answer)
+            log.warning("giving up: %s", self._outage.given_up)
+
+    def answer_for_the_job(self) -> Exchange | None:
+        """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
+        exchange, self._for_the_job = self._for_the_job, None
+        return exchange
+
+    async def _probe(self, number: int) -> tuple[Answer, float]:
+        exchange, pause = await self._send(number)
+        self.heard.set()
+        if isinstance(exchange.answer, Summary):
+            self.verdict, self._for_the_job = exchange.answer, exchange
+            self._outage.answered()
+        return exchange.answer, pause
+
+
+def what_it_means(canary: Failure) -> str:
+    """In words for a user whose query was not answered: neither is a question that NCBI can surely answer."""
+    if canary.status == "rejected":
+        return (
+            f"NCBI refuses taxon {CANARY} too, which it surely has ({canary}): "
+            "it is in trouble, or base_url is not its API"
+        )
+    return (
+        f"no answer for taxon {CANARY} either, which NCBI surely has ({canary}): NCBI is down, or blocks this address"
+    )

@@ -9,15 +9,39 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 
-from batchsum.ncbi.pacing_file import Reservation
+from batchsum.errors import UsageError
+from batchsum.ncbi.pacing_file import Reservation, window
 from batchsum.ncbi.pacing_redis import SharedLimit
-from batchsum.pacing.ledger import window
-from batchsum.pacing.rate import Rate
+from batchsum.ncbi.urls import NCBI_LIMIT, excess, is_ncbi
+
+# Which pace a job means, and what NCBI would have to suffer of it.
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Requests a second: what to begin with, and what no header of the server may raise it above."""
+
+    start: float
+    ceiling: float
+
+    @classmethod
+    def of(cls, setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> Self:
+        """The rate that `setting` means for `host`. UsageError where NCBI would have to suffer it."""
+        if setting == "auto":
+            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf)
+        rate = math.inf if setting == "unlimited" else float(setting)
+        if not rate > 0:
+            raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
+        if problem := excess(setting, host):
+            raise UsageError(problem)
+        return cls(rate, rate)
+
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""

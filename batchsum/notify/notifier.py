@@ -17,13 +17,11 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
-from batchsum.lock import locked
 from batchsum.model.job import Job, NotifySettings
-from batchsum.notify import metrics, webhook
-from batchsum.notify.channels import run_hook
-from batchsum.notify.news import News, failed_news, headline, message, published_news
-from batchsum.notify.outbox import Note, Outbox
-from batchsum.store.directory import STATE
+from batchsum.notify import metrics
+from batchsum.notify.channels import address, ping, post_message, run_hook
+from batchsum.notify.news import News, Note, Outbox, failed_news, headline, message, published_news
+from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
 log = logging.getLogger("batchsum")
@@ -174,14 +172,14 @@ async def _tell_one(job: Job, note: Note) -> str:
         command = getattr(job.notify, note.channel)
         return await run_hook(command, note.facts, directory=job.path.absolute().parent, seconds=SECONDS_EACH)
     key = f"{note.facts['run_id']}-{note.facts['event']}"
-    url = webhook.address(job.notify.webhook_env or "")
-    return await webhook.post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
+    url = address(job.notify.webhook_env or "")
+    return await post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
 
 
 async def _ping(job: Job, what: str, body: str, run_id: str) -> None:
     try:
-        url = webhook.address(job.notify.ping_env or "")
-        problem = await webhook.ping(url, what, body, run_id=run_id, seconds=SECONDS_EACH)
+        url = address(job.notify.ping_env or "")
+        problem = await ping(url, what, body, run_id=run_id, seconds=SECONDS_EACH)
     except ValueError as error:
         problem = str(error)
     if problem:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from batchsum.output.table import Row
-from batchsum.run.guards import Past, Verdict, moment
+from batchsum.model.queries import Past, Verdict, moment
+from batchsum.output.table import CHANGED, Row
 from batchsum.store.history import History
-from batchsum.table.columns import CHANGED
 
 COLUMNS = tuple(column.name for column in CHANGED)
 

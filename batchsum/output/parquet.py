@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batchsum.output.files import MANIFEST
-from batchsum.output.table import Row, Value
-from batchsum.table.columns import SUMMARY, Column
+from batchsum.output.table import SUMMARY, Column, Row, Value
 
 ROWS_A_GROUP = 20_000
 

@@ -6,14 +6,127 @@ Nothing volatile stands in it: the same answers give the same bytes, in whatever
 import csv
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from batchsum.model.queries import FILE_KINDS, FileSummary, Query, Summary
-from batchsum.run.guards import Verdict
-from batchsum.table.columns import SUMMARY
+from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Query, Summary, Verdict
+
+# What each column of the table and of the changes means, in the words that every format and page uses.
+
+
+Kind = Literal["string", "integer", "number", "boolean", "date"]
+"""As Table Schema calls them. A boolean is true or missing: a filter that is false is not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    about: str
+    kind: Kind = "string"
+    choices: tuple[str, ...] = ()
+    """The only values there are; any where empty."""
+    required: bool = False
+    """Whether every row has a value."""
+
+
+CHANGES = (
+    "new", "removed", "became_suspect", "became_rejected", "failed", "skipped", "recovered", "vanished", "fell",
+    "returned", "grew", "updated",
+)  # fmt: skip
+
+_FILES = {
+    "all_genomic_fasta": "genome sequences, as FASTA",
+    "genome_gff": "annotations, as GFF3",
+    "genome_gbff": "records, as GenBank flat files",
+    "rna_fasta": "RNA sequences, as FASTA",
+    "prot_fasta": "protein sequences, as FASTA",
+    "genome_gtf": "annotations, as GTF",
+    "cds_fasta": "coding sequences, as FASTA",
+    "sequence_report": "sequence reports",
+    "annotation_report": "annotation reports",
+}
+
+_TAXON = Column("taxon", "NCBI Taxonomy ID or name, as the job writes it.", required=True)
+_LABEL = Column("label", "What the job calls the taxon.")
+_FILTER_SET = Column("filter_set", "Name of the filter set.", required=True)
+_PREVIOUS = Column("previous_record_count", "The last count that was believed, however many nights ago.", "integer")
+_CHANGE = Column("record_count_change", "record_count less previous_record_count.", "integer")
+_STATUS = "What became of the row: ok, empty (no records), suspect, rejected, failed or skipped."
+_ERROR = "Why the row has no count that can be believed: one word, a colon, and what happened."
+
+_FILTERS = (
+    Column("accessions", "Filter: these nucleotide accessions, joined with |."),
+    Column("refseq_only", "Filter: RefSeq genomes only.", "boolean"),
+    Column("annotated_only", "Filter: annotated genomes only.", "boolean"),
+    Column("released_since", "Filter: released on or after this day.", "date"),
+    Column("released_before", "The end of a window: released before this day.", "date"),
+    Column("updated_since", "Filter: updated on or after this day.", "date"),
+    Column("host", "Filter: Taxonomy ID or name of the host."),
+    Column("pangolin_classification", "Filter: Pango lineage, SARS-CoV-2 only."),
+    Column("geo_location", "Filter: continent or country of the sample."),
+    Column("usa_state", "Filter: two-letter code of a US state or territory."),
+    Column("complete_only", "Filter: complete genomes only.", "boolean"),
+    Column("include_sequence", "Sequences in the estimated download, joined with |."),
+    Column("aux_report", "Reports in the estimated download, joined with |."),
+)
+
+
+def _package(name: str, what: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{name}_estimated_file_size_mb", f"Estimated size of the download {what}, in MB.", "integer"),
+        Column(f"{name}_url", f"Where the download {what} starts."),
+        Column(f"{name}_cli_download_command_line", f"NCBI's command for the download {what}."),
+    )
+
+
+SUMMARY = (
+    _TAXON,
+    _LABEL,
+    _FILTER_SET,
+    *_FILTERS,
+    Column("status", _STATUS, choices=STATUSES, required=True),
+    Column("record_count", "Genomes that NCBI has. Missing means unknown, never zero.", "integer"),
+    Column("assembly_count", "The same under an older name, as NCBI sends it.", "integer"),
+    Column("resource_updated_on", "When NCBI last updated its data, as it writes the date or time."),
+    *_package("hydrated", "with sequences"),
+    *_package("dehydrated", "without sequences"),
+    Column("dehydrated_cli_rehydrate_command_line", "NCBI's command that fetches the sequences afterwards."),
+    *(
+        column
+        for kind in FILE_KINDS
+        for column in (
+            Column(f"{kind}_file_count", f"Files of {_FILES[kind]}.", "integer"),
+            Column(f"{kind}_size_mb", f"Size of the {_FILES[kind]}, in MB.", "number"),
+        )
+    ),
+    _PREVIOUS,
+    _CHANGE,
+    Column("messages", "What NCBI said beside the count, joined with |."),
+    Column("error", _ERROR),
+)
+"""The columns of the table, in order."""
+
+CHANGED = (
+    _TAXON,
+    _LABEL,
+    _FILTER_SET,
+    Column("change", "What happened; the first word that fits.", choices=CHANGES, required=True),
+    _PREVIOUS,
+    Column("record_count", "Genomes that NCBI has tonight.", "integer"),
+    _CHANGE,
+    Column("change_percent", "record_count_change as a share of previous_record_count, in percent.", "number"),
+    Column("status", "Tonight's status; missing for a row that was removed.", choices=STATUSES),
+    Column("error", _ERROR),
+)
+"""The columns of changes.csv, in order."""
+
+
+MOST_XLSX_ROWS = 1_048_575
+"""Rows that an Excel sheet holds below its header."""
+
 
 _NOTHING = Summary(None)
 _NO_FILES = FileSummary()

@@ -14,9 +14,7 @@ from typing import Any
 import xlsxwriter
 from xlsxwriter.exceptions import XlsxFileError
 
-from batchsum.output.formats import MOST_XLSX_ROWS
-from batchsum.output.table import Row, Value
-from batchsum.table.columns import CHANGED, SUMMARY, Column
+from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Column, Row, Value
 
 LONGEST_TEXT = 32_767
 """UTF-16 units of a cell."""

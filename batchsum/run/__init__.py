@@ -1,1 +1,1 @@
-"""One night on several machines: each asks its share, and one of them makes the table."""
+"""One night, in order: plan, ask, judge, publish. Shards and their merge are the same steps."""

@@ -10,11 +10,9 @@ from itertools import compress, islice
 from typing import TypeVar
 
 from batchsum.config.names import moved_names
-from batchsum.model.queries import Failure, Reply, Request, Summary
+from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.ncbi.wire import request_key
 from batchsum.run.plan import Plan
-from batchsum.scheduler import run_requests
 from batchsum.store.journal import Journal
 from batchsum.store.store import Run, Store
 from batchsum.text import spoken
@@ -165,3 +163,35 @@ def _tell_attempts(key: str, reply: Reply) -> None:
             key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
             extra={"request": key, "attempt": number, **attempt._asdict()},
         )  # fmt: skip
+
+
+# A pool of workers on one iterator: as many tasks as workers, however many requests there are.
+
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+async def run_requests(
+    requests: Iterable[Q],
+    fetch: Callable[[Q], Awaitable[A]],
+    *,
+    workers: int,
+    on_answer: Callable[[Q, A], None],
+) -> None:
+    """Fetch every request, at most `workers` at a time, and hand each answer over as it comes.
+
+    `fetch` raises only to stop the night: then every worker is cancelled and that error is raised as it is.
+    """
+    pending = iter(requests)  # shared by all workers: this is the queue
+
+    async def worker() -> None:
+        for request in pending:
+            on_answer(request, await fetch(request))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None

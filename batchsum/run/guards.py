@@ -3,60 +3,24 @@
 Each guard stands for something that happened; the thread is named beside it (repository ncbi/datasets).
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import BELIEVED, Answer, Failure, FileSummary, Package, Query, Summary
-
-NIGHTS = 14
-"""How many published nights back the highest believed count is looked for."""
+from batchsum.model.queries import (
+    Answer,
+    Believed,
+    Failure,
+    Past,
+    Query,
+    Summary,
+    Verdict,
+    moment,
+)
+from batchsum.store.history import CountedRow
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 _USA = ("usa", "united states", "united states of america")
-
-
-class Believed(NamedTuple):
-    """The last night on which an answer about this query was believed."""
-
-    night: str
-    """YYYY-MM-DD."""
-    filters: str
-    """As sent then: `FilterSet.text()`."""
-    record_count: int
-    resource_updated_on: str | None
-    highest: int
-    """The highest believed count of the last nights with these filters, not before an accepted level."""
-
-
-class Past(NamedTuple):
-    """What earlier nights say about one query."""
-
-    believed: Believed | None = None
-    last_status: str | None = None
-    """On the last published night; None where the query was not in it."""
-
-
-class Verdict(NamedTuple):
-    """What the table says of one row."""
-
-    status: str
-    record_count: int | None = None
-    error: str = ""
-    summary: Summary | None = None
-    previous_record_count: int | None = None
-
-    @property
-    def record_count_change(self) -> int | None:
-        if self.record_count is None or self.previous_record_count is None:
-            return None
-        return self.record_count - self.previous_record_count
-
-    @property
-    def is_believed(self) -> bool:
-        return self.status in BELIEVED
 
 
 def judge(query: Query, answer: Answer, past: Past = Past(), *, accepted: bool = False) -> Verdict:
@@ -120,17 +84,6 @@ def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
     return answer.reason in _UNKNOWN or query.filters.text() == believed.filters
 
 
-def moment(text: str | None) -> datetime | None:
-    """A time as NCBI writes it; a plain date is its midnight, UTC."""
-    if not text:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def includes(wide: FilterSet, narrow: FilterSet) -> bool:
     """Whether every record under `narrow` must be under `wide` too, and not the other way round."""
     return _covers(wide, narrow) and not _covers(narrow, wide)
@@ -169,44 +122,58 @@ def _earlier(narrow: object, wide: object) -> bool:
     return narrow is not None and narrow <= wide  # type: ignore[operator]
 
 
-def combine(answers: Sequence[Answer]) -> Answer:
-    """One answer as it is; for a window, since its beginning minus since its end."""
-    for status in ("rejected", "failed", "skipped"):
-        for answer in answers:
-            if isinstance(answer, Failure) and answer.status == status:
-                return answer
-    first, *rest = (answer for answer in answers if isinstance(answer, Summary))
-    return _subtract(first, rest[0]) if rest else first
+# What a person should know of a night that makes no row suspect: told in the log, the summary, run.json and
+# the page. Pure functions of the kept rows; each note is one sentence.
 
 
-def _subtract(since: Summary, until: Summary) -> Summary:
-    counts_known = since.record_count is not None and until.record_count is not None
-    return replace(
-        since,
-        record_count=_minus(since.record_count, until.record_count) if counts_known else None,
-        assembly_count=_minus(since.assembly_count, until.assembly_count),
-        # Nothing can be downloaded for a window: only the sizes are kept.
-        hydrated=_package_minus(since.hydrated, until.hydrated),
-        dehydrated=_package_minus(since.dehydrated, until.dehydrated),
-        available_files={
-            kind: FileSummary(
-                _minus(files.file_count, until.available_files.get(kind, FileSummary()).file_count),
-                _size_minus(files.size_mb, until.available_files.get(kind, FileSummary()).size_mb),
-            )
-            for kind, files in since.available_files.items()
-        },
-        messages=tuple(dict.fromkeys(since.messages + until.messages)),
-        errors=tuple(dict.fromkeys(since.errors + until.errors)),
-    )
+FEWEST_TAXA = 3
+"""Taxa that must agree before a filter is said to have changed nothing."""
+FEWEST_ROWS = 5
+SHARE_OF_A_NIGHT = 0.8
+MOST_NAMED = 5
+MOST_SETS = 100
 
 
-def _minus(since: int | None, until: int | None) -> int | None:
-    return None if since is None else since - (until or 0)
+def not_accepted(rows: Sequence[str]) -> Iterator[str]:
+    """Rows that the user wanted believed, and about which NCBI said nothing that could be."""
+    if rows:
+        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        yield f"nothing to accept for {', '.join(rows[:MOST_NAMED])}{more}: no answer that can be believed"
 
 
-def _size_minus(since: float | None, until: float | None) -> float | None:
-    return None if since is None else round(since - (until or 0), 6)
+def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
+    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
+
+    `oldest` are the first of `count`, each as people call it, with its days.
+    """
+    if oldest:
+        named = ", ".join(f"{name} ({days:,} days)" for name, days in oldest)
+        more = f" and {count - len(oldest)} more" if count > len(oldest) else ""
+        yield f"nothing new for a long time: {named}{more}"
 
 
-def _package_minus(since: Package, until: Package) -> Package:
-    return Package(_minus(since.estimated_file_size_mb, until.estimated_file_size_mb))
+def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:
+    """#326: a filter that changed nothing for any taxon was perhaps not applied. `rows` come taxon by taxon."""
+    if not 1 < len(sets) <= MOST_SETS:
+        return
+    pairs = [(wide, narrow) for wide in sets for narrow in sets if includes(sets[wide], sets[narrow])]
+    same, differ = dict.fromkeys(pairs, 0), set[tuple[str, str]]()
+    names: dict[str, str] = {}
+    for _, group in groupby(rows, key=lambda row: row.taxon):
+        of_taxon = {row.filters: row for row in group}
+        names.update((filters, row.filter_set) for filters, row in of_taxon.items())
+        for wide, narrow in pairs:
+            if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:
+                if of_taxon[wide].record_count == of_taxon[narrow].record_count:
+                    same[wide, narrow] += 1
+                else:
+                    differ.add((wide, narrow))
+    for (wide, narrow), count in same.items():
+        if count >= FEWEST_TAXA and (wide, narrow) not in differ:
+            yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
+
+
+def fell_together(compared: int, fallen: int) -> Iterator[str]:
+    """#411, #418: where nearly everything falls at once, it is NCBI's night and not the taxa's."""
+    if compared >= FEWEST_ROWS and fallen >= SHARE_OF_A_NIGHT * compared:
+        yield f"{fallen} of {compared} rows have fewer records than when last believed: NCBI's night, not the taxa's"

@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.model.queries import BELIEVED, STATUSES, Answer, Failure, Query, Request, Summary
-from batchsum.ncbi.wire import request_key
-from batchsum.notes import MOST_NAMED, fell_together, filters_without_effect, not_accepted, stale
+from batchsum.model.queries import (
+    BELIEVED,
+    STATUSES,
+    Answer,
+    Failure,
+    Past,
+    Query,
+    Request,
+    Summary,
+    Verdict,
+    request_key,
+)
 from batchsum.output.changes import kind_of_change
-from batchsum.run.guards import Past, Verdict, includes, judge
+from batchsum.run.guards import MOST_NAMED, fell_together, filters_without_effect, includes, judge, not_accepted, stale
 from batchsum.run.plan import Plan
 from batchsum.store.history import CountedRow, History, KeptRow, answered_rows, stale_days, together
-from batchsum.store.record import load_answer
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Run, Store, load_answer
 
 T = TypeVar("T")
 Exceeding = tuple[CountedRow, CountedRow, str]

@@ -6,34 +6,179 @@ doubtful is asked once more, as one run would. Merging the same shards again cha
 
 import asyncio
 import hashlib
+import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import islice
 from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
 
-from batchsum.cli.log import about_run
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import read_lock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.model.queries import Failure, request_key
 from batchsum.notify.notifier import Telling
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Asking
 from batchsum.run.judge import Judgement
 from batchsum.run.night import Outcome, ask, conclude, job_client, published
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
-from batchsum.run.resume import close_run
+from batchsum.run.resume import about_run, close_run
+from batchsum.run.shard import JOB_COPY, MANIFEST, Shard, owner, read_copy
 from batchsum.run.signals import Signals
-from batchsum.shards.gathering import Finished, copy_answers, gather
-from batchsum.shards.jobcopy import FILE as JOB_COPY
-from batchsum.shards.jobcopy import read_copy
-from batchsum.store.directory import held, output_errors
+from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.history import History
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Run, Store, dump_answer
+
+# The finished shards of one job: whether they belong together, and their answers on the way into one store.
+
+
+_SAME = {
+    "job": "job",
+    "job_digest": "the content of the job",
+    "lock_digest": "the content of taxa.lock",
+    "today": "the day; set BATCHSUM_TODAY for all of them",
+    "base_url": "the server asked",
+    "batchsum": "the version of batchsum",
+}
+"""What shards must agree in, and how that is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A shard's output directory, and what its manifest says."""
+
+    directory: Path
+    shard: Shard
+    run_id: str
+    started_at: str
+    today: date
+    base_url: str
+    requests: int
+    unanswered: int
+    unasked: Failure
+    rate: float | None
+    accept: tuple[str, ...]
+    same: dict[str, str]
+
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """UsageError where no finished shard is there."""
+        if not (directory / STATE).is_file():
+            raise UsageError(f"{directory}: no shard was run here; name the directories of run --shard I/N --out DIR")
+        try:
+            told: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+            index, _, count = told["shard"].partition("/")
+            return cls(
+                directory,
+                Shard(int(index), int(count)),
+                str(told["run_id"]),
+                str(told["started_at"]),
+                date.fromisoformat(told["today"]),
+                str(told["base_url"]),
+                int(told["requests"]),
+                int(told["unanswered"]),
+                Failure(**told["unasked"]),
+                told["requests_per_second"],
+                tuple(told["accept"]),
+                {name: str(told[name]) for name in _SAME},
+            )
+        except FileNotFoundError:
+            if (directory / files.MANIFEST).is_file():
+                raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
+            raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(f"{directory / MANIFEST} is not what a shard leaves; run the shard again") from None
+        except OSError as error:
+            raise UsageError(f"{directory / MANIFEST}: {error.strerror}") from None
+
+
+def gather(out: Path, directories: Sequence[Path]) -> list[Finished]:
+    """The shards in these directories, by number. UsageError names every one that does not belong to the others."""
+    shards, problems = [], []
+    for directory in directories:
+        try:
+            shards.append(Finished.of(directory))
+        except UsageError as error:
+            problems.append(str(error))
+    if shards:
+        problems += _disagreements(shards)
+    if any(directory.resolve() == out.resolve() for directory in directories):
+        problems.append(f"{out}: the table needs a directory of its own, beside its shards")
+    if problems:
+        raise UsageError("these shards make no table:\n  " + "\n  ".join(problems))
+    return sorted(shards, key=lambda one: one.shard.index)
+
+
+def _disagreements(shards: list[Finished]) -> Iterator[str]:
+    first, seen = shards[0], dict[Shard, Path]()
+    for one in shards:
+        if one.shard.count != first.shard.count:
+            yield f"{one.directory} is shard {one.shard}, but {first.directory} is shard {first.shard}"
+            continue
+        if one.shard in seen:
+            yield f"{one.directory} and {seen[one.shard]} are both shard {one.shard}"
+        seen[one.shard] = one.directory
+        for name, called in _SAME.items():
+            if one.same[name] != first.same[name]:
+                yield f"{one.directory} and {first.directory} differ in {called}: {_values(name, one, first)}"
+    count = first.shard.count
+    missing = [str(Shard(index, count)) for index in range(1, count + 1) if Shard(index, count) not in seen]
+    if missing:
+        yield f"missing: {', '.join(missing)}"
+
+
+def _values(name: str, one: Finished, other: Finished) -> str:
+    short = slice(8) if name.endswith("digest") else slice(None)
+    return f"{one.same[name][short]}, {other.same[name][short]}"
+
+
+def copy_answers(store: Store, run: Run, shards: list[Finished], plan: Plan) -> None:
+    """All answers into `run`, inside a transaction of the caller; what was never asked as its shard says.
+
+    An answer that is none is final: its shard has asked twice, or was told to stop.
+    """
+    for one in shards:
+        store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", _answers(one, run))
+    unanswered = [0] * len(shards)
+    requests = plan.requests()
+    while group := [request_key(request) for request in islice(requests, 500)]:
+        for key in store.unanswered(run, group):
+            index = owner(key, len(shards)) - 1
+            unanswered[index] += 1
+            told = (run.run, key, 2, "skipped", dump_answer(shards[index].unasked), "[]")
+            store.query("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", *told)
+    for one, count in zip(shards, unanswered, strict=True):
+        if count != one.unanswered:
+            raise UsageError(f"{one.directory}: its answers are not those that its {MANIFEST} tells of; run it again")
+
+
+def _answers(one: Finished, run: Run) -> Iterator[tuple[Any, ...]]:
+    """Read only: the directory may be somebody else's."""
+    path = one.directory / STATE
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
+            rows = state.execute(
+                "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
+                " attempts FROM answers JOIN runs USING (run) WHERE run_id = ?",
+                (one.run_id,),
+            )
+            for request, *answer in rows:
+                if not one.shard.owns(request):
+                    raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
+                yield run.run, request, *answer
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+
 
 log = logging.getLogger("batchsum")
 

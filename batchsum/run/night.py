@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from batchsum.cli.log import about_run
-from batchsum.cli.schedule import is_due
 from batchsum.config.taxa_lock import lock_file, read_lock
 from batchsum.errors import NotDue
-from batchsum.model.job import BASE_URL, Job
+from batchsum.model.job import Job
 from batchsum.model.queries import Failure, exit_code_of
 from batchsum.ncbi.client import DatasetsClient
+from batchsum.ncbi.urls import BASE_URL
 from batchsum.notify.notifier import Telling
 from batchsum.output import files
 from batchsum.output.formats import require_formats
@@ -25,13 +24,12 @@ from batchsum.run.ask import Asking
 from batchsum.run.judge import Judgement
 from batchsum.run.plan import build_plan
 from batchsum.run.publish import file_names, finish_publication, publish_night
-from batchsum.run.resume import is_recent, open_run
+from batchsum.run.resume import about_run, is_recent, open_run
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
-from batchsum.store.history import History
+from batchsum.store.history import History, Trouble, troubles
 from batchsum.store.store import Run, Store
 from batchsum.text import spoken
-from batchsum.trouble import Trouble, troubles
 
 log = logging.getLogger("batchsum")
 
@@ -185,3 +183,14 @@ def published(store: Store, run: Run, job: Job, closed: str = "") -> Outcome:
     log.info("run %s: %s; %d changed", run.run_id, manifest["statuses"], manifest["changes"])
     warnings = tuple(manifest.get("warnings", ()))
     return Outcome(run.run_id, job.output.dir, manifest["statuses"], manifest["changes"], found, closed, warnings)
+
+
+def is_due(last_published: datetime | None, min_interval: timedelta | None, now: datetime) -> bool:
+    """Whether a new run should begin, `min_interval` after the last published one.
+
+    A time slightly in the future is taken for now: the clock was set back. One that lies further ahead than
+    the interval was written under a wrong clock and would stop the job for as long; it is not believed.
+    """
+    if last_published is None or min_interval is None:
+        return True
+    return abs(now - last_published) >= min_interval

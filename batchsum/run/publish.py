@@ -5,29 +5,72 @@ The store knows of the publication before the first file is replaced, and of the
 
 import json
 import logging
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchsum.cli.log import about_run
+import aiohttp
+
 from batchsum.errors import Locked, NothingUsable
-from batchsum.manifest import build_manifest
 from batchsum.model.job import Job
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.files import Publication, Writer, prepare, put_in_place, read_generation, read_manifest
-from batchsum.output.formats import table_writer
-from batchsum.output.report import write_report
-from batchsum.report.retelling import PAGE, retell
+from batchsum.output.formats import DATAPACKAGE, table_writer, write_datapackage
+from batchsum.output.report.night import PAGE, retell
+from batchsum.output.report.page import write_report
 from batchsum.run.judge import Judgement
-from batchsum.run.resume import close_run
-from batchsum.store.history import History
+from batchsum.run.resume import about_run, close_run
+from batchsum.store.history import History, troubles
 from batchsum.store.store import UNTOLD, Run, Store
-from batchsum.table.datapackage import DATAPACKAGE, write_datapackage
-from batchsum.trouble import troubles
+from batchsum.text import utc_text
+from batchsum.version import __version__
+
+# run.json: what a run did and left, for programs and for whoever asks why.
+
+
+def build_manifest(judgement: Judgement, *, rate: float | None, warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """The manifest of the run that `judgement` is about, but for its `files`: the sha256 of each, by name."""
+    plan, run = judgement.plan, judgement.run
+    return {
+        "run_id": run.run_id,
+        "generation": run.generation + 1,
+        "job": plan.job.name,
+        "job_hash": run.job_hash,
+        "started_at": run.started_at,
+        "finished_at": utc_text(datetime.now(UTC)),
+        "base_url": run.base_url,
+        "today": run.today.isoformat(),
+        "resolved_dates": resolved_dates(judgement),
+        "requests_per_second": rate,
+        "queries": plan.query_count,
+        "requests": plan.request_count,
+        "statuses": judgement.counts(),
+        "changes": judgement.history.count_changes(),
+        "warnings": [*warnings, *judgement.notes()],
+        "http_statuses": judgement.store.count_http_statuses(run),
+        "versions": {
+            "batchsum": __version__,
+            "python": platform.python_version(),
+            "aiohttp": aiohttp.__version__,
+        },
+    }
+
+
+def resolved_dates(judgement: Judgement) -> dict[str, dict[str, str]]:
+    """For each filter set of the job with a date: the days that its relative dates came to."""
+    names = ("released_since", "released_before", "updated_since")
+    return {
+        name: {day: cells[day] for day in names if cells[day]}
+        for name, filters in judgement.plan.dated_sets().items()
+        if (cells := filters.cells())
+    }
+
 
 log = logging.getLogger("batchsum")
 

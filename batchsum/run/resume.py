@@ -4,13 +4,15 @@ Answers belong to questions, not to the job file: whatever of them still fits a 
 """
 
 import logging
+import logging.handlers
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from batchsum.config.taxa_lock import TaxaLock
-from batchsum.errors import Locked
+from batchsum.errors import BatchsumError, Locked
 from batchsum.model.job import Job
 from batchsum.run.plan import Plan, build_plan
 from batchsum.store.store import Run, Store
@@ -96,3 +98,22 @@ def close_run(store: Store, run: Run) -> None:
     """End a run that leaves no table; its answers are forgotten. Inside a transaction of the caller."""
     store.move(run, "open", "closed")
     store.drop_answers(run)
+
+
+@contextmanager
+def about_run(run_id: str) -> Iterator[None]:
+    """Every event in the block, and an error that ends it, says which run it is about."""
+    logger = logging.getLogger("batchsum")
+
+    def mark(record: logging.LogRecord) -> bool:
+        record.run_id = run_id
+        return True
+
+    logger.addFilter(mark)
+    try:
+        yield
+    except (BatchsumError, KeyboardInterrupt) as error:
+        error.add_note(f"run: {run_id}")
+        raise
+    finally:
+        logger.removeFilter(mark)

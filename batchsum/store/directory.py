@@ -1,14 +1,103 @@
 """The output directory of a job: the state in it, who has it, and what its errors mean to whoever owns it."""
 
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from batchsum.errors import OutputError, UsageError
-from batchsum.lock import locked
+from batchsum.errors import Locked, OutputError, UsageError
 from batchsum.store.database import unusable
 from batchsum.store.store import Store
+from batchsum.text import utc_text
+
+# One run of a job at a time: a kernel lock on the output directory, which goes with its process. Some network
+# mounts have no locks, and there this one only warns. What keeps tables unmixed even so is the claim that
+# each process has on its run (see `store`).
+
+
+log = logging.getLogger("batchsum")
+
+NAME = ".lock"
+POLL = 0.2
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of `directory`; Locked says who has it, or waits for as long as it takes."""
+    descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        said = False
+        while not _acquire(descriptor, directory):
+            holder = f"{directory}: another run of this job holds the lock{_describe(descriptor)}"
+            if not wait:
+                raise Locked(holder)
+            if not said:
+                log.info("waiting: %s", holder)
+                said = True
+            time.sleep(POLL)
+        # Who holds it is a courtesy: a disk that is full will say so where it matters.
+        with suppress(OSError):
+            _write(descriptor, _self())
+        yield
+        with suppress(OSError):
+            _write(descriptor, "")
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, directory: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        log.warning("%s: this file system has no locks; see to it that a job runs once at a time", directory)
+    return True
+
+
+def _write(descriptor: int, text: str) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
+def _self() -> str:
+    since = utc_text(datetime.now(UTC))
+    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n"
+
+
+def _describe(descriptor: int) -> str:
+    """Who wrote itself into the file, unless it cannot be the holder: a crash leaves the words behind."""
+    try:
+        value = json.loads(os.pread(descriptor, 4096, 0))
+        host, pid, since = str(value["host"]), int(value["pid"]), str(value["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if host == socket.gethostname() and not _is_alive(pid):
+        return ""
+    return f" (host {host}, process {pid}, since {since})"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid > 0
+
 
 STATE = "state.sqlite3"
 

@@ -2,11 +2,23 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from batchsum.model.queries import BELIEVED, Answer, Query, Summary
-from batchsum.run.guards import NIGHTS, Believed, Past, Verdict, combine, moment
+from batchsum.model.queries import (
+    BELIEVED,
+    DOUBTFUL,
+    NIGHTS,
+    Answer,
+    Believed,
+    Past,
+    Query,
+    Summary,
+    Verdict,
+    combine,
+    moment,
+)
 from batchsum.store.store import Run, Store
 
 
@@ -248,3 +260,97 @@ def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
     """The rows that a condition finds, as the store keeps them."""
     return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
+
+
+# The published nights of an output directory, read only: for history, explain and the report.
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A count that a user told us to believe."""
+
+    night: str
+    previous_record_count: int | None
+    record_count: int | None
+
+
+class Nights:
+    """The nights that a store keeps, oldest first, at most `limit` of the latest ones."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self.runs: Sequence[Run] = store.runs("published", limit=limit)[::-1]
+
+    def rows(self, run: Run) -> Iterator[KeptRow]:
+        """The rows of one night, in their order."""
+        return kept_rows(self._store, "WHERE run = ? ORDER BY position", run.run)
+
+    def series(self, taxon: str, filter_set: str) -> list[tuple[Run, KeptRow]]:
+        """One query's rows, night by night; nights without it are left out."""
+        found = []
+        for run in self.runs:
+            where = "INDEXED BY rows_of_a_query WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1"
+            found += [(run, row) for row in kept_rows(self._store, where, taxon, filter_set, run.run)]
+        return found
+
+    def accepted(self, taxon: str, filter_set: str) -> list[Level]:
+        rows = self._store.query(
+            "SELECT night, previous_record_count, record_count FROM accepted WHERE taxon = ? AND filter_set = ?"
+            " ORDER BY run",
+            taxon,
+            filter_set,
+        )
+        return [Level(*row) for row in rows]
+
+
+# What is wrong with a night, counted by reason: for a mail, a hook, a log, and whoever reads only that.
+
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    taxon: str
+    filter_set: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.taxon} / {self.filter_set}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Rows with one status for one reason."""
+
+    status: str
+    """One of `model.DOUBTFUL`."""
+    reason: str
+    """The guard, or what happened: the word before the colon of their `error`."""
+    rows: int
+    examples: tuple[Example, ...]
+    """The first of them, in job order."""
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} {self.status}: {self.reason}"
+
+
+def troubles(store: Store, run: Run) -> Iterator[Trouble]:
+    """The troubles of a judged run, worst first: what NCBI said and cannot be believed, then what it did not say."""
+    reason = "substr(error, 1, instr(error || ':', ':') - 1)"
+    found = store.query(
+        f"SELECT status, {reason} AS reason, count(*) FROM rows"
+        " WHERE run = ?1 AND instr(?2, status) GROUP BY 1, 2 ORDER BY instr(?2, status), 3 DESC, 2",
+        run.run,
+        " ".join(DOUBTFUL),
+    )
+    for status, word, count in found:
+        rows = store.query(
+            f"SELECT taxon, filter_set, error FROM rows WHERE run = ? AND status = ? AND {reason} = ?"
+            " ORDER BY position LIMIT ?",
+            run.run,
+            status,
+            word,
+            EXAMPLES,
+        )
+        yield Trouble(status, word, count, tuple(Example(*row) for row in rows))

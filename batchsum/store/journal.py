@@ -11,8 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from batchsum.model.queries import Reply
-from batchsum.store.record import Record
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Record, Run, Store
 
 LONGEST_WAIT = 0.05
 

@@ -20,8 +20,7 @@ from pathlib import Path
 from batchsum.model.queries import Attempt, Reply
 from batchsum.ncbi.parse import parse_answer
 from batchsum.store.journal import Journal
-from batchsum.store.record import Record
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Record, Run, Store
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 

@@ -21,9 +21,8 @@ from typing import Any
 import aiohttp
 
 from batchsum.config.load import load_job
-from batchsum.run.ask import Asking
+from batchsum.run.ask import Asking, run_requests
 from batchsum.run.night import run_job
-from batchsum.scheduler import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, tell
 from tests.benchmarks.whole_run import write_list

@@ -21,7 +21,7 @@ import aiohttp
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Request
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.scheduler import run_requests
+from batchsum.run.ask import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, in_turns, tell
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from batchsum.model.queries import Request, Summary
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.scheduler import run_requests
+from batchsum.run.ask import run_requests
 from tests.benchmarks.limit_use import Question, Window, serve
 from tests.benchmarks.measure import ROOT, Result, tell
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from batchsum.scheduler import run_requests
+from batchsum.run.ask import run_requests
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, medians, run_process, tell
 from tests.benchmarks.request_speed import WORKERS

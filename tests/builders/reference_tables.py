@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batchsum.jobfile.jsonschema import job_schema
-from batchsum.table.columns import CHANGED, SUMMARY, Column
+from batchsum.config.schema import job_schema
+from batchsum.output.table import CHANGED, SUMMARY, Column
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from batchsum.output.report import Night, render
+from batchsum.output.report.night import Night
+from batchsum.output.report.page import render
 
 _VOID = {"meta", "link", "input", "col", "br"}
 

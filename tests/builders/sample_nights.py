@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from random import Random
 
-from batchsum.output.report import Night, RemovedRow, ReportRow
+from batchsum.output.report.night import Night, RemovedRow, ReportRow
 
 TONIGHT = date(2026, 11, 23)
 TAXA = [

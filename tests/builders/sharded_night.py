@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.model.queries import CANARY
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 

@@ -118,7 +118,7 @@ def _connecting(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
 
 def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     """One run in this process, under its doom."""
-    from batchsum.cli.main import main
+    from batchsum.cli import main
     from batchsum.ncbi import retry
     from batchsum.run import ask, signals
 

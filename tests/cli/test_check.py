@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.run import ask
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy

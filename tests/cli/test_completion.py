@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.cli import main, whole_parser
 from batchsum.cli.completion import SHELLS, completion
-from batchsum.cli.main import main, whole_parser
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

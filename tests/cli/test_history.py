@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.run import ask
 from batchsum.store.store import Store
 from tests.fakes.scripted_ncbi import scripted_ncbi

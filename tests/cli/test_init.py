@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from batchsum.cli import main
 from batchsum.cli.init import starter_job
-from batchsum.cli.main import main
 from batchsum.config.load import load_job
-from batchsum.config.schema import JobKeys
-from batchsum.jobfile.jsonschema import job_schema
+from batchsum.config.schema import JobKeys, job_schema
 from tests.fakes.local_ncbi_server import serving
 from tests.run.test_night import rows
 
@@ -43,7 +42,7 @@ def complaints(text: str) -> list[str]:
 
 def sample_jobs() -> list[Path]:
     found = [path for path in sorted(ROOT.glob("configs/**/*.yaml")) if path.name not in ("meta.yaml", "config.yaml")]
-    return [*found, ROOT / "batchsum/demo/job.yaml", ROOT / "batchsum/starter/job.yaml"]
+    return [*found, ROOT / "batchsum/cli/data/demo.yaml", ROOT / "batchsum/cli/data/starter.yaml"]
 
 
 def with_every_key(text: str) -> str:

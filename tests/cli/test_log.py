@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.cli import main
 from batchsum.cli.log import configure
-from batchsum.cli.main import main
 from batchsum.run import ask
 from tests.fakes.raw_server import RawServer, answer, error
 

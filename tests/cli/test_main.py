@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.cli import _COMMANDS, main
 from batchsum.cli.log import configure
-from batchsum.cli.main import _COMMANDS, main
 from batchsum.run import ask
 from batchsum.version import __version__
 from tests.fakes.raw_server import RawServer, answer, delayed, error, never
@@ -200,7 +200,7 @@ def test_a_bug_of_a_command_without_a_log(
     import logging
 
     monkeypatch.setattr(logging.getLogger("batchsum"), "handlers", [])
-    monkeypatch.setattr("batchsum.commands.check.load_job", wrong)
+    monkeypatch.setattr("batchsum.cli.check.load_job", wrong)
     assert main(["check", str(job)]) == 1
     assert capfd.readouterr().err == "batchsum: a bug: LookupError; BATCHSUM_DEBUG=1 shows the traceback\n"
     monkeypatch.setenv("BATCHSUM_DEBUG", "1")

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.cli import schedule
-from batchsum.cli.main import main
+from batchsum.cli import main, schedule
 from batchsum.config.load import load_job
 from batchsum.run import ask
 from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi

@@ -15,12 +15,11 @@ from rich.console import Console
 
 from batchsum.cli import progress
 from batchsum.cli.progress import Progress, Standing
+from batchsum.cli.terminal import _Lenient, excerpt, print_closing, read_changes, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
 from batchsum.run import ask
 from batchsum.run.night import Outcome, run_job
-from batchsum.terminal.closing import print_closing, read_changes
-from batchsum.terminal.excerpt import excerpt, with_excerpts
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 from tests.fakes.terminal_window import in_window
 
@@ -188,7 +187,7 @@ def test_a_dumb_terminal_gets_no_codes(ncbi: ScriptedNcbi, tmp_path: Path) -> No
 def test_always_into_a_file_is_lines(
     ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from batchsum.cli.main import main
+    from batchsum.cli import main
 
     ncbi.delay = slow
     monkeypatch.setattr(progress, "SECONDS_A_LINE", 0.05)
@@ -203,10 +202,8 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
         def write(self, text: str) -> int:
             raise OSError("gone")
 
-    from batchsum.terminal import console
-
     job = load_job(write_job(tmp_path))
-    drawing = Console(file=console._Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]
+    drawing = Console(file=_Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]
     with progress.live("watch", drawing) as looking:
         outcome = run_job(job, base_url=ncbi.base_url, on_asking=looking.watch)
     print_closing(outcome, "watch", tmp_path / "log", console=drawing)
@@ -321,7 +318,7 @@ def test_a_warning_is_shown_with_its_line_too(tmp_path: Path) -> None:
 
 
 def test_programs_get_a_line_each_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from batchsum.cli.main import main
+    from batchsum.cli import main
 
     path = tmp_path / "job.yaml"
     path.write_text("version: 2\ntaxa: [0011320]\n")

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import filters
+from batchsum.config.csv_list import cell_places
 from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
-from batchsum.jobfile.csvrecords import cell_places
-from batchsum.model.filters import FilterSet
+from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.job import Job, OutputSettings
 from batchsum.run.plan import build_plan
 
@@ -230,7 +229,7 @@ def test_what_a_spreadsheet_writes_is_read_back(
     with path.open("w", newline="", encoding="utf-8-sig") as stream:
         csv.writer(stream, delimiter=delimiter).writerows([("taxon", "label"), *rows])
     stripped = [(taxon.strip(), label.strip()) for taxon, label in rows if (taxon + label).strip()]
-    if stripped and all(_fits(filters.parse_taxon, taxon) for taxon, _ in stripped):
+    if stripped and all(_fits(parse_taxon, taxon) for taxon, _ in stripped):
         assert [(one.taxon, one.label) for one in load_job(path).taxa] == stripped
     else:
         with pytest.raises(JobFileError):

@@ -9,8 +9,9 @@ import pytest
 from batchsum.config.load import load_job
 from batchsum.config.schema import JobKeys
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import BASE_URL, ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
+from batchsum.model.job import ApiSettings, Job, ListedTaxon, NotifySettings, OutputSettings
 from batchsum.model.queries import Guards
+from batchsum.ncbi.urls import BASE_URL
 
 ROOT = Path(__file__).parents[2]
 

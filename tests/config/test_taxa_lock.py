@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import JobFileError, OutputError
-from batchsum.filters import parse_taxon
-from batchsum.ncbi.document import one_line
+from batchsum.model.filters import parse_taxon
 from batchsum.ncbi.taxonomy import Name, TaxonNode
+from batchsum.text import one_line
 
 DAY = date(2026, 11, 23)
 FLU = TaxonNode(11320, "Influenza A virus", "no rank", (1, 10239, 2955291))

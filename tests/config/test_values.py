@@ -8,6 +8,7 @@ import pytest
 from batchsum.config import values
 from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
+from batchsum.ncbi.urls import check_base_url
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from batchsum.errors import JobFileError
     ],
 )
 def test_addresses(text: str, url: str) -> None:
-    assert values.check_base_url(text) == url
+    assert check_base_url(text) == url
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_addresses(text: str, url: str) -> None:
 )  # fmt: skip
 def test_plain_http_elsewhere_must_be_allowed(text: str) -> None:
     with pytest.raises(ValueError, match="is not encrypted"):
-        values.check_base_url(text)
-    assert values.check_base_url(text, allow_http=True) == text
+        check_base_url(text)
+    assert check_base_url(text, allow_http=True) == text
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_plain_http_elsewhere_must_be_allowed(text: str) -> None:
 )  # fmt: skip
 def test_what_is_no_address_is_none_whatever_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
-        values.check_base_url(text, allow_http=True)
+        check_base_url(text, allow_http=True)
     assert "secret" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchsum.config.load import load_job
 from batchsum.config.schema import JobKeys
 from batchsum.errors import JobFileError, Problem
-from batchsum.filters import parse_taxon
+from batchsum.model.filters import parse_taxon
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,6 @@ def test_editors_can_be_given_a_schema() -> None:
 
 
 def test_the_reading_of_options_costs_no_heavy_imports() -> None:
-    code = "import sys, batchsum.filters, batchsum.settings; print({'yaml', 'pydantic', 'csv'} & set(sys.modules))"
+    code = "import sys, batchsum.config.values; print({'yaml', 'pydantic', 'csv'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
-from batchsum.local_ncbi.latency import parse_duration, parse_latency
+from batchsum.local_ncbi.limits import parse_duration, parse_latency
 from tests.fakes.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"

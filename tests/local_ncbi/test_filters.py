@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchsum.local_ncbi.places import CONTINENTS, US_STATES
+from batchsum.local_ncbi.records import CONTINENTS, US_STATES
 from tests.fakes.local_ncbi_server import Served, serving
 
 TODAY = date(2026, 11, 20)

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum import filters
+from batchsum.model.filters import (
+    USA_STATES,
+    midnight_before,
+    parse_accession,
+    parse_boolean,
+    parse_duration,
+    parse_moment,
+    parse_report_type,
+    parse_sequence_type,
+    parse_taxon,
+    parse_text,
+    parse_usa_state,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +28,7 @@ from batchsum import filters
      "229E", "v" * 200, "virus: strain #1", "...", "1-Jan-virus", "HCoV-229E", "Severe acute respiratory syndrome 2"],
 )  # fmt: skip
 def test_taxa_as_written(text: str) -> None:
-    assert filters.parse_taxon(text) == text
+    assert parse_taxon(text) == text
 
 
 @pytest.mark.parametrize(
@@ -40,13 +52,13 @@ def test_taxa_as_written(text: str) -> None:
 )
 def test_what_is_no_taxon(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
-        filters.parse_taxon(text)
+        parse_taxon(text)
 
 
 @given(st.text(max_size=210))
 def test_a_taxon_comes_back_as_written_or_not_at_all(text: str) -> None:
     try:
-        assert filters.parse_taxon(text) == text
+        assert parse_taxon(text) == text
     except ValueError:
         return
     assert 1 <= len(text) <= 200
@@ -60,7 +72,7 @@ def test_the_short_way_lets_nothing_pass_that_the_long_way_refuses(text: str) ->
     # A letter outside ASCII keeps the short way out; nothing else about the text changes.
     def verdict(one: str) -> bool:
         try:
-            filters.parse_text(one)
+            parse_text(one)
         except ValueError:
             return False
         return True
@@ -71,7 +83,7 @@ def test_the_short_way_lets_nothing_pass_that_the_long_way_refuses(text: str) ->
 
 def test_no_message_repeats_a_key() -> None:
     key = "0123456789abcdef0123456789abcdef0123"
-    for parse in (filters.parse_text, filters.parse_taxon, filters.parse_accession, filters.parse_usa_state):
+    for parse in (parse_text, parse_taxon, parse_accession, parse_usa_state):
         with pytest.raises(ValueError, match="looks like an NCBI API key") as caught:
             parse(key)
         assert key not in str(caught.value)
@@ -86,7 +98,7 @@ def test_no_message_repeats_a_key() -> None:
     ],
 )  # fmt: skip
 def test_moments(text: str, value: date | timedelta) -> None:
-    assert filters.parse_moment(text) == value
+    assert parse_moment(text) == value
 
 
 @pytest.mark.parametrize(
@@ -95,7 +107,7 @@ def test_moments(text: str, value: date | timedelta) -> None:
 )  # fmt: skip
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        filters.parse_moment(text)
+        parse_moment(text)
 
 
 @pytest.mark.parametrize(
@@ -103,36 +115,36 @@ def test_what_is_no_moment(text: str) -> None:
     [("30s", 30), ("10m", 600), ("6h", 21600), ("7d", 604800), ("2w", 1209600)],
 )
 def test_durations(text: str, length: int) -> None:
-    assert filters.parse_duration(text) == timedelta(seconds=length)
+    assert parse_duration(text) == timedelta(seconds=length)
 
 
 @pytest.mark.parametrize(
     ("text", "value"), [("true", True), ("TRUE", True), ("Yes", True), ("false", False), ("no", False)]
 )
 def test_booleans(text: str, value: bool) -> None:
-    assert filters.parse_boolean(text) is value
+    assert parse_boolean(text) is value
 
 
 def test_states_and_territories() -> None:
-    assert filters.parse_usa_state("pr") == "PR"
-    assert len(filters.USA_STATES) == 56
+    assert parse_usa_state("pr") == "PR"
+    assert len(USA_STATES) == 56
     with pytest.raises(ValueError, match="write NY"):
-        filters.parse_usa_state("new york")
+        parse_usa_state("new york")
 
 
 @pytest.mark.parametrize("text", ["NC_038294.1", "MN908947.3", "mn908947", "OX014251.1", "AY274119"])
 def test_accessions(text: str) -> None:
-    assert filters.parse_accession(text) == text
+    assert parse_accession(text) == text
 
 
 def test_enumerations_take_ncbis_own_example_and_lower_case() -> None:
-    assert filters.parse_report_type("BIOSAMPLE") == "BIOSAMPLE_REPORT"
-    assert filters.parse_report_type("annotation") == "ANNOTATION"
-    assert filters.parse_sequence_type("genome") == "GENOME"
+    assert parse_report_type("BIOSAMPLE") == "BIOSAMPLE_REPORT"
+    assert parse_report_type("annotation") == "ANNOTATION"
+    assert parse_sequence_type("genome") == "GENOME"
     with pytest.raises(ValueError, match="did you mean PROTEIN"):
-        filters.parse_sequence_type("PROTEINS")
+        parse_sequence_type("PROTEINS")
 
 
 def test_a_relative_date_counts_from_midnight() -> None:
-    assert filters.midnight_before(timedelta(days=7), date(2025, 3, 1)) == date(2025, 2, 22)
-    assert filters.midnight_before(timedelta(days=36500), date(50, 1, 1)) == date.min
+    assert midnight_before(timedelta(days=7), date(2025, 3, 1)) == date(2025, 2, 22)
+    assert midnight_before(timedelta(days=36500), date(50, 1, 1)) == date.min

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Request
-from batchsum.ncbi.wire import LONGEST_LIST, post_body, request_key
+from batchsum.model.queries import LONGEST_LIST, Request, post_body, request_key
 
 EVERYTHING = FilterSet(
     accessions=("NC_038294.1", "MN908947.3"),

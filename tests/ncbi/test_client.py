@@ -20,7 +20,7 @@ from batchsum.errors import Refused
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import CANARY, Answer, Failure, Reply, Request, Summary
 from batchsum.ncbi.outage import FAILURES_IN_A_ROW
-from batchsum.scheduler import run_requests
+from batchsum.run.ask import run_requests
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
 from tests.fakes.virtual_time import run

@@ -19,9 +19,8 @@ from yarl import URL
 
 from batchsum.errors import Refused, UsageError
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Failure, Request, Summary
+from batchsum.model.queries import Failure, Request, Summary, request_key
 from batchsum.ncbi.http import LARGEST_BODY, Exchange, Transport
-from batchsum.ncbi.wire import request_key
 from batchsum.version import __version__
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer

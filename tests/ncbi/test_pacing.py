@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.errors import UsageError
-from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer, Ticket
-from batchsum.ncbi.pacing_file import Reservation
-from batchsum.pacing.ledger import window
-from batchsum.pacing.rate import Rate
+from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer, Rate, Ticket
+from batchsum.ncbi.pacing_file import Reservation, window
 from tests.fakes.virtual_time import VirtualLoop, run
 
 NCBI = "api.ncbi.nlm.nih.gov"

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.ncbi.pacing_file import BUSY, Reservation
-from batchsum.pacing.ledger import Ledger, window
+from batchsum.ncbi.pacing_file import BUSY, Ledger, Reservation, window
 
 GUARD = 0.008
 KEY = "0123456789abcdef0123456789abcdef0123"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Summary
-from batchsum.ncbi.document import LONGEST_DETAIL, one_line
 from batchsum.ncbi.parse import MOST_MESSAGES, parse_answer
+from batchsum.text import LONGEST_DETAIL, one_line
 from tests.fakes.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
 WHOLE = {

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.queries import Failure
-from batchsum.names.lookup import Lookup
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.ncbi.taxonomy import Malformed, Name, match, parse_page, parse_suggestions
+from batchsum.ncbi.taxonomy import Lookup, Malformed, Name, match, parse_page, parse_suggestions
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 

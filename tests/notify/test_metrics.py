@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.notify import metrics
 from batchsum.notify.news import News
 from batchsum.run import ask

@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from yarl import URL
 
-from batchsum.cli.main import main
-from batchsum.notify import notifier, webhook
+from batchsum.cli import main
+from batchsum.notify import notifier
+from batchsum.notify.channels import post_message
 from batchsum.run import ask
 from tests.fakes.listener import Listener, listening
 from tests.fakes.raw_server import RawServer
@@ -175,7 +176,7 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
 
 
 def test_a_locked_job_is_no_news(desk: Desk) -> None:
-    from batchsum.lock import locked
+    from batchsum.store.directory import locked
 
     desk.write(on_failure=desk.hook("failure"))
     desk.out.mkdir(parents=True)
@@ -198,7 +199,7 @@ def test_what_was_not_delivered_is_told_the_next_night_and_then_never_again(desk
 
 
 def test_nobody_waits_for_old_news_without_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.notify.outbox.MOST_TRIES", 2)
+    monkeypatch.setattr("batchsum.notify.news.MOST_TRIES", 2)
     code = desk.directory / "code"
     code.write_text("1")
     desk.write(on_change=desk.hook("change", str(code)))
@@ -393,7 +394,7 @@ def test_an_address_that_leads_nowhere_is_told_without_being_told(
     if value:
         monkeypatch.setenv("CHAT", value)
         monkeypatch.setenv("PING", value)
-    monkeypatch.setattr("batchsum.notify.webhook._PING_PAUSES", (0.0,))
+    monkeypatch.setattr("batchsum.notify.channels._PING_PAUSES", (0.0,))
     desk.write(webhook_env="CHAT", ping_env="PING")
     desk.night(counts=(100, 100))
     assert desk.night("-v", counts=(100, 108)) == 0
@@ -405,15 +406,13 @@ def test_an_address_that_leads_nowhere_is_told_without_being_told(
 async def test_a_chat_behind_the_proxy_is_told_nothing_of_netrc(
     raw: RawServer, elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await webhook.post_message(URL(elsewhere), "hello", key="1", seconds=5) == ""
+    assert await post_message(URL(elsewhere), "hello", key="1", seconds=5) == ""
     (posted,) = raw.arrivals
     assert (posted.method, posted.target) == ("POST", elsewhere)
     assert posted.headers["proxy-authorization"].startswith("Basic ")
     assert "authorization" not in posted.headers
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
-    assert "HTTP_PROXY: a proxy of the kind socks5" in await webhook.post_message(
-        URL(elsewhere), "hello", key="1", seconds=5
-    )
+    assert "HTTP_PROXY: a proxy of the kind socks5" in await post_message(URL(elsewhere), "hello", key="1", seconds=5)
 
 
 def test_a_ping_tells_begin_and_end_of_the_same_run(
@@ -436,7 +435,7 @@ def test_a_ping_tells_begin_and_end_of_the_same_run(
 
 def test_a_ping_is_tried_again_at_once(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PING", listener.url)
-    monkeypatch.setattr("batchsum.notify.webhook._PING_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("batchsum.notify.channels._PING_PAUSES", (0.0, 0.0))
     listener.statuses = [200, 503]
     desk.write(ping_env="PING")
     assert desk.night() == 0

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from batchsum.model.job import Job, OutputSettings
-from batchsum.model.queries import STATUSES, Summary
+from batchsum.model.queries import STATUSES, Believed, Past, Summary, Verdict
 from batchsum.output.changes import kind_of_change
-from batchsum.run.guards import Believed, Past, Verdict
-from batchsum.table import columns
-from batchsum.table.datapackage import datapackage
+from batchsum.output.formats import datapackage
+from batchsum.output.table import CHANGES
 from tests.fakes.scripted_ncbi import scripted_ncbi
 from tests.run.test_night import count_by_text, night, write_job
 
@@ -129,4 +128,4 @@ def test_words_of_change_are_those_of_the_code() -> None:
         summary = None if count is None else Summary(count, resource_updated_on=day)
         past = Past(None if last is None else Believed("2026-11-01", "", last, days[0], last), last_status)
         found.add(kind_of_change(Verdict(status, count, "", summary, last), past))
-    assert found == {"", *columns.CHANGES}
+    assert found == {"", *CHANGES}

@@ -15,15 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.errors import UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model.queries import FileSummary, Package, Query, Summary
+from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
 from batchsum.output import changes, formats, table
-from batchsum.output.table import Row
-from batchsum.run.guards import Verdict
-from batchsum.table.columns import CHANGED, SUMMARY
+from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Row
 from tests.fakes.scripted_ncbi import scripted_ncbi
 from tests.run.test_night import count_by_text, night, write_job
 
@@ -277,10 +275,10 @@ def test_a_missing_package_is_told_before_anything_is_asked(
 
 
 def test_a_job_too_long_for_a_sheet_is_told_before_anything_is_asked() -> None:
-    formats.require_formats(a_job(formats.MOST_XLSX_ROWS, "xlsx"))
-    formats.require_formats(a_job(formats.MOST_XLSX_ROWS + 1, "csv", "parquet"))
+    formats.require_formats(a_job(MOST_XLSX_ROWS, "xlsx"))
+    formats.require_formats(a_job(MOST_XLSX_ROWS + 1, "csv", "parquet"))
     with pytest.raises(UsageError, match="holds 1,048,575 rows and the job has 1,048,576"):
-        formats.require_formats(a_job(formats.MOST_XLSX_ROWS + 1, "xlsx"))
+        formats.require_formats(a_job(MOST_XLSX_ROWS + 1, "xlsx"))
 
 
 def test_rows_are_counted_without_a_plan() -> None:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.output.report import Night, RemovedRow, ReportRow, page, write_report
-from batchsum.output.report.digest import digest, headline, subline
-from batchsum.output.report.page import took
-from batchsum.report.reasons import REASONS, advice
+from batchsum.output.report import page
+from batchsum.output.report.digest import REASONS, advice, digest, headline, subline
+from batchsum.output.report.night import Night, RemovedRow, ReportRow
+from batchsum.output.report.page import took, write_report
 from tests.builders.report_page import Page, Row
 from tests.builders.sample_nights import bad_night, sample_night
 

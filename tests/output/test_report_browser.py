@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from batchsum.output.report import Night, ReportRow, write_report
+from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.page import write_report
 from tests.builders.sample_nights import bad_night, sample_night
 from tests.output.test_report import HOSTILE, hostile_row, night_of
 

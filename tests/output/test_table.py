@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import FileSummary, Package, Query, Summary
+from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
 from batchsum.output.table import COLUMNS, WRITERS, Row, cell, row, write_delimited
-from batchsum.run.guards import Verdict
 
 QUERY = Query("11320", "human", FilterSet(host="human", include_sequence=("GENOME", "CDS")), "=1+1")
 SUMMARY = Summary(

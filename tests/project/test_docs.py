@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from batchsum import errors
+from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
-from batchsum.cli.main import main, whole_parser
 from batchsum.config.load import load_job
 from batchsum.run import ask
 from tests.builders import reference_tables

@@ -50,7 +50,7 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(built: Path) -> None
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert wheel_names(built) == here
-    assert {"batchsum/py.typed", "batchsum/starter/job.yaml", "batchsum/demo/taxa.csv"} <= here
+    assert {"batchsum/py.typed", "batchsum/cli/data/starter.yaml", "batchsum/cli/data/taxa.csv"} <= here
     assert any(name.endswith(".j2") for name in here)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from batchsum import errors
+from batchsum.cli import _parser
 from batchsum.cli.demo import demo
-from batchsum.cli.main import _parser
 from batchsum.config.load import load_job
 from tests.fakes.local_ncbi_server import serving
 
@@ -56,7 +56,7 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_demo_asks_the_sample_list() -> None:
-    assert (ROOT / "batchsum/demo/taxa.csv").read_bytes() == (ROOT / "sample_inputs/taxa.csv").read_bytes()
+    assert (ROOT / "batchsum/cli/data/taxa.csv").read_bytes() == (ROOT / "sample_inputs/taxa.csv").read_bytes()
 
 
 def test_the_job_that_is_shown_loads(tmp_path: Path) -> None:
@@ -85,7 +85,9 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 
 def test_every_guard_is_explained() -> None:
-    source = "".join((ROOT / "batchsum" / name).read_text(encoding="utf-8") for name in ("guards.py", "judging.py"))
+    source = "".join(
+        (ROOT / "batchsum" / name).read_text(encoding="utf-8") for name in ("run/guards.py", "run/judge.py")
+    )
     spoken = set(re.findall(r'f?"(\w+): ', source))
     assert spoken == set(re.findall(r"^\| `(\w+):` \|", README, re.MULTILINE))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.errors import Refused
-from batchsum.scheduler import run_requests
+from batchsum.run.ask import run_requests
 
 
 @given(st.integers(0, 60), st.integers(1, 9), st.randoms(use_true_random=False))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Failure, FileSummary, Guards, Package, Query, Summary
-from batchsum.run.guards import Believed, Past, combine, includes, judge
+from batchsum.model.queries import Believed, Failure, FileSummary, Guards, Package, Past, Query, Summary, combine
+from batchsum.run.guards import includes, judge
 
 QUERY = Query("11320", "all", FilterSet())
 

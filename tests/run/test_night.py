@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.output import changes, table
 from batchsum.run import ask
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model.queries import Guards
-from batchsum.ncbi.wire import request_key
+from batchsum.model.queries import Guards, request_key
 from batchsum.run.plan import build_plan
 
 TODAY = date(2026, 11, 23)  # a Monday

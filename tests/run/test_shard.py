@@ -18,14 +18,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.cli.main import main
+from batchsum.cli import main
 from batchsum.config.load import load_job
 from batchsum.errors import UsageError
-from batchsum.ncbi.wire import request_key
+from batchsum.model.queries import request_key
 from batchsum.run import ask
 from batchsum.run.plan import build_plan
-from batchsum.run.shard import Shard, owner
-from batchsum.shards.jobcopy import job_digest, read_copy, write_copy
+from batchsum.run.shard import Shard, job_digest, owner, read_copy, write_copy
 from tests.builders.sharded_night import ShardedNight
 from tests.fakes.scripted_ncbi import Question, scripted_ncbi
 

@@ -5,9 +5,8 @@ from datetime import date, timedelta
 import pytest
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Guards, Query, Summary
-from batchsum.notes import fell_together, filters_without_effect, stale
-from batchsum.run.guards import Verdict
+from batchsum.model.queries import Guards, Query, Summary, Verdict
+from batchsum.run.guards import fell_together, filters_without_effect, stale
 from batchsum.store.history import CountedRow, stale_days
 
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}

@@ -5,13 +5,13 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from batchsum import lock
 from batchsum.errors import Locked
-from batchsum.lock import locked
+from batchsum.store.directory import locked, log
 
 HOLDER = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-11-23T03:00:00Z"}
 
@@ -72,7 +72,7 @@ def test_waiting_ends_when_the_lock_is_free(tmp_path: Path, monkeypatch: pytest.
         if len(waited) == 3:
             file.close()
 
-    monkeypatch.setattr(lock.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     with locked(tmp_path, wait=True):
         assert len(waited) == 3
 
@@ -86,7 +86,7 @@ def test_a_file_system_without_locks_is_warned_of(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     warned = []
-    monkeypatch.setattr(lock.log, "warning", lambda text, *values: warned.append(text % values))
+    monkeypatch.setattr(log, "warning", lambda text, *values: warned.append(text % values))
     with locked(tmp_path), locked(tmp_path):
         assert len(warned) == 2
         assert "has no locks" in warned[0]

@@ -10,7 +10,7 @@ import pytest
 
 from batchsum.model.queries import Reply, Summary
 from batchsum.store.journal import LONGEST_WAIT, Journal
-from batchsum.store.record import Record
+from batchsum.store.store import Record
 from tests.store.test_store import REPLY
 
 MANY = 100

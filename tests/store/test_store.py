@@ -11,8 +11,7 @@ import pytest
 
 from batchsum.errors import Locked, OutputError
 from batchsum.model.queries import Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.record import Record, load_download
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Record, Run, Store, load_download
 
 
 def begin(store: Store, run_id: str = "one", owner: str = "me") -> Run:

@@ -85,7 +85,7 @@ def _output_lost(error: OSError) -> int:
 def _with_lines(error: "JobFileError") -> str:
     import shutil
 
-    from batchsum.terminal.excerpt import with_excerpts
+    from batchsum.cli.terminal import with_excerpts
 
     return with_excerpts(error.problems, shutil.get_terminal_size().columns)
 
@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from batchsum.commands.check import check
+    from batchsum.cli.check import check
 
     return check(arguments)
 
@@ -209,8 +209,8 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _probe(arguments: argparse.Namespace) -> int:
+    from batchsum.cli.probe import probe, server_to_probe
     from batchsum.config.api_key import find_api_key
-    from batchsum.probe import probe, server_to_probe
 
     base_url = server_to_probe(arguments.base_url)
     api_key = find_api_key(arguments.api_key_file, None)

@@ -1,1 +1,0 @@
-"""What each command does with its options, where that is more than a call."""
