@@ -22,7 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from batchsum.local_ncbi.records import CONTINENT_OF, Record, known_records
+from batchsum.local_ncbi.records import CONTINENT_OF, PLACES_FILE, Record, known_records
 from batchsum.local_ncbi.taxonomy import ROOT, VIRUSES, Node, Taxon, extra_names, number_tree, package_nodes
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,7 @@ def _cache_file(last_year: int) -> Path | None:
         digest.update(package.joinpath(name).read_bytes())
     for entry in sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name):
         digest.update(entry.name.encode() + entry.read_bytes())
+    digest.update(PLACES_FILE.read_bytes())
     name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
     return Path(home) / "batchsum" / f"{name}-{last_year}.sqlite3"
 

@@ -17,107 +17,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from io import StringIO
 from random import Random
-
-# Where the made-up records come from: continents as NCBI Virus names them, some countries of each, US states.
-
-
-CONTINENTS: dict[str, tuple[str, ...]] = {
-    "Africa": (
-        "Angola",
-        "Cameroon",
-        "Democratic Republic of the Congo",
-        "Egypt",
-        "Ghana",
-        "Guinea",
-        "Kenya",
-        "Morocco",
-        "Nigeria",
-        "Rwanda",
-        "Senegal",
-        "Sierra Leone",
-        "South Africa",
-        "Uganda",
-        "Zambia",
-    ),
-    "Asia": (
-        "Bangladesh",
-        "Cambodia",
-        "China",
-        "Hong Kong",
-        "India",
-        "Indonesia",
-        "Iran",
-        "Israel",
-        "Japan",
-        "Malaysia",
-        "Pakistan",
-        "Philippines",
-        "Saudi Arabia",
-        "Singapore",
-        "South Korea",
-        "Taiwan",
-        "Thailand",
-        "Turkey",
-        "United Arab Emirates",
-        "Viet Nam",
-    ),
-    "Europe": (
-        "Austria",
-        "Belgium",
-        "Denmark",
-        "Finland",
-        "France",
-        "Germany",
-        "Greece",
-        "Italy",
-        "Netherlands",
-        "Norway",
-        "Poland",
-        "Portugal",
-        "Russia",
-        "Spain",
-        "Sweden",
-        "Switzerland",
-        "United Kingdom",
-    ),
-    "North America": ("Canada", "Costa Rica", "Cuba", "Guatemala", "Mexico", "Panama", "Puerto Rico", "USA"),
-    "Oceania": ("Australia", "Fiji", "New Zealand", "Papua New Guinea"),
-    "South America": ("Argentina", "Bolivia", "Brazil", "Chile", "Colombia", "Ecuador", "Peru", "Venezuela"),
-}
-
-US_STATES: dict[str, str] = {
-    "AZ": "Arizona",
-    "CA": "California",
-    "CO": "Colorado",
-    "FL": "Florida",
-    "GA": "Georgia",
-    "IL": "Illinois",
-    "MA": "Massachusetts",
-    "MD": "Maryland",
-    "MI": "Michigan",
-    "MN": "Minnesota",
-    "NY": "New York",
-    "OH": "Ohio",
-    "PA": "Pennsylvania",
-    "TX": "Texas",
-    "UT": "Utah",
-    "WA": "Washington",
-    "WI": "Wisconsin",
-}
-
-CONTINENT_OF = {country: continent for continent, countries in CONTINENTS.items() for country in countries}
-
-
-def pick_place(name: str, random: Random) -> tuple[str, str, str]:
-    """(continent, country, US state or "") for a country, or for any country of a continent."""
-    country = random.choice(CONTINENTS[name]) if name in CONTINENTS else name
-    # One US record in five has no state, as in GenBank.
-    state = random.choice(list(US_STATES)) if country == "USA" and random.random() < 0.8 else ""
-    return CONTINENT_OF[country], country, state
-
 
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2035, 12, 31)
 SNAPSHOT_DAY = date(2024, 9, 1)
@@ -181,10 +85,19 @@ class Record:
 
 
 def read_table(name: str) -> Iterator[dict[str, str]]:
-    """The rows of one file of the package's data, by column name."""
-    content = files("batchsum.local_ncbi").joinpath("data", name).read_bytes()
-    text = (gzip.decompress(content) if name.endswith(".gz") else content).decode()
+    """The rows of one file of this package's data, by column name."""
+    return _rows(files("batchsum.local_ncbi").joinpath("data", name))
+
+
+def _rows(path: Traversable) -> Iterator[dict[str, str]]:
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.name.endswith(".gz") else content).decode()
     return csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+# INSDC's list stands outside: `batchsum check` reads the same file. It is data, so that nothing is imported for it.
+PLACES_FILE = files("batchsum").joinpath("model", "data", "places.tsv")
+CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(PLACES_FILE)}
 
 
 def refseq_records(host_groups: Mapping[int, str]) -> Iterator[Record]:
@@ -230,6 +143,27 @@ def _numbered(record: Record, number: int) -> Record:
     return Record(**{**values, "accession": f"DEMO{number:06d}.1"})
 
 
+@cache
+def us_states() -> dict[str, str]:
+    """The name of each state that made-up records come from, by its code."""
+    return {row["usa_state"]: row["state_name"] for row in read_table("demo_places.tsv") if row["usa_state"]}
+
+
+@cache
+def _countries_of(continent: str) -> list[str]:
+    countries = dict.fromkeys(row["country"] for row in read_table("demo_places.tsv"))
+    return [country for country in countries if CONTINENT_OF[country] == continent]
+
+
+def _pick_place(name: str, random: Random) -> tuple[str, str, str]:
+    """(continent, country, US state or "") for a country, or for any country of a continent."""
+    countries = _countries_of(name)
+    country = random.choice(countries) if countries else name
+    # One US record in five has no state, as in GenBank.
+    state = random.choice(list(us_states())) if country == "USA" and random.random() < 0.8 else ""
+    return CONTINENT_OF[country], country, state
+
+
 def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[Record]:
     random = Random(f"{row['tax_id']}/{year}")
     wanted = int(row["records_a_year"]) * random.uniform(0.8, 1.2)
@@ -261,7 +195,7 @@ def _made_up(
     annotated = random.random() < 0.9
     revision = released + timedelta(days=random.randrange(20, 400)) if random.random() < 0.15 else released
     (host,) = random.choices(*hosts)
-    continent, country, state = pick_place(random.choices(*places)[0], random)
+    continent, country, state = _pick_place(random.choices(*places)[0], random)
     lineages = _LINEAGES_OF_YEAR[min(max(released.year, 2020), 2026)] if row["tax_id"] == "2697049" else ("",)
     return Record(
         accession="",

@@ -24,7 +24,7 @@ from batchsum.local_ncbi.question import (
     read_number,
     read_text,
 )
-from batchsum.local_ncbi.records import US_STATES, Record
+from batchsum.local_ncbi.records import Record, us_states
 from batchsum.local_ncbi.summary import Found, Selection
 from batchsum.local_ncbi.taxonomy import Taxon
 
@@ -149,7 +149,7 @@ def _location(record: Record) -> dict[str, str]:
     if not record.country:
         return {}
     if record.usa_state:
-        state = US_STATES.get(record.usa_state, record.usa_state)
+        state = us_states().get(record.usa_state, record.usa_state)
         return {
             "geographic_location": f"USA: {state}",
             "geographic_region": record.continent,
