@@ -1,50 +1,47 @@
-"""What the server knows, in one SQLite file: taxa with their names, and records.
+"""What the server knows, in one SQLite database: taxa with their names, and records.
 
-The file is built once, from the package's data, and kept in the user's cache directory under a name made of a
-hash of that data and of the code that writes it; a catalogue of somebody's own records is built in memory
-each time. It holds every record up to the end of a year, and a question says as of which day it asks: records
-released later do not exist yet.
+The package's own catalogue is built once and kept in the user's cache directory, under a name made of a hash of the
+package's data and of the code that writes it. It holds every record up to the end of a year, and a question says as of
+which day it asks: records released later do not exist yet.
+
+A record is below a taxon where its lineage holds it. Each different lineage is kept once, as one row for each of its
+taxa, and a record has the number of its virus's and of its host's.
 """
 
-import gzip
 import hashlib
-import json
 import logging
 import os
-import re
 import sqlite3
 import tempfile
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from batchsum.local_ncbi.records import CONTINENT_OF, PLACES_FILE, Record, known_records
-from batchsum.local_ncbi.taxonomy import ROOT, VIRUSES, Node, Taxon, extra_names, number_tree, package_nodes
+from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, known_records
+from batchsum.local_ncbi.taxonomy import Taxon, extra_names, ids_up_to_root, package_taxa
 
 log = logging.getLogger(__name__)
 
-# Raise it whenever the tables, or what is put into them, change.
-_SCHEMA_VERSION = 1
 _DIGEST_END = len("catalogue-") + 16
 
+# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers here.
+RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
+
 _SCHEMA = """
-CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT,
-                    first INTEGER, last INTEGER);
+CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT);
 CREATE TABLE name (folded TEXT, tax_id INTEGER, PRIMARY KEY (folded, tax_id)) WITHOUT ROWID;
+CREATE TABLE lineage (tax_id INTEGER, number INTEGER, PRIMARY KEY (tax_id, number)) WITHOUT ROWID;
 CREATE TABLE record (
-    id INTEGER PRIMARY KEY, accession TEXT, tax_id INTEGER, length INTEGER, refseq INTEGER, annotated INTEGER,
+    id INTEGER PRIMARY KEY, accession TEXT UNIQUE, tax_id INTEGER, length INTEGER, refseq INTEGER, annotated INTEGER,
     complete INTEGER, proteins INTEGER, released TEXT, revised TEXT, collected TEXT, host_id INTEGER,
     continent TEXT COLLATE NOCASE, country TEXT COLLATE NOCASE, usa_state TEXT COLLATE NOCASE,
-    lineage TEXT COLLATE NOCASE, report TEXT, unversioned TEXT, taxon INTEGER, host INTEGER);
+    pango_lineage TEXT COLLATE NOCASE, unversioned TEXT, virus_lineage INTEGER, host_lineage INTEGER);
+CREATE TABLE report (id INTEGER PRIMARY KEY, line TEXT);
 """
 _INDEXES = """
 CREATE INDEX taxon_parent ON taxon (parent_id);
-CREATE INDEX record_taxon ON record (taxon);
-CREATE INDEX record_accession ON record (accession);
+CREATE INDEX record_virus ON record (virus_lineage);
 CREATE INDEX record_unversioned ON record (unversioned);
 """
 
@@ -103,7 +100,9 @@ class Catalogue:
     def count_genomes(self, taxon: Taxon) -> int:
         """RefSeq genomes of the taxon and of everything below it."""
         row = self.database.execute(
-            "SELECT count(*) FROM record WHERE taxon BETWEEN ? AND ? AND refseq", (taxon.first, taxon.last)
+            "SELECT count(*) FROM record WHERE refseq AND virus_lineage IN"
+            " (SELECT number FROM lineage WHERE tax_id = ?)",
+            (taxon.tax_id,),
         ).fetchone()
         return int(row[0])
 
@@ -138,13 +137,12 @@ def _cache_file(last_year: int) -> Path | None:
             home = str(Path.home() / ".cache")
         except RuntimeError:
             return None
-    digest = hashlib.sha256(f"{_SCHEMA_VERSION}".encode())
     package = files("batchsum.local_ncbi")
-    for name in ("records.py", "taxonomy.py", "catalogue.py"):
-        digest.update(package.joinpath(name).read_bytes())
-    for entry in sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name):
+    code = [package.joinpath(name) for name in ("records.py", "taxonomy.py", "catalogue.py")]
+    data = sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name)
+    digest = hashlib.sha256()
+    for entry in (*code, *data, PLACES_FILE):
         digest.update(entry.name.encode() + entry.read_bytes())
-    digest.update(PLACES_FILE.read_bytes())
     name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
     return Path(home) / "batchsum" / f"{name}-{last_year}.sqlite3"
 
@@ -177,25 +175,24 @@ def _build_file(path: Path, last_year: int) -> None:
 
 
 def _built(last_year: int) -> sqlite3.Connection:
-    nodes, host_groups = package_nodes()
-    return build(nodes, known_records(host_groups, last_year))
+    taxa, host_groups = package_taxa()
+    return build(taxa, known_records(host_groups, last_year), ":memory:")
 
 
-def build(nodes: Mapping[int, Node], records: Iterable[Record]) -> sqlite3.Connection:
-    """A catalogue in memory. A record whose host is no known taxon keeps it, but no host filter finds it."""
-    database = sqlite3.connect(":memory:", check_same_thread=False)
+def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
+    """A catalogue in `place`: ":memory:", or "" for a file that SQLite makes and removes by itself.
+
+    `records` may add taxa while it is read. A later record of an accession replaces the earlier one. A record whose
+    host is no known taxon keeps it, but no host filter finds it.
+    """
+    database = sqlite3.connect(place, check_same_thread=False)
     try:
-        database.executescript(_SCHEMA)
-        taxa = list(number_tree(nodes.values()))
-        database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, taxa))
-        names = {(taxon.name.casefold(), taxon.tax_id) for taxon in taxa}
-        names |= {(taxon.common_name.casefold(), taxon.tax_id) for taxon in taxa if taxon.common_name}
-        names |= {(name.casefold(), tax_id) for tax_id, name in extra_names()}
-        database.executemany("INSERT INTO name VALUES (?, ?)", sorted(names))
-        number = {taxon.tax_id: taxon.first for taxon in taxa}
-        database.executemany(
-            f"INSERT INTO record VALUES (NULL{', ?' * 19})", (_row(record, number) for record in records)
-        )
+        # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
+        database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;" + _SCHEMA)
+        lineages = _insert_records(database, records)
+        _insert_lineages(database, lineages, taxa)
+        _insert_taxa(database, taxa)
+        database.commit()
         database.executescript(_INDEXES)
     except BaseException:
         database.close()
@@ -203,178 +200,37 @@ def build(nodes: Mapping[int, Node], records: Iterable[Record]) -> sqlite3.Conne
     return database
 
 
-_RECORD_FIELDS = tuple(Record.__slots__)
+_Lineages = dict[tuple[int, ...], int]
 
 
-def _row(record: Record, number: Mapping[int, int]) -> tuple[object, ...]:
-    values = tuple(getattr(record, name) for name in _RECORD_FIELDS)
-    host = number.get(record.host_id) if record.host_id is not None else None
-    return (*values, record.accession.partition(".")[0], number[record.tax_id], host)
+def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord]) -> _Lineages:
+    """Insert the records as they come, and number the lineages that they have."""
+    lineages: _Lineages = {}
+    columns = len(RECORD_COLUMNS)
+    insert = f"INSERT OR REPLACE INTO record VALUES (?{', ?' * (columns + 3)})"
+    for number, record in enumerate(records, start=1):
+        virus = lineages.setdefault(record.virus_lineage or (record.tax_id,), len(lineages) + 1)
+        host = None
+        if record.host_id is not None:
+            host = lineages.setdefault(record.host_lineage or (record.host_id,), len(lineages) + 1)
+        unversioned = record.accession.partition(".")[0]
+        database.execute(insert, (number, *record[:columns], unversioned, virus, host))
+        if record.report:
+            database.execute("INSERT INTO report VALUES (?, ?)", (number, record.report))
+    return lineages
 
 
-# Somebody's own records, from the `data_report.jsonl` that NCBI's `datasets` downloads or prints. Plain,
-# gzip, or inside NCBI's zip package; one record a line, in the camel case of the download or the snake case
-# of `summary ... --as-json-lines`. A line that cannot be used is counted and named, and the others are
-# served. A taxon that the package's taxonomy does not know is hung where the record's own lineage has it,
-# else below "Viruses".
+def _insert_lineages(database: sqlite3.Connection, lineages: _Lineages, taxa: Mapping[int, Taxon]) -> None:
+    for ids, number in lineages.items():
+        # One id alone is a record that does not say its lineage: the tree does.
+        whole = ids if len(ids) > 1 else ids_up_to_root(ids[0], taxa)
+        database.executemany("INSERT OR IGNORE INTO lineage VALUES (?, ?)", ((tax_id, number) for tax_id in whole))
 
 
-_REPORT_NAME = "data_report.jsonl"
-_MOST_NAMED_PROBLEMS = 20
-_LONGEST_LINE = 4_000_000
-_HOSTS_ROOT = 131567
-
-
-@dataclass(slots=True)
-class Holdings:
-    """Records read from files, the taxa they bring along, and what could not be used (`FILE:LINE: why`)."""
-
-    records: dict[str, Record] = field(default_factory=dict)
-    nodes: dict[int, Node] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    bad_lines: int = 0
-
-    def complain(self, where: str, why: str) -> None:
-        self.bad_lines += 1
-        if len(self.problems) < _MOST_NAMED_PROBLEMS:
-            self.problems.append(f"{where}: {why}")
-
-
-def open_holdings(paths: Sequence[Path]) -> tuple[Catalogue, Holdings]:
-    """A catalogue of these files' records alone. Raises ValueError, with a message to show, for a file that is none."""
-    nodes, _ = package_nodes()
-    holdings = Holdings(nodes=nodes)
-    for path in paths:
-        _read_file(path, holdings)
-    return Catalogue(build(holdings.nodes, holdings.records.values())), holdings
-
-
-def _read_file(path: Path, holdings: Holdings) -> None:
-    try:
-        with _open_report(path) as lines:
-            for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
-                if line.strip():
-                    try:
-                        _add(line, holdings)
-                    except ValueError as exc:
-                        holdings.complain(f"{path}:{number}", str(exc))
-    except (OSError, EOFError, zipfile.BadZipFile) as exc:
-        raise ValueError(f"catalogue {path}: {getattr(exc, 'strerror', None) or exc}") from None
-
-
-@contextmanager
-def _open_report(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            with gzip.open(file) as unzipped:
-                yield cast(BinaryIO, unzipped)
-        elif start == b"PK\x03\x04":
-            with zipfile.ZipFile(file) as package:
-                names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
-                if len(names) != 1:
-                    raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
-                with package.open(names[0]) as member:
-                    yield cast(BinaryIO, member)
-        else:
-            yield file
-
-
-def _add(line: bytes, holdings: Holdings) -> None:
-    """Take one line. Raises ValueError that says why it cannot be used."""
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(given, dict):
-        raise ValueError("not a JSON object")
-    report = _snake_cased(given)
-    text = json.dumps(report, ensure_ascii=False)
-    if not _is_unicode(text):
-        raise ValueError("text that is not Unicode")
-    accession, virus = report.get("accession"), _object(report.get("virus"))
-    if not isinstance(accession, str) or not accession.strip():
-        raise ValueError("no accession")
-    tax_id = virus.get("tax_id")
-    if not isinstance(tax_id, int) or isinstance(tax_id, bool) or not 0 < tax_id < 2**31:
-        raise ValueError(f"{accession}: no virus.tax_id")
-    _hang(tax_id, virus, VIRUSES, holdings.nodes)
-    host = _object(report.get("host"))
-    host_id = host.get("tax_id") if isinstance(host.get("tax_id"), int) else None
-    if host_id is not None:
-        _hang(host_id, host, _HOSTS_ROOT, holdings.nodes)
-    # The same accession in a later line or file replaces the earlier one.
-    holdings.records[accession] = _record(report, text, accession, tax_id, host_id)
-
-
-def _record(report: Mapping[str, Any], text: str, accession: str, tax_id: int, host_id: int | None) -> Record:
-    location = _object(report.get("location"))
-    country = _text(location.get("geographic_location")).partition(":")[0].strip()
-    released = _day(report.get("release_date"))
-    completeness = _text(report.get("completeness")) or _text(report.get("nucleotide_completeness"))
-    return Record(
-        accession=accession,
-        tax_id=tax_id,
-        length=_number(report.get("length")),
-        refseq=_text(report.get("source_database")).casefold() == "refseq",
-        annotated=report.get("is_annotated") is True,
-        complete=report.get("is_complete") is True or completeness.casefold() == "complete",
-        proteins=_number(report.get("protein_count")),
-        released=released,
-        revised=_day(report.get("update_date")) or released,
-        collected=_text(_object(report.get("isolate")).get("collection_date")),
-        host_id=host_id,
-        continent=_text(location.get("geographic_region")) or CONTINENT_OF.get(country, ""),
-        country=country,
-        usa_state=_text(location.get("usa_state")),
-        lineage=_text(_object(report.get("virus")).get("pangolin_classification")),
-        report=text,
+def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
+    database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?)", taxa.values())
+    names = [(taxon.tax_id, name) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    database.executemany(
+        "INSERT OR IGNORE INTO name VALUES (?, ?)",
+        ((name.casefold(), tax_id) for tax_id, name in (*names, *extra_names())),
     )
-
-
-def _hang(tax_id: int, organism: Mapping[str, Any], top: int, nodes: dict[int, Node]) -> None:
-    """Make sure that `tax_id` is in the tree, below what its lineage says, or else below `top`."""
-    if tax_id in nodes:
-        return
-    parent = top
-    lineage = organism.get("lineage")
-    for step in lineage if isinstance(lineage, list) else ():
-        above = _object(step).get("tax_id")
-        if isinstance(above, int) and 0 < above < 2**31 and above not in (ROOT, tax_id):
-            if above not in nodes:
-                nodes[above] = Node(above, parent, "no rank", _text(_object(step).get("name")) or str(above))
-            parent = above
-    name = _text(organism.get("organism_name")) or _text(organism.get("sci_name")) or str(tax_id)
-    nodes[tax_id] = Node(tax_id, parent, "no rank", name, _text(organism.get("common_name")))
-
-
-def _snake_cased(value: Any) -> Any:
-    """`releaseDate` becomes `release_date`, at every depth."""
-    if isinstance(value, dict):
-        return {
-            re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower(): _snake_cased(item) for name, item in value.items()
-        }
-    return [_snake_cased(item) for item in value] if isinstance(value, list) else value
-
-
-def _is_unicode(text: str) -> bool:
-    """Half a surrogate pair passes JSON, and can be written nowhere."""
-    return text.encode(errors="ignore").decode() == text
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) and 0 <= value < 2**40 else 0
-
-
-def _day(value: Any) -> str:
-    text = _text(value)[:10]
-    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else ""

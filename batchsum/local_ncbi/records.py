@@ -1,5 +1,4 @@
-"""The records the server knows: real RefSeq genomes, and made-up GenBank-like ones for a list of surveillance
-taxa.
+"""The records the server knows: real RefSeq genomes, and made-up GenBank-like ones for a list of surveillance taxa.
 
 Accession, taxon and length of a RefSeq genome are real (state of September 2024). Its other fields are fixed,
 and as good as can be derived: the host is the group of organisms RefSeq names for the taxon (human first),
@@ -14,14 +13,14 @@ once.
 import csv
 import gzip
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from io import StringIO
 from random import Random
+from typing import NamedTuple
 
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2035, 12, 31)
 SNAPSHOT_DAY = date(2024, 9, 1)
@@ -62,8 +61,7 @@ _LINEAGES_OF_YEAR = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class GenomeRecord(NamedTuple):
     """One nucleotide record. Dates are `YYYY-MM-DD`; `collected` may be shorter; empty means unknown."""
 
     accession: str
@@ -74,14 +72,25 @@ class Record:
     complete: bool = True
     proteins: int = 0
     released: str = ""
-    revised: str = ""  # the day of the one revision, or `released`
+    revised: str = ""
+    """The day of the one revision, or `released`."""
     collected: str = ""
     host_id: int | None = None
     continent: str = ""
     country: str = ""
     usa_state: str = ""
-    lineage: str = ""
-    report: str = ""  # the record as it was given, as JSON; empty for records made here
+    pango_lineage: str = ""
+    virus_lineage: tuple[int, ...] = ()
+    """Ids from the top down to `tax_id`, where the record itself says them; else the tree's hold."""
+    host_lineage: tuple[int, ...] = ()
+    report: str = ""
+    """The record as it was given, one line of JSON; empty for records made here."""
+
+
+def known_records(host_groups: Mapping[int, str], last_year: int) -> Iterator[GenomeRecord]:
+    """RefSeq's genomes, then the made-up records released until the end of `last_year`."""
+    yield from refseq_records(host_groups)
+    yield from made_up_records(last_year)
 
 
 def read_table(name: str) -> Iterator[dict[str, str]]:
@@ -100,14 +109,14 @@ PLACES_FILE = files("batchsum").joinpath("model", "data", "places.tsv")
 CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(PLACES_FILE)}
 
 
-def refseq_records(host_groups: Mapping[int, str]) -> Iterator[Record]:
+def refseq_records(host_groups: Mapping[int, str]) -> Iterator[GenomeRecord]:
     """Every RefSeq genome. `host_groups` maps a taxon to the comma list of its own or its nearest ancestor."""
     for row in read_table("virus_refseq.tsv.gz"):
         accession, tax_id, length = row["accession"], int(row["tax_id"]), int(row["length"])
         released = _accession_day(accession)
         revision = released + timedelta(days=30 + int(accession[3:9]) * 7 % 900)
         groups = host_groups.get(tax_id, "").split(",")
-        yield Record(
+        yield GenomeRecord(
             accession=accession,
             tax_id=tax_id,
             length=length,
@@ -128,19 +137,14 @@ def _accession_day(accession: str) -> date:
     return min(first + (last - first) * ((number - low) / (high - low)), SNAPSHOT_DAY)
 
 
-def made_up_records(last_year: int) -> Iterator[Record]:
+def made_up_records(last_year: int) -> Iterator[GenomeRecord]:
     """Every made-up record released until the end of `last_year`, taxon by taxon in the order of release."""
     for slot, row in enumerate(read_table("demo_taxa.tsv")):
         number = slot * _NUMBERS_A_TAXON
         for year in range(int(row["first_year"]), last_year + 1):
             for record in _records_of_year(row, year):
                 number += 1
-                yield _numbered(record, number)
-
-
-def _numbered(record: Record, number: int) -> Record:
-    values = {name: getattr(record, name) for name in Record.__slots__}
-    return Record(**{**values, "accession": f"DEMO{number:06d}.1"})
+                yield record._replace(accession=f"DEMO{number:06d}.1")
 
 
 @cache
@@ -164,7 +168,7 @@ def _pick_place(name: str, random: Random) -> tuple[str, str, str]:
     return CONTINENT_OF[country], country, state
 
 
-def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[Record]:
+def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[GenomeRecord]:
     random = Random(f"{row['tax_id']}/{year}")
     wanted = int(row["records_a_year"]) * random.uniform(0.8, 1.2)
     # The fraction decides by lot, so that two records a year are sometimes three.
@@ -188,7 +192,7 @@ def _made_up(
     hosts: tuple[list[str], list[int]],
     places: tuple[list[str], list[int]],
     random: Random,
-) -> Record:
+) -> GenomeRecord:
     full = int(row["length"])
     complete = random.random() < 0.8
     length = int(full * (random.uniform(0.98, 1.01) if complete else random.uniform(0.1, 0.9)))
@@ -197,7 +201,7 @@ def _made_up(
     (host,) = random.choices(*hosts)
     continent, country, state = _pick_place(random.choices(*places)[0], random)
     lineages = _LINEAGES_OF_YEAR[min(max(released.year, 2020), 2026)] if row["tax_id"] == "2697049" else ("",)
-    return Record(
+    return GenomeRecord(
         accession="",
         tax_id=int(row["tax_id"]),
         length=length,
@@ -211,10 +215,5 @@ def _made_up(
         continent=continent,
         country=country,
         usa_state=state,
-        lineage=random.choice(lineages),
+        pango_lineage=random.choice(lineages),
     )
-
-
-def known_records(host_groups: Mapping[int, str], last_year: int) -> Iterable[Record]:
-    yield from refseq_records(host_groups)
-    yield from made_up_records(last_year)

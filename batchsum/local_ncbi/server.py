@@ -24,7 +24,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.breakage import break_answer
-from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue, open_holdings
+from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
+from batchsum.local_ncbi.data_report import open_reports
 from batchsum.local_ncbi.faults import HEALTHY, Asked, Fault, FaultPlan, Trouble, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
@@ -226,15 +227,9 @@ def _checked_day(as_of: date | None) -> date:
 def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
     if not catalogue:
         return open_catalogue(day.year)
-    own, holdings = open_holdings(catalogue)
-    for problem in holdings.problems:
+    own, problems = open_reports(catalogue)
+    for problem in problems:
         log.warning("%s", problem)
-    if holdings.bad_lines:
-        log.warning(
-            "%d lines of the catalogue could not be used; %d records are served",
-            holdings.bad_lines,
-            len(holdings.records),
-        )
     return own
 
 

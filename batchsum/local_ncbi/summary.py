@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue
 from batchsum.local_ncbi.question import Filters, Refusal, ambiguous_name, not_a_virus, unknown_id, unknown_name
-from batchsum.local_ncbi.records import Record
+from batchsum.local_ncbi.records import GenomeRecord
 from batchsum.local_ncbi.taxonomy import VIRUSES, Taxon
 
 # Which records a question means: all thirteen parameters turned into one condition, and what it finds. A host
@@ -42,7 +42,7 @@ class Found:
     """A record and its row number in the catalogue, by which pages are cut."""
 
     row: int
-    record: Record
+    record: GenomeRecord
     updated: str
 
 
@@ -59,20 +59,20 @@ class Selection:
             raise Refusal("No valid taxons or accessions were passed.")
         terms = ["(refseq OR released <= :as_of)"]
         if filters.taxa:
-            terms.append(self._within("taxon", [resolve_virus(catalogue, text) for text in filters.taxa]))
+            terms.append(self._within("virus_lineage", [resolve_virus(catalogue, text) for text in filters.taxa]))
         if filters.accessions:
             given = self._bind("accessions", json.dumps(filters.accessions))
             listed = f"(SELECT value FROM json_each({given}))"
             terms.append(f"(accession IN {listed} OR unversioned IN {listed})")
         if filters.host:
-            terms.append(self._within("host", [resolve_host(catalogue, filters.host)]))
+            terms.append(self._within("host_lineage", [resolve_host(catalogue, filters.host)]))
         terms += [name for name in ("refseq", "annotated", "complete") if getattr(filters, f"{name}_only")]
         if filters.released_since:
             terms.append(f"released >= {self._bind('released_since', filters.released_since)}")
         if filters.updated_since:
             terms.append(f"{_UPDATED} >= {self._bind('updated_since', filters.updated_since)}")
         if filters.pangolin_classification:
-            terms.append(f"lineage = {self._bind('lineage', filters.pangolin_classification.strip())}")
+            terms.append(f"pango_lineage = {self._bind('pango_lineage', filters.pangolin_classification.strip())}")
         if filters.geo_location:
             place = self._bind("place", filters.geo_location.strip())
             terms.append(f"(continent = {place} OR country = {place})")
@@ -86,8 +86,8 @@ class Selection:
 
     def _within(self, column: str, taxa: list[Taxon]) -> str:
         # Numbers of the catalogue, never text of the asker.
-        parts = [f"{column} BETWEEN {taxon.first} AND {taxon.last}" for taxon in dict.fromkeys(taxa)]
-        return f"({' OR '.join(parts)})"
+        ids = ", ".join(str(taxon.tax_id) for taxon in dict.fromkeys(taxa))
+        return f"{column} IN (SELECT number FROM lineage WHERE tax_id IN ({ids}))"
 
     def totals(self) -> Totals:
         row = self._database.execute(
@@ -99,15 +99,15 @@ class Selection:
     def page(self, size: int, after: int) -> list[Found]:
         """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page)."""
         rows = self._database.execute(
-            f"SELECT id, {_UPDATED}, {', '.join(Record.__slots__)} FROM record"
+            f"SELECT id, {_UPDATED}, line, {', '.join(RECORD_COLUMNS)} FROM record LEFT JOIN report USING (id)"
             f" WHERE id > :after AND {self._condition} ORDER BY id LIMIT :size",
             {**self._values, "after": after, "size": size},
         )
-        return [Found(row[0], Record(*row[2:]), row[1]) for row in rows]
+        return [Found(row[0], GenomeRecord(*row[3:])._replace(report=row[2] or ""), row[1]) for row in rows]
 
 
 def resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
-    taxon = _resolve(catalogue, text, "virus", lambda taxon: taxon.tax_id == VIRUSES or _is_virus(catalogue, taxon))
+    taxon = _resolve(catalogue, text, "virus", lambda taxon: _is_virus(catalogue, taxon))
     if not _is_virus(catalogue, taxon):
         raise not_a_virus(text.strip(), taxon.tax_id, taxon.name)
     return taxon
@@ -118,8 +118,7 @@ def resolve_host(catalogue: Catalogue, text: str) -> Taxon:
 
 
 def _is_virus(catalogue: Catalogue, taxon: Taxon) -> bool:
-    viruses = catalogue.taxon(VIRUSES)
-    return viruses is not None and viruses.holds(taxon)
+    return any(each.tax_id == VIRUSES for each in (*catalogue.lineage(taxon), taxon))
 
 
 def _resolve(catalogue: Catalogue, text: str, kind: str, suits: Callable[[Taxon], bool]) -> Taxon:

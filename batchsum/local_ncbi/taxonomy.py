@@ -1,37 +1,15 @@
-"""The tree of taxa: viruses below 10239, and the organisms they were found in below 131567.
+"""The tree of taxa: viruses below 10239, and the organisms they were found in below 131567."""
 
-A subtree is an interval: each taxon is numbered in preorder and knows the last number below it, so that "in
-this taxon or anything below it" is one comparison, whatever its size.
-"""
-
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from batchsum.local_ncbi.records import read_table
 
-ROOT, VIRUSES = 1, 10239
+ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 
 
-@dataclass(frozen=True, slots=True)
-class Taxon:
-    """One node. `first` is its number in preorder, `last` the highest number of its subtree."""
-
-    tax_id: int
-    parent_id: int
-    rank: str
-    name: str
-    common_name: str
-    first: int
-    last: int
-
-    def holds(self, other: "Taxon") -> bool:
-        return self.first <= other.first <= self.last
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A taxon before it is numbered."""
+class Taxon(NamedTuple):
+    """One node of the tree. The root's parent is 0, which is no taxon."""
 
     tax_id: int
     parent_id: int
@@ -40,26 +18,22 @@ class Node:
     common_name: str = ""
 
 
-def package_nodes() -> tuple[dict[int, Node], dict[int, str]]:
+def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
     """All taxa of the package by id, and the host groups of each virus: its own, or its nearest ancestor's."""
-    nodes = {}
+    taxa = {}
     own_groups = {}
     for row in (*read_table("host_taxa.tsv"), *read_table("virus_taxonomy.tsv.gz")):
         tax_id = int(row["tax_id"])
-        nodes[tax_id] = Node(
-            tax_id,
-            int(row["parent_tax_id"] or ROOT),
-            row["rank"],
-            row["scientific_name"],
-            row["common_name"] or "",
-        )
+        # The files' tops have no parent; they hang from the root.
+        parent_id = int(row["parent_tax_id"] or ROOT)
+        taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
         own_groups[tax_id] = row.get("host_groups", "")
-    return nodes, {tax_id: _inherited(tax_id, nodes, own_groups) for tax_id in nodes}
+    return taxa, {tax_id: _inherited(tax_id, taxa, own_groups) for tax_id in taxa}
 
 
-def _inherited(tax_id: int, nodes: Mapping[int, Node], own_groups: Mapping[int, str]) -> str:
+def _inherited(tax_id: int, taxa: Mapping[int, Taxon], own_groups: Mapping[int, str]) -> str:
     while not own_groups[tax_id] and tax_id != ROOT:
-        tax_id = nodes[tax_id].parent_id
+        tax_id = taxa[tax_id].parent_id
     return own_groups[tax_id]
 
 
@@ -69,41 +43,9 @@ def extra_names() -> Iterator[tuple[int, str]]:
         yield int(row["tax_id"]), row["common_name"]
 
 
-def number_tree(nodes: Iterable[Node]) -> Iterator[Taxon]:
-    """Every taxon that hangs together with the root, numbered in preorder; children by id."""
-    children: defaultdict[int, list[Node]] = defaultdict(list)
-    root: Node | None = None
-    for node in sorted(nodes, key=lambda node: node.tax_id, reverse=True):
-        if node.tax_id == ROOT:
-            root = node
-        else:
-            children[node.parent_id].append(node)
-    if root is None:
-        return
-    size = _subtree_sizes(root, children)
-    stack, number = [root], 0
-    while stack:
-        node = stack.pop()
-        number += 1
-        yield Taxon(
-            node.tax_id,
-            node.parent_id,
-            node.rank,
-            node.name,
-            node.common_name,
-            number,
-            number + size[node.tax_id] - 1,
-        )
-        stack.extend(children[node.tax_id])
-
-
-def _subtree_sizes(root: Node, children: Mapping[int, list[Node]]) -> dict[int, int]:
-    order, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        order.append(node)
-        stack.extend(children[node.tax_id])
-    size: dict[int, int] = {}
-    for node in reversed(order):
-        size[node.tax_id] = 1 + sum(size[child.tax_id] for child in children[node.tax_id])
-    return size
+def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
+    """The taxon itself, then what is above it in the tree; itself alone where the tree does not know it."""
+    yield tax_id
+    while (taxon := taxa.get(tax_id)) is not None and taxon.parent_id in taxa:
+        tax_id = taxon.parent_id
+        yield tax_id

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.data_report import snake_cased
 from batchsum.local_ncbi.question import (
     FILTERS,
     TAXA,
@@ -24,7 +25,7 @@ from batchsum.local_ncbi.question import (
     read_number,
     read_text,
 )
-from batchsum.local_ncbi.records import Record, us_states
+from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.summary import Found, Selection
 from batchsum.local_ncbi.taxonomy import Taxon
 
@@ -100,7 +101,7 @@ def _read_token(token: str, filters: Filters) -> int:
 def virus_report(catalogue: Catalogue, found: Found) -> dict[str, Any]:
     record = found.record
     if record.report:
-        return dict(json.loads(record.report))
+        return dict(snake_cased(json.loads(record.report)))
     made_up = not record.refseq
     every: dict[str, Any] = {
         "accession": record.accession,
@@ -133,7 +134,7 @@ def _midnight(day: str) -> str:
     return f"{day}T00:00:00Z" if day else ""
 
 
-def _isolate(record: Record) -> dict[str, str]:
+def _isolate(record: GenomeRecord) -> dict[str, str]:
     place = f"{record.country} {record.usa_state}".strip()
     return {
         "name": f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}",
@@ -141,11 +142,11 @@ def _isolate(record: Record) -> dict[str, str]:
     }
 
 
-def _lineage(record: Record) -> dict[str, str]:
-    return {"pangolin_classification": record.lineage} if record.lineage else {}
+def _lineage(record: GenomeRecord) -> dict[str, str]:
+    return {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
 
 
-def _location(record: Record) -> dict[str, str]:
+def _location(record: GenomeRecord) -> dict[str, str]:
     if not record.country:
         return {}
     if record.usa_state:

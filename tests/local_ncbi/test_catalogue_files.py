@@ -138,6 +138,47 @@ def test_own_records_are_served_and_no_others(tmp_path: Path, how: str) -> None:
     assert first["isolate"] == {"collection_date": "2025-03-02", "name": "ours"}
 
 
+def virus(accession: str, tax_id: int, *above: int) -> dict[str, Any]:
+    lineage = [{"name": f"taxon {each}", "taxId": each} for each in above]
+    return {"accession": accession, "virus": {"taxId": tax_id, "organismName": f"taxon {tax_id}", "lineage": lineage}}
+
+
+def test_a_records_own_lineage_wins_over_the_packages_tree(tmp_path: Path) -> None:
+    """10244 moved below a new species 3431483; the package still has it directly below its genus, 10242."""
+    moved = virus("X.1", 10244, 10239, 10240, 3431483)
+    unmoved = virus("X.2", 10244)
+    path = write(tmp_path / "data_report.jsonl", [moved, unmoved, virus("X.3", 10245)], "plain")
+    with serving(catalogue=[path]) as served:
+        assert served.count(3431483) == served.count("taxon 3431483") == 2
+        assert served.count(10244) == 2
+        assert served.count(10242) == 1, "what does not say its lineage stands where the tree has it"
+        assert served.count(10240) == served.count(10239) == 3
+        reply = served.ask("/taxonomy/taxon/10244/dataset_report").json
+    assert reply["reports"][0]["taxonomy"]["parents"] == [1, 10239, 10240, 3431483]
+
+
+def test_lineages_that_contradict_each_other_count_each_its_own(tmp_path: Path) -> None:
+    records = [virus("X.1", 11320, 10239, 990000001), virus("X.2", 11320, 10239, 990000002, 990000001),
+               virus("X.3", 990000001, 10239, 11320), virus("X.4", 990000002, 11320, 990000001)]  # fmt: skip
+    path = write(tmp_path / "data_report.jsonl", records, "plain")
+    with serving(catalogue=[path]) as served:
+        counts = [served.count(taxon) for taxon in (10239, 11320, 990000001, 990000002)]
+        parents = [
+            report["taxonomy"]["parents"]
+            for report in served.ask("/taxonomy/taxon/11320,990000001,990000002/dataset_report").json["reports"]
+        ]
+    assert counts == [4, 4, 4, 2]
+    assert all(above[:2] == [1, 10239] for above in parents)
+
+
+@pytest.mark.parametrize("lineage", [7, "x", {}, [7, None, {}], [{"taxId": "1"}, {"taxId": [1]}], [{"taxId": 1}]])
+def test_a_lineage_that_is_none_is_left_out(tmp_path: Path, lineage: Any) -> None:
+    record = {"accession": "X.1", "virus": {"taxId": 11320, "lineage": lineage}}
+    path = write(tmp_path / "data_report.jsonl", [record], "plain")
+    with serving(catalogue=[path]) as served:
+        assert served.count(197911) == served.count(10239) == 1
+
+
 def test_several_files_and_the_last_word_on_an_accession(tmp_path: Path) -> None:
     newer = {**CAMEL, "virus": {"taxId": 11520}}
     paths = [write(tmp_path / "a", [CAMEL, SNAKE], "plain"), write(tmp_path / "b", [newer], "gzip")]

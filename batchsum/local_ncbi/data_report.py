@@ -1,0 +1,231 @@
+"""Somebody's own records, from the `data_report.jsonl` that NCBI's `datasets` downloads or prints.
+
+Plain, gzip, or inside NCBI's zip package; one record a line, in the camel case of the download or the snake case of
+`summary ... --as-json-lines`. A line that cannot be used is counted and named, and the others are served.
+
+A record counts below the taxa of its own lineage, whatever the package's tree says: trees move, and NCBI counts by
+today's. Only a record without a lineage is placed by the tree.
+"""
+
+import gzip
+import json
+import re
+import sqlite3
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from batchsum.local_ncbi.catalogue import Catalogue, build
+from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
+from batchsum.local_ncbi.taxonomy import CELLULAR_ORGANISMS, ROOT, VIRUSES, Taxon, package_taxa
+
+_REPORT_NAME = "data_report.jsonl"
+_MOST_NAMED_PROBLEMS = 20
+_LONGEST_LINE = 4_000_000
+
+
+def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
+    """A catalogue of these files' records alone, and what could not be used, in sentences to show.
+
+    Raises ValueError, with a message to show, for a file that is none, or that there is no room for.
+    """
+    reports = _Reports()
+    try:
+        catalogue = Catalogue(build(reports.taxa, reports.records(paths), ""))
+    except sqlite3.OperationalError as exc:
+        raise ValueError(f"catalogue: {exc}; SQLite keeps the records in a temporary file: set TMPDIR") from None
+    problems = reports.problems
+    if reports.bad_lines:
+        served = catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0]
+        problems.append(f"{reports.bad_lines} lines of the catalogue could not be used; {served} records are served")
+    return catalogue, problems
+
+
+class _Reports:
+    """Reads records from files, and adds to `taxa` what their lineages know and the package does not."""
+
+    def __init__(self) -> None:
+        self.taxa, _ = package_taxa()
+        self.problems: list[str] = []
+        self.bad_lines = 0
+        # Each lineage as it was given is looked at once: a million records have some thousands.
+        self._lineages: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def records(self, paths: Sequence[Path]) -> Iterator[GenomeRecord]:
+        """Every record that can be used, file by file. Raises ValueError for a file that cannot be read."""
+        for path in paths:
+            try:
+                with _open_report(path) as lines:
+                    yield from self._records_of(path, lines)
+            except (OSError, EOFError, zipfile.BadZipFile) as exc:
+                raise ValueError(f"catalogue {path}: {getattr(exc, 'strerror', None) or exc}") from None
+
+    def _records_of(self, path: Path, lines: BinaryIO) -> Iterator[GenomeRecord]:
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
+            if not line.strip():
+                continue
+            try:
+                record = self._record(line)
+            except ValueError as exc:
+                self.bad_lines += 1
+                if len(self.problems) < _MOST_NAMED_PROBLEMS:
+                    self.problems.append(f"{path}:{number}: {exc}")
+            else:
+                yield record
+
+    def _record(self, line: bytes) -> GenomeRecord:
+        """The record of one line. Raises ValueError that says why it cannot be used."""
+        text, report = _read_json(line)
+        accession, virus = report.get("accession"), _object(report, "virus")
+        if not isinstance(accession, str) or not accession.strip():
+            raise ValueError("no accession")
+        tax_id = _tax_id(virus)
+        if not tax_id:
+            raise ValueError(f"{accession}: no virus.tax_id")
+        host = _object(report, "host")
+        host_id = _tax_id(host)
+        location = _object(report, "location")
+        country = _text(location, "geographic_location").partition(":")[0].strip()
+        released = _day(report, "release_date")
+        completeness = _text(report, "completeness") or _text(report, "nucleotide_completeness")
+        return GenomeRecord(
+            accession=accession,
+            tax_id=tax_id,
+            length=_number(report, "length"),
+            refseq=_text(report, "source_database").casefold() == "refseq",
+            annotated=_field(report, "is_annotated") is True,
+            complete=_field(report, "is_complete") is True or completeness.casefold() == "complete",
+            proteins=_number(report, "protein_count"),
+            released=released,
+            revised=_day(report, "update_date") or released,
+            collected=_text(_object(report, "isolate"), "collection_date"),
+            host_id=host_id or None,
+            continent=_text(location, "geographic_region") or CONTINENT_OF.get(country, ""),
+            country=country,
+            usa_state=_text(location, "usa_state"),
+            pango_lineage=_text(virus, "pangolin_classification"),
+            virus_lineage=self._lineage(virus, tax_id, VIRUSES),
+            host_lineage=self._lineage(host, host_id, CELLULAR_ORGANISMS) if host_id else (),
+            report=text,
+        )
+
+    def _lineage(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
+        """The ids from `top` down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
+        spelled = "taxId" if "taxId" in organism else "tax_id"
+        try:
+            given = (tax_id, *[step[spelled] for step in organism["lineage"]])
+            if given in self._lineages:
+                return self._lineages[given]
+        except (KeyError, TypeError):
+            given = ()  # none, or not as it should be
+        lineage = self._learn(organism, tax_id, top)
+        if given:
+            self._lineages[given] = lineage
+        return lineage
+
+    def _learn(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
+        """Give the taxa of a lineage their places in the tree; the lineage's ids."""
+        steps = organism.get("lineage")
+        names = {_tax_id(step): _text(step, "name") for step in (steps if isinstance(steps, list) else ())}
+        above = [each for each in names if each not in (0, ROOT, tax_id)]
+        names[tax_id] = _text(organism, "organism_name") or _text(organism, "sci_name")
+        parent = top
+        for each in (*above, tax_id):
+            known = self.taxa.get(each)
+            if known is None:
+                common = _text(organism, "common_name") if each == tax_id else ""
+                self.taxa[each] = Taxon(each, parent, "no rank", names[each] or str(each), common)
+            # A lineage that begins at the top moves taxa that stand elsewhere; any other could close a circle.
+            elif above[:1] == [top] and each not in (ROOT, VIRUSES, CELLULAR_ORGANISMS):
+                self.taxa[each] = known._replace(parent_id=parent)
+            parent = each
+        return tuple(dict.fromkeys((top, *above, tax_id))) if above else (tax_id,)
+
+
+@contextmanager
+def _open_report(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(0)
+        if start[:2] == b"\x1f\x8b":
+            with gzip.open(file) as unzipped:
+                yield cast(BinaryIO, unzipped)
+        elif start == b"PK\x03\x04":
+            with zipfile.ZipFile(file) as package:
+                names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
+                if len(names) != 1:
+                    raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
+                with package.open(names[0]) as member:
+                    yield cast(BinaryIO, member)
+        else:
+            yield file
+
+
+def _read_json(line: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        text = line.decode("utf-8-sig").strip()
+        report = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(report, dict):
+        raise ValueError("not a JSON object")
+    # Half a surrogate pair passes JSON as an escape, and can be written nowhere.
+    if "\\u" in text and not is_unicode(json.dumps(report, ensure_ascii=False)):
+        raise ValueError("text that is not Unicode")
+    return text, report
+
+
+def is_unicode(text: str) -> bool:
+    return text.encode(errors="ignore").decode() == text
+
+
+def snake_cased(value: Any) -> Any:
+    """`releaseDate` becomes `release_date`, at every depth."""
+    if isinstance(value, dict):
+        return {_snake(name): snake_cased(item) for name, item in value.items()}
+    return [snake_cased(item) for item in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=1000)
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+@cache
+def _camel(name: str) -> str:
+    return re.sub(r"_(.)", lambda match: match[1].upper(), name)
+
+
+def _field(report: Mapping[str, Any], name: str) -> Any:
+    """A field by its name in snake case, however the report spells it."""
+    value = report.get(name)
+    return report.get(_camel(name)) if value is None else value
+
+
+def _tax_id(organism: Any) -> int:
+    """Its id, or 0."""
+    tax_id = _field(organism, "tax_id") if isinstance(organism, dict) else 0
+    return tax_id if type(tax_id) is int and 0 < tax_id < 2**31 else 0
+
+
+def _object(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = report.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(report: Any, name: str) -> str:
+    value = _field(report, name) if isinstance(report, dict) else ""
+    return value if isinstance(value, str) else ""
+
+
+def _number(report: Mapping[str, Any], name: str) -> int:
+    value = _field(report, name)
+    return value if isinstance(value, int) and 0 <= value < 2**40 else 0
+
+
+def _day(report: Mapping[str, Any], name: str) -> str:
+    text = _text(report, name)[:10]
+    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else ""
