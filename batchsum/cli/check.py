@@ -85,7 +85,7 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
     findings = await _with_near_names(findings, lookup)
     lock = lock.with_names(names.values(), today)
     report = check_job(job, today, lock)
-    places = _first_places(job, {finding.text for finding in findings if not finding.is_host})
+    places = _first_places(job)
     for finding in findings:
         told = _host(job, finding, hosts) if finding.is_host else _taxon(job, finding, counts, places)
         report["problems" if finding.is_problem else "warnings"].append(told)
@@ -119,16 +119,12 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
     return told
 
 
-def _first_places(job: Job, texts: set[str]) -> dict[str, tuple[str, int, int]]:
-    """Where each of these taxa is listed first, as far as the list of the job remembers."""
-    place = getattr(job.taxa, "place", None)
+def _first_places(job: Job) -> dict[str, tuple[str, int, int]]:
+    """Where each taxon is listed first."""
     places: dict[str, tuple[str, int, int]] = {}
-    if place is not None and texts:
-        for index, listed in enumerate(job.taxa):
-            if listed.taxon in texts and listed.taxon not in places:
-                places[listed.taxon] = place(index)
-                if len(places) == len(texts):
-                    break
+    for listed in job.taxa:
+        if listed.place is not None:
+            places.setdefault(listed.taxon, listed.place)
     return places
 
 

@@ -10,15 +10,13 @@ from datetime import date
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
 from batchsum.config.problems import nearest, odd_filters, undecodable, unknown
-from batchsum.config.taxon_list import Sets, TaxonList
 from batchsum.errors import Problem
 from batchsum.model.filters import FILTER_NAMES, FILTER_PARSERS, FilterSet, parse_taxon, parse_text
-from batchsum.model.job import NamedSet
+from batchsum.model.job import ListedTaxon, NamedSet
 
 # The records of a CSV or TSV file, one at a time, and where each of their cells stands. The lines of the
 # record at hand are kept, so that a problem is told at the character where its cell begins, quoted line
@@ -138,11 +136,12 @@ def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
 
 
 MOST_ROWS = 1_000_000
-MOST_REMEMBERED = 50_000
+
+Sets = tuple[NamedSet, ...] | None
+"""The filter sets of a row; None for all of the job."""
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 _LISTS = ("accessions", "include_sequence", "aux_report")
-_NO_BOUNDS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -156,7 +155,7 @@ class Listing:
     """A list without a YAML file, which can name no set but `all`."""
     broken_sets: list[str] = field(default_factory=list)
     """Names of sets with problems of their own: naming one is no further problem."""
-    taxa: TaxonList = field(default_factory=TaxonList)
+    taxa: list[ListedTaxon] = field(default_factory=list)
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -186,13 +185,13 @@ class _ListFile:
     """One list on its way into a Listing."""
 
     def __init__(self, file: str, stream: TextIO, listing: Listing) -> None:
+        self.file = file
         self.listing = listing
         self.records = Records(file, stream, listing.problems)
         self.report = self.records.report
         self.columns: list[str] = []
         self.broken: set[int] = set()
         """Columns that say nothing; those beside them are checked all the same."""
-        listing.taxa.begin(file)
 
     def read(self) -> None:
         records = iter(self.records)
@@ -227,7 +226,6 @@ class _ListFile:
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
         kinds: dict[object, _Kind] = {}
-        add = self.listing.taxa.add
         for row in records:
             if len(row) != width:
                 self.wrong_width(len(row), width)
@@ -239,8 +237,6 @@ class _ListFile:
             key = pick(row)
             kind = kinds.get(key)
             if kind is None:
-                if len(kinds) == MOST_REMEMBERED:
-                    kinds.clear()
                 kind = kinds[key] = self.read_kind({self.columns[c]: (c, row[c].strip()) for c in filter_cells})
             for cell, message in kind.faults:
                 self.report(cell, message)
@@ -248,7 +244,8 @@ class _ListFile:
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
             if taxon_fits and label_fits and not kind.faults:
-                add(taxon, label, kind.number, self.records.line)
+                place = self.file, self.records.line, 1
+                self.listing.taxa.append(ListedTaxon(taxon, label, kind.sets, place=place))
 
     def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
         try:
@@ -292,7 +289,7 @@ class _ListFile:
         if not faults and values:
             for column, message in odd_filters(chosen, self.listing.today):
                 self.listing.warnings.append(self.records.problem(cells[column][0], message))
-        return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
+        return _Kind(sets, tuple(sorted(faults)))
 
     def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""
@@ -308,7 +305,7 @@ class _ListFile:
         own = name or name_of(chosen, written)
         if own == EVERYTHING.name and chosen == FilterSet():
             return (EVERYTHING,)
-        return (NamedSet(own, chosen, _NO_BOUNDS),)
+        return (NamedSet(own, chosen),)
 
 
 def _items(text: str) -> list[str]:
@@ -322,6 +319,6 @@ def _items(text: str) -> list[str]:
 class _Kind(NamedTuple):
     """Rows with the same filter cells."""
 
-    number: int
+    sets: Sets
     faults: tuple[tuple[int, str], ...]
     """Cell and message of what is wrong in them."""

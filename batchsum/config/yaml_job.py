@@ -31,7 +31,7 @@ from batchsum.config.values import parse_path
 from batchsum.config.yaml_text import Location, Node, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
-from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -76,7 +76,7 @@ class YamlJob:
             api["api_key_file"] = self.resolve(api["api_key_file"])
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
-            self.path, name, self.listing.taxa, tuple(self.filter_sets), OutputSettings(**_frozen(output)),
+            self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
             ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
@@ -179,14 +179,13 @@ class YamlJob:
 
     def read_taxa(self) -> None:
         taxa = self.listing.taxa
-        taxa.begin(str(self.path))
-        everything = taxa.kind(None)
         for index, entry in enumerate(self.sequence("taxa")):
             location = ("taxa", index)
             node = place(self.root, location)
+            here = str(self.path), node.line, node.column
             if isinstance(entry, str):
                 try:
-                    taxa.add(parse_taxon(entry), "", everything, node.line, node.column)
+                    taxa.append(ListedTaxon(parse_taxon(entry), place=here))
                 except ValueError as error:
                     self.report(location, f"taxon: {error}")
                 continue
@@ -194,9 +193,8 @@ class YamlJob:
             # Its filter sets are looked up even where the rest is broken.
             sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
             if given is not None:
-                guards = given["guards"].given() if "guards" in given else None
-                kind = taxa.kind(sets, guards or None) if sets or guards else everything
-                taxa.add(given["taxon"], given.get("label", ""), kind, node.line, node.column)
+                guards = given["guards"].given() if "guards" in given else {}
+                taxa.append(ListedTaxon(given["taxon"], given.get("label", ""), sets or None, guards or None, here))
 
     def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
