@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
-from batchsum.config.problems import nearest, odd_filters, undecodable, unknown
+from batchsum.config.odd_values import odd_filters
+from batchsum.config.problems import nearest, undecodable, unknown
 from batchsum.errors import Problem
 from batchsum.model.filters import FILTER_NAMES, FILTER_PARSERS, FilterSet, parse_taxon, parse_text
 from batchsum.model.job import ListedTaxon, NamedSet

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
-from batchsum.config.problems import decode, pango_message, surely_not_sars_cov_2, unreadable
+from batchsum.config.odd_values import pango_message, surely_not_sars_cov_2
+from batchsum.config.problems import decode, unreadable
 from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
-from batchsum.config.problems import complaints, odd_filters, shown, unknown, unknown_key, unreadable
+from batchsum.config.odd_values import odd_filters
+from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
 from batchsum.config.schema import (
     ApiKeys,
     FilterSetKeys,
