@@ -12,14 +12,12 @@ from pathlib import Path
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
 from batchsum.config.odd_values import pango_message, surely_not_sars_cov_2
-from batchsum.config.problems import decode, unreadable
+from batchsum.config.problems import OnceAKind, decode, unreadable
 from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
 from batchsum.model.filters import LOOKS_SECRET, FilterSet
 from batchsum.model.job import Job, ListedTaxon, OutputSettings
-
-MOST_WARNINGS = 1_000
 
 
 def load_job(path: str | Path, *, today: date | None = None) -> Job:
@@ -72,31 +70,30 @@ def _load_yaml(path: Path, today: date) -> Job:
 
 def _checked(job: Job, listing: Listing) -> Job:
     """The job with its warnings, once its taxa have been compared with each other."""
-    file, warnings = str(job.path), listing.warnings
-    for listed, filter_set, is_same in _listed_again(job):
-        assert listed.place is not None
-        message = f"taxon {listed.taxon} is listed again with filter set {filter_set!r}"
-        if not is_same:
-            message += ", but other filters; give this one another name in filter_set"
-            listing.problems.append(Problem(*listed.place, message))
-        elif len(warnings) < MOST_WARNINGS:
-            warnings.append(Problem(*listed.place, f"{message}; its rows will stand there twice"))
-    if listing.problems:
-        raise _refusal(file, listing.problems)
-    warnings += _pango_warnings(job)
-    return replace(job, warnings=tuple(_in_order(file, warnings)))
+    file = str(job.path)
+    others, again = OnceAKind(), OnceAKind()
+    for problem, is_same in _listed_again(job):
+        (again if is_same else others).add(problem.file, problem)
+    if problems := [*listing.problems, *others.told()]:
+        raise _refusal(file, problems)
+    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told(), *_pango_warnings(job)]))
 
 
-def _listed_again(job: Job) -> Iterator[tuple[ListedTaxon, str, bool]]:
-    """Entries whose taxon was listed before with a filter set of that name, and whether both ask the same."""
+def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:
+    """What to say of each taxon that is listed again with a filter set, and whether it asks the same both times."""
     first: dict[tuple[str, str], FilterSet] = {}
     for listed in job.taxa:
         for named in listed.sets or job.filter_sets:
             row = listed.taxon, named.name
-            if row in first:
-                yield listed, named.name, first[row] == named.filters
-            else:
+            if row not in first:
                 first[row] = named.filters
+                continue
+            message = f"taxon {listed.taxon} is listed again with filter set {named.name!r}"
+            if is_same := first[row] == named.filters:
+                message += "; its rows will stand there twice"
+            else:
+                message += ", but other filters; give this one another name in filter_set"
+            yield Problem(*_place(listed), message), is_same
 
 
 def _pango_warnings(job: Job) -> Iterator[Problem]:
@@ -108,14 +105,18 @@ def _pango_warnings(job: Job) -> Iterator[Problem]:
             for name in asking:
                 found.setdefault(name, []).append(listed)
     for name, (first, *others) in found.items():
-        assert first.place is not None
-        yield Problem(*first.place, pango_message(first.taxon, name, len(others)))
+        yield Problem(*_place(first), pango_message(first.taxon, name, len(others)))
 
 
-def _in_order(file: str, problems: list[Problem]) -> list[Problem]:
+def _place(listed: ListedTaxon) -> tuple[str, int, int]:
+    assert listed.place is not None, "every taxon that was just read has one"
+    return listed.place
+
+
+def _in_order(file: str, problems: list[Problem]) -> tuple[Problem, ...]:
     """Each once, those of the job file first; no text that looks like a key survives."""
     safe = {replace(one, message=LOOKS_SECRET.sub("...", one.message)) for one in problems}
-    return sorted(safe, key=lambda one: (one.file != file, one))
+    return tuple(sorted(safe, key=lambda one: (one.file != file, one)))
 
 
 def _refusal(file: str, problems: list[Problem]) -> JobFileError:

@@ -6,13 +6,17 @@ Pydantic's objections first, then names that nobody knows, then files that are n
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from batchsum.errors import Problem
+
+MOST_LINES = 10
+"""Lines that a message names."""
 
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
 _REQUIRED = {
@@ -93,6 +97,31 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     alike = near or [word for word in folded if word[:3] == name.casefold()[:3]]
     return folded[alike[0]] if name and alike else None
+
+
+class OnceAKind:
+    """Mistakes that many rows have: the first of each kind, with the number of rows and where they are."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, tuple[Problem, list[int]]] = {}
+
+    def add(self, kind: Hashable, problem: Problem) -> None:
+        self._found.setdefault(kind, (problem, []))[1].append(problem.line)
+
+    def told(self) -> Iterator[Problem]:
+        for first, lines in self._found.values():
+            if len(lines) == 1:
+                yield first
+                continue
+            places = [str(line) for line in dict.fromkeys(lines)]
+            shown = ", ".join(places[:MOST_LINES]) + ", ..." * (len(places) > MOST_LINES)
+            where = f"line{'s' * (len(places) > 1)} {shown}"
+            yield replace(first, message=f"{first.message} ({len(lines):,} rows like this: {where})")
+
+
+def kind_of(message: str) -> str:
+    """A message without what differs from row to row: quoted text, numbers, and the advice behind a semicolon."""
+    return re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[0-9][0-9,.]*", "", message).partition(";")[0]
 
 
 # A file must be UTF-8, with or without a byte-order mark. What is not is told with its line and column; nothing

@@ -320,7 +320,7 @@ class JobKeys(JobHead):
     """A batchsum job."""
 
     taxa: list[TaxonKeys] | None = Field(None, description="What is asked for.")
-    taxa_files: list[FilePath] | None = Field(None, description="CSV or TSV files with more taxa.")
+    taxa_files: list[FilePath] | None = Field(None, description="CSV, TSV or TXT files with more taxa.")
     filter_sets: dict[str, FilterSetKeys | None] | None = Field(None, description="Named sets of filters.")
     api: ApiKeys | None = Field(None, description="The server and how hard it may be asked.")
     output: OutputKeys | None = Field(None, description="Where the table goes, and in which formats.")

@@ -165,7 +165,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
-_SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
+SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
 # What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
@@ -223,7 +223,7 @@ def parse_tax_id_or_name(text: str) -> str:
         raise ValueError(f"write {re.sub(r'[^0-9]', '', text)} without separators")
     if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", text):
         raise ValueError(f"{text!r} is neither an NCBI Taxonomy ID (digits only) nor a name")
-    if text.upper() in _SHEET_ERRORS:
+    if text.upper() in SHEET_ERRORS:
         raise ValueError(f"{text!r} is what a spreadsheet shows instead of a value; write the name or the id")
     if re.fullmatch(r"[0-9]{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)", text):
         raise ValueError(f"{text!r} is a name that a spreadsheet has turned into a date; write the name")
