@@ -1,13 +1,36 @@
-"""Filter values that are surely not meant as they are written: no reason not to ask, but one to warn.
+"""Filter values that NCBI surely does not write so: no reason not to ask, but one to warn, with what was perhaps meant.
 
-A name that nobody here knows is left in peace: it may be right.
+A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
+Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents.
 """
 
+import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import date
+from functools import cache
+from importlib import resources
 
 from batchsum.model.filters import USA_STATES, FilterSet
+
+# Names that are no misspelling of INSDC's, so that likeness does not find them.
+_ALSO_CALLED = {
+    "america": "USA", "united states": "USA", "united states of america": "USA", "us": "USA", "u.s.": "USA",
+    "u.s.a.": "USA", "uk": "United Kingdom", "u.k.": "United Kingdom", "great britain": "United Kingdom",
+    "britain": "United Kingdom", "england": "United Kingdom", "scotland": "United Kingdom",
+    "wales": "United Kingdom", "northern ireland": "United Kingdom", "holland": "Netherlands",
+    "the netherlands": "Netherlands", "ivory coast": "Cote d'Ivoire", "republic of korea": "South Korea",
+    "korea, south": "South Korea", "dprk": "North Korea", "russian federation": "Russia",
+    "congo": "Republic of the Congo", "congo-brazzaville": "Republic of the Congo",
+    "congo-kinshasa": "Democratic Republic of the Congo", "drc": "Democratic Republic of the Congo",
+    "dr congo": "Democratic Republic of the Congo", "uae": "United Arab Emirates", "cabo verde": "Cape Verde",
+    "lao pdr": "Laos", "palestine": "State of Palestine",
+    "central america": "North America", "australasia": "Oceania",
+}  # fmt: skip
+
+# Where a sample of a US state or territory may be said to come from.
+_MAY_BE_THE_USA = {"USA", "North America", "Oceania", "Virgin Islands", "Pacific Ocean", *USA_STATES.values()}
 
 # SARS-CoV-2, the taxa above it, and the species that NCBI put there in 2025.
 _SARS_COV_2_LINEAGE = frozenset({
@@ -24,23 +47,6 @@ _OTHER_VIRUSES = re.compile(
     re.IGNORECASE,
 )
 
-_NOT_THE_USA = frozenset({
-    "africa", "antarctica", "asia", "europe", "oceania", "south america", "central america", "canada",
-    "mexico", "brazil", "argentina", "chile", "colombia", "peru", "united kingdom", "england", "ireland",
-    "france", "germany", "italy", "spain", "portugal", "netherlands", "belgium", "switzerland", "austria",
-    "poland", "sweden", "norway", "denmark", "finland", "russia", "ukraine", "turkey", "israel", "egypt",
-    "nigeria", "kenya", "south africa", "india", "china", "japan", "south korea", "taiwan", "hong kong",
-    "thailand", "viet nam", "vietnam", "indonesia", "philippines", "malaysia", "singapore", "australia",
-    "new zealand", "pakistan", "bangladesh", "iran", "iraq", "saudi arabia",
-})  # fmt: skip
-
-
-def surely_not_sars_cov_2(taxon: str) -> bool:
-    """Whether no Pango lineage can be in this taxon."""
-    if taxon.isdigit():
-        return taxon not in _SARS_COV_2_LINEAGE
-    return bool(_OTHER_VIRUSES.search(taxon))
-
 
 def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
     """The filter that is odd, and why."""
@@ -49,13 +55,79 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         if isinstance(day, date) and day > today:
             written = "released_between" if filters.released_before else name
             yield written, f"{written}: {day} is in the future; nothing can be that new"
-    place = filters.geo_location.casefold()
-    if filters.usa_state and place in _NOT_THE_USA:
+    if "*" in (lineage := filters.pangolin_classification):
+        meant = lineage.replace("*", "").rstrip(".")
+        hint = f"; write {meant!r}, and each lineage below it by its own name" if meant else ""
+        why = f"{lineage!r} has a *, and NCBI looks for exactly this text{hint}"
+        yield "pangolin_classification", f"pangolin_classification: {why}"
+    if re.search(r"[\[\](){}]", filters.host):
+        why = f"{filters.host!r} has brackets, which NCBI does not write; write {_without_brackets(filters.host)}"
+        yield "host", f"host: {why}"
+    if filters.geo_location:
+        yield from _odd_place(filters)
+
+
+def _without_brackets(host: str) -> str:
+    """The id or the name in a host like `Homo sapiens [9606]` or `Homo sapiens (human)`."""
+    if tax_id := re.search(r"[\[({]\D*([0-9]+)\s*[\])}]", host):
+        return tax_id[1]
+    names = [name for part in re.split(r"[\[\](){}]", host) if (name := part.strip())]
+    return repr(names[0]) if names else "a Taxonomy ID or a name"
+
+
+def _odd_place(filters: FilterSet) -> Iterator[tuple[str, str]]:
+    place, begin = filters.geo_location, f"geo_location: {filters.geo_location!r}"
+    known = _places().get(place.casefold())
+    if ":" in place:
+        country, _, inside = (part.strip() for part in place.partition(":"))
+        meant = _places().get(country.casefold()) or _near_place(country) or country
+        state = _state(inside) if meant == "USA" else ""
+        yield "geo_location", f"{begin} is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
+    elif known is None:
+        if state := _state(place, by_code=False):
+            hint = f"; write 'USA'{state}"
+        else:
+            hint = f"; did you mean {near!r}?" if (near := _near_place(place)) else ""
+        yield "geo_location", f"{begin} is neither a continent nor in INSDC's list of countries{hint}"
+    elif filters.usa_state and known not in _MAY_BE_THE_USA:
         state = USA_STATES[filters.usa_state]
-        yield (
-            "usa_state",
-            f"usa_state: {state} is not in {filters.geo_location}; no record can be in both",
-        )
+        yield "usa_state", f"usa_state: {state} is not in {place}; no record can be in both"
+
+
+def _state(text: str, by_code: bool = True) -> str:
+    """` with usa_state: CA` where the text is a US state."""
+    for code, name in USA_STATES.items():
+        if text.casefold() == name.casefold() or (by_code and text == code):
+            return f" with usa_state: {code}"
+    return ""
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Countries and continents as NCBI writes them, by their names in lower case."""
+    text = (resources.files("batchsum.model") / "data" / "places.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines()[1:]]
+    names = {name for country, continent, *_ in rows for name in (country, continent) if name}
+    return {name.casefold(): name for name in sorted(names)}
+
+
+def _near_place(text: str) -> str | None:
+    """The place that was perhaps meant: `Viet Nam` for Vietnam."""
+    without_accents = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    folded = without_accents.casefold()
+    if folded in _ALSO_CALLED:
+        return _ALSO_CALLED[folded]
+    near = difflib.get_close_matches(folded, _places(), n=1, cutoff=0.75)
+    # `Republic of Ghana`: no word like it, but the name is there.
+    near += sorted((name for name in _places() if re.search(rf"\b{re.escape(name)}\b", folded)), key=len, reverse=True)
+    return _places()[near[0]] if near else None
+
+
+def surely_not_sars_cov_2(taxon: str) -> bool:
+    """Whether no Pango lineage can be in this taxon."""
+    if taxon.isdigit():
+        return taxon not in _SARS_COV_2_LINEAGE
+    return bool(_OTHER_VIRUSES.search(taxon))
 
 
 def pango_message(taxon: str, filter_set: str, others: int) -> str:

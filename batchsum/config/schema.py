@@ -258,9 +258,11 @@ class ApiKeys(Keys):
     contact: Annotated[str, *as_value(values.parse_contact)] | None = Field(
         None, description="E-mail address or URL, told to NCBI in the User-Agent."
     )
-
     shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] | None = Field(
         None, description="Redis or Valkey that counts the requests of all your machines; no password here."
+    )
+    canary: Annotated[str, *as_value(parse_taxon, "string", "integer")] | None = Field(
+        None, description="Taxon that the server surely has records of (2697049)."
     )
 
     @field_validator("base_url", mode="plain")

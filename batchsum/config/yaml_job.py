@@ -174,8 +174,13 @@ class YamlJob:
     def warn_odd(self, name: str, one: NamedSet) -> None:
         entry = (self.raw.get("filter_sets") or {}).get(name) or {}
         for key, message in odd_filters(one.filters, self.listing.today):
-            inner = (key,) if key in entry else ("matrix", key)
-            node = place(self.root, ("filter_sets", name, *inner))
+            location: Location = ("filter_sets", name, key)
+            if key not in entry:
+                values = entry["matrix"][key]
+                value = getattr(one.filters, key)
+                number = [values.index(value)] if value in values else []
+                location = ("filter_sets", name, "matrix", key, *number)
+            node = place(self.root, location)
             self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
 
     def read_taxa(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from batchsum.errors import Problem
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Guards
+from batchsum.model.queries import CANARY, Guards
 
 _A_MONDAY = date(1970, 1, 5)
 
@@ -68,6 +68,8 @@ class ApiSettings:
     allow_http: bool = False
     shared_limit: str | None = None
     """Address of the Redis or Valkey that counts the requests of all machines."""
+    canary: str = CANARY
+    """The taxon that this server surely knows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,16 @@ def test_warnings_stand_at_their_cells(tmp_path: Path) -> None:
     ]
 
 
+def test_a_warning_that_many_rows_deserve_is_told_once(tmp_path: Path) -> None:
+    rows = "".join(f"{taxon},{place}\n" for taxon in (1, 2, 3) for place in ("Vietnam", "Asia", "Brasil"))
+    job = alone(tmp_path, f"taxon,geo_location\n{rows}")
+    assert [str(one).removeprefix(f"{job.path}:").split(" is neither")[0] for one in job.warnings] == [
+        "2:3: geo_location: 'Vietnam'", "4:3: geo_location: 'Brasil'",
+    ]  # fmt: skip
+    assert all(one.message.endswith(f"(3 rows like this: lines {n}, {n + 3}, {n + 6})")
+               for one, n in zip(job.warnings, (2, 4), strict=True))  # fmt: skip
+
+
 def test_problems_of_many_files_come_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("z.csv").write_text("taxon\n007\n")
