@@ -5,12 +5,16 @@ Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continent
 """
 
 import difflib
+import os
 import re
+import shlex
+import shutil
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from batchsum.model.filters import USA_STATES, FilterSet
 
@@ -65,6 +69,17 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         yield "host", f"host: {why}"
     if filters.geo_location:
         yield from _odd_place(filters)
+
+
+def odd_program(command: str, directory: Path) -> str:
+    """Why a hook cannot be run from `directory`; empty where it can."""
+    if "/" not in command:
+        missing = f"{command}: there is no such program on PATH; write its path, as ./{command}"
+        return "" if shutil.which(command) else missing
+    path = directory / command
+    if not path.is_file():
+        return f"{command}: there is no such program; write its path, absolute or from the job file"
+    return "" if os.access(path, os.X_OK) else f"{command} cannot be executed; type: chmod +x {shlex.quote(str(path))}"
 
 
 def _without_brackets(host: str) -> str:

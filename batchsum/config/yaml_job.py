@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
-from batchsum.config.odd_values import odd_filters
+from batchsum.config.odd_values import odd_filters, odd_program
 from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
 from batchsum.config.schema import (
     ApiKeys,
@@ -71,6 +71,7 @@ class YamlJob:
         self.require_taxa()
         api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
         guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
+        self.warn_of_hooks(notify)
         self.hide_secrets()
         name = head.get("name") or default_name(self.path)
         if "api_key_file" in api:
@@ -243,6 +244,13 @@ class YamlJob:
             return
         message = "the job lists no taxon; write taxa: with a list, or taxa_files:"
         self.report(tuple(keys[:1]) or ("taxa",), message)
+
+    def warn_of_hooks(self, notify: dict[str, Any]) -> None:
+        # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
+        for key in ("on_change", "on_failure", "on_success"):
+            if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
+                node = place(self.root, ("notify", key, 0))
+                self.listing.warnings.append(Problem(str(self.path), node.line, node.column, f"{key}: {why}"))
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""

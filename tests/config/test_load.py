@@ -47,7 +47,7 @@ output: {dir: ../out, formats: [csv, jsonl], keep_nights: 30}
 guards: {max_drop: 12.5%, min_drop: 7, stale_after: 3w, allow_zero: true}
 notify:
   on_change: [/path/to/hook, arg]
-  on_failure: [mail, -s, 1.10, NO]
+  on_failure: [no-such-mail, -s, 1.10, NO]
   on_success: ["true"]
   webhook_env: SLACK_WEBHOOK
   ping_env: HEALTHCHECK_URL
@@ -117,9 +117,9 @@ def test_settings(every_key: Job, tmp_path: Path) -> None:
     assert every_key.output == OutputSettings(tmp_path / "out", ("csv", "jsonl"), 30)
     assert every_key.guards == Guards(0.125, 7, timedelta(weeks=3), True)
     assert every_key.notify == NotifySettings(
-        ("/path/to/hook", "arg"), ("mail", "-s", "1.10", "NO"), ("true",), "SLACK_WEBHOOK", "HEALTHCHECK_URL"
+        ("/path/to/hook", "arg"), ("no-such-mail", "-s", "1.10", "NO"), ("true",), "SLACK_WEBHOOK", "HEALTHCHECK_URL"
     )
-    assert every_key.warnings == ()
+    assert [one.message.partition(":")[0] for one in every_key.warnings] == ["on_change", "on_failure"]
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -323,6 +323,21 @@ def test_values_that_ncbi_does_not_write_so_are_warned_of(written: str, said: st
 )  # fmt: skip
 def test_values_as_ncbi_writes_them_are_left_in_peace(written: str, tmp_path: Path) -> None:
     assert job_of(tmp_path, f"version: 1\ntaxa: [2697049]\nfilter_sets: {{x: {{{written}}}}}\n").warnings == ()
+
+
+def test_hooks_that_cannot_be_run_are_warned_of(tmp_path: Path) -> None:
+    for name, mode in (("tell.sh", 0o755), ("plain.sh", 0o644)):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(mode)
+    job = job_of(
+        tmp_path,
+        "version: 1\ntaxa: [1]\nnotify:\n  on_change: [./plain.sh]\n"
+        "  on_failure: [./tell.sh, x]\n  on_success: [no-such-hook]\n",
+    )
+    assert [str(one).removeprefix(f"{job.path}:") for one in job.warnings] == [
+        f"4:15: on_change: ./plain.sh cannot be executed; type: chmod +x {tmp_path}/plain.sh",
+        "6:16: on_success: no-such-hook: there is no such program on PATH; write its path, as ./no-such-hook",
+    ]
 
 
 def test_a_value_of_a_matrix_is_warned_of_where_it_stands(tmp_path: Path) -> None:
