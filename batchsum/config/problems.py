@@ -40,23 +40,23 @@ def complaints(error: ValidationError, model: type[BaseModel], start: Sequence[s
         inside = [step for step in detail["loc"] if isinstance(step, str)]
         location = (*start, *detail["loc"])
         name = next(step for step in reversed(location) if isinstance(step, str))
+        holder = _model_at(model, inside[:-1])
         if detail["type"] == "extra_forbidden":
-            yield Complaint(location, unknown_key(name, _keys_at(model, inside[:-1])), at_key=True)
+            yield Complaint(location, unknown_key(name, holder.model_fields), at_key=True)
         elif detail["type"] == "missing":
             yield Complaint(location, f"the key {name!r} is missing; write {_REQUIRED[name]}")
+        elif detail["type"] == "list_type" and isinstance(detail["input"], str):
+            yield Complaint(location, f"{name}: must be a list{_as_list(holder, name, detail['input'])}")
         else:
             yield Complaint(location, f"{name}: {_words(detail)}")
 
 
 def _words(detail: Any) -> str:
-    written = detail["input"]
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    if written is None:
+    if detail["input"] is None:
         return "is empty; write a value, or leave it out"
     match detail["type"]:
-        case "list_type" if isinstance(written, str) and len(written) <= 60:
-            return f"must be a list; write [{written}]"
         case "list_type":
             return "must be a list, as [one, two]"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -64,13 +64,26 @@ def _words(detail: Any) -> str:
     raise AssertionError(f"no words for pydantic's {detail['type']}")
 
 
-def _keys_at(model: type[BaseModel], names: Iterable[str]) -> list[str]:
-    """The keys that a mapping inside the model may have."""
+def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
+    """How to write a value as the list that it should be; what would be wrong with it then, if anything."""
+    items = [item.strip() for item in written.split(",")]
+    try:
+        holder.model_validate({name: items})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["loc"][0] == name:
+                return f", and {written[:60]!r} {_words(detail).removeprefix(repr(written)).lstrip()}"
+    is_plain = len(written) <= 60 and re.fullmatch(r"[\w .,/'=+|-]+", written)
+    return f"; write [{', '.join(items)}]" if is_plain else ", as [one, two]"
+
+
+def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
+    """The model of a mapping inside `model`."""
     for name in names:
         for kind in get_args(model.model_fields[name].annotation):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 model = kind
-    return list(model.model_fields)
+    return model
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ A name that a broken piece would have defined counts as known, so that no proble
 
 import contextlib
 import os
-import re
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -28,7 +27,7 @@ from batchsum.config.schema import (
     OutputKeys,
     TaxonKeys,
 )
-from batchsum.config.values import parse_path
+from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, Node, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
@@ -40,8 +39,7 @@ LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 
 def default_name(path: Path) -> str:
     """The file's stem, as far as it can be a name."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem)[:64]
-    return name if name.strip(".-") else "job"
+    return job_name_like(path.stem) or "job"
 
 
 class YamlJob:

@@ -230,8 +230,13 @@ def parse_tax_id_or_name(text: str) -> str:
     return text
 
 
+NO_TAXON = "is empty; write a Taxonomy ID or a name, or remove the entry"
+
+
 def parse_taxon(text: str) -> str:
     """An NCBI Taxonomy ID or a name, as the user wrote it."""
+    if not text.strip():
+        raise ValueError(NO_TAXON)
     text = parse_tax_id_or_name(text)
     if text in (".", ".."):
         raise ValueError(f"{text!r} is not the name of a taxon")
