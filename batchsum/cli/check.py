@@ -1,16 +1,19 @@
 """Everything that can be known of a job before asking for it; with `--online`, what its names stand for too.
 
-Only a row that can get no answer is a problem: a name that NCBI does not know, knows for several taxa, or not as
-a virus, and a host that it cannot find. Whatever still gives an answer, if not the expected one, is a warning.
+A problem is what `run` would stop at, and a row that can get no answer: a name that NCBI does not know, knows for
+several taxa, or not as a virus, and a host that it cannot find. What gives an answer, if not the expected one, is a
+warning.
 """
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,11 +23,12 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.errors import JobFileError, NothingUsable, UsageError
+from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Ask, Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
+from batchsum.output.files import check_targets
 from batchsum.output.formats import format_problems
 from batchsum.run.plan import Plan, build_plan
 from batchsum.text import counted, spoken
@@ -36,38 +40,100 @@ MOST_SUGGESTED = 20
 """Unknown names for which near ones are looked for: each costs a request or a few."""
 
 
+def check(arguments: argparse.Namespace) -> int:
+    """`batchsum check JOB`; the exit code is that of `run` on the same machine, as far as it can be known."""
+    today = day_of_environment() or datetime.now(UTC).date()
+    try:
+        job = load_job(arguments.job)
+        job = replace(job, api=replace(job.api, base_url=base_url(job, arguments)))
+        lock = read_lock(lock_file(job.path))
+    except JobFileError as error:
+        if not arguments.json:
+            raise
+        print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
+        return error.exit_code
+    stops = list(refusals(job, arguments.api_key_file))
+    if arguments.online and not stops:
+        report = _check_online(job, today, lock, arguments)
+    else:
+        report = check_job(job, today, lock)
+    report["problems"] += [_about_job(job, str(error)) for error in stops]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
+    if stops:
+        return stops[0].exit_code
+    return UsageError.exit_code if report["problems"] else 0
+
+
+def _check_online(job: Job, today: date, lock: TaxaLock, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
+    import asyncio
+
+    from batchsum.run.night import job_client
+
+    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+    client = job_client(job, job.api.base_url, api_key)
+
+    async def look_up() -> tuple[dict[str, Any], TaxaLock]:
+        async with client:
+            return await check_online(job, today, lock, client.post)
+
+    report, learnt = asyncio.run(look_up())
+    report["lock"]["written"] = write_lock(lock_file(job.path), learnt)
+    return report
+
+
 def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]:
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
     plan = build_plan(job, today, lock)
+    rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
     return {
         "job": job.name,
         "file": str(job.path),
-        "taxa": len(job.taxa),
-        "filter_sets": sum(one.windows.last if one.windows else 1 for one in job.filter_sets),
+        "taxa": len({taxon for taxon, _, _ in rows}),
+        "filter_sets": len({(name, filters) for _, name, filters in rows}),
         "queries": plan.query_count,
         "requests": plan.request_count,
         "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
-        "problems": [
-            {"file": str(job.path), "line": None, "column": None, "message": message}
-            for message in format_problems(job)
-        ],
-        "warnings": [
-            *(
-                {"file": odd.file, "line": odd.line, "column": odd.column, "message": odd.message}
-                for odd in job.warnings
-            ),
-            *({"file": str(job.path), "line": None, "column": None, "message": message} for message in _excess(job)),
-        ],
+        "problems": [],
+        "warnings": [_as_json(warning) for warning in job.warnings],
         "relative_dates": relative_dates(plan),
         "lock": {"file": str(lock_file(job.path)), "taxa": _locked(job, lock)},
     }
 
 
-def _excess(job: Job) -> list[str]:
-    """A pace that a run would refuse; not a problem of the file, which may be meant for another server."""
-    host = urlsplit(job.api.base_url or BASE_URL).hostname or ""
-    problem = excess(job.api.requests_per_second, host)
-    return [f"{problem}, or run with --base-url"] if problem else []
+def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
+    """What `run` would stop at on this machine before it asks anything, in the order in which it would."""
+    try:
+        find_api_key(api_key_file, job.api.api_key_file)
+    except UsageError as error:
+        yield error
+    try:
+        _require_directory(job.output.dir)
+        if job.output.dir.exists():
+            check_targets(job.output.dir, [f"summary.{name}" for name in job.output.formats])
+    except OutputError as error:
+        yield error
+    yield from map(UsageError, format_problems(job))
+    server = job.api.base_url or BASE_URL
+    if problem := excess(job.api.requests_per_second, urlsplit(server).hostname or ""):
+        yield UsageError(f"{problem}, or run with --base-url")
+    if job.api.shared_limit:
+        from batchsum.ncbi.pacing_redis import SharedLimit
+
+        try:
+            SharedLimit(job.api.shared_limit, server, None)
+        except UsageError as error:
+            yield error
+
+
+def _require_directory(directory: Path) -> None:
+    """OutputError where there is no such directory and none can be made; none is made."""
+    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise OutputError(f"{directory} cannot be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{directory}: nothing can be written in {there}; look at its rights, or name another --out")
 
 
 async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple[dict[str, Any], TaxaLock]:
@@ -85,7 +151,7 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
     findings = await _with_near_names(findings, lookup)
     lock = lock.with_names(names.values(), today)
     report = check_job(job, today, lock)
-    places = _first_places(job, {finding.text for finding in findings if not finding.is_host})
+    places = _first_places(job)
     for finding in findings:
         told = _host(job, finding, hosts) if finding.is_host else _taxon(job, finding, counts, places)
         report["problems" if finding.is_problem else "warnings"].append(told)
@@ -95,11 +161,6 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
 
 def _locked(job: Job, lock: TaxaLock) -> int:
     return sum(taxon in lock for taxon in job_names(job)) if len(lock) else 0
-
-
-def exit_code(report: dict[str, Any]) -> int:
-    """2 where something must be written differently, as for any job file; warnings are for people: 0."""
-    return 2 if report["problems"] else 0
 
 
 def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
@@ -119,16 +180,12 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
     return told
 
 
-def _first_places(job: Job, texts: set[str]) -> dict[str, tuple[str, int, int]]:
-    """Where each of these taxa is listed first, as far as the list of the job remembers."""
-    place = getattr(job.taxa, "place", None)
+def _first_places(job: Job) -> dict[str, tuple[str, int, int]]:
+    """Where each taxon is listed first."""
     places: dict[str, tuple[str, int, int]] = {}
-    if place is not None and texts:
-        for index, listed in enumerate(job.taxa):
-            if listed.taxon in texts and listed.taxon not in places:
-                places[listed.taxon] = place(index)
-                if len(places) == len(texts):
-                    break
+    for listed in job.taxa:
+        if listed.place is not None:
+            places.setdefault(listed.taxon, listed.place)
     return places
 
 
@@ -152,10 +209,7 @@ def _taxon(
 
 def _host(job: Job, finding: Finding, hosts: dict[str, str]) -> dict[str, Any]:
     return {
-        "file": str(job.path),
-        "line": None,
-        "column": None,
-        "message": f"filter set {hosts[finding.text]!r}: {finding.message}",
+        **_about_job(job, f"filter set {hosts[finding.text]!r}: {finding.message}"),
         "kind": finding.kind,
         "host": finding.text,
         "candidates": _candidates(finding),
@@ -180,7 +234,7 @@ def relative_dates(plan: Plan) -> dict[str, str]:
 def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
     problems, online, lock = report["problems"], report.get("online"), report["lock"]
-    found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem found"
+    found = counted(len(problems), "problem") if problems else "no problem found"
     lines = [
         f"{report['file']}: job {report['job']}: {found}",
         f"  {counted(report['taxa'], 'taxon', 'taxa')}, {counted(report['filter_sets'], 'filter set')}:"
@@ -192,9 +246,11 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
     if online:
         state = "written" if lock.get("written") else "unchanged"
-        lines.append(f"  {lock['taxa']:,} of {online['names']:,} names locked to their ids: {lock['file']}, {state}")
+        names = counted(online["names"], "name")
+        lines.append(f"  {lock['taxa']:,} of {names} locked to their ids: {lock['file']}, {state}")
     elif lock["taxa"]:
-        lines.append(f"  {lock['taxa']:,} names locked to their ids: {lock['file']}")
+        ids = "its id" if lock["taxa"] == 1 else "their ids"
+        lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     return "\n".join([*lines, *_told([*problems, *warnings], width)])
 
@@ -211,59 +267,10 @@ def _where(odd: dict[str, Any]) -> str:
     return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)
 
 
-# `batchsum check`: what is known of a job before anything is asked; no HTTP library unless names are looked
-# up.
-
-
-def check(arguments: argparse.Namespace) -> int:
-    """`batchsum check JOB`."""
-    today = day_of_environment() or datetime.now(UTC).date()
-    try:
-        job = load_job(arguments.job)
-        job = replace(job, api=replace(job.api, base_url=base_url(job, arguments)))
-        lock = read_lock(lock_file(job.path))
-    except JobFileError as error:
-        if not arguments.json:
-            raise
-        print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
-        return error.exit_code
-    if arguments.online:
-        report = _check_online(job, today, lock, arguments)
-    else:
-        report = check_job(job, today, lock)
-        _warn_of_key(report, job, arguments)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
-    return exit_code(report)
-
-
-def _warn_of_key(report: dict[str, Any], job: Job, arguments: argparse.Namespace) -> None:
-    """Not a problem of the file: the machine that runs the job may be another one."""
-    try:
-        find_api_key(arguments.api_key_file, job.api.api_key_file)
-    except UsageError as error:
-        report["warnings"].append(
-            {"file": str(job.path), "line": None, "column": None, "message": f"{error}; run would stop here"}
-        )
-
-
-def _check_online(job: Job, today: date, lock: TaxaLock, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
-    import asyncio
-
-    from batchsum.run.night import job_client
-
-    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
-    client = job_client(job, job.api.base_url, api_key)
-
-    async def look_up() -> tuple[dict[str, Any], TaxaLock]:
-        async with client:
-            return await check_online(job, today, lock, client.post)
-
-    report, learnt = asyncio.run(look_up())
-    report["lock"]["written"] = write_lock(lock_file(job.path), learnt)
-    return report
-
-
-def _as_json(problem: Any) -> dict[str, Any]:
+def _as_json(problem: Problem) -> dict[str, Any]:
     return {name: getattr(problem, name) for name in ("file", "line", "column", "message")}
+
+
+def _about_job(job: Job, message: str) -> dict[str, Any]:
+    """What stands at no line of it."""
+    return {"file": str(job.path), "line": None, "column": None, "message": message}

@@ -1,148 +1,46 @@
-"""CSV and TSV lists of taxa, row by row into the columns of a TaxonList.
+"""Lists of taxa as people keep them: CSV and TSV with a header, TXT with one taxon a line.
 
-Rows with the same filter cells share one tuple of sets, made once: a million rows mean a few hundred.
+A row becomes a ListedTaxon. Rows with the same filter cells share their filter sets, which are read once: a
+million rows have a few hundred different ones.
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
-from batchsum.config.problems import nearest, odd_filters, undecodable, unknown
-from batchsum.config.taxon_list import Sets, TaxonList
+from batchsum.config.odd_values import odd_filters
+from batchsum.config.problems import OnceAKind, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
-from batchsum.model.filters import FILTER_NAMES, FILTER_PARSERS, FilterSet, parse_taxon, parse_text
-from batchsum.model.job import NamedSet
-
-# The records of a CSV or TSV file, one at a time, and where each of their cells stands. The lines of the
-# record at hand are kept, so that a problem is told at the character where its cell begins, quoted line
-# breaks or not.
-
-
-MOST_PROBLEMS = 10_000
-LONGEST_LINE = 1_000_000
-
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-
-
-class StopReading(Exception):
-    """Reading on would tell nothing new."""
-
-
-class Records:
-    """Iterated once: every record that is not a blank line, the header first."""
-
-    def __init__(self, file: str, stream: TextIO, problems: list[Problem]) -> None:
-        self.delimiter = ","
-        self._file = file
-        self._stream = stream
-        self._problems = problems
-        self._told = 0
-        self.line = 1
-        self._lines: list[str] = []
-        """The physical lines of the record at hand, which begins in `line`."""
-
-    def __iter__(self) -> Iterator[list[str]]:
-        lines = self._read_lines()
-        first = next(filter(str.strip, lines), None)
-        if first is None:
-            self.stop("this file is empty; the first line must be a header with the column taxon")
-        self.delimiter = _delimiter(first)
-        self.line += len(self._lines) - 1
-        self._lines.clear()
-        reader = csv.reader(self._again(first, lines), delimiter=self.delimiter, strict=True)
-        while True:
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                self._misquoted(str(error))
-            else:
-                if len(row) > 1 or (row and row[0].strip()):
-                    yield row
-            self.line += len(self._lines)
-            self._lines.clear()
-
-    def _read_lines(self) -> Iterator[str]:
-        for line in iter(partial(self._stream.readline, LONGEST_LINE), ""):
-            if len(line) == LONGEST_LINE:
-                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
-            self._lines.append(line)
-            yield line
-
-    def _again(self, first: str, lines: Iterator[str]) -> Iterator[str]:
-        self._lines.append(first)
-        yield first
-        yield from lines
-
-    def _misquoted(self, said: str) -> None:
-        if "expected after" in said:
-            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
-        else:
-            last = len(cell_places(self._lines, self.delimiter)) - 1
-            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
-
-    def report(self, cell: int | None, message: str) -> None:
-        """Tell a problem of the record at hand, at its beginning or at one of its cells.
-
-        Raises StopReading where too much has been told.
-        """
-        self._told += 1
-        if self._told > MOST_PROBLEMS:
-            message = f"more than {MOST_PROBLEMS:,} problems; the rest of this file was not looked at"
-        self._problems.append(self.problem(cell, message))
-        if self._told > MOST_PROBLEMS:
-            raise StopReading
-
-    def stop(self, message: str, cell: int | None = None) -> NoReturn:
-        self.report(cell, message)
-        raise StopReading
-
-    def problem(self, cell: int | None, message: str) -> Problem:
-        places = cell_places(self._lines, self.delimiter) if cell is not None else []
-        down, column = places[cell] if cell is not None and cell < len(places) else (0, 1)
-        return Problem(self._file, self.line + down, column, message)
-
-
-def _delimiter(header: str) -> str:
-    """What separates the names of the header."""
-
-    def fit(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip(' "\r\n').casefold() for name in header.split(delimiter)]
-        return "taxon" in names, len(names)
-
-    return max(DELIMITERS, key=fit)
-
-
-def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
-    """Where each cell of a record begins: lines below its first, and the column there."""
-    places = [(0, 1)]
-    at_start, quoted, inside = True, False, False
-    for down, line in enumerate(record):
-        for column, character in enumerate(line, start=1):
-            if character == delimiter and not inside:
-                places.append((down, column + 1))
-                at_start, quoted = True, False
-                continue
-            if character == '"' and (at_start or quoted):
-                quoted, inside = True, not inside
-            at_start = False
-    return places
-
+from batchsum.model.filters import (
+    FILTER_NAMES,
+    FILTER_PARSERS,
+    SHEET_ERRORS,
+    FilterSet,
+    parse_taxon,
+    parse_text,
+)
+from batchsum.model.job import ListedTaxon, NamedSet
+from batchsum.text import counted
 
 MOST_ROWS = 1_000_000
-MOST_REMEMBERED = 50_000
+LONGEST_LINE = 1_000_000
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
+ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
 _LISTS = ("accessions", "include_sequence", "aux_report")
-_NO_BOUNDS: Mapping[str, Any] = MappingProxyType({})
+
+Sets = tuple[NamedSet, ...] | None
+"""The filter sets of a row; None for all of the job."""
 
 
 @dataclass
@@ -156,7 +54,7 @@ class Listing:
     """A list without a YAML file, which can name no set but `all`."""
     broken_sets: list[str] = field(default_factory=list)
     """Names of sets with problems of their own: naming one is no further problem."""
-    taxa: TaxonList = field(default_factory=TaxonList)
+    taxa: list[ListedTaxon] = field(default_factory=list)
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
@@ -173,49 +71,74 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
             return
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            _ListFile(file, stream, listing).read()
-    except StopReading:
-        pass
+            _ListFile(file, stream, listing, has_header=path.suffix.lower() != ".txt").read()
     except UnicodeDecodeError:
         with path.open("rb") as raw:
             lines = iter(partial(raw.readline, LONGEST_LINE), b"")
             listing.problems.append(undecodable(file, lines))
 
 
+class StopReading(Exception):
+    """Reading on would tell nothing new."""
+
+
+class _Shared(NamedTuple):
+    """What all rows with the same filter cells have in common."""
+
+    sets: Sets
+    faults: tuple[tuple[int, str], ...]
+    """Cell and message of what is wrong in them."""
+    oddities: tuple[tuple[int, str], ...]
+    """Cell and message of what is to be warned of."""
+
+
 class _ListFile:
     """One list on its way into a Listing."""
 
-    def __init__(self, file: str, stream: TextIO, listing: Listing) -> None:
+    def __init__(self, file: str, stream: TextIO, listing: Listing, has_header: bool) -> None:
+        self.file = file
         self.listing = listing
-        self.records = Records(file, stream, listing.problems)
-        self.report = self.records.report
+        self.has_header = has_header
+        self.records = Records(file, stream, has_header)
+        self.report, self.stop = self.records.report, self.records.stop
+        self.warnings = OnceAKind()
         self.columns: list[str] = []
         self.broken: set[int] = set()
         """Columns that say nothing; those beside them are checked all the same."""
-        listing.taxa.begin(file)
 
     def read(self) -> None:
-        records = iter(self.records)
-        if header := next(records, None):
-            self.read_header(header)
-            self.read_rows(records)
+        try:
+            records = iter(self.records)
+            header = next(records, None) if self.has_header else ["taxon"]
+            if header is not None:
+                self.read_header(header)
+                self.read_rows(records)
+        except StopReading:
+            pass
+        finally:
+            self.listing.problems += self.records.problems.told()
+            self.listing.warnings += self.warnings.told()
 
     def read_header(self, header: list[str]) -> None:
-        self.columns = [cell.strip() for cell in header]
-        if not any(nearest(name, COLUMNS) for name in self.columns):
-            self.records.stop(f"the first line must be a header with the column taxon, not {self.columns[0]!r}", 0)
+        self.columns = [column_of(cell) for cell in header]
+        if not any(map(_nearest_column, self.columns)):
+            expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
+            self.stop(f"{expected}; a list without one ends in .txt", 0)
         hinted = False
         for cell, name in enumerate(self.columns):
             if name in COLUMNS and name not in self.columns[:cell]:
                 continue
             self.broken.add(cell)
+            near, written = _nearest_column(name), header[cell].strip()
             if not name:
                 self.report(cell, "a column without a name; name it, or remove it")
-            elif name not in COLUMNS:
-                self.report(cell, unknown("column", name, COLUMNS))
-                hinted = hinted or nearest(name, COLUMNS) == "taxon"
+            elif name in COLUMNS:
+                self.report(cell, f"{written!r} names the column {name} a second time; remove one of them")
+            elif near:
+                self.report(cell, f"unknown column {written!r}; did you mean {near!r}?")
+                hinted = hinted or near == "taxon"
             else:
-                self.report(cell, f"the column {name} stands here twice")
+                self.report(cell, unknown("column", written, COLUMNS))
         if "taxon" not in self.columns:
             if not hinted:
                 self.report(0, "the header lacks the column taxon")
@@ -226,8 +149,7 @@ class _ListFile:
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
-        kinds: dict[object, _Kind] = {}
-        add = self.listing.taxa.add
+        known: dict[object, _Shared] = {}
         for row in records:
             if len(row) != width:
                 self.wrong_width(len(row), width)
@@ -236,19 +158,20 @@ class _ListFile:
             if not taxon and not any(map(str.strip, row)):
                 continue
             self.count_row()
-            key = pick(row)
-            kind = kinds.get(key)
-            if kind is None:
-                if len(kinds) == MOST_REMEMBERED:
-                    kinds.clear()
-                kind = kinds[key] = self.read_kind({self.columns[c]: (c, row[c].strip()) for c in filter_cells})
-            for cell, message in kind.faults:
+            shared = known.get(key := pick(row))
+            if shared is None:
+                cells = {self.columns[cell]: (cell, row[cell].strip()) for cell in filter_cells}
+                shared = known[key] = self.read_filters(cells)
+            for cell, message in shared.faults:
                 self.report(cell, message)
+            for cell, message in shared.oddities:
+                self.warnings.add((cell, message), self.records.problem(cell, message))
             taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
-            if taxon_fits and label_fits and not kind.faults:
-                add(taxon, label, kind.number, self.records.line)
+            if taxon_fits and label_fits and not shared.faults:
+                place = self.file, self.records.line, 1
+                self.listing.taxa.append(ListedTaxon(taxon, label, shared.sets, place=place))
 
     def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
         try:
@@ -261,17 +184,18 @@ class _ListFile:
     def count_row(self) -> None:
         self.listing.rows += 1
         if self.listing.rows > MOST_ROWS:
-            self.records.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+            self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
 
     def wrong_width(self, cells: int, width: int) -> None:
-        hint = ""
-        if cells > width:
-            hint = f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
-        has = f"{cells} cell{'s' * (cells != 1)}"
-        self.report(None, f"this row has {has} where the header has {width}{hint}")
+        message = f"this row has {counted(cells, 'cell')} where the header has {width}"
+        if cells < width:
+            self.report(None, message, kind="fewer cells")
+        else:
+            delimiter = DELIMITERS[self.records.delimiter]
+            self.report(None, f"{message}; a cell with a {delimiter} inside needs quotes", kind="more cells")
 
-    def read_kind(self, cells: dict[str, tuple[int, str]]) -> "_Kind":
-        """What all rows with these filter cells have in common."""
+    def read_filters(self, cells: dict[str, tuple[int, str]]) -> _Shared:
+        """What the filter cells of a row say: column, number of the cell, text."""
         at_name, name = cells.pop("filter_set", (0, ""))
         written = {column: text for column, (_, text) in cells.items() if text}
         values: dict[str, Any] = {}
@@ -289,10 +213,8 @@ class _ListFile:
                 sets = self.sets_of(name, written, chosen)
         except ValueError as error:
             faults.append((at_name, f"filter_set: {error}"))
-        if not faults and values:
-            for column, message in odd_filters(chosen, self.listing.today):
-                self.listing.warnings.append(self.records.problem(cells[column][0], message))
-        return _Kind(0 if faults else self.listing.taxa.kind(sets), tuple(sorted(faults)))
+        odd = () if faults else odd_filters(chosen, self.listing.today)
+        return _Shared(sets, tuple(sorted(faults)), tuple((cells[column][0], message) for column, message in odd))
 
     def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""
@@ -308,7 +230,7 @@ class _ListFile:
         own = name or name_of(chosen, written)
         if own == EVERYTHING.name and chosen == FilterSet():
             return (EVERYTHING,)
-        return (NamedSet(own, chosen, _NO_BOUNDS),)
+        return (NamedSet(own, chosen),)
 
 
 def _items(text: str) -> list[str]:
@@ -319,9 +241,146 @@ def _items(text: str) -> list[str]:
     return items
 
 
-class _Kind(NamedTuple):
-    """Rows with the same filter cells."""
+# The names of the header.
 
-    number: int
-    faults: tuple[tuple[int, str], ...]
-    """Cell and message of what is wrong in them."""
+
+def column_of(written: str) -> str:
+    """The column that a name of the header means: `Taxon ID` is `taxon`, `Geo-Location` is `geo_location`."""
+    name = re.sub(r"[\s_-]+", "_", written.strip().casefold())
+    return ALSO_CALLED.get(name, name)
+
+
+def _nearest_column(name: str) -> str | None:
+    """The column that an unknown name was perhaps meant to be: `lables` and `virus_name` are near `label`."""
+    known = [*COLUMNS, *ALSO_CALLED]
+    near = next((word for word in name.split("_") if word in known), None) or nearest(name, known)
+    return ALSO_CALLED.get(near, near) if near else None
+
+
+def _delimiter(header: str) -> str:
+    """What separates the names of the header."""
+
+    def fit(delimiter: str) -> tuple[bool, int]:
+        names = _names(header, delimiter)
+        return "taxon" in names, len(names)
+
+    return max(DELIMITERS, key=fit)
+
+
+def _names(header: str, delimiter: str) -> list[str]:
+    return [column_of(name.strip(' "\r\n')) for name in header.split(delimiter)]
+
+
+def _is_header(line: str) -> bool:
+    """Whether the names in a line are columns, each once, and one of them is taxon."""
+    names = _names(line, _delimiter(line))
+    return "taxon" in names and len(set(names)) == len(names) and set(names) <= set(COLUMNS)
+
+
+# From lines to records.
+
+
+class Records:
+    """The records of a list, one at a time, and where each of their cells stands; the header first, if there is one.
+
+    Blank lines and comments are left out. The lines of the record at hand are kept, so that a problem is told at
+    the character where its cell begins, whether or not there are line breaks inside its quotes.
+    """
+
+    def __init__(self, file: str, stream: TextIO, has_header: bool) -> None:
+        self.delimiter = ","
+        self.line = 1
+        """Where the record at hand begins."""
+        self.problems = OnceAKind()
+        self._file = file
+        self._stream = stream
+        self._has_header = has_header
+        self._lines: list[str] = []
+
+    def __iter__(self) -> Iterator[list[str]]:
+        lines = self._read_lines()
+        for first in lines:
+            if first.strip():
+                break
+            self._next()
+        else:
+            self.line = 1
+            header = "the first line must be a header with the column taxon"
+            self.stop(f"this file is empty; {header if self._has_header else 'write one taxon a line'}")
+        yield from self._table(first, lines) if self._has_header else self._bare(first, lines)
+
+    def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
+        self.delimiter = _delimiter(first)
+        reader = csv.reader(chain([first], lines), delimiter=self.delimiter, strict=True)
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self._misquoted(str(error))
+            else:
+                if len(row) > 1 or (row and row[0].strip()):
+                    yield row
+            self._next()
+
+    def _bare(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
+        if _is_header(first):
+            self.stop("a .txt has one taxon a line and no header; call this file .csv")
+        for line in chain([first], lines):
+            if line.strip():
+                yield [line]
+            self._next()
+
+    def _next(self) -> None:
+        self.line += len(self._lines)
+        self._lines.clear()
+
+    def _read_lines(self) -> Iterator[str]:
+        for line in iter(partial(self._stream.readline, LONGEST_LINE), ""):
+            if len(line) == LONGEST_LINE:
+                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
+            # Inside a record, a line belongs to a quoted cell, whatever it begins with.
+            if line.startswith("#") and not self._lines and not line.upper().startswith(SHEET_ERRORS):
+                if not (self.line == 1 and _is_header(line[1:])):
+                    self.line += 1
+                    continue
+                line = line[1:]
+            self._lines.append(line)
+            yield line
+
+    def _misquoted(self, said: str) -> None:
+        if "expected after" in said:
+            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
+        else:
+            last = len(cell_places(self._lines, self.delimiter)) - 1
+            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
+
+    def report(self, cell: int | None, message: str, kind: str = "") -> None:
+        """Tell a problem of the record at hand, at its beginning or at one of its cells."""
+        self.problems.add((cell, kind or kind_of(message)), self.problem(cell, message))
+
+    def stop(self, message: str, cell: int | None = None) -> NoReturn:
+        self.report(cell, message)
+        raise StopReading
+
+    def problem(self, cell: int | None, message: str) -> Problem:
+        places = cell_places(self._lines, self.delimiter) if cell else []
+        down, column = places[cell] if cell and cell < len(places) else (0, 1)
+        return Problem(self._file, self.line + down, column, message)
+
+
+def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
+    """Where each cell of a record begins: lines below its first, and the column there."""
+    places = [(0, 1)]
+    at_start, quoted, inside = True, False, False
+    for down, line in enumerate(record):
+        for column, character in enumerate(line, start=1):
+            if character == delimiter and not inside:
+                places.append((down, column + 1))
+                at_start, quoted = True, False
+                continue
+            if character == '"' and (at_start or quoted):
+                quoted, inside = True, not inside
+            at_start = False
+    return places

@@ -1,4 +1,4 @@
-"""load_job(path): a YAML job file, or a CSV or TSV list alone, to a Job.
+"""load_job(path): a YAML job file, or a CSV, TSV or TXT list alone, to a Job.
 
 Every problem is told at once, in the file itself and in every list it names, each with its line and column.
 Nothing is sent, and no message repeats what may be an API key.
@@ -11,15 +11,13 @@ from pathlib import Path
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
-from batchsum.config.problems import decode, pango_message, surely_not_sars_cov_2, unreadable
-from batchsum.config.taxon_list import repeats
+from batchsum.config.odd_values import pango_message, surely_not_sars_cov_2
+from batchsum.config.problems import OnceAKind, decode, unreadable
 from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
-from batchsum.model.filters import LOOKS_SECRET
-from batchsum.model.job import Job, NamedSet, OutputSettings
-
-MOST_WARNINGS = 1_000
+from batchsum.model.filters import LOOKS_SECRET, FilterSet
+from batchsum.model.job import Job, ListedTaxon, OutputSettings
 
 
 def load_job(path: str | Path, *, today: date | None = None) -> Job:
@@ -45,8 +43,8 @@ def _load_list(path: Path, today: date) -> Job:
     if not listing.rows and not listing.problems:
         listing.problems.append(Problem(file, 1, 1, "there is no taxon below the header; write one a line"))
     name = default_name(path)
-    job = Job(path, name, listing.taxa, (EVERYTHING,), OutputSettings(path.parent / "out" / name))
-    return _checked(job, file, listing)
+    job = Job(path, name, tuple(listing.taxa), (EVERYTHING,), OutputSettings(path.parent / "out" / name))
+    return _checked(job, listing)
 
 
 def _load_yaml(path: Path, today: date) -> Job:
@@ -67,49 +65,58 @@ def _load_yaml(path: Path, today: date) -> Job:
     reading.listing.problems += problems
     if job is None:
         raise _refusal(file, reading.listing.problems)
-    return _checked(job, file, reading.listing)
+    return _checked(job, reading.listing)
 
 
-def _checked(job: Job, file: str, listing: Listing) -> Job:
+def _checked(job: Job, listing: Listing) -> Job:
     """The job with its warnings, once its taxa have been compared with each other."""
-    warnings = listing.warnings
-    for index, taxon, filter_set, same in repeats(listing.taxa, job.filter_sets):
-        place = listing.taxa.place(index)
-        message = f"taxon {taxon} is listed again with filter set {filter_set!r}"
-        if not same:
-            message += ", but other filters; give this one another name in filter_set"
-            listing.problems.append(Problem(*place, message))
-        elif len(warnings) < MOST_WARNINGS:
-            warnings.append(Problem(*place, f"{message}; its rows will stand there twice"))
-    if listing.problems:
-        raise _refusal(file, listing.problems)
-    warnings += _pango_warnings(listing, job.filter_sets)
-    return replace(job, warnings=tuple(_in_order(file, warnings)))
+    file = str(job.path)
+    others, again = OnceAKind(), OnceAKind()
+    for problem, is_same in _listed_again(job):
+        (again if is_same else others).add(problem.file, problem)
+    if problems := [*listing.problems, *others.told()]:
+        raise _refusal(file, problems)
+    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told(), *_pango_warnings(job)]))
 
 
-def _pango_warnings(listing: Listing, job_sets: tuple[NamedSet, ...]) -> Iterator[Problem]:
+def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:
+    """What to say of each taxon that is listed again with a filter set, and whether it asks the same both times."""
+    first: dict[tuple[str, str], FilterSet] = {}
+    for listed in job.taxa:
+        for named in listed.sets or job.filter_sets:
+            row = listed.taxon, named.name
+            if row not in first:
+                first[row] = named.filters
+                continue
+            message = f"taxon {listed.taxon} is listed again with filter set {named.name!r}"
+            if is_same := first[row] == named.filters:
+                message += "; its rows will stand there twice"
+            else:
+                message += ", but other filters; give this one another name in filter_set"
+            yield Problem(*_place(listed), message), is_same
+
+
+def _pango_warnings(job: Job) -> Iterator[Problem]:
     """One for each filter set that asks lineages of taxa without any, at the first of them."""
-    asking = [
-        [one.name for one in (job_sets if sets is None else sets) if one.filters.pangolin_classification]
-        for sets in listing.taxa.kinds()
-    ]
-    if not any(asking):
-        return
-    found: dict[str, tuple[int, str]] = {}
-    counts: dict[str, int] = {}
-    for index, (taxon, kind) in enumerate(listing.taxa.taxa_and_kinds()):
-        if asking[kind] and surely_not_sars_cov_2(taxon):
-            for name in asking[kind]:
-                found.setdefault(name, (index, taxon))
-                counts[name] = counts.get(name, -1) + 1
-    for name, (index, taxon) in found.items():
-        yield Problem(*listing.taxa.place(index), pango_message(taxon, name, counts[name]))
+    found: dict[str, list[ListedTaxon]] = {}
+    for listed in job.taxa:
+        asking = [one.name for one in listed.sets or job.filter_sets if one.filters.pangolin_classification]
+        if asking and surely_not_sars_cov_2(listed.taxon):
+            for name in asking:
+                found.setdefault(name, []).append(listed)
+    for name, (first, *others) in found.items():
+        yield Problem(*_place(first), pango_message(first.taxon, name, len(others)))
 
 
-def _in_order(file: str, problems: list[Problem]) -> list[Problem]:
+def _place(listed: ListedTaxon) -> tuple[str, int, int]:
+    assert listed.place is not None, "every taxon that was just read has one"
+    return listed.place
+
+
+def _in_order(file: str, problems: list[Problem]) -> tuple[Problem, ...]:
     """Each once, those of the job file first; no text that looks like a key survives."""
     safe = {replace(one, message=LOOKS_SECRET.sub("...", one.message)) for one in problems}
-    return sorted(safe, key=lambda one: (one.file != file, one))
+    return tuple(sorted(safe, key=lambda one: (one.file != file, one)))
 
 
 def _refusal(file: str, problems: list[Problem]) -> JobFileError:

@@ -48,16 +48,9 @@ def job_names(job: Job) -> dict[str, int]:
 def job_hosts(job: Job) -> dict[str, str]:
     """The different hosts of the filter sets, each with the first set that asks for it."""
     hosts: dict[str, str] = {}
-    for named in job.filter_sets:
+    for named in job.every_set():
         if named.filters.host:
             hosts.setdefault(named.filters.host, named.name)
-    seen: set[int] = set()
-    for listed in job.taxa:
-        if listed.sets is not None and id(listed.sets) not in seen:
-            seen.add(id(listed.sets))
-            for named in listed.sets:
-                if named.filters.host:
-                    hosts.setdefault(named.filters.host, named.name)
     return hosts
 
 

@@ -1,17 +1,22 @@
-"""What pydantic objects to, in words for a user: where it stands, what is wrong, what to write instead."""
+"""What is wrong with a job file, in words for a user: where it stands, what it is, what to write instead.
+
+Pydantic's objections first, then names that nobody knows, then files that are no text.
+"""
 
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from batchsum.errors import Problem
-from batchsum.model.filters import USA_STATES, FilterSet
+
+MOST_LINES = 10
+"""Lines that a message names."""
 
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
 _REQUIRED = {
@@ -35,23 +40,23 @@ def complaints(error: ValidationError, model: type[BaseModel], start: Sequence[s
         inside = [step for step in detail["loc"] if isinstance(step, str)]
         location = (*start, *detail["loc"])
         name = next(step for step in reversed(location) if isinstance(step, str))
+        holder = _model_at(model, inside[:-1])
         if detail["type"] == "extra_forbidden":
-            yield Complaint(location, unknown_key(name, _keys_at(model, inside[:-1])), at_key=True)
+            yield Complaint(location, unknown_key(name, holder.model_fields), at_key=True)
         elif detail["type"] == "missing":
             yield Complaint(location, f"the key {name!r} is missing; write {_REQUIRED[name]}")
+        elif detail["type"] == "list_type" and isinstance(detail["input"], str):
+            yield Complaint(location, f"{name}: must be a list{_as_list(holder, name, detail['input'])}")
         else:
             yield Complaint(location, f"{name}: {_words(detail)}")
 
 
 def _words(detail: Any) -> str:
-    written = detail["input"]
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    if written is None:
+    if detail["input"] is None:
         return "is empty; write a value, or leave it out"
     match detail["type"]:
-        case "list_type" if isinstance(written, str) and len(written) <= 60:
-            return f"must be a list; write [{written}]"
         case "list_type":
             return "must be a list, as [one, two]"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -59,13 +64,26 @@ def _words(detail: Any) -> str:
     raise AssertionError(f"no words for pydantic's {detail['type']}")
 
 
-def _keys_at(model: type[BaseModel], names: Iterable[str]) -> list[str]:
-    """The keys that a mapping inside the model may have."""
+def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
+    """How to write a value as the list that it should be; what would be wrong with it then, if anything."""
+    items = [item.strip() for item in written.split(",")]
+    try:
+        holder.model_validate({name: items})
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["loc"][0] == name:
+                return f", and {written[:60]!r} {_words(detail).removeprefix(repr(written)).lstrip()}"
+    is_plain = len(written) <= 60 and re.fullmatch(r"[\w .,/'=+|-]+", written)
+    return f"; write [{', '.join(items)}]" if is_plain else ", as [one, two]"
+
+
+def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
+    """The model of a mapping inside `model`."""
     for name in names:
         for kind in get_args(model.model_fields[name].annotation):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 model = kind
-    return list(model.model_fields)
+    return model
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:
@@ -94,69 +112,33 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return folded[alike[0]] if name and alike else None
 
 
-# What is odd in a job, but no reason not to ask. Only what is surely odd: a name that nobody here knows, or a
-# place that may be in the USA, is left in peace.
+class OnceAKind:
+    """Mistakes that many rows have: the first of each kind, with the number of rows and where they are."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, tuple[Problem, list[int]]] = {}
+
+    def add(self, kind: Hashable, problem: Problem) -> None:
+        self._found.setdefault(kind, (problem, []))[1].append(problem.line)
+
+    def told(self) -> Iterator[Problem]:
+        for first, lines in self._found.values():
+            if len(lines) == 1:
+                yield first
+                continue
+            places = [str(line) for line in dict.fromkeys(lines)]
+            shown = ", ".join(places[:MOST_LINES]) + ", ..." * (len(places) > MOST_LINES)
+            where = f"line{'s' * (len(places) > 1)} {shown}"
+            yield replace(first, message=f"{first.message} ({len(lines):,} rows like this: {where})")
 
 
-# SARS-CoV-2, the taxa above it, and the species that NCBI put there in 2025.
-_SARS_COV_2_LINEAGE = frozenset({
-    "2697049", "3418604", "694009", "2509511", "694002", "2501931", "11118", "2499399", "76804",
-    "2732506", "2732408", "2732396", "2559587", "10239",
-})  # fmt: skip
-
-_OTHER_VIRUSES = re.compile(
-    r"\b(influenza|dengue|zika|west nile|yellow fever|ebola\w*|marburg\w*|measles|mumps|rubella|rabies"
-    r"|hepatitis|hepacivirus|immunodeficiency|papilloma\w*|herpes\w*|alphainfluenzavirus|orthoflavivirus"
-    r"|(human )?respiratory syncytial|metapneumovirus|enterovirus|coxsackievirus|norovirus|rotavirus|mpox"
-    r"|monkeypox|variola|adenovirus|hantavirus|orthohantavirus|lassa|nipah|chikungunya|middle east respiratory"
-    r"|mers|mers-cov|229e|nl63|hku1|oc43|polio\w*|oropouche)\b",
-    re.IGNORECASE,
-)
-
-_NOT_THE_USA = frozenset({
-    "africa", "antarctica", "asia", "europe", "oceania", "south america", "central america", "canada",
-    "mexico", "brazil", "argentina", "chile", "colombia", "peru", "united kingdom", "england", "ireland",
-    "france", "germany", "italy", "spain", "portugal", "netherlands", "belgium", "switzerland", "austria",
-    "poland", "sweden", "norway", "denmark", "finland", "russia", "ukraine", "turkey", "israel", "egypt",
-    "nigeria", "kenya", "south africa", "india", "china", "japan", "south korea", "taiwan", "hong kong",
-    "thailand", "viet nam", "vietnam", "indonesia", "philippines", "malaysia", "singapore", "australia",
-    "new zealand", "pakistan", "bangladesh", "iran", "iraq", "saudi arabia",
-})  # fmt: skip
+def kind_of(message: str) -> str:
+    """A message without what differs from row to row: quoted text, numbers, and the advice behind a semicolon."""
+    return re.sub(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[0-9][0-9,.]*", "", message).partition(";")[0]
 
 
-def surely_not_sars_cov_2(taxon: str) -> bool:
-    """Whether no Pango lineage can be in this taxon."""
-    if taxon.isdigit():
-        return taxon not in _SARS_COV_2_LINEAGE
-    return bool(_OTHER_VIRUSES.search(taxon))
-
-
-def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
-    """The filter that is odd, and why."""
-    for name in ("released_since", "updated_since"):
-        day = getattr(filters, name)
-        if isinstance(day, date) and day > today:
-            written = "released_between" if filters.released_before else name
-            yield written, f"{written}: {day} is in the future; nothing can be that new"
-    place = filters.geo_location.casefold()
-    if filters.usa_state and place in _NOT_THE_USA:
-        state = USA_STATES[filters.usa_state]
-        yield (
-            "usa_state",
-            f"usa_state: {state} is not in {filters.geo_location}; no record can be in both",
-        )
-
-
-def pango_message(taxon: str, filter_set: str, others: int) -> str:
-    more = f" (and {others:,} more {'taxon' if others == 1 else 'taxa'})" if others else ""
-    return (
-        f"pangolin_classification: only SARS-CoV-2 has Pango lineages; filter set {filter_set!r} "
-        f"asks {taxon}{more} for one"
-    )
-
-
-# Text files as editors and spreadsheets leave them: UTF-8, with or without a byte-order mark. What is no such
-# text is told with its line and column; nothing is guessed or replaced.
+# A file must be UTF-8, with or without a byte-order mark. What is not is told with its line and column; nothing
+# is guessed or replaced.
 
 
 def shown(path: Path) -> str:

@@ -25,6 +25,7 @@ from pydantic import (
 
 from batchsum.config import values
 from batchsum.model.filters import (
+    NO_TAXON,
     REPORT_TYPES,
     SEQUENCE_TYPES,
     USA_STATES,
@@ -107,9 +108,18 @@ def _wrapped(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
+
+
+def _not_one_date(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(_TWO_DATES)
+    return value
+
+
 def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
     if len(pair) != 2:
-        raise ValueError("must be two dates, [from, to), as in [2025-01-01, 2025-02-01]")
+        raise ValueError(_TWO_DATES)
     match pair:
         case [date() as begin, date() as end] if begin >= end:
             raise ValueError(f"begins on {begin} and ends on {end}; write the earlier date first")
@@ -132,7 +142,12 @@ def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> 
 Accessions = _list_filter(parse_accession)
 SequenceTypes = _list_filter(parse_sequence_type, SEQUENCE_TYPES)
 ReportTypes = _list_filter(parse_report_type, REPORT_TYPES)
-Window = Annotated[list[Moment], Field(json_schema_extra={"minItems": 2, "maxItems": 2}), AfterValidator(_in_order)]
+Window = Annotated[
+    list[Moment],
+    Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
+    BeforeValidator(_not_one_date),
+    AfterValidator(_in_order),
+]
 
 
 class GuardKeys(Keys):
@@ -207,7 +222,7 @@ EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, patter
 
 def _not_one_text(value: Any) -> Any:
     if isinstance(value, str):
-        raise ValueError(f"must be a list of words, run without a shell; write [{', '.join(value.split())}]")
+        raise ValueError(f"must be a list of words, run without a shell; write [{', '.join(values.words_of(value))}]")
     return value
 
 
@@ -231,7 +246,9 @@ class TaxonKeys(Keys):
     @model_validator(mode="before")
     @classmethod
     def _from_one_value(cls, value: Any) -> Any:
-        if value is not None and not isinstance(value, str | dict):
+        if value is None:
+            raise ValueError(NO_TAXON)
+        if not isinstance(value, str | dict):
             raise ValueError("must be an NCBI Taxonomy ID, a name, or a mapping with the key taxon")
         return {"taxon": value} if isinstance(value, str) else value
 
@@ -258,9 +275,11 @@ class ApiKeys(Keys):
     contact: Annotated[str, *as_value(values.parse_contact)] | None = Field(
         None, description="E-mail address or URL, told to NCBI in the User-Agent."
     )
-
     shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] | None = Field(
         None, description="Redis or Valkey that counts the requests of all your machines; no password here."
+    )
+    canary: Annotated[str, *as_value(parse_taxon, "string", "integer")] | None = Field(
+        None, description="Taxon that the server surely has records of (2697049)."
     )
 
     @field_validator("base_url", mode="plain")
@@ -320,7 +339,7 @@ class JobKeys(JobHead):
     """A batchsum job."""
 
     taxa: list[TaxonKeys] | None = Field(None, description="What is asked for.")
-    taxa_files: list[FilePath] | None = Field(None, description="CSV or TSV files with more taxa.")
+    taxa_files: list[FilePath] | None = Field(None, description="CSV, TSV or TXT files with more taxa.")
     filter_sets: dict[str, FilterSetKeys | None] | None = Field(None, description="Named sets of filters.")
     api: ApiKeys | None = Field(None, description="The server and how hard it may be asked.")
     output: OutputKeys | None = Field(None, description="Where the table goes, and in which formats.")

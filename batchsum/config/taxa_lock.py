@@ -7,6 +7,7 @@ of other jobs in the same directory stay in the file.
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import date
@@ -70,13 +71,9 @@ class TaxaLock:
 
     def ancestors_among(self, taxa: Iterable[str]) -> set[int]:
         """The ids of those of `taxa` that stand above another of them."""
-        ids: set[int] = set()
-        lineages: dict[int, tuple[int, ...]] = {}
-        for taxon in taxa if self._taxa else ():
-            if locked := self._taxa.get(taxon):
-                ids.add(locked.node.tax_id)
-                lineages[id(locked.node.parents)] = locked.node.parents
-        return ids & set(chain.from_iterable(lineages.values()))
+        nodes = [locked.node for taxon in taxa if (locked := self._taxa.get(taxon))] if self._taxa else []
+        lineages = {node.parents for node in nodes}
+        return {node.tax_id for node in nodes} & set(chain.from_iterable(lineages))
 
     def with_names(self, names: Iterable[Name], today: date) -> "TaxaLock":
         """The lock with what was just learnt. A name keeps its id; what is said of that id is brought up to date."""
@@ -161,7 +158,6 @@ class _Reading:
         self.taxa: dict[str, LockedTaxon] = {}
         self.problems: list[Problem] = []
         self._lineages: Lineages = {}
-        self._words: dict[str, str] = {}
 
     def read(self, text: str) -> None:
         lines = text.removesuffix("\n").split("\n")
@@ -199,8 +195,8 @@ class _Reading:
             return
         taxon, tax_id, scientific_name, rank, lineage, locked_on = cells
         parents = tuple(map(int, lineage.split()))
-        node = TaxonNode(int(tax_id), scientific_name, self.shared(rank), self._lineages.setdefault(parents, parents))
-        self.taxa[taxon] = LockedTaxon(node, self.shared(locked_on))
+        node = TaxonNode(int(tax_id), scientific_name, sys.intern(rank), self._lineages.setdefault(parents, parents))
+        self.taxa[taxon] = LockedTaxon(node, sys.intern(locked_on))
 
     def check(self, name: str, cell: str) -> None:
         match name:
@@ -217,9 +213,6 @@ class _Reading:
                 if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):
                     raise ValueError(f"{cell!r} is no date; write it as 2025-01-15")
                 date.fromisoformat(cell)
-
-    def shared(self, word: str) -> str:
-        return self._words.setdefault(word, word)
 
     def report(self, line: int, column: int, message: str) -> None:
         self.problems.append(Problem(self.file, line, column, message))

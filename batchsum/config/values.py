@@ -6,6 +6,7 @@ what to write instead. What may be a secret is never repeated in a message.
 
 import difflib
 import re
+import shlex
 from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
@@ -113,8 +114,15 @@ def parse_environment_name(text: str) -> str:
 
 def parse_job_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text) or text in (".", ".."):
-        raise ValueError(f"{text!r} is not 1 to 64 letters, digits, '.', '_' and '-'; write a shorter word")
+        hint = f"write {near}" if (near := job_name_like(text)) else "write a word, as in nightly"
+        raise ValueError(f"{text!r} is not 1 to 64 letters, digits, '.', '_' and '-'; {hint}")
     return text
+
+
+def job_name_like(text: str) -> str:
+    """`text` as far as it can be the name of a job: `my-job` for `my job!`; empty where nothing of it can."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")[:64]
+    return name if name.strip(".") else ""
 
 
 def parse_path(text: str) -> str:
@@ -132,3 +140,18 @@ def parse_argument(text: str) -> str:
     if "\0" in text:
         raise ValueError("is not text that a command can be given")
     return text
+
+
+def words_of(command: str) -> list[str]:
+    """A line for a shell as words for a YAML list; a shell of its own where it needs one."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()
+    if re.search(r"[|&;<>$`*?]", command):
+        words = ["sh", "-c", command]
+    return [word if re.fullmatch(r"[\w./=@%+-]+", word) else _quoted(word) for word in words]
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "''") + "'"

@@ -5,7 +5,6 @@ A name that a broken piece would have defined counts as known, so that no proble
 
 import contextlib
 import os
-import re
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,8 @@ from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
-from batchsum.config.problems import complaints, odd_filters, shown, unknown, unknown_key, unreadable
+from batchsum.config.odd_values import odd_filters, odd_program
+from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
 from batchsum.config.schema import (
     ApiKeys,
     FilterSetKeys,
@@ -27,11 +27,11 @@ from batchsum.config.schema import (
     OutputKeys,
     TaxonKeys,
 )
-from batchsum.config.values import parse_path
+from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, Node, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
-from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -39,8 +39,7 @@ LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 
 def default_name(path: Path) -> str:
     """The file's stem, as far as it can be a name."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem)[:64]
-    return name if name.strip(".-") else "job"
+    return job_name_like(path.stem) or "job"
 
 
 class YamlJob:
@@ -70,13 +69,14 @@ class YamlJob:
         self.require_taxa()
         api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
         guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
+        self.warn_of_hooks(notify)
         self.hide_secrets()
         name = head.get("name") or default_name(self.path)
         if "api_key_file" in api:
             api["api_key_file"] = self.resolve(api["api_key_file"])
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
-            self.path, name, self.listing.taxa, tuple(self.filter_sets), OutputSettings(**_frozen(output)),
+            self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
             ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
@@ -173,20 +173,24 @@ class YamlJob:
     def warn_odd(self, name: str, one: NamedSet) -> None:
         entry = (self.raw.get("filter_sets") or {}).get(name) or {}
         for key, message in odd_filters(one.filters, self.listing.today):
-            inner = (key,) if key in entry else ("matrix", key)
-            node = place(self.root, ("filter_sets", name, *inner))
+            location: Location = ("filter_sets", name, key)
+            if key not in entry:
+                values = entry["matrix"][key]
+                value = getattr(one.filters, key)
+                number = [values.index(value)] if value in values else []
+                location = ("filter_sets", name, "matrix", key, *number)
+            node = place(self.root, location)
             self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
 
     def read_taxa(self) -> None:
         taxa = self.listing.taxa
-        taxa.begin(str(self.path))
-        everything = taxa.kind(None)
         for index, entry in enumerate(self.sequence("taxa")):
             location = ("taxa", index)
             node = place(self.root, location)
+            here = str(self.path), node.line, node.column
             if isinstance(entry, str):
                 try:
-                    taxa.add(parse_taxon(entry), "", everything, node.line, node.column)
+                    taxa.append(ListedTaxon(parse_taxon(entry), place=here))
                 except ValueError as error:
                     self.report(location, f"taxon: {error}")
                 continue
@@ -194,9 +198,8 @@ class YamlJob:
             # Its filter sets are looked up even where the rest is broken.
             sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
             if given is not None:
-                guards = given["guards"].given() if "guards" in given else None
-                kind = taxa.kind(sets, guards or None) if sets or guards else everything
-                taxa.add(given["taxon"], given.get("label", ""), kind, node.line, node.column)
+                guards = given["guards"].given() if "guards" in given else {}
+                taxa.append(ListedTaxon(given["taxon"], given.get("label", ""), sets or None, guards or None, here))
 
     def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
@@ -239,6 +242,13 @@ class YamlJob:
             return
         message = "the job lists no taxon; write taxa: with a list, or taxa_files:"
         self.report(tuple(keys[:1]) or ("taxa",), message)
+
+    def warn_of_hooks(self, notify: dict[str, Any]) -> None:
+        # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
+        for key in ("on_change", "on_failure", "on_success"):
+            if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
+                node = place(self.root, ("notify", key, 0))
+                self.listing.warnings.append(Problem(str(self.path), node.line, node.column, f"{key}: {why}"))
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""

@@ -91,7 +91,8 @@ class _Composer:
         except _Stop:
             pass
         else:
-            return self.root, self.problems
+            # What is nothing may stand behind the last line, as below a lone ---.
+            return self.root if self.root and self.root.value is not None else None, self.problems
         return None, self.problems
 
     def report(self, place: Any, message: str) -> None:

@@ -12,233 +12,14 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-# Text to filter values: each function takes what a user wrote and returns what is meant, or raises ValueError
-# with what to write instead. A value is text until its field says otherwise: nothing here guesses a type.
+FILTER_NAMES = (
+    "accessions", "refseq_only", "annotated_only", "released_since", "updated_since", "host",
+    "pangolin_classification", "geo_location", "usa_state", "complete_only", "include_sequence", "aux_report",
+)  # fmt: skip
+"""The twelve filters, in the order of NCBI's parameters."""
 
-
-SEQUENCE_TYPES = ("GENOME", "CDS", "PROTEIN", "NONE")
-REPORT_TYPES = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
-
-# NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-_SYNONYMS = {"BIOSAMPLE": "BIOSAMPLE_REPORT"}
-
-USA_STATES = {
-    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California",
-    "CO": "Colorado", "CT": "Connecticut", "DE": "Delaware", "DC": "District of Columbia",
-    "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho", "IL": "Illinois", "IN": "Indiana",
-    "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana", "ME": "Maine", "MD": "Maryland",
-    "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi", "MO": "Missouri",
-    "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey",
-    "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio",
-    "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina",
-    "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
-    "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
-    "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
-    "VI": "U.S. Virgin Islands",
-}  # fmt: skip
-
-_DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST = timedelta(days=36500)
-_MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
-_ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
-_SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
-_HIGHEST_TAX_ID = 2**31 - 1
-
-# What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
-_PLAIN_TAXON = re.compile(r"[1-9][0-9]{0,8}|(?![0-9A-Fa-f]{36})[A-Za-z](?:[ -~]{0,198}[!-~])?")
-_PLAIN_TEXT = re.compile(r"(?![0-9A-Fa-f]{36})[!-~](?:[ -~]{0,198}[!-~])?")
-
-LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
-"""How an NCBI API key looks. No message may repeat one."""
-
-SECRET_MISPLACED = (
-    "looks like an NCBI API key, which does not belong here; put it into a file named by api.api_key_file, "
-    "or into the environment variable NCBI_API_KEY"
-)
-
-
-def parse_text(text: str) -> str:
-    """One line of 1 to 200 visible characters."""
-    if _PLAIN_TEXT.fullmatch(text):
-        return text
-    if not text.strip():
-        raise ValueError("is empty; write a value, or leave it out")
-    if text != text.strip():
-        raise ValueError(f"has blanks around it; write {text.strip()!r}")
-    if LOOKS_SECRET.fullmatch(text):
-        raise ValueError(SECRET_MISPLACED)
-    if len(text) > 200:
-        raise ValueError(f"has {len(text):,} characters; at most 200 are allowed")
-    for character in text:
-        # Cc control, Cf format, Cs lone surrogate, Zl and Zp line ends: nobody can see them in a row.
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            name = unicodedata.name(character, "a control character")
-            raise ValueError(f"has an invisible character, U+{ord(character):04X} ({name}); remove it")
-    return text
-
-
-def parse_tax_id_or_name(text: str) -> str:
-    """A Taxonomy ID or a name, for a taxon or a host; a spreadsheet's damage to an id is told."""
-    if _PLAIN_TAXON.fullmatch(text):
-        return text
-    text = parse_text(text)
-    if re.fullmatch(r"[0-9]+", text):
-        plain = text.lstrip("0")
-        if plain != text:
-            raise ValueError(f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID")
-        if int(text) > _HIGHEST_TAX_ID:
-            raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
-        return text
-    if text.isdecimal():
-        raise ValueError(f"{text!r} has digits of another script; write {int(text)}")
-    if match := re.fullmatch(r"([0-9]+)\.0+", text):
-        raise ValueError(f"{text!r} looks like an id that went through a spreadsheet; write {match[1]}")
-    if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+", text):
-        raise ValueError(f"{text!r} is an id that a spreadsheet has rounded; write the id out in digits")
-    if re.fullmatch(r"[0-9]{1,3}([,_ '][0-9]{3})+", text):
-        raise ValueError(f"write {re.sub(r'[^0-9]', '', text)} without separators")
-    if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", text):
-        raise ValueError(f"{text!r} is neither an NCBI Taxonomy ID (digits only) nor a name")
-    if text.upper() in _SHEET_ERRORS:
-        raise ValueError(f"{text!r} is what a spreadsheet shows instead of a value; write the name or the id")
-    if re.fullmatch(r"[0-9]{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)", text):
-        raise ValueError(f"{text!r} is a name that a spreadsheet has turned into a date; write the name")
-    return text
-
-
-def parse_taxon(text: str) -> str:
-    """An NCBI Taxonomy ID or a name, as the user wrote it."""
-    text = parse_tax_id_or_name(text)
-    if text in (".", ".."):
-        raise ValueError(f"{text!r} is not the name of a taxon")
-    return text
-
-
-def parse_boolean(text: str) -> bool:
-    match text.strip().lower():
-        case "true" | "yes":
-            return True
-        case "false" | "no":
-            return False
-    raise ValueError(f"{text!r} is not a yes or no; write true or false")
-
-
-def parse_duration(text: str) -> timedelta:
-    """`30s`, `10m`, `6h`, `7d`, `2w`."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 30s, 6h or 7d")
-    length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if length > _LONGEST:
-        raise ValueError(f"{text!r} is longer than a hundred years")
-    return length
-
-
-def parse_date(text: str) -> date:
-    """`2025-01-15`, or the same day written as a date-time at midnight UTC."""
-    match = _MIDNIGHT.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a date; write YYYY-MM-DD, as in 2025-01-15")
-    try:
-        return date.fromisoformat(match[1])
-    except ValueError:
-        raise ValueError(f"{text!r} is not a day of the calendar; write YYYY-MM-DD") from None
-
-
-def parse_moment(text: str) -> date | timedelta:
-    """A date, or whole days back from the night's midnight (UTC): `2025-01-15`, `7d`, `2w`."""
-    if _DURATION.fullmatch(text.strip()):
-        length = parse_duration(text)
-        if length % timedelta(days=1):
-            raise ValueError(f"{text!r} is not in whole days; write it as in 7d or 2w")
-        return length
-    try:
-        return parse_date(text)
-    except ValueError as error:
-        hint = ", or days back from tonight, as in 7d" if "is not a date" in str(error) else ""
-        raise ValueError(f"{error}{hint}") from None
-
-
-def parse_usa_state(text: str) -> str:
-    text = parse_text(text)
-    code = text.upper()
-    if code in USA_STATES:
-        return code
-    for state, name in USA_STATES.items():
-        if name.lower() == text.lower():
-            raise ValueError(f"{text!r} is not a state code; write {state}")
-    raise ValueError(f"{text!r} is not the two-letter code of a US state or territory, as CA or PR")
-
-
-def parse_accession(text: str) -> str:
-    text = parse_text(text)
-    if len(text) > 40 or not _ACCESSION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a nucleotide accession, as NC_038294.1 or MN908947.3")
-    return text
-
-
-def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
-    word = text.strip().upper()
-    word = _SYNONYMS.get(word, word) if "BIOSAMPLE_REPORT" in choices else word
-    if word not in choices:
-        near = difflib.get_close_matches(word, choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
-    return word
-
-
-def parse_sequence_type(text: str) -> str:
-    return _parse_choice(text, SEQUENCE_TYPES)
-
-
-def parse_report_type(text: str) -> str:
-    return _parse_choice(text, REPORT_TYPES)
-
-
-def once_each(values: Iterable[str]) -> tuple[str, ...]:
-    """In the order written; a value written twice asks nothing new."""
-    return tuple(dict.fromkeys(values))
-
-
-def midnight_before(length: timedelta, today: date) -> date:
-    """The day `length` before tonight's midnight, never before the calendar's first day."""
-    start = datetime(today.year, today.month, today.day, tzinfo=UTC)
-    try:
-        return (start - length).date()
-    except OverflowError:
-        return date.min
-
-
-def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
-    def parse_list(value: Any) -> tuple[str, ...]:
-        return once_each(parse(item) for item in ([value] if isinstance(value, str) else value))
-
-    return parse_list
-
-
-# How the text of each filter is read, by name and in the order of NCBI's parameters.
-FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "accessions": _list_of(parse_accession),
-    "refseq_only": parse_boolean,
-    "annotated_only": parse_boolean,
-    "released_since": parse_moment,
-    "updated_since": parse_moment,
-    "host": parse_tax_id_or_name,
-    "pangolin_classification": parse_text,
-    "geo_location": parse_text,
-    "usa_state": parse_usa_state,
-    "complete_only": parse_boolean,
-    "include_sequence": _list_of(parse_sequence_type),
-    "aux_report": _list_of(parse_report_type),
-}
-
-FILTER_NAMES = tuple(FILTER_PARSERS)
-
-# The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning.
-FILTER_COLUMNS = tuple(
-    column for name in FILTER_NAMES for column in ((name, "released_before") if name == "released_since" else (name,))
-)
+FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
+"""The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,3 +134,229 @@ def _cell(value: Any) -> str:
         case str():
             return value
     return ""
+
+
+# How text is read: each function takes what a user wrote and returns what is meant, or raises ValueError with what
+# to write instead. A value is text until its field says otherwise: `NO` is Norway's code, `1.10` a Pango lineage.
+
+SEQUENCE_TYPES = ("GENOME", "CDS", "PROTEIN", "NONE")
+REPORT_TYPES = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
+
+# NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
+_SYNONYMS = {"BIOSAMPLE": "BIOSAMPLE_REPORT"}
+
+USA_STATES = {
+    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California",
+    "CO": "Colorado", "CT": "Connecticut", "DE": "Delaware", "DC": "District of Columbia",
+    "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho", "IL": "Illinois", "IN": "Indiana",
+    "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana", "ME": "Maine", "MD": "Maryland",
+    "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi", "MO": "Missouri",
+    "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey",
+    "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio",
+    "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina",
+    "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
+    "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
+    "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
+    "VI": "U.S. Virgin Islands",
+}  # fmt: skip
+
+_DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = timedelta(days=36500)
+_MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
+_ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
+SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
+_HIGHEST_TAX_ID = 2**31 - 1
+
+# What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
+_PLAIN_TAXON = re.compile(r"[1-9][0-9]{0,8}|(?![0-9A-Fa-f]{36})[A-Za-z](?:[ -~]{0,198}[!-~])?")
+_PLAIN_TEXT = re.compile(r"(?![0-9A-Fa-f]{36})[!-~](?:[ -~]{0,198}[!-~])?")
+
+LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
+"""How an NCBI API key looks. No message may repeat one."""
+
+SECRET_MISPLACED = (
+    "looks like an NCBI API key, which does not belong here; put it into a file named by api.api_key_file, "
+    "or into the environment variable NCBI_API_KEY"
+)
+
+
+def parse_text(text: str) -> str:
+    """One line of 1 to 200 visible characters."""
+    if _PLAIN_TEXT.fullmatch(text):
+        return text
+    if not text.strip():
+        raise ValueError("is empty; write a value, or leave it out")
+    if text != text.strip():
+        raise ValueError(f"has blanks around it; write {text.strip()!r}")
+    if LOOKS_SECRET.fullmatch(text):
+        raise ValueError(SECRET_MISPLACED)
+    if len(text) > 200:
+        raise ValueError(f"has {len(text):,} characters; at most 200 are allowed")
+    for character in text:
+        # Cc control, Cf format, Cs lone surrogate, Zl and Zp line ends: nobody can see them in a row.
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            name = unicodedata.name(character, "a control character")
+            raise ValueError(f"has an invisible character, U+{ord(character):04X} ({name}); remove it")
+    return text
+
+
+def parse_tax_id_or_name(text: str) -> str:
+    """A Taxonomy ID or a name, for a taxon or a host; a spreadsheet's damage to an id is told."""
+    if _PLAIN_TAXON.fullmatch(text):
+        return text
+    text = parse_text(text)
+    if re.fullmatch(r"[0-9]+", text):
+        plain = text.lstrip("0")
+        if plain != text:
+            raise ValueError(f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID")
+        if int(text) > _HIGHEST_TAX_ID:
+            raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
+        return text
+    if text.isdecimal():
+        raise ValueError(f"{text!r} has digits of another script; write {int(text)}")
+    if match := re.fullmatch(r"([0-9]+)\.0+", text):
+        raise ValueError(f"{text!r} looks like an id that went through a spreadsheet; write {match[1]}")
+    if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]+", text):
+        raise ValueError(f"{text!r} is an id that a spreadsheet has rounded; write the id out in digits")
+    if re.fullmatch(r"[0-9]{1,3}([,_ '][0-9]{3})+", text):
+        raise ValueError(f"write {re.sub(r'[^0-9]', '', text)} without separators")
+    if re.fullmatch(r"[+-]?[0-9]+(?:\.[0-9]+)?", text):
+        raise ValueError(f"{text!r} is neither an NCBI Taxonomy ID (digits only) nor a name")
+    if text.upper() in SHEET_ERRORS:
+        raise ValueError(f"{text!r} is what a spreadsheet shows instead of a value; write the name or the id")
+    if re.fullmatch(r"[0-9]{1,2}-(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)", text):
+        raise ValueError(f"{text!r} is a name that a spreadsheet has turned into a date; write the name")
+    return text
+
+
+NO_TAXON = "is empty; write a Taxonomy ID or a name, or remove the entry"
+
+
+def parse_taxon(text: str) -> str:
+    """An NCBI Taxonomy ID or a name, as the user wrote it."""
+    if not text.strip():
+        raise ValueError(NO_TAXON)
+    text = parse_tax_id_or_name(text)
+    if text in (".", ".."):
+        raise ValueError(f"{text!r} is not the name of a taxon")
+    return text
+
+
+def parse_boolean(text: str) -> bool:
+    match text.strip().lower():
+        case "true" | "yes":
+            return True
+        case "false" | "no":
+            return False
+    raise ValueError(f"{text!r} is not a yes or no; write true or false")
+
+
+def parse_duration(text: str) -> timedelta:
+    """`30s`, `10m`, `6h`, `7d`, `2w`."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 30s, 6h or 7d")
+    length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+    if length > _LONGEST:
+        raise ValueError(f"{text!r} is longer than a hundred years")
+    return length
+
+
+def parse_date(text: str) -> date:
+    """`2025-01-15`, or the same day written as a date-time at midnight UTC."""
+    match = _MIDNIGHT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a date; write YYYY-MM-DD, as in 2025-01-15")
+    try:
+        return date.fromisoformat(match[1])
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day of the calendar; write YYYY-MM-DD") from None
+
+
+def parse_moment(text: str) -> date | timedelta:
+    """A date, or whole days back from the night's midnight (UTC): `2025-01-15`, `7d`, `2w`."""
+    if _DURATION.fullmatch(text.strip()):
+        length = parse_duration(text)
+        if length % timedelta(days=1):
+            raise ValueError(f"{text!r} is not in whole days; write it as in 7d or 2w")
+        return length
+    try:
+        return parse_date(text)
+    except ValueError as error:
+        hint = ", or days back from tonight, as in 7d" if "is not a date" in str(error) else ""
+        raise ValueError(f"{error}{hint}") from None
+
+
+def parse_usa_state(text: str) -> str:
+    text = parse_text(text)
+    code = text.upper()
+    if code in USA_STATES:
+        return code
+    for state, name in USA_STATES.items():
+        if name.lower() == text.lower():
+            raise ValueError(f"{text!r} is not a state code; write {state}")
+    raise ValueError(f"{text!r} is not the two-letter code of a US state or territory, as CA or PR")
+
+
+def parse_accession(text: str) -> str:
+    text = parse_text(text)
+    if len(text) > 40 or not _ACCESSION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a nucleotide accession, as NC_038294.1 or MN908947.3")
+    return text
+
+
+def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
+    word = text.strip().upper()
+    word = _SYNONYMS.get(word, word) if "BIOSAMPLE_REPORT" in choices else word
+    if word not in choices:
+        near = difflib.get_close_matches(word, choices, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
+    return word
+
+
+def parse_sequence_type(text: str) -> str:
+    return _parse_choice(text, SEQUENCE_TYPES)
+
+
+def parse_report_type(text: str) -> str:
+    return _parse_choice(text, REPORT_TYPES)
+
+
+def once_each(values: Iterable[str]) -> tuple[str, ...]:
+    """In the order written; a value written twice asks nothing new."""
+    return tuple(dict.fromkeys(values))
+
+
+def midnight_before(length: timedelta, today: date) -> date:
+    """The day `length` before tonight's midnight, never before the calendar's first day."""
+    start = datetime(today.year, today.month, today.day, tzinfo=UTC)
+    try:
+        return (start - length).date()
+    except OverflowError:
+        return date.min
+
+
+def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
+    def parse_list(value: Any) -> tuple[str, ...]:
+        return once_each(parse(item) for item in ([value] if isinstance(value, str) else value))
+
+    return parse_list
+
+
+FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "accessions": _list_of(parse_accession),
+    "refseq_only": parse_boolean,
+    "annotated_only": parse_boolean,
+    "released_since": parse_moment,
+    "updated_since": parse_moment,
+    "host": parse_tax_id_or_name,
+    "pangolin_classification": parse_text,
+    "geo_location": parse_text,
+    "usa_state": parse_usa_state,
+    "complete_only": parse_boolean,
+    "include_sequence": _list_of(parse_sequence_type),
+    "aux_report": _list_of(parse_report_type),
+}
+"""How the text of each filter is read."""

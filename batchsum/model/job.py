@@ -1,14 +1,15 @@
 """What a job file says, after every check: plain values, nothing relative resolved but paths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from batchsum.errors import Problem
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Guards
+from batchsum.model.queries import CANARY, Guards
 
 _A_MONDAY = date(1970, 1, 5)
 
@@ -49,6 +50,8 @@ class ListedTaxon:
     """Its own filter sets, in job order; None for every set of the job."""
     guards: Mapping[str, Any] | None = field(default=None, hash=False)
     """The bounds this taxon changes; they win over those of its filter sets."""
+    place: tuple[str, int, int] | None = field(default=None, compare=False, repr=False)
+    """File, line and column where it is listed; None where no file lists it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class ApiSettings:
     allow_http: bool = False
     shared_limit: str | None = None
     """Address of the Redis or Valkey that counts the requests of all machines."""
+    canary: str = CANARY
+    """The taxon that this server surely knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +104,8 @@ class Job:
     """A start within this time after the last published run does nothing."""
     warnings: tuple[Problem, ...] = ()
     """Odd, but no reason not to ask: told by `check` and in the log."""
+
+    def every_set(self) -> Iterator[NamedSet]:
+        """The different filter sets, in job order: those of the job, then those that only some taxa have."""
+        own = dict.fromkeys(listed.sets for listed in self.taxa if listed.sets)
+        yield from dict.fromkeys(chain(self.filter_sets, *own))

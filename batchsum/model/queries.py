@@ -1,5 +1,4 @@
-"""The glossary as frozen dataclasses: what is asked, and what comes back. What a night makes by the million is a
-named tuple, which is made in half the time.
+"""What is asked, what comes back, and what becomes of a row, as frozen dataclasses and named tuples.
 
 Null is never zero: a count that nobody gave is None here and an empty cell in the table.
 """
@@ -13,22 +12,10 @@ from urllib.parse import quote
 
 from batchsum.model.filters import FilterSet
 
+# What is asked.
+
 CANARY = "2697049"
 """SARS-CoV-2: NCBI surely knows it, so its answer tells a wrong taxon from a night when nothing is known."""
-
-FILE_KINDS = (
-    "all_genomic_fasta", "genome_gff", "genome_gbff", "rna_fasta", "prot_fasta", "genome_gtf",
-    "cds_fasta", "sequence_report", "annotation_report",
-)  # fmt: skip
-
-STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
-"""What can become of a row."""
-BELIEVED, DOUBTFUL = STATUSES[:2], STATUSES[2:]
-
-
-def exit_code_of(counts: Mapping[str, int]) -> int:
-    """That of a published night, from its rows by status: 3 where some have no answer that can be believed."""
-    return 3 if any(counts.get(status) for status in DOUBTFUL) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +54,14 @@ class Query:
         """The one request of this row; for a window two: since its beginning, and since its end."""
         taxon = self.asked_as or self.taxon
         return tuple([Request(taxon, filters) for filters in self.filters.asked()])
+
+
+# What comes back. What a night makes by the million is a named tuple, which is made in half the time.
+
+FILE_KINDS = (
+    "all_genomic_fasta", "genome_gff", "genome_gbff", "rna_fasta", "prot_fasta", "genome_gtf",
+    "cds_fasta", "sequence_report", "annotation_report",
+)  # fmt: skip
 
 
 class Package(NamedTuple):
@@ -146,51 +141,6 @@ class Reply(NamedTuple):
     attempts: tuple[Attempt, ...] = ()
 
 
-NIGHTS = 14
-"""How many published nights back the highest believed count is looked for."""
-
-
-class Believed(NamedTuple):
-    """The last night on which an answer about this query was believed."""
-
-    night: str
-    """YYYY-MM-DD."""
-    filters: str
-    """As sent then: `FilterSet.text()`."""
-    record_count: int
-    resource_updated_on: str | None
-    highest: int
-    """The highest believed count of the last nights with these filters, not before an accepted level."""
-
-
-class Past(NamedTuple):
-    """What earlier nights say about one query."""
-
-    believed: Believed | None = None
-    last_status: str | None = None
-    """On the last published night; None where the query was not in it."""
-
-
-class Verdict(NamedTuple):
-    """What the table says of one row."""
-
-    status: str
-    record_count: int | None = None
-    error: str = ""
-    summary: Summary | None = None
-    previous_record_count: int | None = None
-
-    @property
-    def record_count_change(self) -> int | None:
-        if self.record_count is None or self.previous_record_count is None:
-            return None
-        return self.record_count - self.previous_record_count
-
-    @property
-    def is_believed(self) -> bool:
-        return self.status in BELIEVED
-
-
 def moment(text: str | None) -> datetime | None:
     """A time as NCBI writes it; a plain date is its midnight, UTC."""
     if not text:
@@ -245,9 +195,64 @@ def _package_minus(since: Package, until: Package) -> Package:
     return Package(_minus(since.estimated_file_size_mb, until.estimated_file_size_mb))
 
 
+# What becomes of a row.
+
+STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
+"""What can become of a row."""
+BELIEVED, DOUBTFUL = STATUSES[:2], STATUSES[2:]
+
+NIGHTS = 14
+"""How many published nights back the highest believed count is looked for."""
+
+
+class Believed(NamedTuple):
+    """The last night on which an answer about this query was believed."""
+
+    night: str
+    """YYYY-MM-DD."""
+    filters: str
+    """As sent then: `FilterSet.text()`."""
+    record_count: int
+    resource_updated_on: str | None
+    highest: int
+    """The highest believed count of the last nights with these filters, not before an accepted level."""
+
+
+class Past(NamedTuple):
+    """What earlier nights say about one query."""
+
+    believed: Believed | None = None
+    last_status: str | None = None
+    """On the last published night; None where the query was not in it."""
+
+
+class Verdict(NamedTuple):
+    """What the table says of one row."""
+
+    status: str
+    record_count: int | None = None
+    error: str = ""
+    summary: Summary | None = None
+    previous_record_count: int | None = None
+
+    @property
+    def record_count_change(self) -> int | None:
+        if self.record_count is None or self.previous_record_count is None:
+            return None
+        return self.record_count - self.previous_record_count
+
+    @property
+    def is_believed(self) -> bool:
+        return self.status in BELIEVED
+
+
+def exit_code_of(counts: Mapping[str, int]) -> int:
+    """That of a published night, from its rows by status: 3 where some have no answer that can be believed."""
+    return 3 if any(counts.get(status) for status in DOUBTFUL) else 0
+
+
 # A request as NCBI sees it: path, query, and the JSON twin for lists too long for a URL. Nothing a user wrote
 # is ever joined into a URL unquoted: no text can change which endpoint is asked.
-
 
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""

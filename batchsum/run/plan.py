@@ -1,13 +1,11 @@
-"""The plan: every query in job order, and each different request once.
-
-Rows are made anew each time they are walked, so that a million of them cost no memory beside the taxa themselves.
-"""
+"""The plan of a night: every query in job order, and each different request once."""
 
 import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,19 +17,16 @@ from batchsum.model.queries import Guards, Query, Request
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """A filter set with its dates resolved and its bounds merged, ready for many taxa."""
+class _ResolvedSet:
+    """A filter set on one day: no relative date, one for each window, all bounds filled in."""
 
     name: str
     filters: FilterSet
-    asks: tuple[FilterSet, ...]
     guards: Guards
-    source: tuple[NamedSet, Mapping[str, Any] | None]
-    """What it was made of, kept so that their identities stay theirs."""
 
 
 class Plan:
-    """The queries of a job on one day. `query_count` rows, `request_count` requests after sharing.
+    """The queries of a job on one day: `query_count` rows, and `request_count` requests after sharing.
 
     A taxon that `lock` knows is asked by its id: two names of one taxon are two rows and share their requests.
     """
@@ -40,27 +35,40 @@ class Plan:
         self.job = job
         self.today = today
         self.lock = lock
-        self._columns: dict[tuple[int, int], tuple[_Column, ...]] = {}
-        self._interned: dict[FilterSet, FilterSet] = {}
-        self.query_count = 0
-        # One byte for each request in walking order: 1 where it is asked, 0 where an earlier one serves.
-        self._asked = bytearray()
-        self._share()
-        self.request_count = self._asked.count(1)
+        self._resolved: dict[tuple[NamedSet, frozenset[tuple[str, Any]]], tuple[_ResolvedSet, ...]] = {}
+        # A dictionary, since it keeps the order of the rows.
+        self._requests = dict.fromkeys(request for query in self.queries() for request in query.requests())
+        self.query_count = sum(1 for _ in self._rows())
+
+    @property
+    def request_count(self) -> int:
+        return len(self._requests)
 
     def queries(self) -> Iterator[Query]:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
-        for listed, column in self._walk():
+        # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
+        for listed, one in self._rows():
             asked_as = self.lock.asked_as(listed.taxon)
-            yield Query(listed.taxon, column.name, column.filters, listed.label, column.guards, asked_as)
+            yield Query(listed.taxon, one.name, one.filters, listed.label, one.guards, asked_as)
 
     def requests(self) -> Iterator[Request]:
         """The requests that must be sent, each once, in the order of the rows."""
-        asked = iter(self._asked)
-        for listed, column in self._walk():
-            for filters in column.asks:
-                if next(asked):
-                    yield Request(self.lock.asked_as(listed.taxon), filters)
+        return iter(self._requests)
+
+    def part(self, owns: Callable[[Request], bool]) -> "Plan":
+        """The same rows, but of their requests only those that `owns` are asked."""
+        part = copy.copy(self)
+        part._requests = dict.fromkeys(filter(owns, self._requests))
+        return part
+
+    def filter_sets(self) -> list[FilterSet]:
+        """The different filters of the rows, in the order of the job."""
+        return list(dict.fromkeys(one.filters for sets in self._resolved.values() for one in sets))
+
+    def dated_sets(self) -> dict[str, FilterSet]:
+        """The filter sets of the job that have a date, by name, as they are asked tonight."""
+        resolved = (one for named in self.job.filter_sets for one in self._resolve(named, {}))
+        return {one.name: one.filters for one in resolved if one.filters.has_date()}
 
     def require_rows(self, names: Iterable[str]) -> None:
         """UsageError where one of `names` is neither the TAXON nor the TAXON/FILTER_SET of a row."""
@@ -76,82 +84,46 @@ class Plan:
             meant = f"; write {labels[name]}" if name in labels else ", as in the columns taxon and filter_set"
             raise UsageError(f"--accept {name}: no row of this job is TAXON or TAXON/FILTER_SET of that name{meant}")
 
-    def part(self, owns: Callable[[Request], bool]) -> "Plan":
-        """The same rows, but of their requests only those that `owns` are asked."""
-        part = copy.copy(self)
-        mine = (owns(request) for request in self.requests())
-        part._asked = bytearray(asked and next(mine) for asked in self._asked)
-        part.request_count = part._asked.count(1)
-        return part
-
-    def filter_sets(self) -> list[FilterSet]:
-        """The different filters of the rows, in the order of the job."""
-        return list(dict.fromkeys(column.filters for columns in self._columns.values() for column in columns))
-
-    def dated_sets(self) -> dict[str, FilterSet]:
-        """The filter sets of the job that have a date, by name, as they are asked tonight."""
-        columns = (column for named in self.job.filter_sets for column in self._column(named, None))
-        return {one.name: one.filters for one in columns if one.filters.has_date()}
-
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
+
+        @cache
+        def text(sets: tuple[NamedSet, ...]) -> str:
+            return repr([(one.name, one.filters.cells(), one.windows, dict(one.guards)) for one in sets])
+
         digest = hashlib.sha256()
-        known: dict[int, str] = {}
-
-        def told(sets: tuple[NamedSet, ...] | None) -> str:
-            if id(sets) not in known:
-                known[id(sets)] = repr(
-                    [(one.name, one.filters.cells(), one.windows, dict(one.guards)) for one in sets or ()]
-                )
-            return known[id(sets)]
-
         for listed in self.job.taxa:
-            digest.update(repr((listed.taxon, listed.label, dict(listed.guards or {}), told(listed.sets))).encode())
-        digest.update(f"{told(self.job.filter_sets)}{self.job.guards}".encode())
+            own = text(listed.sets or ())
+            digest.update(repr((listed.taxon, listed.label, dict(listed.guards or {}), own)).encode())
+        digest.update(f"{text(self.job.filter_sets)}{self.job.guards}".encode())
         return digest.hexdigest()
 
-    def _walk(self) -> Iterator[tuple[ListedTaxon, _Column]]:
+    def _rows(self) -> Iterator[tuple[ListedTaxon, _ResolvedSet]]:
         for listed in self.job.taxa:
             for named in listed.sets or self.job.filter_sets:
-                for column in self._column(named, listed.guards):
-                    yield listed, column
+                for one in self._resolve(named, listed.guards or {}):
+                    yield listed, one
 
-    def _share(self) -> None:
-        seen: dict[int, set[str]] = {}
-        for listed, column in self._walk():
-            self.query_count += 1
-            taxon = self.lock.asked_as(listed.taxon)
-            for filters in column.asks:
-                # The same filters under another name are the same object by now.
-                taxa = seen.setdefault(id(filters), set())
-                self._asked.append(taxon not in taxa)
-                taxa.add(taxon)
-
-    def _column(self, named: NamedSet, bounds: Mapping[str, Any] | None) -> tuple[_Column, ...]:
-        """The columns of a filter set under a taxon's own bounds: one, or one a window."""
-        columns = self._columns.get((id(named), id(bounds)))
-        if columns is None:
-            guards = replace(self.job.guards, **{**named.guards, **(bounds or {})})
-            columns = tuple(
-                _Column(name, filters, self._asks(filters), guards, (named, bounds))
-                for name, filters in self._resolved(named)
+    def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[_ResolvedSet, ...]:
+        """What a filter set is tonight under a taxon's own bounds: one set, or one for each window."""
+        key = named, frozenset(bounds.items())
+        if key not in self._resolved:
+            guards = replace(self.job.guards, **{**named.guards, **bounds})
+            self._resolved[key] = tuple(
+                _ResolvedSet(name, filters, guards) for name, filters in _on_day(named, self.today)
             )
-            self._columns[id(named), id(bounds)] = columns
-        return columns
-
-    def _resolved(self, named: NamedSet) -> Iterator[tuple[str, FilterSet]]:
-        filters = named.filters.resolve(self.today)
-        if named.windows is None:
-            yield named.name, filters
-            return
-        for since, before in pairwise(named.windows.edges(self.today)):
-            yield f"{named.name}/{since}", replace(filters, released_since=since, released_before=before)
-
-    def _asks(self, filters: FilterSet) -> tuple[FilterSet, ...]:
-        requests = Query("", "", filters).requests()
-        return tuple(self._interned.setdefault(request.filters, request.filters) for request in requests)
+        return self._resolved[key]
 
 
 def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
     """The plan of `job` with relative dates counted back from the midnight (UTC) that begins `today`."""
     return Plan(job, today, lock)
+
+
+def _on_day(named: NamedSet, today: date) -> Iterator[tuple[str, FilterSet]]:
+    filters = named.filters.resolve(today)
+    if named.windows is None:
+        yield named.name, filters
+        return
+    for since, before in pairwise(named.windows.edges(today)):
+        yield f"{named.name}/{since}", replace(filters, released_since=since, released_before=before)

@@ -20,10 +20,9 @@ from typing import Any
 
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
-from batchsum.config.taxon_list import TaxonList
 from batchsum.errors import NothingUsable, UsageError
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Failure, Guards, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
@@ -63,17 +62,12 @@ def read_copy(path: Path) -> Job:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
-            taxa = TaxonList()
-            taxa.begin(str(path))
-            numbers = [taxa.kind(sets, guards) for sets, guards in kinds]
-            for line, text in enumerate(file, start=3):
-                taxon, label, kind = json.loads(text)
-                taxa.add(taxon, label, numbers[kind], line)
+            taxa = [ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in map(json.loads, file)]
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
         raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
     if not isinstance(head, Job):
         raise UsageError(f"{path} is no copy of a job")
-    return replace(head, taxa=taxa)
+    return replace(head, taxa=tuple(taxa))
 
 
 def job_digest(job: Job) -> str:

@@ -19,8 +19,8 @@ PLACES = ("", "Africa", "Asia", "Europe", "NO")
 
 LOAD = """
 from datetime import date
-from batchsum.jobfile import load_job
-from batchsum.plan import build_plan
+from batchsum.config.load import load_job
+from batchsum.run.plan import build_plan
 job = load_job(sys.argv[1])
 loaded = time.perf_counter() - start
 plan = build_plan(job, date(2025, 1, 15))

@@ -20,8 +20,8 @@ PLAN = """
 import sys
 import batchsum.run
 from datetime import date
-from batchsum.jobfile import load_job
-from batchsum.plan import build_plan
+from batchsum.config.load import load_job
+from batchsum.run.plan import build_plan
 plan = build_plan(load_job(sys.argv[1]), date(2026, 1, 15))
 """
 

@@ -16,6 +16,7 @@ from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 SETTINGS = "api: {requests_per_second: unlimited, attempts: 1}\n"
+NOBODY = "http://127.0.0.1:1/v2"
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +36,6 @@ def served() -> Iterator[Served]:
 def ncbi() -> Iterator[ScriptedTaxonomy]:
     with scripted_taxonomy() as server:
         yield server
-
-
-def test_a_key_that_run_would_stop_at_is_told(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job.write_text("version: 1\ntaxa: [11320]\napi: {api_key_file: key}\n")
-    assert main(["check", str(job)]) == 0
-    key = str(tmp_path / "key")
-    assert f"warning: {key}: the API key cannot be read: No such file or directory; run would stop here" in (
-        capsys.readouterr().out
-    )
-    assert main(["run", str(job)]) == 2
 
 
 @pytest.fixture
@@ -91,10 +82,11 @@ def locked(job: Path) -> dict[str, str]:
 def test_offline_nothing_is_sent_and_no_http_library_is_loaded(job: Path) -> None:
     write(job, "11320, Influenza A virus")
     code = (
-        "import sys; from batchsum.cli import main; code = main(['check', sys.argv[1]]);"
+        "import sys; from batchsum.cli import main; code = main(['check', *sys.argv[1:]]);"
         " sys.exit(code or 90 * ('aiohttp' in sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(job)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, str(job), "--base-url", NOBODY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 taxa, 1 filter set: 2 queries\n  2 requests after sharing" in done.stdout
     assert not (job.parent / "taxa.lock").exists()
@@ -106,7 +98,7 @@ def test_offline_a_lock_shares_requests_and_is_told(
     ncbi.names = {"flu": [node(11320)]}
     write(job, "11320, flu")
     assert online(job, ncbi.base_url, capsys)[0] == 0
-    assert main(["check", str(job)]) == 0
+    assert main(["check", str(job), "--base-url", NOBODY]) == 0
     out = capsys.readouterr().out
     assert "1 request after sharing" in out
     assert f"2 names locked to their ids: {job.parent / 'taxa.lock'}" in out
@@ -123,6 +115,66 @@ def test_a_broken_lock_is_a_problem_of_the_job(
     assert main(["check", str(job), "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["problems"][0]["line"] == 1
     assert (ncbi.asked, ncbi.looked_up) == ([], [])
+
+
+# What run would stop at
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        ("api: {api_key_file: key}", 2, "key: the API key cannot be read: No such file or directory"),
+        ("api: {requests_per_second: 50}", 2, "allows 10 at most; write auto instead of 50, or run with --base-url"),
+        ("api: {requests_per_second: unlimited}", 2, "allows 10 at most; write auto instead of unlimited"),
+        ("output: {formats: [xlsx]}", 2, "format xlsx needs the package xlsxwriter, which is not here"),
+        ("api: {shared_limit: redis://127.0.0.1:1/0}", 2, "api.shared_limit needs a package that is not installed"),
+        ("output: {dir: file}", 6, "file cannot be made: "),
+        ("output: {dir: file/below}", 6, "below cannot be made: "),
+        ("output: {dir: taken}", 6, "summary.csv is not a file, and cannot be replaced by one; move it away"),
+    ],
+    ids=["key", "rate", "unlimited", "package", "redis", "file", "below a file", "taken"],
+)
+def test_check_exits_as_run_would(
+    job: Path, settings: str, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("xlsxwriter", "redis.asyncio"):
+        monkeypatch.setitem(sys.modules, package, None)
+    (job.parent / "file").write_text("")
+    (job.parent / "taken/summary.csv").mkdir(parents=True)
+    job.write_text(f"version: 1\ntaxa: [11320]\n{settings}\n")
+    assert main(["check", str(job)]) == code
+    out = capsys.readouterr().out
+    assert out.startswith(f"{job}: job watch: 1 problem\n")
+    assert words in out
+    assert sorted(one.name for one in job.parent.iterdir()) == ["file", "taken", "watch.yaml"], "nothing is made"
+    assert main(["check", str(job), "--online"]) == code, "and nothing is asked"
+    assert main(["run", str(job)]) == code
+
+
+def test_a_pace_that_ncbi_would_have_to_suffer_is_fine_elsewhere(job: Path) -> None:
+    job.write_text(f"version: 1\ntaxa: [11320]\napi: {{requests_per_second: 50, base_url: '{NOBODY}'}}\n")
+    assert main(["check", str(job)]) == 0
+
+
+def test_a_hook_that_is_not_there_is_a_warning(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job.write_text("version: 1\ntaxa: [11320]\nnotify: {on_change: [./tell.sh]}\n")
+    assert main(["check", str(job)]) == 0
+    assert f"{job}:3:22: warning: on_change: ./tell.sh: there is no such program" in capsys.readouterr().out
+
+
+def test_taxa_and_filter_sets_are_counted_once(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """However often a taxon is listed, and whether the job or a list names the set; a set that nobody uses is none."""
+    (job.parent / "more.csv").write_text("taxon,filter_set,host\n1,,\n1,,bat\n2,,bat\n2,human,\n")
+    job.write_text(
+        "version: 1\ntaxa: [{taxon: 1, filter_sets: [human]}, {taxon: 3, filter_sets: [human]}]\n"
+        "taxa_files: [more.csv]\nfilter_sets: {human: {host: human}, weekly: {windows: {every: 7d, last: 2}}}\n"
+    )
+    assert main(["check", str(job)]) == 0
+    assert "3 taxa, 4 filter sets: 8 queries\n" in capsys.readouterr().out
+    (job.parent / "more.csv").write_text("taxon,filter_set\n3,human\n")
+    assert main(["check", str(job), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["taxa"], report["filter_sets"], report["queries"], report["requests"]) == (2, 1, 3, 2)
 
 
 # Online, against the real taxonomy
@@ -370,13 +422,3 @@ def test_without_a_lineage_nothing_is_held_against_anything(ncbi: ScriptedTaxono
     write(job, "5, 3")
     ncbi.answers = {"3": says(1), "5": says(2)}
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
-
-
-def test_a_pace_that_ncbi_would_have_to_suffer_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job = tmp_path / "fast.yaml"
-    job.write_text("version: 1\ntaxa: [11320]\napi: {requests_per_second: 50}\n")
-    assert main(["check", str(job)]) == 0
-    assert "allows 10 at most; write auto instead of 50, or run with --base-url" in capsys.readouterr().out
-    job.write_text("version: 1\ntaxa: [11320]\napi: {requests_per_second: 50, base_url: 'http://127.0.0.1:1/v2'}\n")
-    assert main(["check", str(job)]) == 0
-    assert "at most" not in capsys.readouterr().out

@@ -42,11 +42,12 @@ api:
   max_outage: 1h
   contact: me@lab.org
   allow_http: false
+  canary: 11320
 output: {dir: ../out, formats: [csv, jsonl], keep_nights: 30}
 guards: {max_drop: 12.5%, min_drop: 7, stale_after: 3w, allow_zero: true}
 notify:
   on_change: [/path/to/hook, arg]
-  on_failure: [mail, -s, 1.10, NO]
+  on_failure: [no-such-mail, -s, 1.10, NO]
   on_success: ["true"]
   webhook_env: SLACK_WEBHOOK
   ping_env: HEALTHCHECK_URL
@@ -111,14 +112,14 @@ def test_settings(every_key: Job, tmp_path: Path) -> None:
     assert every_key.path == jobs / "night.yaml"
     assert every_key.api == ApiSettings(
         "https://example.org/datasets/v2", jobs / "key.txt", 2.5, 8, timedelta(seconds=90), 3,
-        timedelta(hours=1), "me@lab.org",
+        timedelta(hours=1), "me@lab.org", canary="11320",
     )  # fmt: skip
     assert every_key.output == OutputSettings(tmp_path / "out", ("csv", "jsonl"), 30)
     assert every_key.guards == Guards(0.125, 7, timedelta(weeks=3), True)
     assert every_key.notify == NotifySettings(
-        ("/path/to/hook", "arg"), ("mail", "-s", "1.10", "NO"), ("true",), "SLACK_WEBHOOK", "HEALTHCHECK_URL"
+        ("/path/to/hook", "arg"), ("no-such-mail", "-s", "1.10", "NO"), ("true",), "SLACK_WEBHOOK", "HEALTHCHECK_URL"
     )
-    assert every_key.warnings == ()
+    assert [one.message.partition(":")[0] for one in every_key.warnings] == ["on_change", "on_failure"]
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -268,8 +269,8 @@ def test_taxa_look_like_a_list(every_key: Job) -> None:
         ),
         (
             "taxa: [11320, 11053, 11320, {taxon: 11320, filter_sets: [all]}]",
-            ["2:22: taxon 11320 is listed again with filter set 'all'; its rows will stand there twice",
-             "2:29: taxon 11320 is listed again with filter set 'all'; its rows will stand there twice"],
+            ["2:22: taxon 11320 is listed again with filter set 'all'; its rows will stand there twice"
+             " (2 rows like this: line 2)"],
         ),
     ],
     ids=["pango-id", "pango-name", "pango-fine", "future", "usa", "twice"],
@@ -277,6 +278,75 @@ def test_taxa_look_like_a_list(every_key: Job) -> None:
 def test_what_is_odd_is_a_warning(text: str, warnings: list[str], tmp_path: Path) -> None:
     job = job_of(tmp_path, f"version: 1\n{text}\n")
     assert [str(one).removeprefix(f"{job.path}:") for one in job.warnings] == warnings
+
+
+UNKNOWN_PLACE = "is neither a continent nor in INSDC's list of countries"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("geo_location: Vietnam", f"geo_location: 'Vietnam' {UNKNOWN_PLACE}; did you mean 'Viet Nam'?"),
+        ("geo_location: Brasil", f"geo_location: 'Brasil' {UNKNOWN_PLACE}; did you mean 'Brazil'?"),
+        ("geo_location: Réunion", f"geo_location: 'Réunion' {UNKNOWN_PLACE}; did you mean 'Reunion'?"),
+        ("geo_location: Ivory Coast", f"geo_location: 'Ivory Coast' {UNKNOWN_PLACE}; did you mean \"Cote d'Ivoire\"?"),
+        ("geo_location: The Gambia", f"geo_location: 'The Gambia' {UNKNOWN_PLACE}; did you mean 'Gambia'?"),
+        ("geo_location: California", f"geo_location: 'California' {UNKNOWN_PLACE}; write 'USA' with usa_state: CA"),
+        ("geo_location: NO", f"geo_location: 'NO' {UNKNOWN_PLACE}"),
+        ("geo_location: 'USA: CA'",
+         "geo_location: 'USA: CA' is a place inside a country, and NCBI takes the country; "
+         "write 'USA' with usa_state: CA"),
+        ("geo_location: 'Vietnam: Hanoi'",
+         "geo_location: 'Vietnam: Hanoi' is a place inside a country, and NCBI takes the country; write 'Viet Nam'"),
+        ("pangolin_classification: BA.2*",
+         "pangolin_classification: 'BA.2*' has a *, and NCBI looks for exactly this text; write 'BA.2', "
+         "and each lineage below it by its own name"),
+        ("host: Homo sapiens (human)",
+         "host: 'Homo sapiens (human)' has brackets, which NCBI does not write; write 'Homo sapiens'"),
+        ("host: 'human [9606]'", "host: 'human [9606]' has brackets, which NCBI does not write; write 9606"),
+        ("usa_state: CA, geo_location: Viet Nam", "usa_state: California is not in Viet Nam; no record can be in both"),
+    ],
+)  # fmt: skip
+def test_values_that_ncbi_does_not_write_so_are_warned_of(written: str, said: str, tmp_path: Path) -> None:
+    job = job_of(tmp_path, f"version: 1\ntaxa: [2697049]\nfilter_sets:\n  x: {{{written}}}\n")
+    assert [one.message for one in job.warnings] == [said]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "geo_location: Asia", "geo_location: viet nam", "geo_location: Turkey", "geo_location: Turkiye",
+        "geo_location: USSR", "geo_location: \"Cote d'Ivoire\"", "geo_location: Pacific Ocean",
+        "geo_location: 'Micronesia, Federated States of'", "usa_state: PR, geo_location: Puerto Rico",
+        "usa_state: HI, geo_location: USA", "host: Sus scrofa", "pangolin_classification: BA.2.86",
+    ],
+)  # fmt: skip
+def test_values_as_ncbi_writes_them_are_left_in_peace(written: str, tmp_path: Path) -> None:
+    assert job_of(tmp_path, f"version: 1\ntaxa: [2697049]\nfilter_sets: {{x: {{{written}}}}}\n").warnings == ()
+
+
+def test_hooks_that_cannot_be_run_are_warned_of(tmp_path: Path) -> None:
+    for name, mode in (("tell.sh", 0o755), ("plain.sh", 0o644)):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(mode)
+    job = job_of(
+        tmp_path,
+        "version: 1\ntaxa: [1]\nnotify:\n  on_change: [./plain.sh]\n"
+        "  on_failure: [./tell.sh, x]\n  on_success: [no-such-hook]\n",
+    )
+    assert [str(one).removeprefix(f"{job.path}:") for one in job.warnings] == [
+        f"4:15: on_change: ./plain.sh cannot be executed; type: chmod +x {tmp_path}/plain.sh",
+        "6:16: on_success: no-such-hook: there is no such program on PATH; write its path, as ./no-such-hook",
+    ]
+
+
+def test_a_value_of_a_matrix_is_warned_of_where_it_stands(tmp_path: Path) -> None:
+    job = job_of(
+        tmp_path,
+        "version: 1\ntaxa: [1]\nfilter_sets:\n"
+        "  x: {matrix: {geo_location: [Asia, Vietnam], complete_only: [true, false]}}\n",
+    )
+    assert [(one.line, one.column) for one in job.warnings] == [(4, 37)]
 
 
 @pytest.mark.parametrize("name", ["minimal.yaml", "nightly.yaml"])

@@ -1,0 +1,153 @@
+"""Filter values that NCBI surely does not write so: no reason not to ask, but one to warn, with what was perhaps meant.
+
+A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
+Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents.
+"""
+
+import difflib
+import os
+import re
+import shlex
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from batchsum.model.filters import USA_STATES, FilterSet
+
+# Names that are no misspelling of INSDC's, so that likeness does not find them.
+_ALSO_CALLED = {
+    "america": "USA", "united states": "USA", "united states of america": "USA", "us": "USA", "u.s.": "USA",
+    "u.s.a.": "USA", "uk": "United Kingdom", "u.k.": "United Kingdom", "great britain": "United Kingdom",
+    "britain": "United Kingdom", "england": "United Kingdom", "scotland": "United Kingdom",
+    "wales": "United Kingdom", "northern ireland": "United Kingdom", "holland": "Netherlands",
+    "the netherlands": "Netherlands", "ivory coast": "Cote d'Ivoire", "republic of korea": "South Korea",
+    "korea, south": "South Korea", "dprk": "North Korea", "russian federation": "Russia",
+    "congo": "Republic of the Congo", "congo-brazzaville": "Republic of the Congo",
+    "congo-kinshasa": "Democratic Republic of the Congo", "drc": "Democratic Republic of the Congo",
+    "dr congo": "Democratic Republic of the Congo", "uae": "United Arab Emirates", "cabo verde": "Cape Verde",
+    "lao pdr": "Laos", "palestine": "State of Palestine",
+    "central america": "North America", "australasia": "Oceania",
+}  # fmt: skip
+
+# Where a sample of a US state or territory may be said to come from.
+_MAY_BE_THE_USA = {"USA", "North America", "Oceania", "Virgin Islands", "Pacific Ocean", *USA_STATES.values()}
+
+# SARS-CoV-2, the taxa above it, and the species that NCBI put there in 2025.
+_SARS_COV_2_LINEAGE = frozenset({
+    "2697049", "3418604", "694009", "2509511", "694002", "2501931", "11118", "2499399", "76804",
+    "2732506", "2732408", "2732396", "2559587", "10239",
+})  # fmt: skip
+
+_OTHER_VIRUSES = re.compile(
+    r"\b(influenza|dengue|zika|west nile|yellow fever|ebola\w*|marburg\w*|measles|mumps|rubella|rabies"
+    r"|hepatitis|hepacivirus|immunodeficiency|papilloma\w*|herpes\w*|alphainfluenzavirus|orthoflavivirus"
+    r"|(human )?respiratory syncytial|metapneumovirus|enterovirus|coxsackievirus|norovirus|rotavirus|mpox"
+    r"|monkeypox|variola|adenovirus|hantavirus|orthohantavirus|lassa|nipah|chikungunya|middle east respiratory"
+    r"|mers|mers-cov|229e|nl63|hku1|oc43|polio\w*|oropouche)\b",
+    re.IGNORECASE,
+)
+
+
+def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
+    """The filter that is odd, and why."""
+    for name in ("released_since", "updated_since"):
+        day = getattr(filters, name)
+        if isinstance(day, date) and day > today:
+            written = "released_between" if filters.released_before else name
+            yield written, f"{written}: {day} is in the future; nothing can be that new"
+    if "*" in (lineage := filters.pangolin_classification):
+        meant = lineage.replace("*", "").rstrip(".")
+        hint = f"; write {meant!r}, and each lineage below it by its own name" if meant else ""
+        why = f"{lineage!r} has a *, and NCBI looks for exactly this text{hint}"
+        yield "pangolin_classification", f"pangolin_classification: {why}"
+    if re.search(r"[\[\](){}]", filters.host):
+        why = f"{filters.host!r} has brackets, which NCBI does not write; write {_without_brackets(filters.host)}"
+        yield "host", f"host: {why}"
+    if filters.geo_location:
+        yield from _odd_place(filters)
+
+
+def odd_program(command: str, directory: Path) -> str:
+    """Why a hook cannot be run from `directory`; empty where it can."""
+    if "/" not in command:
+        missing = f"{command}: there is no such program on PATH; write its path, as ./{command}"
+        return "" if shutil.which(command) else missing
+    path = directory / command
+    if not path.is_file():
+        return f"{command}: there is no such program; write its path, absolute or from the job file"
+    return "" if os.access(path, os.X_OK) else f"{command} cannot be executed; type: chmod +x {shlex.quote(str(path))}"
+
+
+def _without_brackets(host: str) -> str:
+    """The id or the name in a host like `Homo sapiens [9606]` or `Homo sapiens (human)`."""
+    if tax_id := re.search(r"[\[({]\D*([0-9]+)\s*[\])}]", host):
+        return tax_id[1]
+    names = [name for part in re.split(r"[\[\](){}]", host) if (name := part.strip())]
+    return repr(names[0]) if names else "a Taxonomy ID or a name"
+
+
+def _odd_place(filters: FilterSet) -> Iterator[tuple[str, str]]:
+    place, begin = filters.geo_location, f"geo_location: {filters.geo_location!r}"
+    known = _places().get(place.casefold())
+    if ":" in place:
+        country, _, inside = (part.strip() for part in place.partition(":"))
+        meant = _places().get(country.casefold()) or _near_place(country) or country
+        state = _state(inside) if meant == "USA" else ""
+        yield "geo_location", f"{begin} is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
+    elif known is None:
+        if state := _state(place, by_code=False):
+            hint = f"; write 'USA'{state}"
+        else:
+            hint = f"; did you mean {near!r}?" if (near := _near_place(place)) else ""
+        yield "geo_location", f"{begin} is neither a continent nor in INSDC's list of countries{hint}"
+    elif filters.usa_state and known not in _MAY_BE_THE_USA:
+        state = USA_STATES[filters.usa_state]
+        yield "usa_state", f"usa_state: {state} is not in {place}; no record can be in both"
+
+
+def _state(text: str, by_code: bool = True) -> str:
+    """` with usa_state: CA` where the text is a US state."""
+    for code, name in USA_STATES.items():
+        if text.casefold() == name.casefold() or (by_code and text == code):
+            return f" with usa_state: {code}"
+    return ""
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Countries and continents as NCBI writes them, by their names in lower case."""
+    text = (resources.files("batchsum.model") / "data" / "places.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines()[1:]]
+    names = {name for country, continent, *_ in rows for name in (country, continent) if name}
+    return {name.casefold(): name for name in sorted(names)}
+
+
+def _near_place(text: str) -> str | None:
+    """The place that was perhaps meant: `Viet Nam` for Vietnam."""
+    without_accents = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    folded = without_accents.casefold()
+    if folded in _ALSO_CALLED:
+        return _ALSO_CALLED[folded]
+    near = difflib.get_close_matches(folded, _places(), n=1, cutoff=0.75)
+    # `Republic of Ghana`: no word like it, but the name is there.
+    near += sorted((name for name in _places() if re.search(rf"\b{re.escape(name)}\b", folded)), key=len, reverse=True)
+    return _places()[near[0]] if near else None
+
+
+def surely_not_sars_cov_2(taxon: str) -> bool:
+    """Whether no Pango lineage can be in this taxon."""
+    if taxon.isdigit():
+        return taxon not in _SARS_COV_2_LINEAGE
+    return bool(_OTHER_VIRUSES.search(taxon))
+
+
+def pango_message(taxon: str, filter_set: str, others: int) -> str:
+    more = f" (and {others:,} more {'taxon' if others == 1 else 'taxa'})" if others else ""
+    return (
+        f"pangolin_classification: only SARS-CoV-2 has Pango lineages; filter set {filter_set!r} "
+        f"asks {taxon}{more} for one"
+    )
