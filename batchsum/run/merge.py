@@ -28,12 +28,13 @@ from batchsum.notify.notifier import Telling
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Asking
+from batchsum.run.job_copy import JOB_COPY, read_copy
 from batchsum.run.judge import Judgement
 from batchsum.run.night import Outcome, ask, conclude, job_client, published
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import about_run, close_run
-from batchsum.run.shard import JOB_COPY, MANIFEST, Shard, owner, read_copy
+from batchsum.run.shard import MANIFEST, Shard, owner
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.history import History

@@ -5,13 +5,12 @@ part. It leaves answers and no table: `shard.json` is written last, and says tha
 """
 
 import asyncio
-import gzip
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -20,15 +19,14 @@ from typing import Any
 
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
-from batchsum.config.taxon_list import TaxonList
 from batchsum.errors import NothingUsable, UsageError
-from batchsum.model.filters import FilterSet
-from batchsum.model.job import ApiSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows
-from batchsum.model.queries import Failure, Guards, Query, Request, request_key
+from batchsum.model.job import Job
+from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
 from batchsum.run.ask import Asking
 from batchsum.run.guards import judge
+from batchsum.run.job_copy import JOB_COPY, job_digest, write_copy
 from batchsum.run.night import ask, job_client
 from batchsum.run.plan import Plan
 from batchsum.run.resume import about_run, close_run, open_run
@@ -37,106 +35,6 @@ from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
-
-# A job as one file and back: what a shard leaves, so that merging needs neither the job file nor its lists.
-# The file is gzipped JSON lines: what the job says, then one line a taxon. Sets and bounds that many taxa
-# share stay shared.
-
-
-JOB_COPY = "job.jsonl.gz"
-
-_CLASSES = {
-    one.__name__: one
-    for one in (ApiSettings, FilterSet, Guards, Job, NamedSet, NotifySettings, OutputSettings, Windows)
-}
-_NOWHERE = Path()
-
-
-def write_copy(path: Path, job: Job) -> None:
-    """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
-    with gzip.open(path, "wt", encoding="utf-8", compresslevel=1, newline="\n") as file:
-        file.writelines(line + "\n" for line in _lines(job))
-
-
-def read_copy(path: Path) -> Job:
-    """The job that was copied. UsageError where this is no copy, or one of another version."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
-            taxa = TaxonList()
-            taxa.begin(str(path))
-            numbers = [taxa.kind(sets, guards) for sets, guards in kinds]
-            for line, text in enumerate(file, start=3):
-                taxon, label, kind = json.loads(text)
-                taxa.add(taxon, label, numbers[kind], line)
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
-    if not isinstance(head, Job):
-        raise UsageError(f"{path} is no copy of a job")
-    return replace(head, taxa=taxa)
-
-
-def job_digest(job: Job) -> str:
-    """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
-    output = replace(job.output, dir=_NOWHERE)
-    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), warnings=())
-    digest = hashlib.sha256()
-    for line in _lines(same):
-        digest.update(line.encode())
-    return digest.hexdigest()
-
-
-def _lines(job: Job) -> Iterator[str]:
-    kinds: dict[tuple[int, int], int] = {}
-    shared = []
-    for listed in job.taxa:
-        if (key := (id(listed.sets), id(listed.guards))) not in kinds:
-            kinds[key] = len(kinds)
-            shared.append((listed.sets, listed.guards))
-    yield _json(_plain(replace(job, taxa=(), warnings=())))
-    yield _json(_plain(tuple(shared)))
-    for listed in job.taxa:
-        yield _json([listed.taxon, listed.label, kinds[id(listed.sets), id(listed.guards)]])
-
-
-def _plain(value: Any) -> Any:
-    """As JSON can say it: what JSON has no word for is an object with one key, its kind."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: {one.name: _plain(getattr(value, one.name)) for one in fields(value)}}
-    match value:
-        case date():
-            return {"date": value.isoformat()}
-        case timedelta():
-            return {"seconds": value.total_seconds()}
-        case Path():
-            return {"path": str(value)}
-        case Mapping():
-            return {"mapping": {name: _plain(one) for name, one in value.items()}}
-        case tuple() | list():
-            return [_plain(one) for one in value]
-    return value
-
-
-def _value(plain: Any) -> Any:
-    if isinstance(plain, list):
-        return tuple(_value(one) for one in plain)
-    if not isinstance(plain, dict):
-        return plain
-    ((kind, said),) = plain.items()
-    match kind:
-        case "date":
-            return date.fromisoformat(said)
-        case "seconds":
-            return timedelta(seconds=said)
-        case "path":
-            return Path(said)
-    named = {name: _value(one) for name, one in said.items()}
-    return named if kind == "mapping" else _CLASSES[kind](**named)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
 
 log = logging.getLogger("batchsum")
 
