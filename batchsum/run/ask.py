@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress, islice
 from typing import TypeVar
 
 from batchsum.config.names import moved_names
@@ -99,15 +98,10 @@ class Asking:
         if self.client.outage.given_up:
             self.unasked = Failure("skipped", "outage", self.client.outage.given_up)
 
-    def _pending(self) -> Iterator[Request]:
+    def _pending(self) -> Iterable[Request]:
         """The plan's requests, without those that a resumed run has answers to."""
-        if not self.store.count_answers(self.run):
-            return self.plan.requests()
-        is_missing, keys = bytearray(), map(request_key, self.plan.requests())
-        while piece := list(islice(keys, 200)):
-            missing = self.store.unanswered(self.run, piece)
-            is_missing.extend(key in missing for key in piece)
-        return compress(self.plan.requests(), is_missing)
+        answered = self.store.answered(self.run)
+        return (request for request in self.plan.requests() if request_key(request) not in answered)
 
     async def _round(
         self, number: int, requests: Iterable[Request], ask: Callable[[Request], Awaitable[Reply]]

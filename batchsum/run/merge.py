@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -23,7 +22,7 @@ from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import read_lock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
-from batchsum.model.queries import Failure, request_key
+from batchsum.model.queries import Failure, Reply, request_key
 from batchsum.notify.notifier import Telling
 from batchsum.output import files
 from batchsum.output.formats import require_formats
@@ -38,7 +37,7 @@ from batchsum.run.shard import MANIFEST, Shard, owner
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.history import History
-from batchsum.store.store import Run, Store, dump_answer
+from batchsum.store.store import Run, Store, dump_reply
 
 # The finished shards of one job: whether they belong together, and their answers on the way into one store.
 
@@ -143,24 +142,26 @@ def _values(name: str, one: Finished, other: Finished) -> str:
     return f"{one.same[name][short]}, {other.same[name][short]}"
 
 
+_INTO = "INTO answers VALUES (?, ?, ?, ?, ?, ?)"
+
+
 def copy_answers(store: Store, run: Run, shards: list[Finished], plan: Plan) -> None:
     """All answers into `run`, inside a transaction of the caller; what was never asked as its shard says.
 
     An answer that is none is final: its shard has asked twice, or was told to stop.
     """
     for one in shards:
-        store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", _answers(one, run))
-    unanswered = [0] * len(shards)
-    requests = plan.requests()
-    while group := [request_key(request) for request in islice(requests, 500)]:
-        for key in store.unanswered(run, group):
-            index = owner(key, len(shards)) - 1
-            unanswered[index] += 1
-            told = (run.run, key, 2, "skipped", dump_answer(shards[index].unasked), "[]")
-            store.query("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)", *told)
-    for one, count in zip(shards, unanswered, strict=True):
-        if count != one.unanswered:
+        store.write(f"INSERT {_INTO}", _answers(one, run))
+    answered, missing = store.answered(run), [list[str]() for _ in shards]
+    for request in plan.requests():
+        if (key := request_key(request)) not in answered:
+            missing[owner(key, len(shards)) - 1].append(key)
+    for one, keys in zip(shards, missing, strict=True):
+        if len(keys) != one.unanswered:
             raise UsageError(f"{one.directory}: its answers are not those that its {MANIFEST} tells of; run it again")
+        unasked = dump_reply(Reply(one.unasked))
+        # What an outage skipped stands there already, with its attempts.
+        store.write(f"INSERT OR IGNORE {_INTO}", ((run.run, key, 2, *unasked) for key in keys))
 
 
 def _answers(one: Finished, run: Run) -> Iterator[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -148,7 +148,8 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
 
 def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str]) -> ShardOutcome:
     plan, store, run, directory = asking.plan, asking.store, asking.run, asking.plan.job.output.dir
-    unanswered = sum(1 for _ in _unanswered(asking))
+    answered = store.answered(run)
+    unanswered = sum(request_key(request) not in answered for request in plan.requests())
     if (outage := asking.client.outage.given_up) and not _count_usable(store, run):
         with store.transaction():
             close_run(store, run)
@@ -188,12 +189,6 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str])
 def _count_usable(store: Store, run: Run) -> int:
     rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
     return int(rows[0][0])
-
-
-def _unanswered(asking: Asking) -> Iterator[str]:
-    requests = asking.plan.requests()
-    while group := [request_key(request) for request in islice(requests, 500)]:
-        yield from asking.store.unanswered(asking.run, group)
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:

@@ -12,15 +12,15 @@ from typing import Any, Self
 
 from batchsum.errors import OutputError
 
-SCHEMA_VERSION = 2
-"""1 differs in how answers are written, and can be read."""
+_SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x62737570
+"""Stands in the file's header: nobody else's database is ever written to."""
 _BUSY = 60
 """Seconds for which somebody else may hold the file: `batchsum history` while a night runs, or the reverse."""
 
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+PRAGMA user_version = {_SCHEMA_VERSION};
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL UNIQUE,
@@ -115,7 +115,7 @@ class Database:
                         self._connection.execute(statement)
         if self._pragma("application_id") != _APPLICATION_ID:
             raise OutputError(f"{self.path} is somebody else's database; move it away, or name another directory")
-        if self._pragma("user_version") > SCHEMA_VERSION:
+        if self._pragma("user_version") > _SCHEMA_VERSION:
             raise OutputError(f"{self.path} was written by a newer batchsum; update this one")
 
     def _is_empty(self) -> bool:
