@@ -18,9 +18,11 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
 from batchsum.model.job import Job
-from batchsum.notify.notifier import Telling
-from batchsum.run.merge import Merging
-from batchsum.run.night import Outcome, run_job
+from batchsum.notify.notifier import Notifier
+from batchsum.run.collect import collect
+from batchsum.run.merge import merge_shards, merged_job
+from batchsum.run.night import run_job
+from batchsum.run.outcome import Outcome
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
 
@@ -40,7 +42,7 @@ def _run(arguments: argparse.Namespace) -> int:
         api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:
-        Telling(job).failed(error)
+        Notifier(job).failed(error)
         raise
     configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
@@ -81,7 +83,7 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             "accept": tuple(arguments.accept),
             "wait_for_lock": arguments.if_locked == "wait",
             "today": day_of_environment(),
-            "on_asking": progress.watch if progress else lambda asking: None,
+            "on_asking": progress.watch if progress else lambda fetcher: None,
         }
         gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
         if arguments.shard:
@@ -124,19 +126,20 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
 def merge(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
-        merging = Merging(arguments.out, arguments.shards)
-        api_key = find_api_key(None, merging.job.api.api_key_file)
+        shards = collect(arguments.out, arguments.shards)
+        job = merged_job(arguments.out, shards)
+        api_key = find_api_key(None, job.api.api_key_file)
         log_file = arguments.out / "batchsum.log"
         _make_directory(arguments.out)
         configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
         try:
-            outcome = merging.publish(api_key)
+            outcome = merge_shards(job, shards, api_key=api_key)
         except BatchsumError as error:
             log.error("%s", error, extra={"exit_code": error.exit_code})
             _add_log(error, log_file)
             say(failure(error), secret=api_key)
             return error.exit_code
-        _close(outcome, merging.job, log_file, api_key, quiet=False)
+        _close(outcome, job, log_file, api_key, quiet=False)
         return outcome.exit_code
 
 

@@ -4,12 +4,11 @@ Which requests are whose depends on the requests alone: a shard that is killed, 
 part. It leaves answers and no table: `shard.json` is written last, and says that the part is finished.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -24,12 +23,11 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
-from batchsum.run.ask import Asking
+from batchsum.run.ask import Fetcher, ask
 from batchsum.run.guards import judge
 from batchsum.run.job_copy import JOB_COPY, job_digest, write_copy
-from batchsum.run.night import ask, job_client
-from batchsum.run.plan import Plan
-from batchsum.run.resume import about_run, close_run, open_run
+from batchsum.run.night import job_client
+from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
@@ -93,7 +91,7 @@ def run_shard(
     accept: tuple[str, ...] = (),
     wait_for_lock: bool = False,
     today: date | None = None,
-    on_asking: Callable[[Asking], None] = lambda asking: None,
+    on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
 ) -> ShardOutcome:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
 
@@ -106,32 +104,21 @@ def run_shard(
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         _check_directory(store, directory)
-        opened = open_run(
+        night = open_night(
             store, job, lock, base_url=base_url, generation=0,
             now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
-        run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
-        _forget_others(store, run, directory)
-        with about_run(run.run_id):
+        of_all = night.plan.request_count
+        night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
+        _forget_others(store, night.run, directory)
+        with about_run(night.run.run_id):
             log.info(
                 "run %s: shard %s, %d of %d requests to %s",
-                run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
+                night.run.run_id, shard, night.plan.request_count, of_all, base_url,
             )  # fmt: skip
-            asking = Asking(plan, store, run, client, job.api.workers, partial(_doubtful, plan, store, run))
-            asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
-            return _finish(asking, shard, lock, accept)
-
-
-def _doubtful(plan: Plan, store: Store, run: Run, unasked: Failure) -> list[Request]:
-    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
-    found, requests = list[Request](), plan.requests()
-    while group := {request_key(request): request for request in islice(requests, 500)}:
-        answers = store.answers(run, group)
-        for key, request in group.items():
-            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
-            if verdict.status in ("suspect", "failed", "skipped"):
-                found.append(request)
-    return found
+            fetcher = Fetcher(night, client, partial(_find_retries, night))
+            ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
+            return _finish(fetcher, shard, lock)
 
 
 def _check_directory(store: Store, directory: Path) -> None:
@@ -146,17 +133,30 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
         store.query("DELETE FROM answers WHERE run != ?", run.run)
 
 
-def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str]) -> ShardOutcome:
-    plan, store, run, directory = asking.plan, asking.store, asking.run, asking.plan.job.output.dir
-    answered = store.answered(run)
-    unanswered = sum(request_key(request) not in answered for request in plan.requests())
-    if (outage := asking.client.outage.given_up) and not _count_usable(store, run):
+def _find_retries(night: Night, unasked: Failure) -> list[Request]:
+    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
+    found, requests = list[Request](), night.plan.requests()
+    while group := {request_key(request): request for request in islice(requests, 500)}:
+        answers = night.store.answers(night.run, group)
+        for key, request in group.items():
+            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
+            if verdict.status in ("suspect", "failed", "skipped"):
+                found.append(request)
+    return found
+
+
+def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
+    night, directory = fetcher.night, fetcher.night.job.output.dir
+    store, run, plan = night.store, night.run, night.plan
+    if (outage := fetcher.client.outage.given_up) and not _count_usable(store, run):
         with store.transaction():
             close_run(store, run)
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
-    api = plan.job.api
-    kept = api.api_key_file and api.api_key_file.absolute()
-    job = replace(plan.job, path=plan.job.path.absolute(), api=replace(api, api_key_file=kept))
+    answered = store.answered(run)
+    unanswered = sum(request_key(request) not in answered for request in plan.requests())
+    api = night.job.api
+    key_file = api.api_key_file and api.api_key_file.absolute()
+    job = replace(night.job, path=night.job.path.absolute(), api=replace(api, api_key_file=key_file))
     write_copy(directory / JOB_COPY, job)
     if len(lock):
         write_lock(directory / LOCK, lock)
@@ -174,9 +174,9 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str])
         "finished_at": utc_text(datetime.now(UTC)),
         "requests": plan.request_count,
         "unanswered": unanswered,
-        "unasked": asdict(asking.unasked),
-        "requests_per_second": asking.client.pacer.rate,
-        "accept": list(accept),
+        "unasked": asdict(fetcher.unasked),
+        "requests_per_second": fetcher.client.pacer.rate,
+        "accept": list(night.accept),
         "batchsum": __version__,
     }
     _write(directory / MANIFEST, manifest)
