@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -13,7 +15,7 @@ from batchsum.config.names import moved_names
 from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.run.resume import Night
-from batchsum.run.signals import Signals
+from batchsum.run.signals import Signals, is_loop_running
 from batchsum.store.journal import Journal
 from batchsum.text import spoken
 
@@ -198,22 +200,43 @@ def ask(
 
     `on_asking` is called once, in the event loop, before the first step.
     """
-    asyncio.run(_take(fetcher, steps, signals, deadline, on_asking))
+
+    async def take_steps() -> None:
+        on_asking(fetcher)
+        task = asyncio.current_task()
+        assert task is not None
+        with signals.cancelling(task):
+            try:
+                async with asyncio.timeout(deadline.total_seconds() if deadline else None), fetcher.client:
+                    for step in steps:
+                        await step()
+            except TimeoutError:
+                limit = spoken(deadline.total_seconds()) if deadline else ""
+                log.warning("deadline of %s reached: what was not asked is skipped", limit)
+                fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
+
+    if is_loop_running():
+        _run_in_thread(take_steps)
+    else:
+        asyncio.run(take_steps())
 
 
-async def _take(
-    fetcher: Fetcher, steps: Sequence[Step], signals: Signals, deadline: timedelta | None,
-    on_asking: Callable[[Fetcher], None],
-) -> None:  # fmt: skip
-    on_asking(fetcher)
-    task = asyncio.current_task()
-    assert task is not None
-    with signals.cancelling(task):
+def _run_in_thread(work: Step) -> None:
+    """`work` in a thread with a loop of its own, to its end. A KeyboardInterrupt here cancels it there."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def named() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        await work()
+
+    with ThreadPoolExecutor(1, "ask") as thread:  # leaving it waits for what was cancelled to tidy up
+        done = thread.submit(asyncio.run, named())
         try:
-            async with asyncio.timeout(deadline.total_seconds() if deadline else None), fetcher.client:
-                for step in steps:
-                    await step()
-        except TimeoutError:
-            limit = spoken(deadline.total_seconds()) if deadline else ""
-            log.warning("deadline of %s reached: what was not asked is skipped", limit)
-            fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
+            done.result()
+        except KeyboardInterrupt:
+            loop, task = begun.result()
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+            raise

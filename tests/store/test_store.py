@@ -129,7 +129,9 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
         thread, late = threading.Thread(target=endless), threading.Thread(target=endless)
         thread.start()
         assert started.wait(10)
-        store.abandon()
+        canceller = threading.Thread(target=store.abandon)  # any thread may say so: the one that opened it goes on
+        canceller.start()
+        canceller.join(10)
         late.start()  # cut off before it began
         for one in (thread, late):
             one.join(10)
