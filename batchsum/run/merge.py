@@ -73,7 +73,7 @@ def merge_shards(
             night = Night(job, plan, store, run, tuple(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (fetcher.check_names, fetcher.second_round)
-            return carry_out(fetcher, steps, signals, notifier, rate=lambda: _rate(shards), on_asking=on_asking)
+            return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
 
 
 def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: str) -> Run | None:

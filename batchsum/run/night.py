@@ -61,7 +61,7 @@ def run_job(
         client = job_client(job, base_url, api_key)
         with held(directory, wait=wait_for_lock) as store:
             finished = finish_publication(store, job)
-            manifest = files.read_manifest(directory)
+            manifest = files.read_manifest(directory)  # after what may have put another one there
             if not (fresh or accept):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):
@@ -74,15 +74,7 @@ def run_job(
             )  # fmt: skip
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (fetcher.check_names, fetcher.first_round, fetcher.second_round)
-            return carry_out(
-                fetcher,
-                steps,
-                signals,
-                notifier,
-                rate=lambda: client.pacer.rate,
-                deadline=deadline,
-                on_asking=on_asking,
-            )
+            return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 
 def carry_out(
@@ -90,7 +82,6 @@ def carry_out(
     steps: Sequence[Step],
     signals: Signals,
     notifier: Notifier,
-    *,
     rate: Callable[[], float | None],
     deadline: timedelta | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
