@@ -35,6 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
         return _run(arguments)
 
 
+def merge(arguments: argparse.Namespace) -> int:
+    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
+    with Signals():
+        shards = collect(arguments.out, arguments.shards)
+        job = merged_job(arguments.out, shards)
+        api_key = find_api_key(None, job.api.api_key_file)
+        log_file = arguments.out / "batchsum.log"
+        _make_directory(arguments.out)
+        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
+        try:
+            outcome = merge_shards(job, shards, api_key=api_key)
+        except BatchsumError as error:
+            return _fail(error, job, log_file, api_key)
+        _close(outcome, job, log_file, api_key, quiet=False)
+        return outcome.exit_code
+
+
 def _run(arguments: argparse.Namespace) -> int:
     job = _with_options(load_job(arguments.job), arguments)
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
@@ -59,16 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             say(f"batchsum: {error}")
         return 0
     except BatchsumError as error:
-        log.error("%s", error, extra={"exit_code": error.exit_code})
-        error.add_note(f"job: {job.name}")
-        _add_log(error, log_file)
-        say(failure(error), secret=api_key)
-        return error.exit_code
-
-
-def _add_log(error: BatchsumError, log_file: Path) -> None:
-    if log_file.exists():  # not where it is the disk that is told about
-        error.add_note(f"log: {log_file}")
+        return _fail(error, job, log_file, api_key)
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
@@ -108,6 +116,16 @@ def _close(outcome: Outcome, job: Job, log_file: Path, api_key: str | None, *, q
         say(failure_block(outcome, job, log_file), secret=api_key)
 
 
+def _fail(error: BatchsumError, job: Job, log_file: Path, api_key: str | None) -> int:
+    """Tell of a run that left no table, in the log and on stderr; its exit code."""
+    log.error("%s", error, extra={"exit_code": error.exit_code})
+    error.add_note(f"job: {job.name}")
+    if log_file.exists():  # not where it is the disk that is told about
+        error.add_note(f"log: {log_file}")
+    say(failure(error), secret=api_key)
+    return error.exit_code
+
+
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     """The job as the command line and the environment change it."""
     api = replace(
@@ -121,26 +139,6 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         directory = Shard(*arguments.shard).directory(directory)
     output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
     return replace(job, api=api, output=output)
-
-
-def merge(arguments: argparse.Namespace) -> int:
-    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
-    with Signals():
-        shards = collect(arguments.out, arguments.shards)
-        job = merged_job(arguments.out, shards)
-        api_key = find_api_key(None, job.api.api_key_file)
-        log_file = arguments.out / "batchsum.log"
-        _make_directory(arguments.out)
-        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
-        try:
-            outcome = merge_shards(job, shards, api_key=api_key)
-        except BatchsumError as error:
-            log.error("%s", error, extra={"exit_code": error.exit_code})
-            _add_log(error, log_file)
-            say(failure(error), secret=api_key)
-            return error.exit_code
-        _close(outcome, job, log_file, api_key, quiet=False)
-        return outcome.exit_code
 
 
 def _make_directory(directory: Path) -> None:

@@ -1,4 +1,6 @@
-"""What is said on stderr: plain lines, and a failure that fits a mail. Whoever watches sees `closing` instead."""
+"""What people read on stderr: a failure that fits a mail, the summary for whoever watches, and the line of a file that
+a problem is about. All of it is words: labels, taxa and what NCBI says are text, and never markup.
+"""
 
 import os
 import re
@@ -95,12 +97,11 @@ def _short(line: str, most: int = WIDEST) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-# stderr as rich draws on it. A window that was closed, or a disk that is full, stops a line and never a
-# night.
+# stderr as rich draws on it
 
 
 class _Lenient:
-    """A stream whose writes may come to nothing."""
+    """A stream whose writes may come to nothing: a window that was closed, or a full disk, stops no night."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -133,7 +134,7 @@ def stderr_console() -> "Console":
 
 
 # The end of a night as a person reads it in five seconds: the counts, what changed most, what is not
-# believed, where. Labels and NCBI's words are text, never markup.
+# believed, where
 
 
 MOST_ON_SCREEN = 4
@@ -244,8 +245,7 @@ def _text(line: Line, secret: str | None) -> "Text":
     return Text.assemble(*((shown(text), style) for text, style in line))
 
 
-# The line of a file that a problem is about, with a caret under the place, as compilers show it. A line that
-# may hold a secret is not shown: the problem's own words avoid it, and so does the excerpt.
+# The line of a file that a problem is about, with a caret under the place, as compilers show it
 
 
 MOST = 50
@@ -268,7 +268,10 @@ def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
 
 
 def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[str]]:
-    """The lines to show below each of the first MOST messages, by the place the message is about."""
+    """The lines to show below each of the first MOST messages, by the place the message is about.
+
+    A line that may hold a secret is not shown: the message avoids it, and so does the excerpt.
+    """
     hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
     places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
     texts = _lines(places)

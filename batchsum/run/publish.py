@@ -6,7 +6,7 @@ The store knows of the publication before the first file is replaced, and of the
 import json
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +21,7 @@ from batchsum.notify.news import News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.files import MANIFEST, Publication, Writer, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, retell
 from batchsum.output.report.page import write_report
@@ -126,10 +126,10 @@ def _nothing_usable(night: Night) -> NothingUsable:
     return error
 
 
-def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Writer]:
+def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
     """For each file of the night what writes it."""
     history, job = night.history, night.job
-    writers: dict[str, Writer] = {}
+    writers: dict[str, Callable[[Path], None]] = {}
     for name in job.output.formats:
         write = table_writer(name, manifest=manifest, changes=change_rows(history))
         writers[f"summary.{name}"] = partial(_write_table, night, write)
