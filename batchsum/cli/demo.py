@@ -13,7 +13,8 @@ from pathlib import Path
 from batchsum.config.load import load_job
 from batchsum.errors import OutputError
 from batchsum.local_ncbi.server import running
-from batchsum.run.night import Outcome, run_job
+from batchsum.run.night import run_job
+from batchsum.run.outcome import Outcome
 from batchsum.store.directory import output_errors
 from batchsum.text import spoken
 

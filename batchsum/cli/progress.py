@@ -19,7 +19,7 @@ from batchsum.text import spoken
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batchsum.run.ask import Asking
+    from batchsum.run.ask import Fetcher
 
 WINDOW = 10.0
 """Seconds over which the rate is told."""
@@ -81,13 +81,13 @@ class Progress:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._asking: Asking | None = None
+        self._asking: Fetcher | None = None
         self._total = self._before = 0
         self._seen: deque[tuple[float, int]] = deque()
 
-    def watch(self, asking: "Asking") -> None:
-        self._total = asking.plan.request_count
-        self._before = min(self._total, asking.store.count_answers(asking.run))
+    def watch(self, asking: "Fetcher") -> None:
+        self._total = asking.night.plan.request_count
+        self._before = min(self._total, asking.night.store.count_answers(asking.night.run))
         self._asking = asking
 
     def standing(self, now: float | None = None) -> Standing | None:

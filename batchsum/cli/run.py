@@ -18,9 +18,11 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
 from batchsum.model.job import Job
-from batchsum.notify.notifier import Telling
-from batchsum.run.merge import Merging
-from batchsum.run.night import Outcome, run_job
+from batchsum.notify.notifier import Notifier
+from batchsum.run.collect import collect
+from batchsum.run.merge import merge_shards, merged_job
+from batchsum.run.night import run_job
+from batchsum.run.outcome import Outcome
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
 
@@ -33,6 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
         return _run(arguments)
 
 
+def merge(arguments: argparse.Namespace) -> int:
+    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
+    with Signals():
+        shards = collect(arguments.out, arguments.shards)
+        job = merged_job(arguments.out, shards)
+        api_key = find_api_key(None, job.api.api_key_file)
+        log_file = arguments.out / "batchsum.log"
+        _make_directory(arguments.out)
+        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
+        try:
+            outcome = merge_shards(job, shards, api_key=api_key)
+        except BatchsumError as error:
+            return _fail(error, job, log_file, api_key)
+        _close(outcome, job, log_file, api_key, quiet=False)
+        return outcome.exit_code
+
+
 def _run(arguments: argparse.Namespace) -> int:
     job = _with_options(load_job(arguments.job), arguments)
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
@@ -40,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> int:
         api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:
-        Telling(job).failed(error)
+        Notifier(job).failed(error)
         raise
     configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
@@ -57,16 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
             say(f"batchsum: {error}")
         return 0
     except BatchsumError as error:
-        log.error("%s", error, extra={"exit_code": error.exit_code})
-        error.add_note(f"job: {job.name}")
-        _add_log(error, log_file)
-        say(failure(error), secret=api_key)
-        return error.exit_code
-
-
-def _add_log(error: BatchsumError, log_file: Path) -> None:
-    if log_file.exists():  # not where it is the disk that is told about
-        error.add_note(f"log: {log_file}")
+        return _fail(error, job, log_file, api_key)
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
@@ -81,7 +91,7 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             "accept": tuple(arguments.accept),
             "wait_for_lock": arguments.if_locked == "wait",
             "today": day_of_environment(),
-            "on_asking": progress.watch if progress else lambda asking: None,
+            "on_asking": progress.watch if progress else lambda fetcher: None,
         }
         gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
         if arguments.shard:
@@ -106,6 +116,16 @@ def _close(outcome: Outcome, job: Job, log_file: Path, api_key: str | None, *, q
         say(failure_block(outcome, job, log_file), secret=api_key)
 
 
+def _fail(error: BatchsumError, job: Job, log_file: Path, api_key: str | None) -> int:
+    """Tell of a run that left no table, in the log and on stderr; its exit code."""
+    log.error("%s", error, extra={"exit_code": error.exit_code})
+    error.add_note(f"job: {job.name}")
+    if log_file.exists():  # not where it is the disk that is told about
+        error.add_note(f"log: {log_file}")
+    say(failure(error), secret=api_key)
+    return error.exit_code
+
+
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     """The job as the command line and the environment change it."""
     api = replace(
@@ -119,25 +139,6 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         directory = Shard(*arguments.shard).directory(directory)
     output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
     return replace(job, api=api, output=output)
-
-
-def merge(arguments: argparse.Namespace) -> int:
-    """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
-    with Signals():
-        merging = Merging(arguments.out, arguments.shards)
-        api_key = find_api_key(None, merging.job.api.api_key_file)
-        log_file = arguments.out / "batchsum.log"
-        _make_directory(arguments.out)
-        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
-        try:
-            outcome = merging.publish(api_key)
-        except BatchsumError as error:
-            log.error("%s", error, extra={"exit_code": error.exit_code})
-            _add_log(error, log_file)
-            say(failure(error), secret=api_key)
-            return error.exit_code
-        _close(outcome, merging.job, log_file, api_key, quiet=False)
-        return outcome.exit_code
 
 
 def _make_directory(directory: Path) -> None:

@@ -1,15 +1,14 @@
-"""What is said on stderr: plain lines, and a failure that fits a mail. Whoever watches sees `closing` instead."""
+"""What people read on stderr: a failure that fits a mail, the summary for whoever watches, and the line of a file that
+a problem is about. All of it is words: labels, taxa and what NCBI says are text, and never markup.
+"""
 
-import csv
-import heapq
 import os
 import re
 import shlex
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from batchsum.model.filters import LOOKS_SECRET
-from batchsum.output.files import MANIFEST, read_manifest
+from batchsum.output.files import MANIFEST
 from batchsum.output.table import CHANGES
 from batchsum.text import counted, spoken
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from batchsum.errors import Problem
     from batchsum.model.job import Job
-    from batchsum.run.night import Outcome
+    from batchsum.run.outcome import Outcome
 
 
 WIDEST = 160
@@ -35,7 +34,7 @@ MOST_WORDS = 3 * WIDEST
 _INDENTED: dict[str, Any] = {
     "initial_indent": "  ", "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False,
 }  # fmt: skip
-MOST_TROUBLES = 6
+MOST_FAILURES = 6
 MOST_WARNINGS = 5
 
 
@@ -63,45 +62,46 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
     missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
     have = "has" if missing == 1 else "have"
     lines = [f"batchsum: {job.name}: {missing:,} of {counted(rows, 'row')} {have} no count to rely on"]
-    for trouble in outcome.troubles[:MOST_TROUBLES]:
-        lines.append(f"  {trouble}")
-        lines += [f"    {_short(str(example))}" for example in trouble.examples]
-        if more := trouble.rows - len(trouble.examples):
+    for failed in outcome.failures[:MOST_FAILURES]:
+        lines.append(f"  {failed}")
+        lines += [f"    {_short(str(example))}" for example in failed.examples]
+        if more := failed.rows - len(failed.examples):
             lines.append(f"    and {more:,} more")
-    if more := len(outcome.troubles) - MOST_TROUBLES:
-        lines += [f"  and {more} more reasons"] * (more > 0)
-    lines.append(f"  rows:  {_counts(outcome)}; {outcome.changes:,} changed")
+    if (more := len(outcome.failures) - MOST_FAILURES) > 0:
+        lines.append(f"  and {more} more reasons")
+    counts = ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
+    lines.append(f"  rows:  {counts}; {outcome.changes:,} changed")
     lines += [f"  also:  {one}" for one in _also(outcome)]
     lines += [f"  run:   {outcome.run_id}", f"  table: {outcome.directory}{os.sep}", f"  log:   {log_file}"]
-    if outcome.troubles:
-        first = outcome.troubles[0].examples[0]
-        lines.append(f"  more:  batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}")
+    if outcome.failures:
+        lines.append(f"  more:  {_explain(outcome)}")
     return "\n".join(lines)
+
+
+def _explain(outcome: "Outcome") -> str:
+    """The command that explains the worst row."""
+    first = outcome.failures[0].examples[0]
+    return f"batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}"
 
 
 def _also(outcome: "Outcome") -> list[str]:
     """What is to be said beside the rows: of a run that was dropped, and the warnings of this one."""
-    told = [outcome.closed] if outcome.closed else []
+    told = [outcome.dropped] if outcome.dropped else []
     told += map(_short, outcome.warnings[:MOST_WARNINGS])
     if (more := len(outcome.warnings) - MOST_WARNINGS) > 0:
         told.append(f"and {more:,} more warnings, in run.json")
     return told
 
 
-def _counts(outcome: "Outcome") -> str:
-    return ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
-
-
 def _short(line: str, most: int = WIDEST) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-# stderr as rich draws on it. A window that was closed, or a disk that is full, stops a line and never a
-# night.
+# stderr as rich draws on it
 
 
 class _Lenient:
-    """A stream whose writes may come to nothing."""
+    """A stream whose writes may come to nothing: a window that was closed, or a full disk, stops no night."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -134,13 +134,11 @@ def stderr_console() -> "Console":
 
 
 # The end of a night as a person reads it in five seconds: the counts, what changed most, what is not
-# believed, where. Told from what the night left in the output directory. Labels and NCBI's words are text,
-# never markup.
+# believed, where
 
 
-MOST_CHANGES = 6
 MOST_ON_SCREEN = 4
-MOST_NOTES = 4
+"""Failures and warnings that are shown one by one."""
 
 Line = tuple[tuple[str, str], ...]
 """Pieces of text, each with its style."""
@@ -148,46 +146,16 @@ Line = tuple[tuple[str, str], ...]
 _FILES, _WHY = "  files ", "  why   "
 _WHOLE = (_FILES, _WHY)
 _STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
-# What is gone comes first and what only the job itself changed last; between them, the largest change.
-_RANKS = {"vanished": 0, "fell": 1, "returned": 1, "recovered": 1, "grew": 1, "new": 2, "removed": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """The changes of a night in short."""
-
-    kinds: Counter[str]
-    top: list[dict[str, str]]
-    """The few that matter most, those with trouble left out: they are told by their reason."""
-
-
-def read_changes(path: Path) -> Changes:
-    """changes.csv, gone through once. Empty where it cannot be read: a summary is no reason to fail."""
-    kinds: Counter[str] = Counter()
-
-    def told() -> Iterator[tuple[tuple[int, int, int], dict[str, str]]]:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file)):
-                kinds[row["change"]] += 1
-                if row["change"] in _RANKS:
-                    yield (_RANKS[row["change"]], -abs(int(row["record_count_change"] or 0)), number), row
-
-    try:
-        top = [row for _, row in heapq.nsmallest(MOST_CHANGES, told(), key=lambda one: one[0])]
-    except (OSError, ValueError, KeyError):
-        return Changes(Counter(), [])
-    return Changes(kinds, top)
 
 
 def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]:
     """The lines of the summary, each as pieces of text with their style."""
-    manifest = read_manifest(outcome.directory)
-    yield _headline(outcome, job_name, manifest)
+    yield _headline(outcome, job_name)
     yield _counts_line(outcome.counts)
-    yield from _changed(read_changes(outcome.directory / "changes.csv"), outcome.changes)
-    yield from _troubles(outcome)
-    yield from _notes([*outcome.warnings, *([outcome.closed] if outcome.closed else [])])
-    yield from _places(outcome, manifest, log_file)
+    yield from _changed(outcome)
+    yield from _failures(outcome)
+    yield from _warnings([*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])])
+    yield from _places(outcome, log_file)
 
 
 def print_closing(
@@ -202,75 +170,68 @@ def print_closing(
             console.print(_text(line, secret), no_wrap=True, overflow="ellipsis")
 
 
-def _headline(outcome: "Outcome", job_name: str, manifest: Mapping[str, Any]) -> Line:
-    rows = sum(outcome.counts.values())
-    line: Line = ((job_name, "bold"), (f"  night of {manifest.get('today', '?')}", ""), (f"  {rows:,} rows", ""))
-    try:
-        begin, end = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
-    except (KeyError, ValueError):
-        return line
-    return (*line, (f"  {spoken((end - begin).total_seconds())}", "dim"))
+def _headline(outcome: "Outcome", job_name: str) -> Line:
+    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
+    return (
+        (job_name, "bold"), (f"  night of {outcome.news.night}", ""), (f"  {sum(outcome.counts.values()):,} rows", ""),
+        (f"  {spoken((end - begin).total_seconds())}", "dim"),
+    )  # fmt: skip
 
 
 def _counts_line(counts: Mapping[str, int]) -> Line:
     return tuple((f"  {count:,} {status}", _STYLES.get(status, "red")) for status, count in counts.items() if count)
 
 
-def _changed(changes: Changes, count: int) -> Iterator[Line]:
-    if not count:
+def _changed(outcome: "Outcome") -> Iterator[Line]:
+    if not outcome.changes:
         yield (("nothing changed since the last night", "dim"),)
         return
-    kinds = ", ".join(f"{changes.kinds[kind]:,} {kind.replace('_', ' ')}" for kind in CHANGES if changes.kinds[kind])
-    yield ((f"{count:,} changed", "bold"), (f"  {kinds}", ""))
-    counts = [_movement(row) for row in changes.top]
-    for row, moved in zip(changes.top, counts, strict=True):
-        style = "yellow" if row["change"] in ("vanished", "fell") else ""
+    kinds = outcome.changes_by_kind
+    words = ", ".join(f"{kinds[kind]:,} {kind.replace('_', ' ')}" for kind in CHANGES if kinds.get(kind))
+    yield ((f"{outcome.changes:,} changed", "bold"), (f"  {words}", ""))
+    counts = [_movement(change) for change in outcome.largest_changes]
+    for change, moved in zip(outcome.largest_changes, counts, strict=True):
+        style = "yellow" if change["change"] in ("vanished", "fell") else ""
         shown = moved.ljust(max(map(len, counts)))
-        yield ((f"  {row['change']:<9} ", style), (shown, "bold"), (f"  {_name(row)}", ""))
-    if (more := count - len(changes.top)) > 0 and changes.top:
+        name = f"{change['label'] or change['taxon']} / {change['filter_set']}"
+        yield ((f"  {change['change']:<9} ", style), (shown, "bold"), (f"  {name}", ""))
+    if (more := outcome.changes - len(counts)) > 0 and counts:
         yield ((f"  and {more:,} more in changes.csv", "dim"),)
 
 
-def _name(row: Mapping[str, str]) -> str:
-    return f"{row['label'] or row['taxon']} / {row['filter_set']}"
-
-
-def _movement(row: Mapping[str, str]) -> str:
-    before, now = (f"{int(row[name]):,}" if row[name] else "none" for name in ("previous_record_count", "record_count"))
-    percent = f"  {float(row['change_percent']):+.1f} %" if row["change_percent"] else ""
+def _movement(change: Mapping[str, Any]) -> str:
+    counts = (change["previous_record_count"], change["record_count"])
+    before, now = ("none" if count is None else f"{count:,}" for count in counts)
+    percent = f"  {change['change_percent']:+.1f} %" if change["change_percent"] is not None else ""
     return f"{before} → {now}{percent}"
 
 
-def _troubles(outcome: "Outcome") -> Iterator[Line]:
-    if not outcome.troubles:
+def _failures(outcome: "Outcome") -> Iterator[Line]:
+    if not outcome.failures:
         return
     yield (("not to be relied on", "bold yellow"),)
-    for trouble in outcome.troubles[:MOST_ON_SCREEN]:
-        first = trouble.examples[0]
-        others = f"  and {trouble.rows - 1:,} more" if trouble.rows > 1 else ""
+    for failed in outcome.failures[:MOST_ON_SCREEN]:
+        first = failed.examples[0]
+        others = f"  and {failed.rows - 1:,} more" if failed.rows > 1 else ""
         yield (
-            (f"  {trouble.status:<9} ", _STYLES.get(trouble.status, "red")),
+            (f"  {failed.status:<9} ", _STYLES.get(failed.status, "red")),
             (f"{first.taxon} / {first.filter_set}  ", ""), (first.error, "bold"), (others, "dim"),
         )  # fmt: skip
-    if (more := len(outcome.troubles) - MOST_ON_SCREEN) > 0:
+    if (more := len(outcome.failures) - MOST_ON_SCREEN) > 0:
         yield ((f"  and {more} more reasons", "dim"),)
 
 
-def _notes(notes: Iterable[str]) -> Iterator[Line]:
-    notes = list(notes)
-    for note in notes[:MOST_NOTES]:
-        yield (("note  ", "bold"), (note, ""))
-    if (more := len(notes) - MOST_NOTES) > 0:
+def _warnings(warnings: Sequence[str]) -> Iterator[Line]:
+    for warning in warnings[:MOST_ON_SCREEN]:
+        yield (("note  ", "bold"), (warning, ""))
+    if (more := len(warnings) - MOST_ON_SCREEN) > 0:
         yield ((f"      and {more} more in {MANIFEST}", "dim"),)
 
 
-def _places(outcome: "Outcome", manifest: Mapping[str, Any], log_file: Path) -> Iterator[Line]:
-    names = " ".join(name for name in manifest.get("files", ()))
-    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {names}", "dim"))
-    if outcome.exit_code and outcome.troubles:
-        first = outcome.troubles[0].examples[0]
-        words = shlex.join([str(outcome.directory), first.taxon, first.filter_set])
-        yield ((_WHY, "dim"), (f"batchsum explain {words}", ""), (f"  (log: {log_file})", "dim"))
+def _places(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
+    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
+    if outcome.failures:
+        yield ((_WHY, "dim"), (_explain(outcome), ""), (f"  (log: {log_file})", "dim"))
 
 
 def _text(line: Line, secret: str | None) -> "Text":
@@ -284,8 +245,7 @@ def _text(line: Line, secret: str | None) -> "Text":
     return Text.assemble(*((shown(text), style) for text, style in line))
 
 
-# The line of a file that a problem is about, with a caret under the place, as compilers show it. A line that
-# may hold a secret is not shown: the problem's own words avoid it, and so does the excerpt.
+# The line of a file that a problem is about, with a caret under the place, as compilers show it
 
 
 MOST = 50
@@ -308,7 +268,10 @@ def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
 
 
 def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[str]]:
-    """The lines to show below each of the first MOST messages, by the place the message is about."""
+    """The lines to show below each of the first MOST messages, by the place the message is about.
+
+    A line that may hold a secret is not shown: the message avoids it, and so does the excerpt.
+    """
     hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
     places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
     texts = _lines(places)

@@ -1,7 +1,11 @@
-"""One hook: a command as an argument list, run without a shell, with the facts as JSON on its standard input.
+"""The ways to tell somebody: a hook, a webhook, a ping. Each returns what went wrong, empty where it was told.
 
-It gets ten seconds, its own process group, and an environment without the API key; what of the group is left
-afterwards is killed. What it prints goes to the log, at debug.
+A hook is a command as an argument list, run without a shell, with the facts as JSON on its standard input. It gets
+its own process group, and an environment without the API key; what of the group is left afterwards is killed. What
+it prints goes to the log, at debug.
+
+A webhook and a ping are one POST each to an address that is itself a secret. The address stands in an environment
+variable and in no log, file or message: only its host is ever told.
 """
 
 import asyncio
@@ -31,6 +35,13 @@ log = logging.getLogger("batchsum")
 LONGEST_OUTPUT = 4096
 """Bytes of a hook's output that the log keeps."""
 _SECRETS = ("NCBI_API_KEY", "CREDENTIALS_DIRECTORY")
+"""What a hook does not find in its environment."""
+LARGEST_PING = 10_000
+"""Bytes of a ping's body; Healthchecks keeps no more of it."""
+_PING_PAUSES = (0.0, 1.0, 2.0)
+"""Seconds before each try."""
+_PASSING = frozenset({408, 425, 429, *range(500, 600)})
+"""HTTP statuses after which a ping is worth another try."""
 
 
 async def run_hook(command: Sequence[str], facts: dict[str, Any], *, directory: Path, seconds: float) -> str:
@@ -77,16 +88,6 @@ def _log_output(command: Sequence[str], said: IO[bytes]) -> None:
     said.seek(0)
     for line in said.read(LONGEST_OUTPUT).decode(errors="replace").splitlines():
         log.debug("%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
-
-
-# A webhook and a ping: one POST each to an address that is itself a secret. The address stands in an
-# environment variable and in no log, file or message: only its host is ever told.
-
-
-LARGEST_PING = 10_000
-"""Bytes of a ping's body; Healthchecks keeps no more of it."""
-_PING_PAUSES = (0.0, 1.0, 2.0)
-_PASSING = frozenset({408, 425, 429, *range(500, 600)})
 
 
 class NoAddress(ValueError):

@@ -1,12 +1,7 @@
-"""What there is to tell of a run: the facts a hook gets, and the words for people.
+"""What there is to tell of a run: the facts a hook gets, the words for people, and the outbox until they are told."""
 
-A published night is told from what it left in the output directory, so that a run that was killed between
-publishing and telling is told all the same.
-"""
-
-import csv
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,13 +10,13 @@ from typing import Any, Literal
 from batchsum.errors import BatchsumError
 from batchsum.model.job import Job
 from batchsum.model.queries import BELIEVED, exit_code_of
-from batchsum.output.files import read_manifest
+from batchsum.output.changes import COLUMNS, change_rows
+from batchsum.store.history import History
 from batchsum.store.store import Store
 
 MOST_CHANGES = 1000
 """Changes told as objects; changes.csv has them all."""
 _SHOWN_CHANGES = 20
-_NUMBERS = {"previous_record_count": int, "record_count": int, "record_count_change": int, "change_percent": float}
 
 Event = Literal["change", "failure", "success"]
 
@@ -52,25 +47,28 @@ class News:
         return {"version": 1, "event": event, **asdict(self)}
 
 
-def published_news(job: Job) -> News:
-    """The night that the output directory shows. OSError or BatchsumError where it cannot be read."""
-    directory = job.output.dir.absolute()
-    manifest = read_manifest(directory)
-    counts = manifest.get("statuses", {})
-    with (directory / "changes.csv").open(encoding="utf-8", newline="") as file:
-        changes = [_change(row) for row in islice(csv.DictReader(file), MOST_CHANGES)]
+def published_news(job: Job, manifest: Mapping[str, Any], history: History) -> News:
+    """A night whose manifest and whose place in the history these are."""
     return News(
         job=job.name,
-        run_id=manifest.get("run_id", ""),
-        night=manifest.get("today", ""),
-        directory=str(directory),
-        exit_code=exit_code_of(counts),
+        run_id=manifest["run_id"],
+        night=manifest["today"],
+        directory=str(job.output.dir.absolute()),
+        exit_code=exit_code_of(manifest["statuses"]),
         reason="",
-        counts=counts,
-        change_count=manifest.get("changes", len(changes)),
-        changes=changes,
-        first_night=manifest.get("generation") == 1,
+        counts=manifest["statuses"],
+        change_count=manifest["changes"],
+        changes=list(islice(changes(history), MOST_CHANGES)),
+        first_night=manifest["generation"] == 1,
     )
+
+
+def changes(history: History) -> Iterator[dict[str, Any]]:
+    """The rows of changes.csv by their columns; missing values are None."""
+    for row in change_rows(history):
+        change: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+        percent = change["change_percent"]
+        yield {**change, "change_percent": None if percent is None else float(percent)}
 
 
 def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
@@ -128,22 +126,6 @@ def _number(count: int | None) -> str:
     return "none" if count is None else f"{count:,}"
 
 
-def _change(row: dict[str, str]) -> dict[str, Any]:
-    return {name: _value(name, cell) for name, cell in row.items()}
-
-
-def _value(name: str, cell: str) -> Any:
-    if name in _NUMBERS:
-        return _NUMBERS[name](cell) if cell else None
-    # The apostrophe is for spreadsheets.
-    return cell[1:] if cell.startswith("'") and cell[1:2] in ("=", "+", "-", "@", "\t", "\n") else cell
-
-
-# Outbox: what somebody is to be told, kept in the store until it has been. A note is put there by the
-# transaction that publishes its run and goes when it was delivered: a kill in between loses none, and tells
-# at most the one again whose delivery it cut off.
-
-
 MOST_TRIES = 14
 """Nights after which nobody waits for the news any more."""
 
@@ -158,6 +140,12 @@ class Note:
 
 
 class Outbox:
+    """What somebody is to be told, kept in the store until it has been.
+
+    A note is put there by the transaction that publishes its run and goes when it was delivered: a kill in between
+    loses none, and tells at most the one again whose delivery it cut off.
+    """
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

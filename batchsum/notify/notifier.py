@@ -20,7 +20,7 @@ from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify import metrics
 from batchsum.notify.channels import address, ping, post_message, run_hook
-from batchsum.notify.news import News, Note, Outbox, failed_news, headline, message, published_news
+from batchsum.notify.news import News, Note, Outbox, failed_news, headline, message
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -39,22 +39,21 @@ _NOBODYS_BUSINESS = (Locked, Interrupted, NotDue)
 """Another run is at it, or this one will go on: no news."""
 
 
-def queue_news(store: Store, job: Job) -> None:
+def queue_news(store: Store, job: Job, news: News) -> None:
     """Put what is to be told of the night just published into the outbox, inside the caller's transaction."""
-    if not _channels(job.notify):
-        return
-    try:
-        news = published_news(job)
-    except (OSError, ValueError, BatchsumError) as error:
-        log.warning("notify: nobody is told of this night: %s", error)
-        return
-    _put(store, job.notify, news)
+    outbox = Outbox(store)
+    for channel, facts in _wanted(job.notify, news):
+        outbox.put(channel, facts)
 
 
-class Telling:
-    """Context manager around a run: however it ends, whoever is to know is told, and `metrics.prom` written."""
+class Notifier:
+    """Context manager around a run: however it ends, whoever is to know is told, and `metrics.prom` written.
+
+    Whoever publishes the night sets `news`; a run that ends without, and without an error, is told to nobody.
+    """
 
     def __init__(self, job: Job) -> None:
+        self.news: News | None = None
         self._job = job
         self._run_id = self._night = ""
         self._began = time.monotonic()
@@ -71,15 +70,17 @@ class Telling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._guarded(lambda: self._tell(published_news(self._job), failed=False))
+        if error is None and self.news is not None:
+            news = self.news
+            self._guarded(lambda: self._tell(news))
             self._guarded(self._mark_told)
         elif isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
             self.failed(error)
 
     def failed(self, error: Exception) -> None:
         """Nothing was published, and this is why."""
-        self._guarded(lambda: self._tell(failed_news(self._job, self._run_id, self._night, error), failed=True))
+        news = failed_news(self._job, self._run_id, self._night, error)
+        self._guarded(lambda: self._tell(news))
 
     def _guarded(self, tell: Callable[[], None]) -> None:
         try:
@@ -92,16 +93,16 @@ class Telling:
         with Store(self._job.output.dir / STATE) as store:
             store.mark_told()
 
-    def _tell(self, news: News, *, failed: bool) -> None:
+    def _tell(self, news: News) -> None:
         metrics.write(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
         notify = self._job.notify
         if not _channels(notify) and not notify.ping_env:
             return
         try:
             with Store(self._job.output.dir / STATE) as store:
-                if failed:
+                if news.reason:  # of a published night its own transaction has put them there
                     with store.transaction():
-                        _put(store, notify, news)
+                        queue_news(store, self._job, news)
                 with locked(self._job.output.dir):
                     outbox = Outbox(store)
                     _deliver(self._job, news, outbox.waiting(_channels(notify)), outbox)
@@ -131,12 +132,6 @@ def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any
     }
     told_as: Literal["change", "failure"] = "failure" if news.exit_code else "change"
     return [(name, news.facts(_HOOKS.get(name, told_as))) for name in _channels(notify) if wanted[name]]
-
-
-def _put(store: Store, notify: NotifySettings, news: News) -> None:
-    outbox = Outbox(store)
-    for channel, facts in _wanted(notify, news):
-        outbox.put(channel, facts)
 
 
 def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None) -> None:

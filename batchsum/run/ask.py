@@ -1,175 +1,38 @@
-"""The two rounds of a night: everything once, then once more what has no answer that can be believed."""
+"""The asking of a night: everything once, then once more what has no answer that can be believed."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
-from itertools import compress, islice
 from typing import TypeVar
 
 from batchsum.config.names import moved_names
 from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.run.plan import Plan
+from batchsum.run.resume import Night
+from batchsum.run.signals import Signals, is_loop_running
 from batchsum.store.journal import Journal
-from batchsum.store.store import Run, Store
 from batchsum.text import spoken
 
 log = logging.getLogger("batchsum")
 
+Q = TypeVar("Q")
+A = TypeVar("A")
 T = TypeVar("T")
 
 SHORTEST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
+"""Seconds between the rounds: a tenth of what the first one took, within these bounds."""
 
-TOLD = 20
+MOST_LOGGED = 20
 """Failures that the log tells of one by one, unless it is verbose; `explain` knows them all."""
 
-
-@dataclass(slots=True)
-class Asking:
-    """Asks for what is missing of a run's plan and keeps what comes.
-
-    `doubtful` finds what should be asked again, once all has been asked: it is told what to say of a request that
-    was never answered.
-    """
-
-    plan: Plan
-    store: Store
-    run: Run
-    client: DatasetsClient
-    workers: int
-    doubtful: Callable[[Failure], list[Request]]
-    unasked: Failure = Failure("skipped", "interrupted", "not asked")
-    done: int = 0
-    """Requests that are settled, answered or not, by this process; those asked again count again."""
-    warnings: list[str] = field(default_factory=list)
-    """What the summary should say beside the answers: names that have moved."""
-    _began: float = field(default_factory=time.monotonic)
-    _failures: int = 0
-    _first: dict[Request, Reply] = field(default_factory=dict)
-    """What was kept of the requests that are just asked again."""
-    is_settled: bool = False
-    """Whether what `doubtful` saw is all that was answered: nothing was worth asking again, or may be."""
-
-    async def look_up_names(self) -> None:
-        """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
-        self.warnings = await moved_names(partial(self.client.post, attempts=2), self.plan.lock, self.plan.job)
-        for warning in self.warnings:
-            log.warning("%s", warning)
-
-    async def both_rounds(self) -> None:
-        await self._round(1, await self._aside(self._pending), self.client.ask)
-        log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
-        await self.second_round()
-
-    async def second_round(self) -> None:
-        doubtful = await self._aside(self._doubtful)
-        if not doubtful or self.client.outage.is_final:
-            self.is_settled = True
-            return
-        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
-        log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(doubtful), pause)
-        await asyncio.sleep(pause)
-        if await self.client.is_answering():
-            await self._round(2, doubtful, self._ask_again)
-        self._note_outage()
-
-    def cut_off(self, why: Failure) -> None:
-        """What was not asked is skipped for this reason, unless the night had been given up before."""
-        self.unasked = why
-        self._note_outage()
-
-    async def _aside(self, look: Callable[[], T]) -> T:
-        """What the store tells, found in a thread. Whoever is cancelled here does not wait for a million rows."""
-        try:
-            return await asyncio.to_thread(look)
-        except asyncio.CancelledError:
-            self.store.abandon()
-            raise
-
-    def _doubtful(self) -> list[Request]:
-        self._note_outage()
-        doubtful = self.doubtful(self.unasked)
-        return [request for request in doubtful if (kept := self._kept(request)) is None or kept[0] < 2]
-
-    def _note_outage(self) -> None:
-        if self.client.outage.given_up:
-            self.unasked = Failure("skipped", "outage", self.client.outage.given_up)
-
-    def _pending(self) -> Iterator[Request]:
-        """The plan's requests, without those that a resumed run has answers to."""
-        if not self.store.count_answers(self.run):
-            return self.plan.requests()
-        is_missing, keys = bytearray(), map(request_key, self.plan.requests())
-        while piece := list(islice(keys, 200)):
-            missing = self.store.unanswered(self.run, piece)
-            is_missing.extend(key in missing for key in piece)
-        return compress(self.plan.requests(), is_missing)
-
-    async def _round(
-        self, number: int, requests: Iterable[Request], ask: Callable[[Request], Awaitable[Reply]]
-    ) -> None:
-        with Journal(self.store, self.run) as journal:
-
-            def keep(request: Request, reply: Reply) -> None:
-                self._tell(request, reply)
-                if (first := self._first.pop(request, None)) is not None:
-                    reply = _merged(first, reply)
-                if reply.attempts:
-                    journal.put(request_key(request), number, reply)
-
-            await run_requests(requests, ask, workers=self.workers, on_answer=keep)
-
-    def _tell(self, request: Request, reply: Reply) -> None:
-        self.done += 1
-        answer = reply.answer
-        if log.isEnabledFor(logging.DEBUG):
-            _tell_attempts(request_key(request), reply)
-        if isinstance(answer, Failure) and answer.status != "skipped":
-            self._failures += 1
-            key, last = request_key(request), reply.attempts[-1] if reply.attempts else None
-            log.log(
-                logging.INFO if self._failures <= TOLD else logging.DEBUG,
-                "%s: %s: %s", key, answer.status, answer,
-                extra={
-                    "request": key, "attempts": len(reply.attempts), "status": answer.status,
-                    "http_status": last and last.http_status, "phid": last and last.phid,
-                },
-            )  # fmt: skip
-
-    async def _ask_again(self, request: Request) -> Reply:
-        if kept := await asyncio.to_thread(self._kept, request):  # now: when the answer comes, nobody can wait
-            self._first[request] = kept[1]
-        return await self.client.ask(request, attempts=1)
-
-    def _kept(self, request: Request) -> tuple[int, Reply] | None:
-        return self.store.answer(self.run, request_key(request))
-
-
-def _merged(first: Reply, again: Reply) -> Reply:
-    """The second answer, unless it says less than the first; the attempts of both."""
-    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
-    keeps_first = unanswered and isinstance(first.answer, Summary)
-    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
-
-
-def _tell_attempts(key: str, reply: Reply) -> None:
-    for number, attempt in enumerate(reply.attempts, start=1):
-        log.debug(
-            "%s: attempt %d: %s, HTTP %s, PHID %s",
-            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
-            extra={"request": key, "attempt": number, **attempt._asdict()},
-        )  # fmt: skip
-
-
-# A pool of workers on one iterator: as many tasks as workers, however many requests there are.
-
-
-Q = TypeVar("Q")
-A = TypeVar("A")
+Step = Callable[[], Awaitable[None]]
 
 
 async def run_requests(
@@ -181,7 +44,8 @@ async def run_requests(
 ) -> None:
     """Fetch every request, at most `workers` at a time, and hand each answer over as it comes.
 
-    `fetch` raises only to stop the night: then every worker is cancelled and that error is raised as it is.
+    `fetch` returns a Failure for a request that failed; it raises only to stop the night: then every worker is
+    cancelled and that error is raised as it is.
     """
     pending = iter(requests)  # shared by all workers: this is the queue
 
@@ -195,3 +59,184 @@ async def run_requests(
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Asks for what is missing of a night and keeps what comes. `ask` takes its steps in their order.
+
+    `find_retries` judges what has come, once all has been asked, and finds what should be asked again. It is told
+    what to say of a request that was never answered.
+    """
+
+    night: Night
+    client: DatasetsClient
+    find_retries: Callable[[Failure], list[Request]]
+    unasked: Failure = Failure("skipped", "interrupted", "not asked")
+    """What to say of a request without an answer."""
+    done: int = 0
+    """Requests that are settled, answered or not, by this process; those asked again count again."""
+    warnings: list[str] = field(default_factory=list)
+    """What the summary should say beside the answers: names that have moved."""
+    is_settled: bool = False
+    """Whether what `find_retries` saw is all that was answered: nothing was worth asking again, or may be."""
+    _began: float = field(default_factory=time.monotonic)
+    _failures: int = 0
+
+    async def check_names(self) -> None:
+        """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
+        plan = self.night.plan
+        self.warnings = await moved_names(partial(self.client.post, attempts=2), plan.lock, plan.job)
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
+    async def first_round(self) -> None:
+        """Ask for everything that a run which was cut off has no answer to."""
+        answered = await self._aside(lambda: self.night.store.answered(self.night.run))
+        requests = (one for one in self.night.plan.requests() if request_key(one) not in answered)
+        await self._round(1, requests, self._ask)
+        log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+
+    async def second_round(self) -> None:
+        """Ask once more, after a pause, for what has no answer that can be believed."""
+        self._note_outage()
+        retries = await self._aside(self._retries)
+        if not retries or self.client.outage.is_final:
+            self.is_settled = True
+            return
+        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
+        log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(retries), pause)
+        await asyncio.sleep(pause)
+        if await self.client.is_answering():
+            await self._round(2, retries, self._ask_again)
+        self._note_outage()
+
+    def cut_off(self, why: Failure) -> None:
+        """What was not asked is skipped for this reason, unless the night had been given up before."""
+        self.unasked = why
+        self._note_outage()
+
+    async def _aside(self, look: Callable[[], T]) -> T:
+        """What the store tells, found in a thread. Whoever is cancelled here does not wait for a million rows."""
+        try:
+            return await asyncio.to_thread(look)
+        except asyncio.CancelledError:
+            self.night.store.abandon()
+            raise
+
+    def _retries(self) -> list[Request]:
+        """A resumed night asks nothing a third time."""
+        retries = self.find_retries(self.unasked)
+        return [request for request in retries if (kept := self._kept(request)) is None or kept[0] < 2]
+
+    def _kept(self, request: Request) -> tuple[int, Reply] | None:
+        return self.night.store.answer(self.night.run, request_key(request))
+
+    def _note_outage(self) -> None:
+        if self.client.outage.given_up:
+            self.unasked = Failure("skipped", "outage", self.client.outage.given_up)
+
+    async def _round(
+        self, number: int, requests: Iterable[Request], fetch: Callable[[Request], Awaitable[Reply]]
+    ) -> None:
+        with Journal(self.night.store, self.night.run) as journal:
+
+            def keep(request: Request, reply: Reply) -> None:
+                if reply.attempts:  # else nothing was sent: it is as unasked as before
+                    journal.put(request_key(request), number, reply)
+
+            await run_requests(requests, fetch, workers=self.night.job.api.workers, on_answer=keep)
+
+    async def _ask(self, request: Request, attempts: int | None = None) -> Reply:
+        reply = await self.client.ask(request, attempts=attempts)
+        self.done += 1
+        self._log(request, reply)
+        return reply
+
+    async def _ask_again(self, request: Request) -> Reply:
+        # Looked up before: once the answer is here nothing may come between it and the journal.
+        first = await asyncio.to_thread(self._kept, request)
+        again = await self._ask(request, attempts=1)
+        return _merged(first[1], again) if first else again
+
+    def _log(self, request: Request, reply: Reply) -> None:
+        key, answer = request_key(request), reply.answer
+        if log.isEnabledFor(logging.DEBUG):
+            _log_attempts(key, reply)
+        if isinstance(answer, Failure) and answer.status != "skipped":
+            self._failures += 1
+            last = reply.attempts[-1] if reply.attempts else None
+            log.log(
+                logging.INFO if self._failures <= MOST_LOGGED else logging.DEBUG,
+                "%s: %s: %s", key, answer.status, answer,
+                extra={
+                    "request": key, "attempts": len(reply.attempts), "status": answer.status,
+                    "http_status": last and last.http_status, "phid": last and last.phid,
+                },
+            )  # fmt: skip
+
+
+def _merged(first: Reply, again: Reply) -> Reply:
+    """The second answer, unless it says less than the first; the attempts of both."""
+    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
+    keeps_first = unanswered and isinstance(first.answer, Summary)
+    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
+
+
+def _log_attempts(key: str, reply: Reply) -> None:
+    for number, attempt in enumerate(reply.attempts, start=1):
+        log.debug(
+            "%s: attempt %d: %s, HTTP %s, PHID %s",
+            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+            extra={"request": key, "attempt": number, **attempt._asdict()},
+        )  # fmt: skip
+
+
+def ask(
+    fetcher: Fetcher, steps: Sequence[Step], signals: Signals, deadline: timedelta | None,
+    on_asking: Callable[[Fetcher], None],
+) -> None:  # fmt: skip
+    """Take the steps of `fetcher`, until they are done, `deadline` is over, or a signal comes (Interrupted).
+
+    `on_asking` is called once, in the event loop, before the first step.
+    """
+
+    async def take_steps() -> None:
+        on_asking(fetcher)
+        task = asyncio.current_task()
+        assert task is not None
+        with signals.cancelling(task):
+            try:
+                async with asyncio.timeout(deadline.total_seconds() if deadline else None), fetcher.client:
+                    for step in steps:
+                        await step()
+            except TimeoutError:
+                limit = spoken(deadline.total_seconds()) if deadline else ""
+                log.warning("deadline of %s reached: what was not asked is skipped", limit)
+                fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
+
+    if is_loop_running():
+        _run_in_thread(take_steps)
+    else:
+        asyncio.run(take_steps())
+
+
+def _run_in_thread(work: Step) -> None:
+    """`work` in a thread with a loop of its own, to its end. A KeyboardInterrupt here cancels it there."""
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def named() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        await work()
+
+    with ThreadPoolExecutor(1, "ask") as thread:  # leaving it waits for what was cancelled to tidy up
+        done = thread.submit(asyncio.run, named())
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            loop, task = begun.result()
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+            raise

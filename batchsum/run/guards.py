@@ -3,8 +3,7 @@
 Each guard stands for something that happened; the thread is named beside it (repository ncbi/datasets).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from datetime import UTC, date, datetime
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import (
@@ -17,7 +16,6 @@ from batchsum.model.queries import (
     Verdict,
     moment,
 )
-from batchsum.store.history import CountedRow
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 _USA = ("usa", "united states", "united states of america")
@@ -122,58 +120,10 @@ def _earlier(narrow: object, wide: object) -> bool:
     return narrow is not None and narrow <= wide  # type: ignore[operator]
 
 
-# What a person should know of a night that makes no row suspect: told in the log, the summary, run.json and
-# the page. Pure functions of the kept rows; each note is one sentence.
-
-
-FEWEST_TAXA = 3
-"""Taxa that must agree before a filter is said to have changed nothing."""
-FEWEST_ROWS = 5
-SHARE_OF_A_NIGHT = 0.8
-MOST_NAMED = 5
-MOST_SETS = 100
-
-
-def not_accepted(rows: Sequence[str]) -> Iterator[str]:
-    """Rows that the user wanted believed, and about which NCBI said nothing that could be."""
-    if rows:
-        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-        yield f"nothing to accept for {', '.join(rows[:MOST_NAMED])}{more}: no answer that can be believed"
-
-
-def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
-    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
-
-    `oldest` are the first of `count`, each as people call it, with its days.
-    """
-    if oldest:
-        named = ", ".join(f"{name} ({days:,} days)" for name, days in oldest)
-        more = f" and {count - len(oldest)} more" if count > len(oldest) else ""
-        yield f"nothing new for a long time: {named}{more}"
-
-
-def filters_without_effect(rows: Iterable[CountedRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:
-    """#326: a filter that changed nothing for any taxon was perhaps not applied. `rows` come taxon by taxon."""
-    if not 1 < len(sets) <= MOST_SETS:
-        return
-    pairs = [(wide, narrow) for wide in sets for narrow in sets if includes(sets[wide], sets[narrow])]
-    same, differ = dict.fromkeys(pairs, 0), set[tuple[str, str]]()
-    names: dict[str, str] = {}
-    for _, group in groupby(rows, key=lambda row: row.taxon):
-        of_taxon = {row.filters: row for row in group}
-        names.update((filters, row.filter_set) for filters, row in of_taxon.items())
-        for wide, narrow in pairs:
-            if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:
-                if of_taxon[wide].record_count == of_taxon[narrow].record_count:
-                    same[wide, narrow] += 1
-                else:
-                    differ.add((wide, narrow))
-    for (wide, narrow), count in same.items():
-        if count >= FEWEST_TAXA and (wide, narrow) not in differ:
-            yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
-
-
-def fell_together(compared: int, fallen: int) -> Iterator[str]:
-    """#411, #418: where nearly everything falls at once, it is NCBI's night and not the taxa's."""
-    if compared >= FEWEST_ROWS and fallen >= SHARE_OF_A_NIGHT * compared:
-        yield f"{fallen} of {compared} rows have fewer records than when last believed: NCBI's night, not the taxa's"
+def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
+    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
+    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
+    if updated is None or query.filters.released_before is not None:
+        return None
+    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
+    return age.days if age > query.guards.stale_after else None

@@ -4,14 +4,12 @@ Which requests are whose depends on the requests alone: a shard that is killed, 
 part. It leaves answers and no table: `shard.json` is written last, and says that the part is finished.
 """
 
-import asyncio
-import gzip
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -21,116 +19,20 @@ from typing import Any
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import NothingUsable, UsageError
-from batchsum.model.filters import FilterSet
-from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
-from batchsum.model.queries import Failure, Guards, Query, Request, request_key
+from batchsum.model.job import Job
+from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
-from batchsum.run.ask import Asking
+from batchsum.run.ask import Fetcher, ask
 from batchsum.run.guards import judge
-from batchsum.run.night import ask, job_client
-from batchsum.run.plan import Plan
-from batchsum.run.resume import about_run, close_run, open_run
+from batchsum.run.job_copy import JOB_COPY, job_digest, write_copy
+from batchsum.run.night import job_client
+from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
-
-# A job as one file and back: what a shard leaves, so that merging needs neither the job file nor its lists.
-# The file is gzipped JSON lines: what the job says, then one line a taxon. Sets and bounds that many taxa
-# share stay shared.
-
-
-JOB_COPY = "job.jsonl.gz"
-
-_CLASSES = {
-    one.__name__: one
-    for one in (ApiSettings, FilterSet, Guards, Job, NamedSet, NotifySettings, OutputSettings, Windows)
-}
-_NOWHERE = Path()
-
-
-def write_copy(path: Path, job: Job) -> None:
-    """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
-    with gzip.open(path, "wt", encoding="utf-8", compresslevel=1, newline="\n") as file:
-        file.writelines(line + "\n" for line in _lines(job))
-
-
-def read_copy(path: Path) -> Job:
-    """The job that was copied. UsageError where this is no copy, or one of another version."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
-            taxa = [ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in map(json.loads, file)]
-    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
-    if not isinstance(head, Job):
-        raise UsageError(f"{path} is no copy of a job")
-    return replace(head, taxa=tuple(taxa))
-
-
-def job_digest(job: Job) -> str:
-    """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
-    output = replace(job.output, dir=_NOWHERE)
-    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), warnings=())
-    digest = hashlib.sha256()
-    for line in _lines(same):
-        digest.update(line.encode())
-    return digest.hexdigest()
-
-
-def _lines(job: Job) -> Iterator[str]:
-    kinds: dict[tuple[int, int], int] = {}
-    shared = []
-    for listed in job.taxa:
-        if (key := (id(listed.sets), id(listed.guards))) not in kinds:
-            kinds[key] = len(kinds)
-            shared.append((listed.sets, listed.guards))
-    yield _json(_plain(replace(job, taxa=(), warnings=())))
-    yield _json(_plain(tuple(shared)))
-    for listed in job.taxa:
-        yield _json([listed.taxon, listed.label, kinds[id(listed.sets), id(listed.guards)]])
-
-
-def _plain(value: Any) -> Any:
-    """As JSON can say it: what JSON has no word for is an object with one key, its kind."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: {one.name: _plain(getattr(value, one.name)) for one in fields(value)}}
-    match value:
-        case date():
-            return {"date": value.isoformat()}
-        case timedelta():
-            return {"seconds": value.total_seconds()}
-        case Path():
-            return {"path": str(value)}
-        case Mapping():
-            return {"mapping": {name: _plain(one) for name, one in value.items()}}
-        case tuple() | list():
-            return [_plain(one) for one in value]
-    return value
-
-
-def _value(plain: Any) -> Any:
-    if isinstance(plain, list):
-        return tuple(_value(one) for one in plain)
-    if not isinstance(plain, dict):
-        return plain
-    ((kind, said),) = plain.items()
-    match kind:
-        case "date":
-            return date.fromisoformat(said)
-        case "seconds":
-            return timedelta(seconds=said)
-        case "path":
-            return Path(said)
-    named = {name: _value(one) for name, one in said.items()}
-    return named if kind == "mapping" else _CLASSES[kind](**named)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
 
 log = logging.getLogger("batchsum")
 
@@ -189,7 +91,7 @@ def run_shard(
     accept: tuple[str, ...] = (),
     wait_for_lock: bool = False,
     today: date | None = None,
-    on_asking: Callable[[Asking], None] = lambda asking: None,
+    on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
 ) -> ShardOutcome:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
 
@@ -202,32 +104,21 @@ def run_shard(
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         _check_directory(store, directory)
-        opened = open_run(
+        night = open_night(
             store, job, lock, base_url=base_url, generation=0,
             now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
-        run, plan = opened.run, opened.plan.part(lambda request: shard.owns(request_key(request)))
-        _forget_others(store, run, directory)
-        with about_run(run.run_id):
+        of_all = night.plan.request_count
+        night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
+        _forget_others(store, night.run, directory)
+        with about_run(night.run.run_id):
             log.info(
                 "run %s: shard %s, %d of %d requests to %s",
-                run.run_id, shard, plan.request_count, opened.plan.request_count, base_url,
+                night.run.run_id, shard, night.plan.request_count, of_all, base_url,
             )  # fmt: skip
-            asking = Asking(plan, store, run, client, job.api.workers, partial(_doubtful, plan, store, run))
-            asyncio.run(ask(asking, [asking.both_rounds], signals, deadline, on_asking))
-            return _finish(asking, shard, lock, accept)
-
-
-def _doubtful(plan: Plan, store: Store, run: Run, unasked: Failure) -> list[Request]:
-    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
-    found, requests = list[Request](), plan.requests()
-    while group := {request_key(request): request for request in islice(requests, 500)}:
-        answers = store.answers(run, group)
-        for key, request in group.items():
-            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
-            if verdict.status in ("suspect", "failed", "skipped"):
-                found.append(request)
-    return found
+            fetcher = Fetcher(night, client, partial(_find_retries, night))
+            ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
+            return _finish(fetcher, shard, lock)
 
 
 def _check_directory(store: Store, directory: Path) -> None:
@@ -242,16 +133,30 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
         store.query("DELETE FROM answers WHERE run != ?", run.run)
 
 
-def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str]) -> ShardOutcome:
-    plan, store, run, directory = asking.plan, asking.store, asking.run, asking.plan.job.output.dir
-    unanswered = sum(1 for _ in _unanswered(asking))
-    if (outage := asking.client.outage.given_up) and not _count_usable(store, run):
+def _find_retries(night: Night, unasked: Failure) -> list[Request]:
+    """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
+    found, requests = list[Request](), night.plan.requests()
+    while group := {request_key(request): request for request in islice(requests, 500)}:
+        answers = night.store.answers(night.run, group)
+        for key, request in group.items():
+            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
+            if verdict.status in ("suspect", "failed", "skipped"):
+                found.append(request)
+    return found
+
+
+def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
+    night, directory = fetcher.night, fetcher.night.job.output.dir
+    store, run, plan = night.store, night.run, night.plan
+    if (outage := fetcher.client.outage.given_up) and not _count_usable(store, run):
         with store.transaction():
             close_run(store, run)
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
-    api = plan.job.api
-    kept = api.api_key_file and api.api_key_file.absolute()
-    job = replace(plan.job, path=plan.job.path.absolute(), api=replace(api, api_key_file=kept))
+    answered = store.answered(run)
+    unanswered = sum(request_key(request) not in answered for request in plan.requests())
+    api = night.job.api
+    key_file = api.api_key_file and api.api_key_file.absolute()
+    job = replace(night.job, path=night.job.path.absolute(), api=replace(api, api_key_file=key_file))
     write_copy(directory / JOB_COPY, job)
     if len(lock):
         write_lock(directory / LOCK, lock)
@@ -269,9 +174,9 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str])
         "finished_at": utc_text(datetime.now(UTC)),
         "requests": plan.request_count,
         "unanswered": unanswered,
-        "unasked": asdict(asking.unasked),
-        "requests_per_second": asking.client.pacer.rate,
-        "accept": list(accept),
+        "unasked": asdict(fetcher.unasked),
+        "requests_per_second": fetcher.client.pacer.rate,
+        "accept": list(night.accept),
         "batchsum": __version__,
     }
     _write(directory / MANIFEST, manifest)
@@ -284,12 +189,6 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str])
 def _count_usable(store: Store, run: Run) -> int:
     rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
     return int(rows[0][0])
-
-
-def _unanswered(asking: Asking) -> Iterator[str]:
-    requests = asking.plan.requests()
-    while group := [request_key(request) for request in islice(requests, 500)]:
-        yield from asking.store.unanswered(asking.run, group)
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:

@@ -22,7 +22,10 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Signals:
-    """Context manager for the main thread; anywhere else it does nothing. May stand inside another one."""
+    """Context manager for the main thread. May stand inside another one.
+
+    In another thread it does nothing, nor where a loop runs (a notebook): signals are its owner's there.
+    """
 
     def __init__(self) -> None:
         self._caught: int | None = None
@@ -30,7 +33,7 @@ class Signals:
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and not is_loop_running():
             self._old = {number: signal.getsignal(number) or signal.SIG_DFL for number in _STOPPING}
             self._install()
         return self
@@ -84,3 +87,12 @@ class Signals:
             self._install()
         if self._caught is not None:
             raise Interrupted(self._caught)
+
+
+def is_loop_running() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -12,15 +12,15 @@ from typing import Any, Self
 
 from batchsum.errors import OutputError
 
-SCHEMA_VERSION = 2
-"""1 differs in how answers are written, and can be read."""
+_SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x62737570
+"""Stands in the file's header: nobody else's database is ever written to."""
 _BUSY = 60
 """Seconds for which somebody else may hold the file: `batchsum history` while a night runs, or the reverse."""
 
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
+PRAGMA user_version = {_SCHEMA_VERSION};
 CREATE TABLE runs (
     run INTEGER PRIMARY KEY,
     run_id TEXT NOT NULL UNIQUE,
@@ -93,8 +93,9 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
-        self._left_to: int | None = None
-        """The thread that goes on alone, after what the others did was abandoned."""
+        self._opened_by = threading.get_ident()
+        self._is_abandoned = False
+        """Whether the thread that opened the file goes on alone."""
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
             try:
@@ -115,7 +116,7 @@ class Database:
                         self._connection.execute(statement)
         if self._pragma("application_id") != _APPLICATION_ID:
             raise OutputError(f"{self.path} is somebody else's database; move it away, or name another directory")
-        if self._pragma("user_version") > SCHEMA_VERSION:
+        if self._pragma("user_version") > _SCHEMA_VERSION:
             raise OutputError(f"{self.path} was written by a newer batchsum; update this one")
 
     def _is_empty(self) -> bool:
@@ -145,8 +146,11 @@ class Database:
                 raise
 
     def abandon(self) -> None:
-        """End what other threads do here, at their next statement; nothing of their transactions stays."""
-        self._left_to = threading.get_ident()
+        """End what other threads than the one that opened the file do here, at their next statement.
+
+        Nothing of their transactions stays.
+        """
+        self._is_abandoned = True
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of one statement."""
@@ -174,7 +178,7 @@ class Database:
             return self._connection.executemany(sql, rows).rowcount
 
     def _go_on(self) -> None:
-        if self._left_to not in (None, threading.get_ident()):
+        if self._is_abandoned and threading.get_ident() != self._opened_by:
             raise sqlite3.OperationalError("abandoned")
 
 

@@ -1,4 +1,9 @@
-"""The output directory of a job: the state in it, who has it, and what its errors mean to whoever owns it."""
+"""The output directory of a job: the state in it, who has it, and what its errors mean to whoever owns it.
+
+One run of a job at a time: a kernel lock on the directory, which goes with its process. Some network mounts have no
+locks, and there this one only warns. What keeps tables unmixed even so is the claim that each process has on its run
+(see `store`).
+"""
 
 import errno
 import fcntl
@@ -18,23 +23,50 @@ from batchsum.store.database import unusable
 from batchsum.store.store import Store
 from batchsum.text import utc_text
 
-# One run of a job at a time: a kernel lock on the output directory, which goes with its process. Some network
-# mounts have no locks, and there this one only warns. What keeps tables unmixed even so is the claim that
-# each process has on its run (see `store`).
-
-
 log = logging.getLogger("batchsum")
 
-NAME = ".lock"
-POLL = 0.2
+STATE = "state.sqlite3"
+_LOCK = ".lock"
+_POLL = 0.2
+"""Seconds between two looks whether the lock is free."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What a file system says that has no locks."""
+
+
+@contextmanager
+def held(directory: Path, *, wait: bool = False) -> Iterator[Store]:
+    """The store of `directory`, made where there is none, while nobody else runs the job. Raises as `locked`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with locked(directory, wait=wait), Store(directory / STATE) as store:
+        yield store
+
+
+def state_of(directory: Path) -> Path:
+    """The state file of an output directory that has one."""
+    path = directory / STATE
+    if not path.is_file():
+        raise UsageError(f"{directory}: no night was run here; name the output directory of a job (DIR of run --out)")
+    return path
+
+
+@contextmanager
+def output_errors(directory: Path) -> Iterator[None]:
+    """Errors of the disk and the store as OutputError; what only a bug can cause stays as it is."""
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError):
+        raise
+    except sqlite3.Error as error:
+        raise unusable(directory / STATE, error) from error
+    except OSError as error:
+        raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error
 
 
 @contextmanager
 def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of `directory`; Locked says who has it, or waits for as long as it takes."""
-    descriptor = os.open(directory / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         said = False
         while not _acquire(descriptor, directory):
@@ -44,7 +76,7 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
             if not said:
                 log.info("waiting: %s", holder)
                 said = True
-            time.sleep(POLL)
+            time.sleep(_POLL)
         # Who holds it is a courtesy: a disk that is full will say so where it matters.
         with suppress(OSError):
             _write(descriptor, _self())
@@ -97,35 +129,3 @@ def _is_alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return pid > 0
-
-
-STATE = "state.sqlite3"
-
-
-@contextmanager
-def held(directory: Path, *, wait: bool = False) -> Iterator[Store]:
-    """The store of `directory`, made where there is none, while nobody else runs the job. Raises as `locked`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with locked(directory, wait=wait), Store(directory / STATE) as store:
-        yield store
-
-
-def state_of(directory: Path) -> Path:
-    """The state file of an output directory that has one."""
-    path = directory / STATE
-    if not path.is_file():
-        raise UsageError(f"{directory}: no night was run here; name the output directory of a job (DIR of run --out)")
-    return path
-
-
-@contextmanager
-def output_errors(directory: Path) -> Iterator[None]:
-    """Errors of the disk and the store as OutputError; what only a bug can cause stays as it is."""
-    try:
-        yield
-    except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError):
-        raise
-    except sqlite3.Error as error:
-        raise unusable(directory / STATE, error) from error
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror or error}") from error

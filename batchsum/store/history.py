@@ -3,13 +3,12 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from batchsum.model.queries import (
     BELIEVED,
-    DOUBTFUL,
     NIGHTS,
+    STATUSES,
     Answer,
     Believed,
     Past,
@@ -17,30 +16,39 @@ from batchsum.model.queries import (
     Summary,
     Verdict,
     combine,
-    moment,
 )
 from batchsum.store.store import Run, Store
 
 
 class KeptRow(NamedTuple):
-    """A row of a night as the store keeps it."""
+    """A row of a night as the store keeps it: what the table, the changes, the page and later nights read."""
 
     position: int
+    """Its place in the table, from 0."""
     taxon: str
+    """As the user wrote it."""
     label: str
     filter_set: str
     filters: str
+    """As sent: `FilterSet.text()`."""
     status: str
+    """One of `model.STATUSES`."""
     record_count: int | None
     resource_updated_on: str | None
+    """As NCBI wrote it."""
     previous_record_count: int | None
+    """The last believed count before this night."""
     error: str
+    """As in the table: the reason, a colon, the details."""
     requests: str
     """The keys of what was asked for it, one a line."""
     stale_days: int | None = None
     """Days since `resource_updated_on`, where they are more than the row's `stale_after`."""
     change: str = ""
     """The word of changes.csv; empty where nothing differs."""
+
+    def __str__(self) -> str:
+        return f"{self.taxon} / {self.filter_set}: {self.error}"
 
     @property
     def is_believed(self) -> bool:
@@ -51,19 +59,13 @@ class KeptRow(NamedTuple):
         """The count that the next night is compared with."""
         return self.record_count if self.is_believed else self.previous_record_count
 
+    @property
+    def request_keys(self) -> list[str]:
+        return self.requests.split("\n")
+
     def verdict(self, summary: Summary | None) -> Verdict:
         """What was kept of the verdict, with the answer that it is about."""
         return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
-
-
-class CountedRow(NamedTuple):
-    """A row of tonight with a count, for comparing it with its neighbours."""
-
-    position: int
-    taxon: str
-    filter_set: str
-    filters: str
-    record_count: int
 
 
 _COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
@@ -110,7 +112,7 @@ class History:
         """Whether no night of this job was published before."""
         return self._last is None
 
-    def pasts(self, queries: Sequence[Query | CountedRow]) -> list[Past]:
+    def pasts(self, queries: Sequence[Query | KeptRow]) -> list[Past]:
         """What earlier nights say of each query: one question to the store for all of them."""
         if self._last is None:
             return [Past()] * len(queries)
@@ -122,10 +124,19 @@ class History:
         """Tonight's rows that differ, in job order, each query once."""
         return kept_rows(self._store, f"{_CHANGED} ORDER BY position", self._run.run)
 
-    def count_changes(self) -> int:
-        """Queries that differ, those that are gone included."""
-        ((changed,),) = self._store.query(f"SELECT count(*) FROM rows {_CHANGED}", self._run.run)
-        return int(changed) + sum(1 for _ in self.removed())
+    def changes_by_kind(self) -> dict[str, int]:
+        """How many queries differ, by the word of changes.csv, those that are gone included."""
+        kinds = dict(self._store.query(f"SELECT change, count(*) FROM rows {_CHANGED} GROUP BY change", self._run.run))
+        if removed := sum(1 for _ in self.removed()):
+            kinds["removed"] = removed
+        return kinds
+
+    def counts(self) -> dict[str, int]:
+        """How many of tonight's rows there are of each status."""
+        found = dict(
+            self._store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self._run.run)
+        )
+        return {name: found.get(name, 0) for name in STATUSES}
 
     def stale(self, most: int) -> tuple[int, list[tuple[str, int]]]:
         """How many taxa have no row with a date that is not stale, and the `most` oldest with the days of their
@@ -158,15 +169,11 @@ class History:
         )
         return {position for (position,) in rows}
 
-    def counted(self, statuses: tuple[str, ...]) -> Iterator[CountedRow]:
+    def counted(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
-        rows = self._store.walk(
-            f"SELECT {', '.join(CountedRow._fields)} FROM rows WHERE run = ? AND record_count IS NOT NULL"
-            f" AND status IN ({marks}) ORDER BY taxon, position",
-            self._run.run, *statuses,
-        )  # fmt: skip
-        return map(CountedRow._make, rows)
+        where = f"WHERE run = ? AND record_count IS NOT NULL AND status IN ({marks}) ORDER BY taxon, position"
+        return kept_rows(self._store, where, self._run.run, *statuses)
 
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
@@ -221,15 +228,6 @@ def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptR
         last,
         tonight,
     )
-
-
-def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
-    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
-    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
-    if updated is None or query.filters.released_before is not None:
-        return None
-    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
-    return age.days if age > query.guards.stale_after else None
 
 
 def _believed(
@@ -301,56 +299,3 @@ class Nights:
             filter_set,
         )
         return [Level(*row) for row in rows]
-
-
-# What is wrong with a night, counted by reason: for a mail, a hook, a log, and whoever reads only that.
-
-
-EXAMPLES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    taxon: str
-    filter_set: str
-    error: str
-
-    def __str__(self) -> str:
-        return f"{self.taxon} / {self.filter_set}: {self.error}"
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Rows with one status for one reason."""
-
-    status: str
-    """One of `model.DOUBTFUL`."""
-    reason: str
-    """The guard, or what happened: the word before the colon of their `error`."""
-    rows: int
-    examples: tuple[Example, ...]
-    """The first of them, in job order."""
-
-    def __str__(self) -> str:
-        return f"{self.rows:,} {self.status}: {self.reason}"
-
-
-def troubles(store: Store, run: Run) -> Iterator[Trouble]:
-    """The troubles of a judged run, worst first: what NCBI said and cannot be believed, then what it did not say."""
-    reason = "substr(error, 1, instr(error || ':', ':') - 1)"
-    found = store.query(
-        f"SELECT status, {reason} AS reason, count(*) FROM rows"
-        " WHERE run = ?1 AND instr(?2, status) GROUP BY 1, 2 ORDER BY instr(?2, status), 3 DESC, 2",
-        run.run,
-        " ".join(DOUBTFUL),
-    )
-    for status, word, count in found:
-        rows = store.query(
-            f"SELECT taxon, filter_set, error FROM rows WHERE run = ? AND status = ? AND {reason} = ?"
-            " ORDER BY position LIMIT ?",
-            run.run,
-            status,
-            word,
-            EXAMPLES,
-        )
-        yield Trouble(status, word, count, tuple(Example(*row) for row in rows))

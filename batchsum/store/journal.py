@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from batchsum.model.queries import Reply
-from batchsum.store.store import Record, Run, Store
+from batchsum.store.store import Run, Store
 
 LONGEST_WAIT = 0.05
 
@@ -22,7 +22,7 @@ class Journal:
     def __init__(self, store: Store, run: Run) -> None:
         self._store = store
         self._run = run
-        self._queue: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str, int, Reply]] = queue.SimpleQueue()
         self._arrived = threading.Event()
         self._leaving = threading.Event()
         self._since = 0.0
@@ -44,9 +44,10 @@ class Journal:
             raise self._error
 
     def put(self, key: str, round_: int, reply: Reply) -> None:
+        """Take the reply of the request of this key; it is on the disk soon after."""
         if self._error is not None:
             raise self._error
-        self._queue.put(Record.of(key, round_, reply))
+        self._queue.put((key, round_, reply))
         if not self._arrived.is_set():
             self._since = time.monotonic()
             self._arrived.set()

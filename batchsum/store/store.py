@@ -1,97 +1,19 @@
-"""The answers as they come, and the runs they belong to. Resume and history are the same tables.
+"""state.sqlite3: the runs of a job and the answers as they come. Resume and history are the same tables.
 
 A process has the run that it began or took over. Whoever takes a run over, or closes it, is obeyed: the next
 transaction of the process that had it before raises Locked.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.database import SCHEMA_VERSION, Database
-
-# An answer as JSON and back: what the store keeps. Fields by their place, a failure by their names.
-
-
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class Record(NamedTuple):
-    """What a request ended in, ready for the store: text takes a tenth of the memory of what it tells."""
-
-    request: str
-    """Its key: path and query below the base URL."""
-    round: int
-    status: str
-    """`answered`, or the Failure's."""
-    answer: str
-    attempts: str
-
-    @classmethod
-    def of(cls, key: str, round_: int, reply: Reply) -> "Record":
-        status = reply.answer.status if isinstance(reply.answer, Failure) else "answered"
-        return cls(key, round_, status, dump_answer(reply.answer), _json(reply.attempts))
-
-
-def dump_answer(answer: Answer) -> str:
-    if isinstance(answer, Failure):
-        return _json({"status": answer.status, "reason": answer.reason, "detail": answer.detail})
-    # Named tuples are arrays.
-    return _json((
-        answer.record_count, answer.assembly_count, answer.resource_updated_on,
-        answer.hydrated, answer.dehydrated, answer.available_files, answer.messages, answer.errors,
-    ))  # fmt: skip
-
-
-def load_answer(text: str) -> Answer:
-    value = json.loads(text)
-    if isinstance(value, dict):
-        return Failure(**value) if "reason" in value else _named(value)
-    record_count, assembly_count, updated, hydrated, dehydrated, files, messages, errors = value
-    return Summary(
-        record_count,
-        assembly_count,
-        updated,
-        Package(*hydrated),
-        Package(*dehydrated),
-        {kind: FileSummary(*one) for kind, one in files.items()},
-        tuple(messages),
-        tuple(errors),
-    )
-
-
-def _named(value: dict[str, Any]) -> Summary:
-    """As it was kept before 2026-11-26: fields by their names, those at their default left out."""
-    return Summary(
-        value["record_count"],
-        value.get("assembly_count"),
-        value.get("resource_updated_on"),
-        Package(**value.get("hydrated", {})),
-        Package(**value.get("dehydrated", {})),
-        {kind: FileSummary(*one) for kind, one in value.get("available_files", {}).items()},
-        tuple(value.get("messages", ())),
-        tuple(value.get("errors", ())),
-    )
-
-
-def load_download(text: str) -> tuple[Package, tuple[str, ...]]:
-    """Of an answer only its hydrated package and NCBI's messages, in half the time."""
-    value = json.loads(text)
-    if isinstance(value, dict):
-        answer = load_answer(text)
-        return (answer.hydrated, answer.messages) if isinstance(answer, Summary) else (Package(), ())
-    _, _, _, hydrated, _, _, messages, _ = value
-    return Package(*hydrated), tuple(messages)
-
-
-def load_attempts(text: str) -> tuple[Attempt, ...]:
-    return tuple(map(Attempt._make, json.loads(text)))
+from batchsum.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +21,30 @@ class Run:
     """One execution of a job, as the store knows it."""
 
     run: int
+    """Its number: a later run has a higher one."""
     run_id: str
     started_at: str
+    """UTC, ISO 8601."""
     today: date
+    """The night: relative dates count back from it."""
     base_url: str
     job_hash: str
+    """What the job asked and how it was judged: `Plan.job_hash()`."""
     generation: int
+    """Of the manifest that this run will replace."""
     owner: str
+    """The process that has the run, by a random name."""
     state: str
+    """`open`, `publishing`, `published`, or `closed` without a table."""
     publication: str | None = None
+    """While publishing: what is to be put in place, as JSON. Then UNTOLD until people have been told."""
 
 
 UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
-_SIZES = (100, 10, 1)
-"""Answers kept by one statement: SQLite may admit no more than 999 values, and each statement keeps its last ones."""
-_ANSWERS = "SELECT request, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
-
 _RUN = ", ".join(field.name for field in fields(Run))
+_ANSWERS = "SELECT request, answer, attempts FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 
 class Store(Database):
@@ -147,12 +74,11 @@ class Store(Database):
     def begin_run(
         self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int, owner: str
     ) -> Run:
-        values = (run_id, started_at, today.isoformat(), base_url, job_hash, generation, owner)
         self.query(
             "INSERT INTO runs (run_id, started_at, today, base_url, job_hash, generation, owner, state)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
-            *values,
-        )
+            run_id, started_at, today.isoformat(), base_url, job_hash, generation, owner,
+        )  # fmt: skip
         return self._claimed()
 
     def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
@@ -162,7 +88,6 @@ class Store(Database):
         return self._claimed()
 
     def _claimed(self) -> Run:
-        self.query(f"PRAGMA user_version = {SCHEMA_VERSION}")  # from here on answers are written as this version does
         self._claim = self.last_run("open")
         assert self._claim is not None
         return self._claim
@@ -190,53 +115,42 @@ class Store(Database):
         """Whoever is to know of the published runs has been told, as far as that could be done."""
         self.write("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", [(UNTOLD,)])
 
-    # Answers
+    # Answers. An answer that was skipped into an outage counts as none: it is asked for again.
+
+    def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
+        """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
+        rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
+        with self.transaction():
+            self.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def drop_answers(self, run: Run) -> None:
         """Forget what a closed run was told; inside a transaction of the caller."""
         self.query("DELETE FROM answers WHERE run = ?", run.run)
 
-    def keep_answers(self, run: Run, records: Sequence[Record]) -> None:
-        """Commit answers; one of round 2 takes the place of the first."""
-        first = 0
-        with self.transaction():
-            # Many by one statement: between statements the interpreter's lock would change hands each time.
-            for size in _SIZES:
-                marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * size)
-                while first + size <= len(records):
-                    values = [value for record in records[first : first + size] for value in (run.run, *record)]
-                    self.query(f"INSERT OR REPLACE INTO answers VALUES {marks}", *values)
-                    first += size
+    def answered(self, run: Run) -> set[str]:
+        """The keys of the requests that have an answer."""
+        rows = self.walk("SELECT request FROM answers WHERE run = ? AND status != 'skipped'", run.run)
+        return {request for (request,) in rows}
 
-    def unanswered(self, run: Run, keys: list[str]) -> set[str]:
-        """Those of `keys` that still must be asked."""
-        marks = ", ".join("?" * len(keys))
-        rows = self.query(
-            f"SELECT request FROM answers WHERE run = ? AND status != 'skipped' AND request IN ({marks})",
-            run.run,
-            *keys,
-        )
-        return set(keys) - {request for (request,) in rows}
+    def count_answers(self, run: Run) -> int:
+        return int(self.query("SELECT count(*) FROM answers WHERE run = ? AND status != 'skipped'", run.run)[0][0])
 
     def answer(self, run: Run, key: str) -> tuple[int, Reply] | None:
         """The round and the reply of a request, or None while there is none."""
         rows = self.query("SELECT round, answer, attempts FROM answers WHERE run = ? AND request = ?", run.run, key)
-        if not rows:
-            return None
-        round_, answer, attempts = rows[0]
-        return round_, Reply(load_answer(answer), load_attempts(attempts))
+        for round_, answer, attempts in rows:
+            return round_, Reply(load_answer(answer), _load_attempts(attempts))
+        return None
 
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
         """The answers of many requests at once, of those that have one."""
-        return {request: load_answer(answer) for request, answer in self.query(_ANSWERS, run.run, json.dumps([*keys]))}
+        rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
+        return {request: load_answer(answer) for request, answer, _ in rows}
 
     def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
         """The same with their attempts."""
-        rows = self.query(_ANSWERS.replace("answer", "answer, attempts", 1), run.run, json.dumps([*keys]))
-        return {request: Reply(load_answer(answer), load_attempts(attempts)) for request, answer, attempts in rows}
-
-    def count_answers(self, run: Run) -> int:
-        return int(self.query("SELECT count(*) FROM answers WHERE run = ? AND status != 'skipped'", run.run)[0][0])
+        rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
+        return {request: Reply(load_answer(answer), _load_attempts(attempts)) for request, answer, attempts in rows}
 
     def count_http_statuses(self, run: Run) -> dict[str, int]:
         """How many sends of a run ended in each HTTP status; `none` where no answer came."""
@@ -246,3 +160,52 @@ class Store(Database):
             run.run,
         )
         return {str(code): count for code, count in rows}
+
+
+# A reply as text and back: the fields of a Summary by their place, those of a Failure by their names.
+
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def dump_reply(reply: Reply) -> tuple[str, str, str]:
+    """The columns `status`, `answer` and `attempts`."""
+    answer = reply.answer
+    if isinstance(answer, Failure):
+        status, value = answer.status, {"status": answer.status, "reason": answer.reason, "detail": answer.detail}
+        return status, _json(value), _json(reply.attempts)
+    text = _json((
+        answer.record_count, answer.assembly_count, answer.resource_updated_on,
+        answer.hydrated, answer.dehydrated, answer.available_files, answer.messages, answer.errors,
+    ))  # fmt: skip
+    return "answered", text, _json(reply.attempts)
+
+
+def load_answer(text: str) -> Answer:
+    """An answer from the column `answer`."""
+    value = json.loads(text)
+    if isinstance(value, dict):
+        return Failure(**value)
+    record_count, assembly_count, updated, hydrated, dehydrated, files, messages, errors = value
+    return Summary(
+        record_count,
+        assembly_count,
+        updated,
+        Package(*hydrated),
+        Package(*dehydrated),
+        {kind: FileSummary(*one) for kind, one in files.items()},
+        tuple(messages),
+        tuple(errors),
+    )
+
+
+def load_download(text: str) -> tuple[Package, tuple[str, ...]]:
+    """Of an answer only its hydrated package and NCBI's messages, in half the time."""
+    value = json.loads(text)
+    if isinstance(value, dict):
+        return Package(), ()
+    _, _, _, hydrated, _, _, messages, _ = value
+    return Package(*hydrated), tuple(messages)
+
+
+def _load_attempts(text: str) -> tuple[Attempt, ...]:
+    return tuple(map(Attempt._make, json.loads(text)))

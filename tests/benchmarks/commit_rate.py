@@ -20,7 +20,7 @@ from pathlib import Path
 from batchsum.model.queries import Attempt, Reply
 from batchsum.ncbi.parse import parse_answer
 from batchsum.store.journal import Journal
-from batchsum.store.store import Record, Run, Store
+from batchsum.store.store import Run, Store, dump_reply
 from tests.benchmarks.lean_server import SUMMARY
 from tests.benchmarks.measure import Result, medians, tell
 
@@ -45,7 +45,7 @@ def journal(count: int, groups: list[int]) -> float:
     with tempfile.TemporaryDirectory() as directory, Store(Path(directory, "state.sqlite3")) as store:
         run, commit = begin(store), store.keep_answers
 
-        def counted(run: Run, group: Sequence[Record]) -> None:
+        def counted(run: Run, group: Sequence[tuple[str, int, Reply]]) -> None:
             groups.append(len(group))
             commit(run, group)
 
@@ -59,7 +59,7 @@ def journal(count: int, groups: list[int]) -> float:
 
 def bare_sqlite(count: int, group: int) -> float:
     """The same texts, made beforehand."""
-    texts = Record.of("", 1, Reply(parse_answer(200, SUMMARY), (ATTEMPT,)))[2:]
+    texts = dump_reply(Reply(parse_answer(200, SUMMARY), (ATTEMPT,)))
     rows = [(1, key, 1, *texts) for key in keys(count)]
     with (
         tempfile.TemporaryDirectory() as directory,

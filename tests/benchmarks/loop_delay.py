@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 
 from batchsum.config.load import load_job
-from batchsum.run.ask import Asking, run_requests
+from batchsum.run.ask import Fetcher, run_requests
 from batchsum.run.night import run_job
 from tests.benchmarks.lean_server import lean_server
 from tests.benchmarks.measure import Result, tell
@@ -45,7 +45,7 @@ def night(base_url: str, rows: int) -> list[float]:
     delays: list[float] = []
     tickers = []
 
-    def watch(_asking: Asking) -> None:
+    def watch(_fetcher: Fetcher) -> None:
         tickers.append(asyncio.get_running_loop().create_task(tick(delays)))
 
     with tempfile.TemporaryDirectory() as directory:

@@ -183,7 +183,7 @@ def test_a_bug_is_one_line_and_a_traceback_in_the_log(
     def wrong(*_: object) -> None:
         raise LookupError("seven of nine")
 
-    monkeypatch.setattr(ask.Asking, "both_rounds", wrong)
+    monkeypatch.setattr(ask.Fetcher, "first_round", wrong)
     assert night(job, raw) == 1
     out, err = capfd.readouterr()
     assert out == ""

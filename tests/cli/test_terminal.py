@@ -15,11 +15,12 @@ from rich.console import Console
 
 from batchsum.cli import progress
 from batchsum.cli.progress import Progress, Standing
-from batchsum.cli.terminal import _Lenient, excerpt, print_closing, read_changes, with_excerpts
+from batchsum.cli.terminal import _Lenient, excerpt, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
 from batchsum.run import ask
-from batchsum.run.night import Outcome, run_job
+from batchsum.run.night import run_job
+from batchsum.run.outcome import Outcome
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
 from tests.fakes.terminal_window import in_window
 
@@ -75,23 +76,22 @@ def test_the_line_fits_every_window(done: int, more: int, rate: float, width: in
 
 
 def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progress, Any]:
-    night = SimpleNamespace(
+    store = SimpleNamespace(count_answers=lambda run: before)
+    fetcher = SimpleNamespace(
         done=done,
-        plan=SimpleNamespace(request_count=total),
-        run=None,
-        store=SimpleNamespace(count_answers=lambda run: before),
+        night=SimpleNamespace(plan=SimpleNamespace(request_count=total), run=None, store=store),
         client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0)),
     )
     looking = Progress("watch")
-    looking.watch(night)
-    return looking, night
+    looking.watch(fetcher)
+    return looking, fetcher
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    looking, night = looked_on()
+    looking, fetcher = looked_on()
     rates = []
     for second in range(60):
-        night.done = 10 * second if second < 30 else 300 + 2 * (second - 30)
+        fetcher.done = 10 * second if second < 30 else 300 + 2 * (second - 30)
         standing = looking.standing(1000.0 + second)
         assert standing is not None
         rates.append(standing.rate)
@@ -103,12 +103,12 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_answers_of_an_earlier_process_count_as_done() -> None:
-    looking, night = looked_on(before=40)
-    night.done = 50
+    looking, fetcher = looked_on(before=40)
+    fetcher.done = 50
     standing = looking.standing(0.0)
     assert standing is not None
     assert (standing.done, standing.total, standing.again) == (90, 100, 0)
-    night.done = 63
+    fetcher.done = 63
     assert looking.standing(0.0).again == 3  # type: ignore[union-attr]
 
 
@@ -268,27 +268,6 @@ def test_a_quiet_night_is_said_to_be_one(ncbi: ScriptedNcbi, tmp_path: Path) -> 
     lines = summary_of(run_job(job, base_url=ncbi.base_url))
     assert lines[1:3] == ["  6 ok", "nothing changed since the last night"]
     assert len(lines) == 4
-
-
-def test_changes_are_ranked_by_what_is_gone_then_by_size(tmp_path: Path) -> None:
-    path = tmp_path / "changes.csv"
-    rows = [("new", "", 9_999_999), ("grew", 5, 105), ("failed", "", ""), ("vanished", -1, 0), ("fell", -70, 30)]
-    rows += [("grew", n, 100 + n) for n in range(10, 14)]
-    path.write_text(
-        "taxon,label,filter_set,change,previous_record_count,record_count,record_count_change\n"
-        + "".join(f"1,,all,{kind},100,{count},{change}\n" for kind, change, count in rows)
-    )
-    found = read_changes(path)
-    assert found.kinds == {"new": 1, "grew": 5, "failed": 1, "vanished": 1, "fell": 1}
-    assert [(row["change"], row["record_count_change"]) for row in found.top] == [
-        ("vanished", "-1"), ("fell", "-70"), ("grew", "13"), ("grew", "12"), ("grew", "11"), ("grew", "10"),
-    ]  # fmt: skip
-
-
-def test_changes_that_cannot_be_read_are_none(tmp_path: Path) -> None:
-    assert read_changes(tmp_path / "changes.csv").top == []
-    (tmp_path / "changes.csv").write_text("something,else\n1,2\n")
-    assert read_changes(tmp_path / "changes.csv").top == []
 
 
 # The line a problem is about

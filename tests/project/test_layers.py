@@ -19,8 +19,7 @@ __main__
 
 ASYNC = {
     *("cli.check", "cli.demo", "cli.probe", "cli.serve", "ncbi.client", "ncbi.http", "ncbi.outage", "ncbi.pacing"),
-    *("ncbi.pacing_redis", "notify.channels", "notify.notifier", "run.ask", "run.merge", "run.night", "run.shard"),
-    "run.signals",
+    *("ncbi.pacing_redis", "notify.channels", "notify.notifier", "run.ask", "run.signals"),
 }
 
 

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,16 +19,14 @@ from hypothesis import strategies as st
 
 from batchsum.cli import main
 from batchsum.config.load import load_job
-from batchsum.errors import UsageError
 from batchsum.model.queries import request_key
 from batchsum.run import ask
 from batchsum.run.plan import build_plan
-from batchsum.run.shard import Shard, job_digest, owner, read_copy, write_copy
+from batchsum.run.shard import Shard, owner
 from tests.builders.sharded_night import ShardedNight
 from tests.fakes.scripted_ncbi import Question, scripted_ncbi
 
 ROOT = Path(__file__).parents[2]
-JOBS = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "sample_inputs" / "taxa.csv", ROOT / "sample_inputs/job.csv"]
 
 
 @pytest.fixture(autouse=True)
@@ -200,25 +197,3 @@ def test_a_day_that_is_none_is_refused(
 def test_what_is_no_shard(night: ShardedNight, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert night.run("part", f"--shard={text}") == 2
     assert "is not I/N" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
-def test_a_copied_job_is_the_job(path: Path, tmp_path: Path) -> None:
-    job, day = load_job(path), date(2026, 11, 23)
-    write_copy(tmp_path / "copy", job)
-    copy = read_copy(tmp_path / "copy")
-    assert list(build_plan(copy, day).queries()) == list(build_plan(job, day).queries())
-    assert build_plan(copy, day).job_hash() == build_plan(job, day).job_hash()
-    assert job_digest(copy) == job_digest(job)
-    assert (copy.name, copy.output, copy.api, copy.guards, copy.notify) == (
-        job.name, job.output, job.api, job.guards, job.notify,
-    )  # fmt: skip
-
-
-@given(st.binary(max_size=200))
-def test_garbage_is_no_copy_of_a_job(garbage: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "copy"
-        path.write_bytes(garbage)
-        with pytest.raises(UsageError, match="cannot be read"):
-            read_copy(path)

@@ -6,14 +6,15 @@ import pytest
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Guards, Query, Summary, Verdict
-from batchsum.run.guards import fell_together, filters_without_effect, stale
-from batchsum.store.history import CountedRow, stale_days
+from batchsum.run.guards import stale_days
+from batchsum.run.warnings import fell_together, filters_without_effect, stale
+from batchsum.store.history import KeptRow
 
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}
 
 
-def counted(taxon: str, filters: str, count: int) -> CountedRow:
-    return CountedRow(0, taxon, filters or "all", filters, count)
+def counted(taxon: str, filters: str, count: int) -> KeptRow:
+    return KeptRow(0, taxon, "", filters or "all", filters, "ok", count, None, None, "", "")
 
 
 def test_of_many_stale_taxa_a_few_are_named() -> None:

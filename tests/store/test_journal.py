@@ -10,7 +10,6 @@ import pytest
 
 from batchsum.model.queries import Reply, Summary
 from batchsum.store.journal import LONGEST_WAIT, Journal
-from batchsum.store.store import Record
 from tests.store.test_store import REPLY
 
 MANY = 100
@@ -26,12 +25,12 @@ class SlowDisk:
         self.may_end = threading.Event()
         self.may_end.set()
 
-    def keep_answers(self, _run: Any, records: Sequence[Record]) -> None:
+    def keep_answers(self, _run: Any, replies: Sequence[tuple[str, int, Reply]]) -> None:
         self.began.release()
         if self.error:
             raise self.error
         assert self.may_end.wait(10)
-        self.groups.append([record.request for record in records])
+        self.groups.append([key for key, _, _ in replies])
         self.kept.release()
 
 

@@ -1,6 +1,5 @@
 """The store: what is committed stays, a run has one owner, and errors name the file and what to do."""
 
-import json
 import multiprocessing
 import sqlite3
 import threading
@@ -11,7 +10,7 @@ import pytest
 
 from batchsum.errors import Locked, OutputError
 from batchsum.model.queries import Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.store import Record, Run, Store, load_download
+from batchsum.store.store import Run, Store
 
 
 def begin(store: Store, run_id: str = "one", owner: str = "me") -> Run:
@@ -28,7 +27,9 @@ def path(tmp_path: Path) -> Path:
 
 
 REPLY = Reply(
-    Summary(7, hydrated=Package(3, "https://x"), messages=("a", "b")),
+    Summary(
+        7, hydrated=Package(3, "https://x"), available_files={"genome_gff": FileSummary(1, 0.5)}, messages=("a", "b")
+    ),
     (Attempt("2026-11-23T03:00:01.000Z", 0.5, "http_503", 503, "PHID1"), Attempt("…", 0.1, "answered", 200, "PHID2")),
 )
 FAILED = Reply(Failure("failed", "timeout", "no answer"), (Attempt("…", 60.0, "timeout", None, "PHID3"),))
@@ -38,39 +39,23 @@ SKIPPED = Reply(Failure("skipped", "outage", "down"), (Attempt("…", 0.1, "http
 def test_answers_come_back_as_they_were(path: Path) -> None:
     with Store(path) as store:
         run = begin(store)
-        store.keep_answers(run, [Record.of("/a", 1, REPLY), Record.of("/b", 1, FAILED), Record.of("/c", 1, SKIPPED)])
+        store.keep_answers(run, [("/a", 1, REPLY), ("/b", 1, FAILED), ("/c", 1, SKIPPED)])
     with Store(path) as store:
         found = store.last_run("open")
         assert found == run
         assert store.answer(run, "/a") == (1, REPLY)
         assert store.answer(run, "/b") == (1, FAILED)
         assert store.answer(run, "/z") is None
-        assert store.unanswered(run, ["/a", "/b", "/c", "/d"]) == {"/c", "/d"}
+        assert store.answered(run) == {"/a", "/b"}
         assert store.count_answers(run) == 2
         assert store.count_http_statuses(run) == {"200": 1, "503": 2, "none": 1}
-
-
-def test_answers_of_an_earlier_version_are_read(path: Path) -> None:
-    """As a run leaves them that was cut off before an update."""
-    named = {
-        "record_count": 7, "hydrated": {"estimated_file_size_mb": 3, "url": "https://x"},
-        "available_files": {"genome_gff": [1, 0.5]}, "messages": ["a", "b"],
-    }  # fmt: skip
-    with Store(path) as store:
-        run = begin(store)
-        with store.transaction():
-            store.query("INSERT INTO answers VALUES (?, '/a', 1, 'answered', ?, '[]')", run.run, json.dumps(named))
-        files = {"genome_gff": FileSummary(1, 0.5)}
-        summary = Summary(7, hydrated=Package(3, "https://x"), available_files=files, messages=("a", "b"))
-        assert store.answers(run, ["/a"]) == {"/a": summary}
-        assert load_download(json.dumps(named)) == (summary.hydrated, summary.messages)
 
 
 def test_a_second_answer_takes_the_place_of_the_first(path: Path) -> None:
     with Store(path) as store:
         run = begin(store)
-        store.keep_answers(run, [Record.of("/a", 1, FAILED)])
-        store.keep_answers(run, [Record.of("/a", 2, REPLY)])
+        store.keep_answers(run, [("/a", 1, FAILED)])
+        store.keep_answers(run, [("/a", 2, REPLY)])
         assert store.answer(run, "/a") == (2, REPLY)
 
 
@@ -105,7 +90,7 @@ def test_a_run_moves_only_from_the_state_it_is_in(path: Path) -> None:
 def test_whoever_lost_its_run_is_told_at_its_next_commit(path: Path, how: str) -> None:
     with Store(path) as first, Store(path) as second:
         run = begin(first)
-        first.keep_answers(run, [Record.of("/a", 1, REPLY)])
+        first.keep_answers(run, [("/a", 1, REPLY)])
         found = second.last_run("open")
         assert found
         with second.transaction():
@@ -115,7 +100,7 @@ def test_whoever_lost_its_run_is_told_at_its_next_commit(path: Path, how: str) -
                 taken = second.take_over(found, owner="other", job_hash="hash2", generation=3)
                 assert (taken.run_id, taken.owner, taken.generation) == (run.run_id, "other", 3)
         with pytest.raises(Locked, match="taken over run one"):
-            first.keep_answers(run, [Record.of("/b", 1, REPLY)])
+            first.keep_answers(run, [("/b", 1, REPLY)])
         assert second.answer(found, "/b") is None
         assert second.answer(found, "/a") is not None
 
@@ -144,7 +129,9 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
         thread, late = threading.Thread(target=endless), threading.Thread(target=endless)
         thread.start()
         assert started.wait(10)
-        store.abandon()
+        canceller = threading.Thread(target=store.abandon)  # any thread may say so: the one that opened it goes on
+        canceller.start()
+        canceller.join(10)
         late.start()  # cut off before it began
         for one in (thread, late):
             one.join(10)
@@ -153,7 +140,7 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
         with store.transaction():
             pass
         assert store.count_answers(run) == 0
-        store.keep_answers(run, [Record.of("/a", 1, REPLY)])
+        store.keep_answers(run, [("/a", 1, REPLY)])
         assert store.count_answers(run) == 1
 
 

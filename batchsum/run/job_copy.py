@@ -1,0 +1,108 @@
+"""A job as one file and back: what a shard leaves, so that merging needs neither the job file nor its lists.
+
+The file is gzipped JSON lines: what the job says, then the kinds of taxa (filter sets and bounds that many taxa
+share), then one line a taxon. What is shared in the job is shared in the copy.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from batchsum.errors import UsageError
+from batchsum.model.filters import FilterSet
+from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.queries import Guards
+
+JOB_COPY = "job.jsonl.gz"
+
+_CLASSES = {
+    one.__name__: one
+    for one in (ApiSettings, FilterSet, Guards, Job, NamedSet, NotifySettings, OutputSettings, Windows)
+}
+_NOWHERE = Path()
+
+
+def write_copy(path: Path, job: Job) -> None:
+    """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
+    with gzip.open(path, "wt", encoding="utf-8", compresslevel=1, newline="\n") as file:
+        file.writelines(line + "\n" for line in _lines(job))
+
+
+def read_copy(path: Path) -> Job:
+    """The job that was copied. UsageError where this is no copy, or one of another version."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
+            taxa = [ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in map(json.loads, file)]
+    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
+    if not isinstance(head, Job):
+        raise UsageError(f"{path} is no copy of a job")
+    return replace(head, taxa=tuple(taxa))
+
+
+def job_digest(job: Job) -> str:
+    """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
+    output = replace(job.output, dir=_NOWHERE)
+    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), warnings=())
+    digest = hashlib.sha256()
+    for line in _lines(same):
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _lines(job: Job) -> Iterator[str]:
+    kinds: dict[tuple[int, int], int] = {}
+    shared = []
+    for listed in job.taxa:
+        if (key := (id(listed.sets), id(listed.guards))) not in kinds:
+            kinds[key] = len(kinds)
+            shared.append((listed.sets, listed.guards))
+    yield _json(_plain(replace(job, taxa=(), warnings=())))
+    yield _json(_plain(tuple(shared)))
+    for listed in job.taxa:
+        yield _json([listed.taxon, listed.label, kinds[id(listed.sets), id(listed.guards)]])
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can say it: what JSON has no word for is an object with one key, its kind."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {type(value).__name__: {one.name: _plain(getattr(value, one.name)) for one in fields(value)}}
+    match value:
+        case date():
+            return {"date": value.isoformat()}
+        case timedelta():
+            return {"seconds": value.total_seconds()}
+        case Path():
+            return {"path": str(value)}
+        case Mapping():
+            return {"mapping": {name: _plain(one) for name, one in value.items()}}
+        case tuple() | list():
+            return [_plain(one) for one in value]
+    return value
+
+
+def _value(plain: Any) -> Any:
+    if isinstance(plain, list):
+        return tuple(_value(one) for one in plain)
+    if not isinstance(plain, dict):
+        return plain
+    ((kind, said),) = plain.items()
+    match kind:
+        case "date":
+            return date.fromisoformat(said)
+        case "seconds":
+            return timedelta(seconds=said)
+        case "path":
+            return Path(said)
+    named = {name: _value(one) for name, one in said.items()}
+    return named if kind == "mapping" else _CLASSES[kind](**named)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,90 @@
+"""What a published night came to, told from the store: for the terminal, the log, hooks and whoever called."""
+
+import heapq
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batchsum.model.job import Job
+from batchsum.notify.news import News, changes, published_news
+from batchsum.store.failures import FailuresByReason, failures_by_reason
+from batchsum.store.history import History
+from batchsum.store.store import Run, Store
+
+log = logging.getLogger("batchsum")
+
+MOST_CHANGES = 6
+"""Changes that the closing summary shows."""
+
+# What is gone comes first and what only the job itself changed last; between them, the largest change.
+_RANKS = {"vanished": 0, "fell": 1, "returned": 1, "recovered": 1, "grew": 1, "new": 2, "removed": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a published night came to."""
+
+    directory: Path
+    """Where the table is."""
+    manifest: Mapping[str, Any]
+    """run.json, as it was published."""
+    news: News
+    """The same night for hooks and messages."""
+    failures: tuple[FailuresByReason, ...]
+    """Rows that nobody can rely on, worst first."""
+    changes_by_kind: Mapping[str, int]
+    """Rows of changes.csv by the word of their change."""
+    largest_changes: tuple[Mapping[str, Any], ...]
+    """The few rows of changes.csv that matter most, by their columns; failures stand in `failures`."""
+    dropped: str = ""
+    """What is to be said of an older run that was dropped; mostly empty."""
+
+    @property
+    def run_id(self) -> str:
+        return self.news.run_id
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows by status."""
+        return self.news.counts
+
+    @property
+    def changes(self) -> int:
+        """Rows of changes.csv."""
+        return self.news.change_count
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know beside the rows: moved names, staleness, filters without effect."""
+        return tuple(self.manifest["warnings"])
+
+    @property
+    def exit_code(self) -> int:
+        return self.news.exit_code
+
+    def log(self) -> None:
+        """Tell the log what the terminal tells."""
+        for one in self.failures:
+            log.warning("%s: %s", one, "; ".join(map(str, one.examples)))
+        log.info("run %s: %s; %d changed", self.run_id, self.counts, self.changes)
+
+
+def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
+    """The outcome of a judged run, whose manifest this is."""
+    history = History(store, run)
+    ranked = (change for change in changes(history) if change["change"] in _RANKS)
+    return Outcome(
+        job.output.dir,
+        manifest,
+        published_news(job, manifest, history),
+        tuple(failures_by_reason(store, run)),
+        history.changes_by_kind(),
+        tuple(heapq.nsmallest(MOST_CHANGES, ranked, key=_weight)),
+        dropped,
+    )
+
+
+def _weight(change: Mapping[str, Any]) -> tuple[int, int]:
+    return _RANKS[change["change"]], -abs(change["record_count_change"] or 0)
