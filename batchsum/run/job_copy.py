@@ -7,7 +7,7 @@ share), then one line a taxon. What is shared in the job is shared in the copy.
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -38,12 +38,13 @@ def read_copy(path: Path) -> Job:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
-            taxa = [ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in map(json.loads, file)]
+            listed = (json.loads(line) for line in file)
+            taxa = tuple([ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in listed])
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
         raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
     if not isinstance(head, Job):
         raise UsageError(f"{path} is no copy of a job")
-    return replace(head, taxa=tuple(taxa))
+    return replace(head, taxa=taxa)
 
 
 def job_digest(job: Job) -> str:
@@ -57,16 +58,21 @@ def job_digest(job: Job) -> str:
 
 
 def _lines(job: Job) -> Iterator[str]:
-    kinds: dict[tuple[int, int], int] = {}
+    kinds: dict[Hashable, int] = {}
     shared = []
     for listed in job.taxa:
-        if (key := (id(listed.sets), id(listed.guards))) not in kinds:
-            kinds[key] = len(kinds)
+        if (kind := _kind(listed)) not in kinds:
+            kinds[kind] = len(kinds)
             shared.append((listed.sets, listed.guards))
     yield _json(_plain(replace(job, taxa=(), warnings=())))
     yield _json(_plain(tuple(shared)))
     for listed in job.taxa:
-        yield _json([listed.taxon, listed.label, kinds[id(listed.sets), id(listed.guards)]])
+        yield _json([listed.taxon, listed.label, kinds[_kind(listed)]])
+
+
+def _kind(listed: ListedTaxon) -> Hashable:
+    """The same for taxa with the same filter sets and bounds."""
+    return listed.sets, listed.guards and tuple(listed.guards.items())
 
 
 def _plain(value: Any) -> Any:
