@@ -22,7 +22,7 @@ from batchsum.model.queries import (
 from batchsum.output.changes import kind_of_change
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
-from batchsum.store.history import Asked, KeptRow, Level, answered_rows, together
+from batchsum.store.history import QueryKey, KeptRow, Level, answered_rows, together
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -98,11 +98,11 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
             )  # fmt: skip
 
 
-def _asked(night: Night, query: Query) -> Asked:
+def _asked(night: Night, query: Query) -> QueryKey:
     heard = night.taxa.get(query.taxon)
     # A taxon that is written as an id is known by it even while NCBI was not heard.
     written = int(query.taxon) if query.taxon.isascii() and query.taxon.isdigit() else None
-    return Asked(
+    return QueryKey(
         query.taxon, heard.node.tax_id if heard else written, query.filter_set, query.asks, query.series
     )  # fmt: skip
 
