@@ -22,7 +22,7 @@ from batchsum.model.queries import (
 from batchsum.output.changes import kind_of_change
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
-from batchsum.store.history import QueryKey, KeptRow, Level, answered_rows, together
+from batchsum.store.history import KeptRow, Level, QueryKey, answered_rows, together
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")

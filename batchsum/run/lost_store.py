@@ -17,7 +17,7 @@ from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST
 from batchsum.run.plan import build_plan
 from batchsum.store.directory import STATE
-from batchsum.store.history import QueryKey, History, KeptRow
+from batchsum.store.history import History, KeptRow, QueryKey
 from batchsum.store.store import Store
 
 _DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}
