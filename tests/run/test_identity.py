@@ -1,69 +1,13 @@
 """What goes on from night to night, and what begins anew: rows by what they ask, nights by their day."""
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
-from batchsum.run import ask
 from batchsum.store.history import QueryKey
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import rows
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
-
-
-class Nights:
-    """A job that changes, and its nights by their day of November 2026."""
-
-    def __init__(self, directory: Path, ncbi: ScriptedNcbi, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ncbi, self._monkeypatch = ncbi, monkeypatch
-        self.job, self.out = directory / "watch.yaml", directory / "out/watch"
-
-    def write(self, text: str) -> None:
-        self.job.write_text(
-            f"version: 1\n{text}\napi: {{requests_per_second: unlimited, attempts: 1, max_outage: 1s}}\n"
-        )
-
-    def night(self, day: int, *options: str, count: int | None = None) -> int:
-        if count is not None:
-            self.ncbi.otherwise = lambda question: {"record_count": count}
-        self._monkeypatch.setenv("BATCHSUM_TODAY", f"2026-11-{day:02}")
-        self.ncbi.asked.clear()
-        return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
-
-    def table(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (row["taxon"], row["filter_set"], row["record_count"], row["previous_record_count"])
-            for row in rows(self.job)
-        ]
-
-    def changes(self) -> list[tuple[str, str, str]]:
-        return [(row["taxon"], row["filter_set"], row["change"]) for row in rows(self.job, "changes.csv")]
-
-    def manifest(self) -> dict[str, Any]:
-        return dict(json.loads((self.out / "run.json").read_text()))
-
-
-@pytest.fixture
-def nights(tmp_path: Path, ncbi: ScriptedNcbi, monkeypatch: pytest.MonkeyPatch) -> Nights:
-    return Nights(tmp_path, ncbi, monkeypatch)
+from tests.builders.november import Nights
+from tests.fakes.scripted_ncbi import Question
 
 
 def locked(nights: Nights, **taxa: tuple[int, str]) -> None:
@@ -143,12 +87,12 @@ def test_a_taxon_is_known_by_its_id_however_it_is_spelled(nights: Nights) -> Non
     locked(nights, **{"influenza a": (11320, "Alphainfluenzavirus influenzae")})
     nights.write("taxa: [influenza a]")
     nights.night(1, count=100)
-    (row,) = rows(nights.job)
+    (row,) = nights.rows()
     assert (row["tax_id"], row["scientific_name"]) == ("11320", "Alphainfluenzavirus influenzae")
     nights.write("taxa: [11320]")
     assert nights.night(2, count=101) == 0
     assert nights.table() == [("11320", "all", "101", "100")]
-    (row,) = rows(nights.job)
+    (row,) = nights.rows()
     assert (row["tax_id"], row["scientific_name"]) == ("", ""), "NCBI was not heard about what is written now"
     # A name that has moved, and an id that was merged: the text is the same, and the past goes on.
     locked(nights, **{"11320": (2955291, "Alphainfluenzavirus influenzae")})
