@@ -176,22 +176,6 @@ class Fetcher:
             )  # fmt: skip
 
 
-def _merged(first: Reply, again: Reply) -> Reply:
-    """The second answer, unless it says less than the first; the attempts of both."""
-    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
-    keeps_first = unanswered and isinstance(first.answer, Summary)
-    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
-
-
-def _log_attempts(key: str, reply: Reply) -> None:
-    for number, attempt in enumerate(reply.attempts, start=1):
-        log.debug(
-            "%s: attempt %d: %s, HTTP %s, PHID %s",
-            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
-            extra={"request": key, "attempt": number, **attempt._asdict()},
-        )  # fmt: skip
-
-
 def ask(
     fetcher: Fetcher, steps: Sequence[Step], signals: Signals, deadline: timedelta | None,
     on_asking: Callable[[Fetcher], None],
@@ -240,3 +224,19 @@ def _run_in_thread(work: Step) -> None:
             with suppress(RuntimeError):  # it has ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)
             raise
+
+
+def _merged(first: Reply, again: Reply) -> Reply:
+    """The second answer, unless it says less than the first; the attempts of both."""
+    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
+    keeps_first = unanswered and isinstance(first.answer, Summary)
+    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
+
+
+def _log_attempts(key: str, reply: Reply) -> None:
+    for number, attempt in enumerate(reply.attempts, start=1):
+        log.debug(
+            "%s: attempt %d: %s, HTTP %s, PHID %s",
+            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+            extra={"request": key, "attempt": number, **attempt._asdict()},
+        )  # fmt: skip
