@@ -8,18 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from batchsum.model.queries import (
-    BELIEVED,
-    NIGHTS,
-    STATUSES,
-    Answer,
-    Believed,
-    Past,
-    Query,
-    Summary,
-    Verdict,
-    combine,
-)
+from batchsum.model.queries import BELIEVED, NIGHTS, STATUSES, Answer, Believed, Past, Query, Summary, Verdict, combine
 from batchsum.store.store import Run, Store
 
 
