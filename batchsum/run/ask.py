@@ -93,7 +93,9 @@ class Fetcher:
     async def first_round(self) -> None:
         """Ask for everything that a run which was cut off has no answer to."""
         answered = await self._aside(lambda: self.night.store.answered(self.night.run))
-        requests = (one for one in self.night.plan.requests() if request_key(one) not in answered)
+        requests = self.night.plan.requests()
+        if answered:
+            requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
 
@@ -160,12 +162,12 @@ class Fetcher:
         return _merged(first[1], again) if first else again
 
     def _log(self, request: Request, reply: Reply) -> None:
-        key, answer = request_key(request), reply.answer
         if log.isEnabledFor(logging.DEBUG):
-            _log_attempts(key, reply)
+            _log_attempts(request_key(request), reply)
+        answer = reply.answer
         if isinstance(answer, Failure) and answer.status != "skipped":
             self._failures += 1
-            last = reply.attempts[-1] if reply.attempts else None
+            key, last = request_key(request), reply.attempts[-1] if reply.attempts else None
             log.log(
                 logging.INFO if self._failures <= MOST_LOGGED else logging.DEBUG,
                 "%s: %s: %s", key, answer.status, answer,
