@@ -6,16 +6,7 @@ Each guard stands for something that happened; the thread is named beside it (re
 from datetime import UTC, date, datetime
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import (
-    Answer,
-    Believed,
-    Failure,
-    Past,
-    Query,
-    Summary,
-    Verdict,
-    moment,
-)
+from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 _USA = ("usa", "united states", "united states of america")

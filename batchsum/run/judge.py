@@ -65,7 +65,8 @@ def judge_rows(night: Night, unasked: Failure) -> None:
 def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     """The kept verdicts in job order, each with the answer it is about."""
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
-        answer = load_answer(text) if text else _answer(night, row.request_keys)
+        keys = row.request_keys
+        answer = load_answer(text) if text else together(night.store.answers(night.run, keys), keys)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -130,10 +131,6 @@ def _change(
 ) -> str:
     """The word of changes.csv; none on the first night of a job."""
     return "" if night.history.is_first else kind_of_change(verdict, past, query, is_accepted=is_accepted)
-
-
-def _answer(night: Night, keys: list[str]) -> Answer | None:
-    return together(night.store.answers(night.run, keys), keys)
 
 
 # Each row against those that include it
