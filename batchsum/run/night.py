@@ -65,7 +65,7 @@ def run_job(
             if not (fresh or accept):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):
-                    return tell(notifier, outcome_of(store, finished, job, manifest))
+                    return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))
             night = open_night(
@@ -102,10 +102,10 @@ def carry_out(
         ask(fetcher, steps, signals, deadline, on_asking)
         if not fetcher.is_settled:  # answers may have come since it was judged for the second round
             judge_rows(night, fetcher.unasked)
-        return tell(notifier, publish_night(night, rate(), fetcher.warnings))
+        return announce(notifier, publish_night(night, rate(), fetcher.warnings))
 
 
-def tell(notifier: Notifier, outcome: Outcome) -> Outcome:
+def announce(notifier: Notifier, outcome: Outcome) -> Outcome:
     """Tell the log of a night whose files are in place; hooks and messages follow when the store is free again."""
     outcome.log()
     notifier.news = outcome.news
@@ -135,21 +135,13 @@ def _check_due(store: Store, job: Job, manifest: Mapping[str, Any]) -> None:
         return
     finished = manifest.get("finished_at")
     try:
-        due = is_due(datetime.fromisoformat(str(finished)), job.min_interval, datetime.now(UTC))
+        since = datetime.now(UTC) - datetime.fromisoformat(str(finished))
     except (TypeError, ValueError):  # none yet, or no time of ours
         return
-    if not due:
+    # A little in the future is now: the clock was set back. Far ahead it was wrong, and would stop the job for as long.
+    if abs(since) < job.min_interval:
         interval = spoken(job.min_interval.total_seconds())
         raise NotDue(f"{job.output.dir}: published at {finished}; nothing to do, as min_interval is {interval}")
-
-
-def is_due(last_published: datetime, min_interval: timedelta, now: datetime) -> bool:
-    """Whether a new run should begin, `min_interval` after the last published one.
-
-    A time slightly in the future is taken for now: the clock was set back. One that lies further ahead than
-    the interval was written under a wrong clock and would stop the job for as long; it is not believed.
-    """
-    return abs(now - last_published) >= min_interval
 
 
 def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:
