@@ -65,6 +65,7 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
     Raises OSError where it cannot be read.
     """
+    # UTF-16 is half NULs, and would be read as text with odd characters.
     with path.open("rb") as raw:
         if b"\0" in (first := raw.readline(LONGEST_LINE)):
             listing.problems.append(undecodable(file, [first]))
@@ -121,6 +122,7 @@ class _ListFile:
 
     def read_header(self, header: list[str]) -> None:
         self.columns = [column_of(cell) for cell in header]
+        # Not one name that is near a column: this is a list without a header, and its other lines are no help.
         if not any(map(_nearest_column, self.columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
@@ -148,6 +150,7 @@ class _ListFile:
         width, at_taxon = len(self.columns), self.columns.index("taxon")
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
+        # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
         known: dict[object, _Shared] = {}
         for row in records:
@@ -311,6 +314,7 @@ class Records:
 
     def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
         self.delimiter = _delimiter(first)
+        # Strict: the lenient reader swallows the rest of the file behind a stray quote.
         reader = csv.reader(chain([first], lines), delimiter=self.delimiter, strict=True)
         while True:
             try:
