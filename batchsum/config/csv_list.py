@@ -154,11 +154,10 @@ class _ListFile:
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
         known: dict[object, _Shared] = {}
         for row in records:
+            if not row[0].strip() and not any(map(str.strip, row)):
+                continue
             if len(row) != width:
                 self.wrong_width(len(row), width)
-                continue
-            taxon = row[at_taxon].strip()
-            if not taxon and not any(map(str.strip, row)):
                 continue
             self.count_row()
             shared = known.get(key := pick(row))
@@ -169,6 +168,7 @@ class _ListFile:
                 self.report(cell, message)
             for cell, message in shared.oddities:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
+            taxon = row[at_taxon].strip()
             taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
