@@ -113,7 +113,7 @@ class _ListFile:
             header = next(records, None) if self.has_header else ["taxon"]
             if header is not None:
                 self.read_header(header)
-                self.read_rows(records)
+                self.read_rows(header, records)
         except StopReading:
             pass
         finally:
@@ -146,7 +146,7 @@ class _ListFile:
                 self.report(0, "the header lacks the column taxon")
             raise StopReading
 
-    def read_rows(self, records: Iterator[list[str]]) -> None:
+    def read_rows(self, header: list[str], records: Iterator[list[str]]) -> None:
         width, at_taxon = len(self.columns), self.columns.index("taxon")
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
@@ -158,6 +158,9 @@ class _ListFile:
                 continue
             if len(row) != width:
                 self.wrong_width(len(row), width)
+                continue
+            if row == header:
+                self.report(None, "the header stands here again; remove this row")
                 continue
             self.count_row()
             shared = known.get(key := pick(row))
