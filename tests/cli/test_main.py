@@ -217,7 +217,8 @@ def test_a_night_whose_stderr_is_closed_goes_on(job: Path, raw: RawServer) -> No
 
 
 def test_whoever_stops_reading_is_no_error(job: Path) -> None:
-    command = f"{sys.executable} -m batchsum check {job} --json | head -c 1; exit ${{PIPESTATUS[0]}}"
+    check = f"{sys.executable} -m batchsum check {job} --json --base-url http://127.0.0.1:1/v2"
+    command = f"{check} | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -269,7 +269,7 @@ def test_a_missing_package_is_told_before_anything_is_asked(
     assert ncbi.asked == []
     assert not (tmp_path / "out/night/state.sqlite3").exists()
     job.write_text(job.read_text() + f"output: {{formats: [{name}]}}\n")
-    assert main(["check", str(job), "--json"]) == 2
+    assert main(["check", str(job), "--json", "--base-url", ncbi.base_url]) == 2
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert f"pip install 'batchsum[{name}]'" in problem["message"]
 
