@@ -14,7 +14,7 @@ def serve(arguments: argparse.Namespace) -> int:
         raise UsageError("serve --rps: write a number or unlimited; without --rps the limit is as NCBI's")
     try:
         asyncio.run(
-            server.serve(
+            server.serve_forever(
                 host=arguments.host,
                 port=arguments.port,
                 requests_per_second={None: "ncbi", "unlimited": None}.get(arguments.rps, arguments.rps),

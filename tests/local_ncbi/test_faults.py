@@ -1,4 +1,4 @@
-"""Trouble on demand: each fault seen from the client's side, and every bad line explained."""
+"""Faults on demand: each seen from the client's side, and every bad line explained."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
-from batchsum.local_ncbi.limits import parse_duration, parse_latency
+from batchsum.local_ncbi.limits import duration_seconds, parse_latency
 from tests.fakes.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"
@@ -71,7 +71,7 @@ def test_after_and_for_count_from_the_first_request() -> None:
     plan = FaultPlan([parse_fault("after=10s for=30s outage")])
     asked = Asked("GET /x", "summary")
     begun = 1000.0
-    seen = [plan.trouble(asked, begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
+    seen = [plan.effects(asked, begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
     assert seen == ["", "", "outage", "outage", ""]
 
 
@@ -174,8 +174,8 @@ def test_retry_after_alone_is_for_the_servers_own_limit() -> None:
 
 def test_two_faults_meet_in_one_answer() -> None:
     plan = FaultPlan([parse_fault("delay=2s"), parse_fault("status=503 retry-after=4"), parse_fault("status=500")])
-    trouble = plan.trouble(Asked("GET /x", "summary"), 0.0)
-    assert (trouble.delay, trouble.status, trouble.retry_after) == (2.0, 503, 4)
+    effects = plan.effects(Asked("GET /x", "summary"), 0.0)
+    assert (effects.delay, effects.status, effects.retry_after) == (2.0, 503, 4)
 
 
 @pytest.mark.parametrize(
@@ -222,14 +222,14 @@ def test_any_line_is_a_fault_or_a_message(spec: str) -> None:
         fault = parse_fault(spec)
     except ValueError as exc:
         message = str(exc)
-    assert message.startswith("fault ") or fault.trouble != HEALTHY
+    assert message.startswith("fault ") or fault.effects != HEALTHY
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("200ms", 0.2), ("30s", 30), ("1.5s", 1.5), ("10m", 600), ("6h", 21600), ("7d", 604800)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert duration_seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

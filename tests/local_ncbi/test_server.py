@@ -99,7 +99,7 @@ def test_bad_options_are_told(options: dict[str, object], words: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_foreground_prints_its_address_and_stops_cleanly(number: signal.Signals) -> None:
-    program = "import asyncio; from batchsum.local_ncbi.server import serve; asyncio.run(serve(port=0))"
+    program = "import asyncio; from batchsum.local_ncbi.server import serve_forever; asyncio.run(serve_forever(port=0))"
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
