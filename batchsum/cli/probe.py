@@ -18,6 +18,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from batchsum.atomic import replace_file
 from batchsum.errors import OutputError, Refused, UsageError
 from batchsum.model.queries import Answer, Failure, Summary
 from batchsum.ncbi.http import proxy_of_environment
@@ -409,6 +410,6 @@ def _write(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        (directory / "probe.json").write_text(text, encoding="utf-8", errors="replace")
+        replace_file(directory / "probe.json", text.encode(errors="replace"))
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: {error.strerror}") from None

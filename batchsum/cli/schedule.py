@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 
+from batchsum.atomic import replace_file
 from batchsum.errors import OutputError, UsageError
 from batchsum.model.job import Job
 
@@ -119,7 +120,7 @@ def write_units(entry: Entry, directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in systemd_units(entry).items():
-            (directory / name).write_text(text, encoding="utf-8")
+            replace_file(directory / name, text)
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import aiohttp
 
+from batchsum.atomic import Writer
 from batchsum.errors import Locked, NothingUsable
 from batchsum.model.job import Job
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.files import Publication, Writer, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.files import Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, retell
 from batchsum.output.report.page import write_report

@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from batchsum.atomic import replace_file
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.config.taxon_list import TaxonList
@@ -280,7 +280,8 @@ def _finish(asking: Asking, shard: Shard, lock: TaxaLock, accept: Sequence[str])
         "accept": list(accept),
         "batchsum": __version__,
     }
-    _write(directory / MANIFEST, manifest)
+    # Last, and in one piece: everything it speaks of is on the disk already.
+    replace_file(directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     with store.transaction():
         store.move(run, "open", "closed")
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
@@ -296,14 +297,3 @@ def _unanswered(asking: Asking) -> Iterator[str]:
     requests = asking.plan.requests()
     while group := [request_key(request) for request in islice(requests, 500)]:
         yield from asking.store.unanswered(asking.run, group)
-
-
-def _write(path: Path, manifest: dict[str, Any]) -> None:
-    """On the disk before it can be seen: everything it speaks of is there already."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
