@@ -215,7 +215,7 @@ def _where(odd: dict[str, Any]) -> str:
 # up.
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check_command(arguments: argparse.Namespace) -> int:
     """`batchsum check JOB`."""
     today = day_of_environment() or datetime.now(UTC).date()
     try:

@@ -4,6 +4,8 @@ import argparse
 
 import shtab
 
+from batchsum.cli import whole_parser
+
 SHELLS = ("bash", "zsh", "fish")
 HOW = {
     "bash": 'eval "$(batchsum completion bash)"        in ~/.bashrc',
@@ -16,7 +18,13 @@ _FILES = ("FILE", "JOB")
 _DIRECTORIES = ("DIR", "OUT", "SHARD_OUT")
 
 
-def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+def completion_command(arguments: argparse.Namespace) -> int:
+    """`batchsum completion SHELL`."""
+    print(completion_script(whole_parser(), arguments.shell))
+    return 0
+
+
+def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     """The script that a shell of that name reads. What completes an argument is told by its metavar.
 
     The arguments of `parser` are marked for shtab: do not parse with it afterwards.

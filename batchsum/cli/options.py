@@ -63,7 +63,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 @_read
-def clock(text: str) -> time:
+def time_of_day(text: str) -> time:
     """A time of day: `03:20`."""
     hours, _, minutes = text.partition(":")
     if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
@@ -80,7 +80,7 @@ class _NoKey(argparse.Action):
         parser.error("there is no --api-key, since anybody could read it in the process list; use --api-key-file FILE")
 
 
-def run(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
@@ -106,7 +106,7 @@ def run(parser: argparse.ArgumentParser) -> None:
     _add_logging(parser)
 
 
-def check(parser: argparse.ArgumentParser) -> None:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     add("--online", action="store_true", help="look every name up in NCBI's taxonomy, and write taxa.lock beside JOB")
@@ -115,20 +115,20 @@ def check(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="for programs: one object on stdout")
 
 
-def history(parser: argparse.ArgumentParser) -> None:
+def add_history_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="form (table)")
     parser.add_argument("--nights", type=nights, default=14, metavar="N", help="how many of the last nights (14)")
 
 
-def explain(parser: argparse.ArgumentParser) -> None:
+def add_explain_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
     parser.add_argument("taxon", metavar="TAXON", help="as in the column taxon or label")
     parser.add_argument("filter_set", nargs="?", metavar="FILTER_SET", help="needed where the taxon has several")
     parser.add_argument("--nights", type=nights, default=30, metavar="N", help="how many of the last nights (30)")
 
 
-def report(parser: argparse.ArgumentParser) -> None:
+def add_report_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
 
 
@@ -136,30 +136,30 @@ def _add_output_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
 
 
-def init(parser: argparse.ArgumentParser) -> None:
+def add_init_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="where both files go (this directory)"
     )
 
 
-def completion(parser: argparse.ArgumentParser) -> None:
+def add_completion_options(parser: argparse.ArgumentParser) -> None:
     from batchsum.cli.completion import SHELLS
 
     parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
 
 
-def merge(parser: argparse.ArgumentParser) -> None:
+def add_merge_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output directory of the job: its table and history")
     parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD_OUT", help="output directory of a shard")
 
 
-def demo(parser: argparse.ArgumentParser) -> None:
+def add_demo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("batchsum-demo"), metavar="DIR", help="output directory (batchsum-demo)"
     )
 
 
-def serve(parser: argparse.ArgumentParser) -> None:
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
     add("--port", type=int, default=8765, metavar="PORT", help="port to listen on, 0 for a free one (8765)")
@@ -171,20 +171,20 @@ def serve(parser: argparse.ArgumentParser) -> None:
     add("--access-log", action="store_true", help="one line an answer on stderr")
 
 
-def probe(parser: argparse.ArgumentParser) -> None:
+def add_probe_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else NCBI's)")
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--out", type=Path, default=Path(), metavar="DIR", help="where probe.json goes (this directory)")
 
 
-def schedule(parser: argparse.ArgumentParser) -> None:
+def add_schedule_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--cron", action="store_true", help="a line for crontab")
     kind.add_argument("--systemd", action="store_true", help="a service and its timer")
-    add("--at", type=clock, metavar="HH:MM", help="time of day on this machine (one at night, by the job's name)")
+    add("--at", type=time_of_day, metavar="HH:MM", help="time of day on this machine (one at night, by the job's name)")
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key (the job's api_key_file)")
     add("--out", type=Path, metavar="DIR", help="with --systemd: write the two files there instead of printing them")
 

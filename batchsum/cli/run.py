@@ -27,7 +27,7 @@ from batchsum.run.signals import Signals
 log = logging.getLogger("batchsum")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_command(arguments: argparse.Namespace) -> int:
     """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
     with Signals():
         return _run(arguments)
@@ -121,7 +121,7 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     return replace(job, api=api, output=output)
 
 
-def merge(arguments: argparse.Namespace) -> int:
+def merge_command(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
         merging = Merging(arguments.out, arguments.shards)

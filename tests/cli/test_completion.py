@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main, whole_parser
-from batchsum.cli.completion import SHELLS, completion
+from batchsum.cli.completion import SHELLS, completion_script
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     (work / "my job.yaml").write_text("")
     (work / "jobs.csv").write_text("")
     for shell in SHELLS:
-        (tmp_path / f"script.{shell}").write_text(completion(whole_parser(), shell))
+        (tmp_path / f"script.{shell}").write_text(completion_script(whole_parser(), shell))
     return work
 
 
@@ -116,7 +116,7 @@ def zsh(folder: Path) -> Iterator[Zsh]:
 def test_the_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     for shell in SHELLS:
         assert main(["completion", shell]) == 0
-        assert capsys.readouterr().out == completion(whole_parser(), shell)
+        assert capsys.readouterr().out == completion_script(whole_parser(), shell) + "\n"
     assert main(["completion", "powershell"]) == 2
 
 
@@ -177,6 +177,6 @@ def test_no_word_of_help_breaks_out_of_the_script() -> None:
     for shell in SHELLS:
         if shutil.which(shell) is None:
             continue
-        text = completion(parser, shell)
+        text = completion_script(parser, shell)
         done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, ""), shell
