@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from batchsum.errors import UsageError
 from batchsum.output.files import prepare, put_in_place, read_manifest
-from batchsum.output.report.night import PAGE, retell
+from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.store.directory import held, output_errors, state_of
 from batchsum.store.history import Nights
@@ -20,7 +20,7 @@ def report_command(arguments: argparse.Namespace) -> int:
         kept, manifest = Nights(store, 1), read_manifest(directory)
         if not kept.runs or manifest.get("run_id") != kept.runs[-1].run_id:
             raise UsageError(f"{directory}: no night was published here, or run.json is not of the last one")
-        night = retell(store, kept.runs[-1], manifest)
+        night = night_from_store(store, kept.runs[-1], manifest)
         publication = prepare(
             directory,
             "report",

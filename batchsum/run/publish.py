@@ -23,7 +23,7 @@ from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.files import Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, table_writer, write_datapackage
-from batchsum.output.report.night import PAGE, retell
+from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.run.judge import Judgement
 from batchsum.run.resume import about_run, close_run
@@ -96,7 +96,9 @@ def publish_night(judgement: Judgement, rate: float | None, warnings: Sequence[s
     }
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job)
-    writers[PAGE] = lambda path: write_report(path, retell(store, run, {**manifest, "files": dict.fromkeys(writers)}))
+    writers[PAGE] = lambda path: write_report(
+        path, night_from_store(store, run, {**manifest, "files": dict.fromkeys(writers)})
+    )
     try:
         publication = prepare(
             directory,
