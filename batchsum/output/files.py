@@ -1,8 +1,8 @@
 """Files into the output directory: each replaced atomically, the manifest last, and finished after a crash.
 
-Every temporary file, the manifest's included, is written and synced before the first is put in place. The
-store remembers the publication, so that the next start can go on where this one was killed. Temporary files
-are named by the process that owns the run: two processes never write the same one.
+`prepare` writes and syncs every temporary file, the manifest's included, and makes a Publication of them. The store
+remembers it, so that the next start can go on where this one was killed. Then `put_in_place` renames them. Temporary
+files are named by the process that owns the run: two processes never write the same one.
 """
 
 import hashlib
@@ -26,9 +26,10 @@ _TABLE = re.compile(r"summary\.[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What is to be put in place."""
+    """Files that wait to be put in place."""
 
     owner: str
+    """Of the run; the middle of the temporary files' names."""
     files: dict[str, str]
     """The sha256 of each, by name, the manifest last."""
     stale: list[str]
@@ -104,6 +105,7 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
         if not _temporary(target, publication.owner).exists() and not _is_in_place(target, digest):
             return False
     *_, last = targets
+    # Readers go by the manifest: what it names must be there before it, and what it names no more must be gone.
     for target, digest in targets.items():
         if target == last:
             for name in publication.stale:

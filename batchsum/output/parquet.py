@@ -28,7 +28,6 @@ _TYPES = {
     "date": pa.date32(),
 }
 
-
 METADATA = b"batchsum"
 """Key of the file's metadata, a JSON object."""
 _STABLE = ("job", "job_hash", "resolved_dates")
