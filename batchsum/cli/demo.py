@@ -1,4 +1,4 @@
-"""The demo: the sample job, two nights, against the embedded server. No network, no key, nothing left running."""
+"""`batchsum demo`: the sample job, two nights, against the embedded server; nothing is left running."""
 
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ _DATA = Path(__file__).parent / "data"
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
-    """`batchsum demo`: both nights, and what came out."""
+    """`batchsum demo`: both nights, and the first rows of what came out."""
     directory: Path = arguments.out
     tonight = datetime.now(UTC).date()
     with output_errors(directory):

@@ -1,4 +1,4 @@
-"""When a job runs: lines for cron, units for systemd, and whether a run is due.
+"""`batchsum schedule`: a line for cron, or a service and its timer for systemd, that run a job every night.
 
 The text installs as it is printed: absolute paths, quoted as cron and systemd each want it.
 """
@@ -55,7 +55,10 @@ class Entry:
 
 
 def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
-    """The job as it is scheduled. Each name has its own time, never a full hour: everybody's jobs start then."""
+    """The job as it is scheduled. Raises UsageError where cron or systemd could not hold it.
+
+    Each name has its own time, never a full hour: everybody's jobs start then.
+    """
     path = job.path.absolute()
     key_file = key_file or job.api.api_key_file
     found = Entry(
