@@ -79,6 +79,7 @@ def questions(today: date) -> tuple[Question, ...]:
 
     since = "released_since=2025-01-15T00:00:00"
     return (
+        # First what any later answer is compared with.
         summary("known", "what an answer looks like, and its headers", "2697049"),
         summary(
             "zero", "how zero is sent", "12216", "refseq_only=true", f"released_since={today.isoformat()}T00:00:00Z"
@@ -86,6 +87,7 @@ def questions(today: date) -> tuple[Question, ...]:
         summary("date_rfc3339", "whether an RFC 3339 date is taken", _MERS, f"{since}Z"),
         summary("date_plain", "whether a plain date is taken", _MERS, "released_since=2025-01-15"),
         summary("date_generated", "whether the generated client's date is taken", _MERS, f"{since}.000000%2B0000"),
+        # An influenza strain is written with slashes; a proxy may unfold them into a longer path.
         summary("slash", "whether %2F in a name reaches the taxon", "Lake trout rhabdovirus 903/87"),
         Question(
             "post",
@@ -95,6 +97,7 @@ def questions(today: date) -> tuple[Question, ...]:
         ),
         summary("unknown_taxon", "how an unknown name is refused", "Batchsum virus of no taxonomy"),
         summary("unknown_id", "how an unknown id is refused", "2147483000"),
+        # A genus and a subgenus of mice: two taxa, and neither is a virus.
         summary("ambiguous", "how a name of two taxa is refused", "Mus"),
         summary("biosample_report", "whether the enum's value is taken", _MERS, "aux_report=BIOSAMPLE_REPORT"),
         summary("biosample", "whether the published example's value is taken", _MERS, "aux_report=BIOSAMPLE"),

@@ -62,7 +62,7 @@ def _night(directory: Path, night: date) -> Outcome:
 
 @contextmanager
 def _embedded_server(night: date) -> Iterator[str]:
-    """The server in a thread of its own, on a free port."""
+    """The server in a thread of its own, on a free port: `run_job` has the main thread's loop to itself."""
     listening: list[str] = []
     ready, done = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -74,7 +74,7 @@ def _embedded_server(night: date) -> Iterator[str]:
                 listening.append(base_url)
                 ready.set()
                 await done.wait()
-        except Exception as error:
+        except Exception as error:  # else nobody would hear of it, and the main thread would wait for ever
             failure.append(error)
             ready.set()
 

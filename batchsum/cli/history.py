@@ -63,7 +63,7 @@ def aligned(lines: list[list[str]]) -> Iterator[str]:
 
 
 def _csv(kept: Nights) -> Iterator[str]:
-    buffer = io.StringIO()
+    buffer = io.StringIO()  # emptied after each row: all nights together may be more than memory holds
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HISTORY_COLUMNS)
     for record in _records(kept):

@@ -117,7 +117,7 @@ async def ask_all(
         proxy=proxy_of_environment(URL(base_url)),
     )
     session._retry_connection = False  # a question that aiohttp sends twice would break the limit
-    silent = 0
+    silent = 0  # questions without an answer, one after the other
     async with session:
         for question in asked:
             seen = await _ask(session, pacer, base_url, api_key, question)

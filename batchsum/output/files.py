@@ -88,6 +88,7 @@ def prepare(
         files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: path.write_text(text, encoding="utf-8"))
         _sync_directories(directory, files)
     except OSError:
+        # A disk that is full stays as full as it was, and no fuller: the next night may need the room.
         for name in (*writers, MANIFEST):
             with suppress(OSError):
                 _temporary(link_target(directory / name), owner).unlink(missing_ok=True)
@@ -113,7 +114,7 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
             _sync_directories(directory, publication.files)
         try:
             _temporary(target, publication.owner).replace(target)
-        except FileNotFoundError:
+        except FileNotFoundError:  # put there before a crash
             if not _is_in_place(target, digest):
                 raise
     _sync_directories(directory, [MANIFEST])
