@@ -23,7 +23,7 @@ from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
-from batchsum.output.report.night import PAGE, retell
+from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.run.judge import CAN_BE_ACCEPTED, named_by_accept, verdicts
 from batchsum.run.outcome import Outcome, outcome_of
@@ -136,7 +136,7 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
-    writers[PAGE] = lambda path: write_report(path, retell(night.store, night.run, shown))
+    writers[PAGE] = lambda path: write_report(path, night_from_store(night.store, night.run, shown))
     return writers
 
 

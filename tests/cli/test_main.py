@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.cli import _COMMANDS, main
+from batchsum.cli import COMMANDS, main
 from batchsum.cli.log import configure
 from batchsum.run import ask
 from batchsum.version import __version__
@@ -223,6 +223,12 @@ def test_whoever_stops_reading_is_no_error(job: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_where_standard_output_is_closed_the_command_works_all_the_same(job: Path) -> None:
+    command = [sys.executable, "-m", "batchsum", "check", str(job)]
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_output_that_cannot_be_written_is_6(job: Path) -> None:
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "batchsum", "check", str(job), "--json"]
@@ -232,7 +238,7 @@ def test_output_that_cannot_be_written_is_6(job: Path) -> None:
 
 
 def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
-    for name, *_ in _COMMANDS:
+    for name, *_ in COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"batchsum {name}" in capfd.readouterr().out
 

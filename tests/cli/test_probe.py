@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all, questions
+from batchsum.cli.assumptions import questions
+from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
 

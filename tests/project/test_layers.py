@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[2] / "batchsum"
 
 # From the ground up: a module may import those of earlier lines, and of its own.
 LAYERS = """
-errors text version
+atomic errors text version
 model
 ncbi store
 config output
