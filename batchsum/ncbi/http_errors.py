@@ -12,8 +12,8 @@ from batchsum.errors import Refused
 from batchsum.model.queries import Failure
 
 
-class SpokeUnasked(aiohttp.ClientConnectionError):
-    """On each connection that was tried the server had said something before it was asked."""
+class NotReady(aiohttp.ClientConnectionError):
+    """On each connection that was tried the server had spoken or hung up before it was asked anything."""
 
 
 def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
@@ -35,8 +35,8 @@ def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
             return Failure("failed", "connection", f"{host} has no address")
         case aiohttp.ClientConnectorError():
             return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
-        case SpokeUnasked():
-            return Failure("failed", "connection", "the server speaks before it is asked")
+        case NotReady():
+            return Failure("failed", "connection", "the server speaks or hangs up before it is asked")
         case aiohttp.ServerDisconnectedError():
             return Failure("failed", "connection", "the server closed the connection")
         case aiohttp.ClientPayloadError():

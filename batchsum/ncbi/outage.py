@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
-from batchsum.ncbi.http import Exchange
+from batchsum.ncbi.http import Response
 
 FAILURES_IN_A_ROW = 8
 DISTINCT_REQUESTS = 4
@@ -83,12 +83,12 @@ class Canary:
     """Asks through `send(number)`, which gives an exchange and the least pause in seconds behind it."""
 
     def __init__(
-        self, send: Callable[[int], Awaitable[tuple[Exchange, float]]], outage: Outage, *, attempts: int
+        self, send: Callable[[int], Awaitable[tuple[Response[Summary], float]]], outage: Outage, *, attempts: int
     ) -> None:
         self._send = send
         self._outage = outage
         self._attempts = attempts
-        self._for_the_job: Exchange | None = None
+        self._for_the_job: Response[Summary] | None = None
         self.asking = asyncio.Lock()
         self.heard = asyncio.Event()
         """Set once something came of a question, be it that no answer came."""
@@ -145,7 +145,7 @@ class Canary:
             self._outage.given_up = what_it_means(answer)
             log.warning("giving up: %s", self._outage.given_up)
 
-    def answer_for_the_job(self) -> Exchange | None:
+    def answer_for_the_job(self) -> Response[Summary] | None:
         """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
         exchange, self._for_the_job = self._for_the_job, None
         return exchange

@@ -92,11 +92,6 @@ class Ledger:
         """Nobody is known to be allowed more than `rate`."""
         self.rates = array("d", (min(one, rate) for one in self.rates))
 
-    def remove(self, time: float) -> None:
-        at = bisect_left(self.times, time)
-        if at < len(self.times) and self.times[at] == time:
-            del self.times[at], self.rates[at]
-
     def forget(self, now: float, rate: float, guard: float) -> None:
         """Drop what is too long ago to matter to anybody who is still sending."""
         _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
@@ -131,35 +126,20 @@ class Reservation:
         self._late: list[Callable[[Ledger], None]] = []
         self.alone = False
 
-    def take(self, now: float, rate: float, guard: float, *, again: float = -math.inf) -> float:
-        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks.
-
-        What was written down at `again`, and has not left, counts no more.
-        """
+    def take(self, now: float, rate: float, guard: float) -> float:
+        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks."""
         if self.alone or rate > LARGEST_RATE:
             return 0.0
         wait = 0.0
 
         def book(ledger: Ledger) -> None:
             nonlocal wait
-            ledger.remove(again)
             ledger.forget(now, rate, guard)
             if (wait := max(0.0, ledger.wait(now, rate, guard))) == 0:
                 ledger.add(now, rate)
 
         done = self._write(now, book, keep=False)
         return wait if done or self.alone else BUSY
-
-    def sent(self, taken: float | None, now: float, rate: float) -> None:
-        """What was let through at `taken` leaves only `now`. None: it leaves without having been let through."""
-
-        def retime(ledger: Ledger) -> None:
-            if taken is not None:
-                ledger.remove(taken)
-            ledger.add(now, rate)
-
-        if not self.alone and rate <= LARGEST_RATE:
-            self._write(now, retime)
 
     def lower(self, now: float, rate: float) -> None:
         """The server allows `rate` only, whatever those who sent last believed."""

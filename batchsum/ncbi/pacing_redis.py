@@ -106,7 +106,8 @@ class SharedLimit:
         self._heard = False
         self._warned = False
         self._free_at = self._probe_at = 0.0
-        self._lead = 0.0
+        self.trip = 0.0
+        """Seconds that a question takes, there and back. What it lets through leaves half of that later."""
 
     @property
     def parts(self) -> int:
@@ -122,14 +123,12 @@ class SharedLimit:
         if self._is_away and now < self._probe_at:
             return max(0.0, self._free_at - now), ""
         name = f"{self._me}:{next(self._numbers)}"
-        values = [rate, round(guard * 1e6), round(self._lead * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
+        values = [rate, round(guard * 1e6), round(self.trip / 2 * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
         try:
             wait, settling = await self._ask(_TAKE, values)
         except Exception as error:
             return self._lose(error, guard), ""
-        trip = asyncio.get_running_loop().time() - now
-        # A send leaves about half a round trip after it was counted, and others may be nearer than we are.
-        self._lead += (trip / 2 - self._lead) / 4
+        self.trip += (asyncio.get_running_loop().time() - now - self.trip) / 4
         if self._is_away:
             log.log(logging.INFO if self._warned else logging.DEBUG, "the shared limit is back: %s", self._place())
         self._heard, self._is_away, self._is_settling = True, False, bool(settling)
@@ -137,7 +136,7 @@ class SharedLimit:
 
     def sent(self, name: str) -> None:
         """The send of this name (a new one: '') leaves now, later than it was let through."""
-        self._post(name or f"{self._me}:{next(self._numbers)}", -self._lead)
+        self._post(name or f"{self._me}:{next(self._numbers)}", -self.trip / 2)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends for so long."""

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -20,7 +21,9 @@ from yarl import URL
 from batchsum.errors import Refused, UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Failure, Request, Summary, request_key
-from batchsum.ncbi.http import LARGEST_BODY, Exchange, Transport
+from batchsum.ncbi.connector import MOST_WAITING, TRIES, Withdrawn
+from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
+from batchsum.ncbi.pacing import Pacer
 from batchsum.version import __version__
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
@@ -30,12 +33,26 @@ ASKED = Request("11320")
 LONG_LIST = FilterSet(accessions=tuple(f"NC_{number:06}.1" for number in range(300)), complete_only=True)
 
 
-def opened(base_url: str, *, key: str | None = KEY, **others: Any) -> Transport:
+class SlowPacer(Pacer):
+    """Each slot comes so many seconds after it was asked for."""
+
+    def __init__(self, seconds: float, on_asked: Callable[[], None] = lambda: None) -> None:
+        super().__init__(None)
+        self.seconds, self.on_asked, self.slots = seconds, on_asked, 0
+
+    async def slot(self) -> float:
+        self.on_asked()
+        await asyncio.sleep(self.seconds)
+        self.slots += 1
+        return asyncio.get_running_loop().time()
+
+
+def opened(base_url: str, *, pacer: Pacer | None = None, key: str | None = KEY, **others: Any) -> Transport:
     options = {"contact": "me@lab.org", "timeout": 5.0, "connections": 4, **others}
-    return Transport(base_url, api_key=key, **options)
+    return Transport(base_url, pacer or Pacer(None), api_key=key, **options)
 
 
-async def send(raw: RawServer, request: Request = ASKED, **options: Any) -> Exchange:
+async def send(raw: RawServer, request: Request = ASKED, **options: Any) -> Response[Summary]:
     async with opened(raw.base_url, **options) as session:
         return await session.send(request)
 
@@ -304,11 +321,8 @@ async def test_an_attempt_ends_with_its_timeout_however_slowly_bytes_come(
 
 
 async def test_the_timeout_stands_still_while_the_pacer_makes_it_wait(raw: RawServer) -> None:
-    async def confirm() -> None:
-        await asyncio.sleep(0.3)
-
-    async with opened(raw.base_url, timeout=0.2) as session:
-        exchange = await session.send(ASKED, confirm=confirm)
+    async with opened(raw.base_url, pacer=SlowPacer(0.3), timeout=0.2) as session:
+        exchange = await session.send(ASKED)
     assert exchange.answer == Summary(7, 7)
     assert exchange.attempt.seconds < 0.3
 
@@ -347,7 +361,7 @@ def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) 
         assert session._session is not None
         await session._session.close()
 
-    async def ask() -> Exchange:
+    async def ask() -> Response[Summary]:
         async with session:
             return await session.send(ASKED)
 
@@ -358,22 +372,17 @@ def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) 
 # The gate
 
 
-async def test_requests_that_share_a_context_are_let_through_one_by_one(raw: RawServer) -> None:
-    told = list[str]()
-
-    async def ask(name: str) -> Exchange:
-        async def confirm() -> None:
-            told.append(name)
-            await asyncio.sleep(0.02)
-
-        return await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append(f"{name} sent"))
-
-    async with opened(raw.base_url) as session:
+async def test_requests_that_share_a_context_are_told_apart(raw: RawServer) -> None:
+    async with opened(raw.base_url, pacer=SlowPacer(0.02)) as session:
         shared = contextvars.copy_context()
-        tasks = [asyncio.create_task(ask(name), context=shared) for name in "abc"]
-        answers = [(await task).answer for task in tasks]
-    assert answers == [Summary(7, 7)] * 3
-    assert sorted(told) == ["a", "a sent", "b", "b sent", "c", "c sent"]
+        wanted = {"1": True, "2": False, "3": True}
+        tasks = [
+            asyncio.create_task(session.send(Request(taxon), partial(wanted.get, taxon)), context=shared)
+            for taxon in wanted
+        ]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(result, Withdrawn) for result in results] == [False, True, False]
+    assert raw.counts == {"1": 1, "3": 1}
 
 
 async def test_a_connection_that_ends_while_its_request_waits_is_replaced(raw: RawServer) -> None:
@@ -383,46 +392,66 @@ async def test_a_connection_that_ends_while_its_request_waits_is_replaced(raw: R
         turn.close()
 
     raw.first = [close_soon]
-    sent = list[str]()
-
-    async def confirm() -> None:
-        await asyncio.sleep(0.2)
-
-    async with opened(raw.base_url) as session:
+    async with opened(raw.base_url, pacer=SlowPacer(0.2)) as session:
         await session.send(ASKED)
-        exchange = await session.send(ASKED, confirm=confirm, on_sent=lambda: sent.append("once"))
+        exchange = await session.send(ASKED)
     assert exchange.answer == Summary(7, 7)
     assert [arrival.connection for arrival in raw.arrivals] == [1, 2]
-    assert sent == ["once"]
 
 
-async def test_confirm_comes_with_the_connection_and_before_the_headers(raw: RawServer) -> None:
-    told = list[str]()
-
-    async def confirm() -> None:
-        told.append("confirm")
-        await asyncio.sleep(0.02)
-        told.append(f"confirmed, {len(raw.arrivals)} arrived, {raw.connections} connected")
-
-    async with opened(raw.base_url) as session:
+async def test_the_slot_is_waited_for_behind_the_connection(raw: RawServer) -> None:
+    seen = list[tuple[int, int]]()
+    pacer = SlowPacer(0.02, lambda: seen.append((len(connector._acquired), len(raw.arrivals))))
+    async with opened(raw.base_url, pacer=pacer) as session:
+        assert session._session is not None
+        connector = session._session.connector
+        assert connector is not None
         for _ in range(2):
-            await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
-    assert [arrival.connection for arrival in raw.arrivals] == [1, 1]
-    assert told == [
-        "confirm", "confirmed, 0 arrived, 1 connected", "sent",
-        "confirm", "confirmed, 1 arrived, 1 connected", "sent",
-    ]  # fmt: skip
+            await session.send(ASKED)
+    assert seen == [(1, 0), (1, 1)]  # connected, arrived
+    assert raw.connections == 1
 
 
-async def test_what_does_not_connect_is_not_sent() -> None:
-    told = list[str]()
+async def test_what_does_not_connect_takes_no_slot() -> None:
+    pacer = SlowPacer(0)
+    async with opened(f"http://127.0.0.1:{play.refused_port()}", pacer=pacer) as session:
+        await session.send(ASKED)
+    assert pacer.slots == 0
 
-    async def confirm() -> None:
-        told.append("confirm")
 
-    async with opened(f"http://127.0.0.1:{play.refused_port()}") as session:
-        await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
-    assert not told
+async def test_what_is_not_wanted_any_more_is_not_sent_and_its_connection_is_kept(raw: RawServer) -> None:
+    is_wanted = True
+
+    def doubt() -> None:
+        nonlocal is_wanted
+        is_wanted = False
+
+    pacer = SlowPacer(0, on_asked=doubt)
+    async with opened(raw.base_url, pacer=pacer) as session:
+        for _ in range(2):  # while it waits for its slot, and before it connects
+            with pytest.raises(Withdrawn):
+                await session.send(ASKED, lambda: is_wanted)
+        await session.send(ASKED)
+    assert pacer.slots == 2
+    assert (len(raw.arrivals), raw.connections) == (1, 1)
+
+
+async def test_few_connections_are_open_at_once_however_many_wait(raw: RawServer) -> None:
+    """Behind a server that ends each connection with its answer, and a pace that everybody has to wait for."""
+    raw.always(play.answer(200, {"record_count": 7}, with_length=False))
+    waiting = 0
+
+    def count() -> None:
+        nonlocal waiting
+        waiting += 1
+        assert raw.connections - len(raw.arrivals) <= MOST_WAITING
+        assert waiting - pacer.slots <= MOST_WAITING
+
+    pacer = SlowPacer(0.001, on_asked=count)
+    async with opened(raw.base_url, pacer=pacer, connections=64) as session:
+        answers = await asyncio.gather(*(session.send(ASKED) for _ in range(200)))
+    assert [one.answer for one in answers] == [Summary(7)] * 200
+    assert raw.connections == len(raw.arrivals) == pacer.slots == 200
 
 
 @pytest.mark.parametrize("behaviour", [play.hang_up, play.reset], ids=["hang_up", "reset"])
@@ -581,7 +610,7 @@ async def test_an_echoed_key_is_seen_nowhere(raw: RawServer, caplog: pytest.LogC
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "é", "\x00"])
 async def test_what_cannot_be_a_key_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ValueError, match="not an API key") as caught:
-        Transport("http://127.0.0.1", api_key=key, contact=None, timeout=1.0, connections=1)
+        Transport("http://127.0.0.1", Pacer(None), api_key=key, contact=None, timeout=1.0, connections=1)
     assert key not in str(caught.value)
 
 
@@ -628,14 +657,11 @@ async def test_an_answer_that_nobody_asked_for_is_nobodys(raw: RawServer, body: 
 
 async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(raw: RawServer) -> None:
     raw.greeting = b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"record_count": 9}\n'
-
-    async def confirm() -> None:
-        await asyncio.sleep(0.02)
-
-    async with opened(raw.base_url) as session:
-        answer = (await session.send(ASKED, confirm=confirm)).answer
-    assert answer == Failure("failed", "connection", "the server speaks before it is asked")
+    async with opened(raw.base_url, pacer=SlowPacer(0.02)) as session:
+        answer = (await session.send(ASKED)).answer
+    assert answer == Failure("failed", "connection", "the server speaks or hangs up before it is asked")
     assert not raw.arrivals
+    assert raw.connections == TRIES
 
 
 # The environment
@@ -695,7 +721,7 @@ async def test_no_proxy_is_followed(raw: RawServer, elsewhere: str, monkeypatch:
 async def test_a_proxy_that_cannot_be_used(elsewhere: str, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("http_proxy", address)
     with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
-        Transport(elsewhere, api_key=None, contact=None, timeout=1.0, connections=1)
+        Transport(elsewhere, Pacer(None), api_key=None, contact=None, timeout=1.0, connections=1)
     assert "word" not in str(caught.value)
 
 
@@ -736,7 +762,7 @@ async def test_every_error_of_the_library_ends_here(
 
 
 async def test_before_and_after_the_session_there_is_no_sending(raw: RawServer) -> None:
-    session = Transport(raw.base_url, api_key=None, contact=None, timeout=1.0, connections=1)
+    session = Transport(raw.base_url, Pacer(None), api_key=None, contact=None, timeout=1.0, connections=1)
     with pytest.raises(RuntimeError, match="async with"):
         await session.send(ASKED)
     assert not raw.arrivals
