@@ -18,7 +18,7 @@ from batchsum.ncbi.connector import Withdrawn
 from batchsum.ncbi.http import Response, Transport
 from batchsum.ncbi.outage import QUESTION, Canary, Outage, is_asked, what_it_means
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.urls import BASE_URL
+from batchsum.ncbi.urls import default_base_url
 
 log = logging.getLogger("batchsum")
 
@@ -26,7 +26,7 @@ log = logging.getLogger("batchsum")
 class DatasetsClient:
     """NCBI Datasets v2, as far as virus genome summaries go.
 
-    Parameters: `api_key`
+    Parameters: `base_url` is that of the environment (`BATCHSUM_BASE_URL`) unless given, else NCBI's. `api_key`
     goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a key, 10 with one, then what
     the server says), a ceiling, or `"unlimited"`. `timeout` is for one answer, in seconds from when it was asked
     for, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that counts the
@@ -40,7 +40,7 @@ class DatasetsClient:
 
     def __init__(
         self,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         *,
         api_key: str | None = None,
         contact: str | None = None,
@@ -53,6 +53,7 @@ class DatasetsClient:
         parts: int = 1,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        base_url = base_url or default_base_url()
         self.pacer = Pacer.for_server(base_url, api_key, requests_per_second, shared_limit=shared_limit, parts=parts)
         self.outage = Outage(max_outage)
         self._transport = Transport(

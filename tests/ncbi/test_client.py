@@ -11,15 +11,17 @@ from email.utils import formatdate
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import pytest
 from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
 from batchsum import DatasetsClient
-from batchsum.errors import Refused
+from batchsum.errors import Refused, UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import CANARY, Answer, Failure, Reply, Request, Summary
 from batchsum.ncbi.outage import FAILURES_IN_A_ROW
+from batchsum.ncbi.urls import BASE_URL as NCBI_BASE_URL
 from batchsum.run.ask import run_requests
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
@@ -46,6 +48,8 @@ class Ncbi:
     """Comes before the script."""
     takes: float = 0.1
     """Seconds for an answer."""
+    connecting: float = 0.0
+    """Seconds before; each connection is a new one."""
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     async def answer(self, url: URL, **_: Any) -> CallbackResult:
@@ -74,8 +78,15 @@ class Ncbi:
 
 
 @pytest.fixture
-def ncbi(mocked: aioresponses) -> Ncbi:
+def ncbi(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> Ncbi:
     server = Ncbi()
+    at_once = aiohttp.TCPConnector._create_connection
+
+    async def connect(*arguments: Any) -> Any:
+        await asyncio.sleep(server.connecting)
+        return await at_once(*arguments)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connect)
     mocked.get(re.compile(".*"), callback=server.answer, repeat=True)
     return server
 
@@ -159,6 +170,25 @@ def test_what_cannot_be_meant_is_not_sent(ncbi: Ncbi, taxon: str | int, filters:
     with pytest.raises(ValueError, match=told):
         run(main())
     assert not ncbi.asked
+
+
+def test_the_server_of_the_environment_is_asked_unless_one_is_named(
+    ncbi: Ncbi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHSUM_BASE_URL", f"{BASE_URL}/")
+
+    async def main(*base_url: str) -> Answer:
+        async with DatasetsClient(*base_url, requests_per_second="unlimited") as client:
+            return await client.virus_genome_summary(11320)
+
+    assert run(main()) == Summary(7)
+    monkeypatch.setenv("BATCHSUM_BASE_URL", "http://ncbi.example")
+    assert run(main(BASE_URL)) == Summary(7)
+    with pytest.raises(UsageError, match=r"BATCHSUM_BASE_URL: .* is not encrypted"):
+        DatasetsClient()
+    monkeypatch.delenv("BATCHSUM_BASE_URL")
+    assert str(DatasetsClient()._transport._base) == NCBI_BASE_URL
+    assert [taxon for taxon, _ in ncbi.asked] == ["11320"] * 2
 
 
 # Promise 5: a permanent error costs one request
@@ -277,9 +307,10 @@ def test_one_taxon_that_fails_is_no_outage(ncbi: Ncbi) -> None:
 # 429 and 503: everybody waits
 
 
+@pytest.mark.parametrize("connecting", [0.0, 2.0])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int) -> None:
-    refused = list[float]()
+def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int, connecting: float) -> None:
+    refused, ncbi.connecting = list[float](), connecting
 
     def says(ncbi: Ncbi, taxon: str, now: float) -> Said | None:
         if len(ncbi.asked) == 20:
@@ -357,9 +388,46 @@ def test_the_canary_too_leaves_such_a_server_alone_at_once(ncbi: Ncbi) -> None:
 def test_the_limit_of_the_header_is_followed(ncbi: Ncbi) -> None:
     ncbi.otherwise = (200, {"record_count": 7}, {"X-RateLimit-Limit": "5"})
     ask(*taxa(40), workers=1)
-    in_force = [time for _, time in ncbi.asked[1:]]
-    for first, time in enumerate(in_force):
-        assert len([one for one in in_force[first:] if one < time + 1.0]) <= 5
+    assert most_in_a_second([time for _, time in ncbi.asked[1:]]) <= 5
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max(sum(time < first + 1.0 for time in times[at:]) for at, first in enumerate(times))
+
+
+@pytest.mark.parametrize("connecting", [0.0, 0.3, 0.9])
+def test_slow_connections_cost_nothing_of_the_limit(ncbi: Ncbi, connecting: float) -> None:
+    ncbi.connecting = connecting
+    ask(*taxa(200), requests_per_second=10)
+    times = [time for _, time in ncbi.asked]
+    assert most_in_a_second(times) == 10
+    assert (len(times) - 1) / (10 * (times[-1] - times[0])) >= 0.97
+
+
+def test_one_connection_that_hangs_does_not_hold_up_the_others(ncbi: Ncbi) -> None:
+    connecting = iter([5.0])
+
+    def says(ncbi: Ncbi, _taxon: str, _now: float) -> None:
+        ncbi.connecting = next(connecting, 0.3)
+
+    ncbi.says = says
+    ask(*taxa(100), requests_per_second=10)
+    assert ncbi.asked[-1][1] - ncbi.asked[0][1] < 10.5
+
+
+def test_who_still_connects_when_the_limit_falls_keeps_to_the_new_one(ncbi: Ncbi) -> None:
+    fell = list[float]()
+
+    def says(ncbi: Ncbi, _taxon: str, now: float) -> Said | None:
+        if len(ncbi.asked) < 20:
+            return None
+        if not fell:
+            fell.append(now + ncbi.takes + 0.001)
+        return (200, {"record_count": 7}, {"X-RateLimit-Limit": "3"})
+
+    ncbi.says, ncbi.connecting = says, 0.9
+    assert reasons(ask(*taxa(60), requests_per_second=10)) == {"answered": 60}
+    assert most_in_a_second([time for _, time in ncbi.asked if time > fell[0]]) == 3
 
 
 # Outages

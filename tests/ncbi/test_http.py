@@ -426,7 +426,7 @@ async def test_what_is_not_wanted_any_more_is_not_sent_and_its_connection_is_kep
         nonlocal is_wanted
         is_wanted = False
 
-    pacer = SlowPacer(0, on_asked=doubt)
+    pacer = SlowPacer(0, doubt)
     async with opened(raw.base_url, pacer=pacer) as session:
         for _ in range(2):  # while it waits for its slot, and before it connects
             with pytest.raises(Withdrawn):
@@ -439,15 +439,15 @@ async def test_what_is_not_wanted_any_more_is_not_sent_and_its_connection_is_kep
 async def test_few_connections_are_open_at_once_however_many_wait(raw: RawServer) -> None:
     """Behind a server that ends each connection with its answer, and a pace that everybody has to wait for."""
     raw.always(play.answer(200, {"record_count": 7}, with_length=False))
-    waiting = 0
+    asked = 0
 
     def count() -> None:
-        nonlocal waiting
-        waiting += 1
-        assert raw.connections - len(raw.arrivals) <= MOST_WAITING
-        assert waiting - pacer.slots <= MOST_WAITING
+        nonlocal asked
+        asked += 1
+        assert asked - pacer.slots <= MOST_WAITING
+        assert raw.connections - pacer.slots <= MOST_WAITING
 
-    pacer = SlowPacer(0.001, on_asked=count)
+    pacer = SlowPacer(0.001, count)
     async with opened(raw.base_url, pacer=pacer, connections=64) as session:
         answers = await asyncio.gather(*(session.send(ASKED) for _ in range(200)))
     assert [one.answer for one in answers] == [Summary(7)] * 200
