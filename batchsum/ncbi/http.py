@@ -23,9 +23,10 @@ from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body
 from batchsum.ncbi import retry
 from batchsum.ncbi.body import BadBody, read_body
 from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
+from batchsum.ncbi.document import parse_document
 from batchsum.ncbi.http_errors import network_failure, refuse_status
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.parse import parse_answer, parse_document
+from batchsum.ncbi.parse import parse_answer
 from batchsum.ncbi.urls import is_loopback
 from batchsum.text import one_line
 from batchsum.version import __version__
