@@ -324,12 +324,12 @@ _ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...]
     ("POST counts as GET does", "model/queries.py", _post),
     (
         "an unknown taxon is refused as unknown",
-        "ncbi/parse.py",
+        "ncbi/document.py",
         _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
     ),
     (
         "a name of two taxa, or of no virus, is refused as such",
-        "ncbi/parse.py",
+        "ncbi/document.py",
         _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
     ),
     ("BIOSAMPLE_REPORT is taken", "model/filters.py", _taken("biosample_report")),

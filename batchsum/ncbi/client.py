@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, Self
 
 from batchsum.model.filters import FilterSet, parse_taxon
@@ -16,7 +17,7 @@ from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Sum
 from batchsum.ncbi import retry
 from batchsum.ncbi.connector import Withdrawn
 from batchsum.ncbi.http import Response, Transport
-from batchsum.ncbi.outage import QUESTION, Canary, Outage, is_asked, what_it_means
+from batchsum.ncbi.outage import CANARY_REQUEST, Canary, Outage, is_canary, what_it_means
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.urls import default_base_url
 
@@ -63,7 +64,7 @@ class DatasetsClient:
         self._attempts = attempts
         self._uniform = uniform
         self._was_rejected = False
-        self._canary = Canary(self._probe, self.outage, attempts=attempts)
+        self._canary = Canary(partial(self._send, CANARY_REQUEST, even_in_doubt=True), self.outage, attempts=attempts)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -97,7 +98,7 @@ class DatasetsClient:
             made.append(response.attempt)
             answer = response.answer
             if retry.is_final(answer):
-                if isinstance(answer, Failure) or is_asked(request):
+                if isinstance(answer, Failure) or is_canary(request):
                     answer = await self._settle(request, answer)
                 else:
                     self._answered()
@@ -146,20 +147,17 @@ class DatasetsClient:
 
     async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
         """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
-        if not is_asked(request):
+        if not is_canary(request):
             return await self._send(request, number)
         async with self._canary.asking:
             if (response := self._canary.answer_for_the_job()) is not None:
                 return response, 0.0
             return await self._send(request, number)
 
-    async def _send(self, request: Request, number: int) -> tuple[Response[Summary], float]:
-        response = await self._transport.send(request, lambda: not self._in_doubt)
-        return response, self._obey(response, number)
-
-    async def _probe(self, number: int) -> tuple[Response[Summary], float]:
-        """The canary's: it is sent because there is doubt."""
-        response = await self._transport.send(QUESTION)
+    async def _send(
+        self, request: Request, number: int, *, even_in_doubt: bool = False
+    ) -> tuple[Response[Summary], float]:
+        response = await self._transport.send(request, lambda: even_in_doubt or not self._in_doubt)
         return response, self._obey(response, number)
 
     def _obey(self, response: Response[Any], number: int) -> float:
@@ -186,7 +184,7 @@ class DatasetsClient:
 
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
-        if is_asked(request) and not self._canary.is_known:
+        if is_canary(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
             self._was_rejected = True

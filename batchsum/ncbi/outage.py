@@ -1,6 +1,8 @@
-"""Is it this query, or is it NCBI? Counts failures in a row; the canary question settles what they mean.
+"""Is it this query, or is it NCBI? An outage is told from failures in a row, and the canary settles what they mean.
 
-Decisions only: whoever sends looks at `in_doubt` first, and tells it what came back.
+The canary is a question that NCBI can surely answer, asked where an answer is missing or hard to believe: it tells
+"your taxon is wrong" from "NCBI is down, or has blocked this address". Whoever sends looks at `Outage.in_doubt`
+first, and tells it what came back.
 """
 
 import asyncio
@@ -12,14 +14,21 @@ from dataclasses import dataclass, field
 from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
 from batchsum.ncbi.http import Response
 
+log = logging.getLogger("batchsum")
+
+CANARY_REQUEST = Request(CANARY)
+
 FAILURES_IN_A_ROW = 8
 DISTINCT_REQUESTS = 4
+"""Among those failures: one request that fails again and again is no outage."""
 FIRST_PROBE_PAUSE = 5.0
 LONGEST_PROBE_PAUSE = 60.0
 
 
 @dataclass(slots=True)
 class Outage:
+    """Whether NCBI seems to be down, and whether the night is given up. Decides only; nothing waits or sends."""
+
     max_outage: float
     """Seconds without an answer after which the rest of the night is given up."""
     given_up: str = ""
@@ -65,22 +74,8 @@ class Outage:
         self.given_up = f"the server wants no request for {seconds:,.0f} s, which is longer than max_outage"
 
 
-# The canary: a question that NCBI can surely answer, asked where an answer is missing or hard to believe. It
-# tells "your taxon is wrong" from "NCBI is down, or has blocked this address".
-
-
-log = logging.getLogger("batchsum")
-
-QUESTION = Request(CANARY)
-
-
-def is_asked(request: Request) -> bool:
-    """Whether a job asks what the canary asks."""
-    return request.taxon == CANARY and request == QUESTION
-
-
 class Canary:
-    """Asks through `send(number)`, which gives an exchange and the least pause in seconds behind it."""
+    """Asks the canary's question through `send(number)`: a response, and the seconds to leave before the next."""
 
     def __init__(
         self, send: Callable[[int], Awaitable[tuple[Response[Summary], float]]], outage: Outage, *, attempts: int
@@ -90,6 +85,7 @@ class Canary:
         self._attempts = attempts
         self._for_the_job: Response[Summary] | None = None
         self.asking = asyncio.Lock()
+        """Held by whoever asks the question, for a job too: it is never asked twice at a time."""
         self.heard = asyncio.Event()
         """Set once something came of a question, be it that no answer came."""
         self.verdict: Answer | None = None
@@ -147,16 +143,21 @@ class Canary:
 
     def answer_for_the_job(self) -> Response[Summary] | None:
         """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
-        exchange, self._for_the_job = self._for_the_job, None
-        return exchange
+        response, self._for_the_job = self._for_the_job, None
+        return response
 
     async def _probe(self, number: int) -> tuple[Answer, float]:
-        exchange, pause = await self._send(number)
+        response, pause = await self._send(number)
         self.heard.set()
-        if isinstance(exchange.answer, Summary):
-            self.verdict, self._for_the_job = exchange.answer, exchange
+        if isinstance(response.answer, Summary):
+            self.verdict, self._for_the_job = response.answer, response
             self._outage.answered()
-        return exchange.answer, pause
+        return response.answer, pause
+
+
+def is_canary(request: Request) -> bool:
+    """Whether a job asks what the canary asks."""
+    return request.taxon == CANARY and request == CANARY_REQUEST
 
 
 def what_it_means(canary: Failure) -> str:

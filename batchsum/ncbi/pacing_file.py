@@ -19,11 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-# Ledger: the sends of the last second, of all processes, as the shared file holds them. What cannot be true
-# (torn, of another boot, of the future) is nothing: it may cost a refusal, never a wait without end.
+log = logging.getLogger("batchsum")
 
-
+LARGEST_RATE = 1000.0
+"""Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
 LARGEST_FILE = 2**20
+BUSY = 0.0005
+"""Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
+_PATIENCE = 2000
+"""Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 _LONGEST_HOLD = 3600.0
 _LONGEST_MEMORY = 60.0
 _HEAD = struct.Struct("=8s32sdII")
@@ -40,8 +44,9 @@ def window(rate: float, guard: float) -> tuple[int, float]:
 class Ledger:
     """The sends that still count, of all processes: parallel arrays, sorted by time.
 
-    A send's time is when it was let through, and later when its headers left; its rate is what its process
-    knew. Times are seconds of the machine's monotonic clock, so they mean nothing after a boot.
+    A send's rate is what its process knew. Times are seconds of the machine's monotonic clock, so they mean
+    nothing after a boot. What cannot be true (torn, of another boot, of the future) is nothing: it may cost a
+    refusal, never a wait without end.
     """
 
     held_until: float = -math.inf
@@ -97,16 +102,6 @@ class Ledger:
         _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
         end = bisect_right(self.times, now - min(period, _LONGEST_MEMORY))
         del self.times[:end], self.rates[:end]
-
-
-log = logging.getLogger("batchsum")
-
-LARGEST_RATE = 1000.0
-"""Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
-BUSY = 0.0005
-"""Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
-_PATIENCE = 2000
-"""Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 
 
 class Reservation:

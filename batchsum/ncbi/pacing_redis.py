@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchsum.errors import UsageError
+from batchsum.ncbi.pacing_file import LARGEST_RATE
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -22,8 +23,6 @@ log = logging.getLogger("batchsum")
 
 PASSWORD = "BATCHSUM_REDIS_PASSWORD"
 """The environment variable with the password: it may stand in no job file and no command line."""
-LARGEST_RATE = 1000.0
-"""Requests a second up to which processes share; a faster server is one's own."""
 PATIENCE = 0.5
 """Seconds for one question; who answers later is away."""
 PROBE = 2.0
@@ -34,7 +33,7 @@ _KEPT_MS = 3_600_000
 
 # A window log on the clock of Redis, in microseconds: ARGV is rate, guard, lead, member, is_back, settling.
 # The largest rate of those who sent in the last two seconds is the server's limit, as far as anybody knows.
-# Spacing and window are those of `ledger`. Returns the wait and whether processes are still settling.
+# Spacing and window are those of `pacing_file.Ledger`. Returns the wait and whether processes are still settling.
 _TAKE = """
 local sends, state = KEYS[1], KEYS[2]
 local function field(name) return tonumber(redis.call('HGET', state, name) or '') or 0 end
