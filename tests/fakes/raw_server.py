@@ -256,6 +256,7 @@ class RawServer:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        task.add_done_callback(self._open.discard)
         self.connections += 1
         connection, number = self.connections, 0
         try:
@@ -268,7 +269,6 @@ class RawServer:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the other side went, or the test is over
         finally:
-            self._open.discard(task)
             writer.close()
             with suppress(ConnectionError, ssl.SSLError):
                 await writer.wait_closed()
