@@ -309,7 +309,7 @@ def raw_server(*, tls: bool = False, port: int = 0) -> Iterator[RawServer]:
         listener.close()
         while server._open:
             server.stop()
-            await asyncio.sleep(0)
+            await asyncio.wait(server._open, timeout=1)  # TLS may wait for the other side's end
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(listen()))
     thread.start()

@@ -1,7 +1,8 @@
-"""A session that only pretends to send, but waits for its turn as a real one does."""
+"""A limit of one's own, and a session that only pretends to send, but waits for its turn as a real one does."""
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,12 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses as pretending
+
+
+@pytest.fixture(autouse=True)
+def own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit is shared with other processes: they have another clock, or run the same test."""
+    monkeypatch.setattr("batchsum.ncbi.pacing_file._directories", lambda: [tmp_path / "sends"])
 
 
 @pytest.fixture

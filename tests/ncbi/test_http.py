@@ -426,9 +426,17 @@ def _trusting() -> ssl.SSLContext:
 @asynccontextmanager
 async def listening(behave: Any) -> AsyncIterator[str]:
     """An https address where whoever connects meets `behave(reader, writer)` instead of TLS."""
-    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    connections = list[asyncio.Task[None] | None]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
+        await behave(reader, writer)
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.gather(*filter(None, connections), return_exceptions=True)
 
 
 async def test_a_server_that_does_not_speak_tls() -> None:
