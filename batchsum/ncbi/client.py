@@ -103,6 +103,7 @@ class DatasetsClient:
                 else:
                     self._answered()
                 return Reply(answer, tuple(made))
+            # No answer: once more after a pause, unless attempts or the run's retries are spent, or NCBI is down.
             self.outage.failed(key := request_key(request))
             if len(made) >= most or pause == math.inf or not self._budget.spend():
                 lost = self.outage.in_doubt and not await self._goes_on()
@@ -149,7 +150,7 @@ class DatasetsClient:
         """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
         if not is_canary(request):
             return await self._send(request, number)
-        async with self._canary.asking:
+        async with self._canary.asking:  # what it just got need not be asked again for the job
             if (response := self._canary.answer_for_the_job()) is not None:
                 return response, 0.0
             return await self._send(request, number)

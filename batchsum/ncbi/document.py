@@ -16,6 +16,7 @@ LONGEST_TEXT = 8000
 """Characters of one field."""
 
 _BLANKS = " \t\n\r"
+"""JSON's own; str.strip() would take more."""
 _ABSENT: Mapping[str, Any] = {}
 _REASONS = (
     ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
@@ -129,7 +130,7 @@ def _status_message(body: bytes) -> str:
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
         text = body.decode().strip(_BLANKS)
-        value, end = _decode(text)
+        value, end = _decode(text)  # which would leave unread what comes behind the object
     except RecursionError:
         raise BadAnswer("nested too deeply") from None
     except UnicodeDecodeError:
@@ -157,4 +158,5 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+# The standard parser takes NaN, and the last of several equal keys.
 _decode = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_duplicates).raw_decode

@@ -18,7 +18,7 @@ class NotReady(aiohttp.ClientConnectionError):
 
 def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
     """What `error` of an HTTP session means. Raises Refused for TLS that fails, and for a proxy that forbids."""
-    match error:
+    match error:  # from the particular to the general: aiohttp's errors inherit from each other and from OSError
         case aiohttp.ConnectionTimeoutError():
             return Failure("failed", "timeout", f"no connection to {host} in time")
         case TimeoutError():
@@ -66,6 +66,7 @@ def refuse_status(http_status: int, location: str, *, has_key: bool) -> None:
 
 def _tls_failure(error: Exception, host: str) -> Failure:
     inner = getattr(error, "os_error", error)
+    # A connection that ends while TLS begins is like any other that ends; only what TLS says itself is a refusal.
     if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Failure("failed", "connection", f"{host} closed the connection while TLS began")
     hint = ""

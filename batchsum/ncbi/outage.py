@@ -46,8 +46,9 @@ class Outage:
         self._failing.clear()
 
     def failed(self, key: str) -> None:
+        """The request of this key was not answered, or not believably."""
         self._failures += 1
-        if len(self._failing) < DISTINCT_REQUESTS:
+        if len(self._failing) < DISTINCT_REQUESTS:  # more need not be remembered
             self._failing.add(key)
 
     @property
@@ -115,6 +116,7 @@ class Canary:
             if self._outage.is_final:
                 return
             pause = self._outage.probe_pause(number, clock() - began)
+            # While others are answered, a silent canary is no reason to wait for max_outage.
             tired = number >= self._attempts and not self._outage.is_total
             if answer.status == "rejected" or pause is None or tired or wait == math.inf:
                 self.judge(answer)
@@ -126,7 +128,7 @@ class Canary:
     async def ask_again(self) -> None:
         """For a second round: a night that was given up may go on if NCBI is back."""
         if self._outage.given_up and not self._outage.is_final:
-            self._outage.given_up = ""
+            self._outage.given_up = ""  # else nothing would be sent
             answer, _ = await self._probe(1)
             if isinstance(answer, Failure) and not self._outage.is_final:
                 self._outage.given_up = what_it_means(answer)

@@ -35,6 +35,7 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
 
 
 def _parse_summary(value: dict[str, Any]) -> Answer:
+    # An empty object is a zero (below), but one that speaks of other things is no summary.
     if value and _KNOWN.isdisjoint(value):
         if isinstance(message := value.get("message") or value.get("error"), str):
             return rejection(one_line(message), "bad_request")

@@ -122,7 +122,7 @@ class Lookup:
                         found[node] = max(_likeness(text, name) for name in names)
             except BadAnswer:
                 break
-            if found:
+            if found:  # less of the text would only find more that is farther away
                 break
         return sorted((node for node in found if found[node] > 0.5), key=lambda node: (-found[node], node.tax_id))[:3]
 
@@ -139,12 +139,13 @@ class Lookup:
                 return {texts[0]: Name(texts[0], error=error.failure.detail)}
             if self._halvings == MOST_HALVINGS:
                 raise
+        # One name can have the whole batch refused: the half without it is answered.
         self._halvings += 1
         middle = len(texts) // 2
         return {**await self._batch(texts[:middle]), **await self._batch(texts[middle:])}
 
     async def _require_canary(self) -> None:
-        """ncbi/datasets#246, #367, #373: ids that are right are called invalid."""
+        """During outages NCBI has called ids invalid that are right: ncbi/datasets#246, #367, #373."""
         if not self._canary_known:
             name = (await self._batch([CANARY]))[CANARY]
             if name.taxon is None:
@@ -200,7 +201,7 @@ def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
     """Each text with its reports. NCBI repeats what it was asked, maybe in another case of letters."""
     taxa: dict[str, dict[int, TaxonNode]] = {text: {} for text in texts}
     errors: dict[str, str] = {}
-    folded: dict[str, list[str]] = {}
+    folded: dict[str, list[str]] = {}  # several spellings of a job may be one to NCBI
     for text in texts:
         folded.setdefault(_fold(text), []).append(text)
     for report in reports:

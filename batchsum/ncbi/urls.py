@@ -29,7 +29,7 @@ def check_base_url(text: str, allow_http: bool = False) -> str:
     example = f"write it as in {BASE_URL}"
     text = parse_text(text)
     try:
-        url = urlsplit(text)
+        url = urlsplit(text)  # looks at the port only when asked for it
         host, port = url.hostname, url.port
     except ValueError:
         raise ValueError(f"is not an address; {example}") from None

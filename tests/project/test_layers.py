@@ -19,17 +19,8 @@ __main__
 
 ASYNC = {
     *("cli.check", "cli.demo", "cli.probe", "cli.serve", "ncbi.client", "ncbi.connector", "ncbi.http", "ncbi.outage"),
-    *(
-        "ncbi.pacing",
-        "ncbi.pacing_redis",
-        "notify.channels",
-        "notify.notifier",
-        "run.ask",
-        "run.merge",
-        "run.night",
-        "run.shard",
-    ),
-    "run.signals",
+    *("ncbi.pacing", "ncbi.pacing_redis", "notify.channels", "notify.notifier", "run.ask", "run.merge", "run.night"),
+    *("run.shard", "run.signals"),
 }
 
 
