@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -20,8 +21,7 @@ from batchsum.ncbi.pacing import Pacer
 KEEP_ALIVE = 15.0
 """Seconds for which an idle connection is kept."""
 MOST_WAITING = 10
-"""Requests that connect, or stand connected and wait for their slot. About as many as NCBI allows a second: a
-connection may take that second, and no server has to hold one open for each of our workers."""
+"""Requests that connect, or stand connected and wait for their slot, at most."""
 TRIES = 3
 """Connections that one request may find dead when its turn has come."""
 
@@ -65,7 +65,7 @@ class PacedConnector(aiohttp.TCPConnector):
     def __init__(self, pacer: Pacer) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE)  # whoever sends limits them
         self._pacer = pacer
-        self._waiting = asyncio.Semaphore(MOST_WAITING)
+        self._size = 0
 
     async def connect(
         self,
@@ -79,26 +79,33 @@ class PacedConnector(aiohttp.TCPConnector):
         connecting is for each one; waiting is not part of it.
         """
         pending, now = pending_send.get(), self._loop.time
-        async with self._waiting:
+        async with self._gate():
             for _ in range(TRIES):
                 pending.begin(now())
                 connection = await super().connect(req, traces, timeout)
+                slot = None
                 try:
-                    slot = await self._pacer.slot()
-                    if not pending.is_wanted():
-                        raise Withdrawn
-                except BaseException:
-                    connection.release()  # nothing was written to it
-                    raise
-                if _is_usable(connection):
+                    slot = await self._pacer.slot(partial(_can_send, pending, connection))
+                finally:
+                    if slot is None:
+                        connection.release()  # nothing was written to it
+                if slot is not None:
                     pending.leave(slot)
                     return connection
-                connection.close()
         raise NotReady
 
+    def _gate(self) -> asyncio.Semaphore:
+        """Lets about as many connect and wait as may leave in a second: connecting may take that second, no
+        connection grows old before its turn, and no server has to hold one open for each of our workers."""
+        rate = self._pacer.rate
+        size = MOST_WAITING if rate is None else min(MOST_WAITING, math.ceil(rate))
+        if size != self._size:
+            self._size, self._semaphore = size, asyncio.Semaphore(size)
+        return self._semaphore
 
-def _is_usable(connection: Connection) -> bool:
-    """Whether the server has neither closed it, as it may while a request waits, nor said anything on it: that would
-    be taken for the answer to what is asked now."""
+
+def _can_send(pending: PendingSend, connection: Connection) -> bool:
+    """Whether the request is still wanted, and the server has neither closed the connection, as it may while a request
+    waits, nor said anything on it: that would be taken for the answer to what is asked now."""
     protocol = connection.protocol
-    return protocol is not None and protocol.is_connected() and not protocol.should_close
+    return pending.is_wanted() and protocol is not None and protocol.is_connected() and not protocol.should_close

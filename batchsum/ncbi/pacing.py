@@ -8,6 +8,7 @@ more, whichever of them were late. The even pace on top is courtesy.
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -60,6 +61,8 @@ class Pacer:
         self._turn = asyncio.Lock()
         self._sends = deque[float]()
         """When those left that still count here, the oldest first."""
+        self._paced_by: AsyncLimiter | None = None
+        """The pace that has let the next send pass; None where none has since the last."""
         self._begin(rate)
 
     @classmethod
@@ -89,24 +92,24 @@ class Pacer:
         """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
         return self._held_until
 
-    async def slot(self) -> float:
+    async def slot(self, can_send: Callable[[], bool] = lambda: True) -> float | None:
         """Wait for the next turn, first come, first served, and send at once: it counts from the moment that is
-        returned, by the event loop's clock. A slot that is not used is lost."""
+        returned, by the event loop's clock. None, and no slot is taken, once `can_send` says no."""
         clock = asyncio.get_running_loop().time
         if self._rate is None and (now := clock()) >= self._held_until:
-            return now
+            return now if can_send() else None
         # All but one wait here, and each lets in the next: a thousand waiters cost what one does.
         async with self._turn:
-            pace, counted = None, None
-            while True:
+            counted = None
+            while can_send():
                 now = clock()
                 if now < self._held_until:
                     await asyncio.sleep(self._held_until - now)
                 elif self._rate is None:
                     return now
-                elif pace is not self._pace:  # the first time, or a hold or another rate has begun meanwhile
-                    pace = self._pace
+                elif self._paced_by is not (pace := self._pace):  # or a hold or another rate has begun meanwhile
                     await pace.acquire()
+                    self._paced_by = pace
                 elif wait := self._until_room(now):
                     await asyncio.sleep(wait)
                 elif self._lab is not None and (counted is None or now > counted[0] + _COUNTED_FOR):
@@ -117,9 +120,11 @@ class Pacer:
                     continue
                 else:
                     self._sends.append(now)
+                    self._paced_by = None
                     if self._lab is not None and counted is not None and now > counted[0] + _LATE:
                         self._lab.sent(counted[1])
                     return now
+        return None
 
     def hold(self, seconds: float, *, refused: float | None = None) -> None:
         """Nobody sends for `seconds`, then all go on at the pace.

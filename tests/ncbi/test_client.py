@@ -50,6 +50,8 @@ class Ncbi:
     """Seconds for an answer."""
     connecting: float = 0.0
     """Seconds before; each connection is a new one."""
+    idle: float = 1000.0
+    """Seconds after which a connection is closed."""
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     async def answer(self, url: URL, **_: Any) -> CallbackResult:
@@ -84,7 +86,9 @@ def ncbi(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> Ncbi:
 
     async def connect(*arguments: Any) -> Any:
         await asyncio.sleep(server.connecting)
-        return await at_once(*arguments)
+        protocol = await at_once(*arguments)
+        asyncio.get_running_loop().call_later(server.idle, protocol.close)
+        return protocol
 
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connect)
     mocked.get(re.compile(".*"), callback=server.answer, repeat=True)
@@ -415,6 +419,14 @@ def test_one_connection_that_hangs_does_not_hold_up_the_others(ncbi: Ncbi) -> No
     assert ncbi.asked[-1][1] - ncbi.asked[0][1] < 10.5
 
 
+def test_connections_that_do_not_last_until_their_turn_are_made_anew(ncbi: Ncbi) -> None:
+    ncbi.idle, ncbi.connecting = 4.0, 0.3
+    replies = ask(*taxa(30), requests_per_second=0.1)
+    assert {len(reply.attempts) for reply in replies.values()} == {1}
+    assert reasons(replies) == {"answered": 30}
+    assert 290 < ncbi.asked[-1][1] - ncbi.asked[0][1] < 300  # each is found closed when its turn has come
+
+
 def test_who_still_connects_when_the_limit_falls_keeps_to_the_new_one(ncbi: Ncbi) -> None:
     fell = list[float]()
 
@@ -677,10 +689,10 @@ async def test_every_send_takes_a_slot(raw: RawServer, monkeypatch: pytest.Monke
     async with DatasetsClient(raw.base_url, requests_per_second=1000) as client:
         slot = client.pacer.slot
 
-        async def counted() -> float:
+        async def counted(can_send: Callable[[], bool]) -> float | None:
             nonlocal slots
             slots += 1
-            return await slot()
+            return await slot(can_send)
 
         monkeypatch.setattr(client.pacer, "slot", counted)
         answer = await client.virus_genome_summary(1)

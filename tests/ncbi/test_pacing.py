@@ -49,6 +49,7 @@ class Server:
 
     async def receive(self) -> float:
         slot = await self.pacer.slot()
+        assert slot is not None
         travel = self.travel[len(self.arrivals) % len(self.travel)]
         self.arrivals.append(Arrival(clock() + travel, self.pacer.rate or math.inf))
         self.sent.append(clock())
@@ -232,6 +233,15 @@ def test_each_episode_of_refusals_doubles_the_guard_once() -> None:
     assert gap_after(9, episodes=False) == pytest.approx(2 * GUARD, abs=1e-4)
     assert gap_after(2, episodes=True) == pytest.approx(4 * GUARD, abs=1e-4)
     assert gap_after(9, episodes=True) == pytest.approx(LARGEST_GUARD, abs=1e-4)
+
+
+def test_who_cannot_send_takes_no_slot() -> None:
+    async def night() -> list[float | None]:
+        pacer, start = Pacer(0.1), clock()
+        taken = [await pacer.slot(), await pacer.slot(lambda: clock() < start + 5), await pacer.slot()]
+        return [None if slot is None else slot - start for slot in taken]
+
+    assert run(night()) == [pytest.approx(0, abs=0.1), None, pytest.approx(10, abs=0.1)]
 
 
 def test_the_header_lowers_the_rate_and_raises_it_up_to_the_ceiling() -> None:
