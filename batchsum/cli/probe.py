@@ -139,12 +139,11 @@ async def ask_all(
 async def _ask(
     session: aiohttp.ClientSession, pacer: Pacer, base_url: str, api_key: str | None, question: Question
 ) -> Seen:
-    ticket = await pacer.slot()
+    await pacer.slot()
     began = time.monotonic()
     url = URL(base_url.rstrip("/") + question.path, encoded=True)
     method = "GET" if question.body is None else "POST"
     key = {"api-key": api_key} if api_key else {}  # not the session's: a proxy would be told it too
-    pacer.sent(ticket)
     try:
         async with session.request(method, url, json=question.body, headers=key, allow_redirects=False) as response:
             body = await _head(response)
