@@ -48,7 +48,7 @@ def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[pretending]:
     """Answers by script for whatever a ClientSession is asked to send; nothing reaches a socket.
 
     aioresponses 0.7.9 knows aiohttp up to 3.13: since 3.14 a response wants a `stream_writer`, and its reader
-    pauses a transport that is not there when more than 128 KiB wait. test_transport tells when that is mended.
+    pauses a transport that is not there when more than 128 KiB wait. test_http tells when that is mended.
     """
     monkeypatch.setattr(aioresponses.core, "ClientResponse", _response)
     monkeypatch.setattr(

@@ -270,8 +270,8 @@ def test_what_could_not_be_written_is_written_later(share: Callable[[], Reservat
 
 SENDER = """
 import asyncio, pathlib, sys, time
-from batchsum.pacing import Pacer
-from batchsum.pacing.reservation import Reservation
+from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.pacing_file import Reservation
 
 async def main():
     pacer = Pacer(40, shared=Reservation("host", None, directory=pathlib.Path(sys.argv[1])))

@@ -47,7 +47,7 @@ def options_of(command: str) -> set[str]:
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    # python -m tests.reference_tables writes them
+    # python -m tests.builders.reference_tables writes them
     assert reference_tables.filled(PAGE) == PAGE
 
 
