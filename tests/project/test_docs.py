@@ -21,7 +21,6 @@ from batchsum import errors
 from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
 from batchsum.config.load import load_job
-from batchsum.run import ask
 from tests.builders import reference_tables
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.scripted_ncbi import scripted_ncbi
@@ -29,13 +28,6 @@ from tests.fakes.scripted_ncbi import scripted_ncbi
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs/recipes"
 PAGE = reference_tables.PAGE.read_text(encoding="utf-8")
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "SLACK_WEBHOOK"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def options_of(command: str) -> set[str]:
