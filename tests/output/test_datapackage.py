@@ -15,7 +15,7 @@ from batchsum.model.queries import STATUSES, Believed, Past, Summary, Verdict
 from batchsum.output.changes import kind_of_change
 from batchsum.output.formats import datapackage
 from batchsum.output.table import CHANGES
-from tests.builders.jobs import count_by_text, night, write_job
+from tests.builders.jobs import JOB, count_by_text, night, write_job
 from tests.fakes.scripted_ncbi import scripted_ncbi
 
 
@@ -23,7 +23,7 @@ from tests.fakes.scripted_ncbi import scripted_ncbi
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two nights, the second with a fall that is not believed, a refusal, an empty row and a failure."""
     directory = tmp_path_factory.mktemp("package")
-    job = write_job(directory)
+    job = write_job(directory, JOB.replace("api: {", "api: {attempts: 1, "))
     with scripted_ncbi(otherwise=count_by_text) as ncbi:
         night(job, ncbi, "--format", "csv,tsv")
         ncbi.answers = {
