@@ -1,6 +1,6 @@
 """Broken job files, each beside the problems that must be told of it: all of them, in order, and no others.
 
-`tests/config/broken_jobs/NAME.yaml.problems` holds what `NAME.yaml` is refused with, one problem a line.
+`tests/broken_jobs/NAME.yaml.problems` holds what `NAME.yaml` is refused with, one problem a line.
 """
 
 from pathlib import Path

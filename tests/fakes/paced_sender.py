@@ -25,20 +25,18 @@ SO_TIMESTAMPNS = 35
 
 
 class TimedLimit(SharedLimit):
-    """Knows how far apart the moments may be at which Redis counted a send and at which it left.
+    """Knows how far apart the moments may be at which Redis counted a send and at which it leaves."""
 
-    That is nothing beside the pacer's guard, but on a machine with more to do than it can, where a process
-    waits for its turn with the answer of Redis in its hand. No second can be kept more exactly than that.
-    """
-
-    doubt = 0.0
+    asked = 0.0
 
     async def take(self, rate: float, guard: float) -> tuple[float, str]:
-        began = asyncio.get_running_loop().time()
-        try:
-            return await super().take(rate, guard)
-        finally:
-            self.doubt = asyncio.get_running_loop().time() - began + self._lead
+        self.asked = asyncio.get_running_loop().time()
+        return await super().take(rate, guard)
+
+    def doubt(self) -> float:
+        """Nothing beside the pacer's guard, but on a machine with more to do than it can: there a process waits
+        for a core with the answer of Redis in its hand, and no second can be kept more exactly than that."""
+        return asyncio.get_running_loop().time() - self.asked + self._lead
 
 
 async def send(port: int, rate: float, parts: int, url: str, directory: Path) -> None:
@@ -54,7 +52,7 @@ async def send(port: int, rate: float, parts: int, url: str, directory: Path) ->
                 ticket = await pacer.slot()
                 if (waiting := pacer.confirm(ticket)) is not None:
                     await waiting
-                datagrams.send(b"%d %f" % (pacer._parts, lab.doubt))
+                datagrams.send(b"%d %f" % (pacer._parts, lab.doubt()))
                 pacer.sent(ticket)
 
         await asyncio.gather(*(worker() for _ in range(WORKERS)))
