@@ -36,7 +36,7 @@ class TimedLimit(SharedLimit):
     def doubt(self) -> float:
         """Nothing beside the pacer's guard, but on a machine with more to do than it can: there a process waits
         for a core with the answer of Redis in its hand, and no second can be kept more exactly than that."""
-        return asyncio.get_running_loop().time() - self.asked + self._lead
+        return asyncio.get_running_loop().time() - self.asked
 
 
 async def send(port: int, rate: float, parts: int, url: str, directory: Path) -> None:
