@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from batchsum.output.report.night import Night
+from batchsum.output.report.night import ReportNight
 from batchsum.output.report.page import render_page
 
 _VOID = {"meta", "link", "input", "col", "br"}
@@ -25,7 +25,7 @@ class Row:
 
 
 class Page(HTMLParser):
-    def __init__(self, night: Night) -> None:
+    def __init__(self, night: ReportNight) -> None:
         super().__init__(convert_charrefs=True)
         self.source = "".join(render_page(night))
         self.rows: list[Row] = []

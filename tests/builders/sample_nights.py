@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.store.history import KeptRow
 
 TONIGHT = date(2026, 11, 23)
@@ -104,12 +104,12 @@ def report_row(*kept: Any, **fields: Any) -> ReportRow:
 
 def sample_night(
     rows: int = 150, *, nights: int = 30, seed: int = 7, trouble: float = 0.02, chronic: float = 0.008
-) -> Night:
+) -> ReportNight:
     """`rows` rows with `nights` nights each; `trouble` is the share in trouble tonight, `chronic` those for long."""
     random = Random(seed)
     removed = (kept_row("11676", "lentiviruses", record_count=1_118_204, label="HIV-1"),)
     dates = [(TONIGHT - timedelta(days=nights - 1 - back)).isoformat() for back in range(nights)]
-    return Night(
+    return ReportNight(
         job="respiratory",
         date=dates[-1],
         run_id="20261123-030001-4f2a",
@@ -128,7 +128,7 @@ def sample_night(
     )
 
 
-def bad_night(rows: int = 150) -> Night:
+def bad_night(rows: int = 150) -> ReportNight:
     return sample_night(rows, trouble=0.4, seed=3)
 
 

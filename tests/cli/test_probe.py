@@ -16,12 +16,6 @@ from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, 
 KEY = "0123456789abcdef0123456789abcdef0123"
 
 
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def probe(directory: Path, base_url: str, *options: str) -> tuple[int, dict[str, Any]]:
     code = main(["probe", "--base-url", base_url, "--out", str(directory), *options])
     return code, json.loads((directory / "probe.json").read_text(encoding="utf-8"))

@@ -22,8 +22,8 @@ from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windo
 from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
 from batchsum.output import changes, formats, table
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Row
+from tests.builders.jobs import count_by_text, night, write_job
 from tests.fakes.scripted_ncbi import scripted_ncbi
-from tests.run.test_night import count_by_text, night, write_job
 
 pytest.importorskip("pyarrow", reason="needs batchsum[parquet]")
 pytest.importorskip("xlsxwriter", reason="needs batchsum[xlsx]")

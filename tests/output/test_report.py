@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batchsum.output.report import page
 from batchsum.output.report.digest import REASONS, advice, digest, night_headline, night_subline
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.report.page import took, write_report
 from tests.builders.report_page import Page, Row
 from tests.builders.sample_nights import bad_night, kept_row, report_row, sample_night
@@ -26,7 +26,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def night_of(*rows: ReportRow, **changes: object) -> Night:
+def night_of(*rows: ReportRow, **changes: object) -> ReportNight:
     empty = sample_night(0, nights=2)
     return replace(empty, rows=rows, **changes)  # type: ignore[arg-type]
 
@@ -58,7 +58,7 @@ def assert_shows(shown: Row, given_row: ReportRow) -> None:
 
 
 @pytest.mark.parametrize("night", [sample_night(150), bad_night(150), sample_night(2_100), sample_night(40, nights=1)])
-def test_every_row_is_on_the_page_as_it_was_given(night: Night) -> None:
+def test_every_row_is_on_the_page_as_it_was_given(night: ReportNight) -> None:
     shown = Page(night).rows
     for one, other in zip(shown, night.rows, strict=True):
         assert_shows(one, other)

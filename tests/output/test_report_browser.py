@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.report.page import write_report
 from tests.builders.sample_nights import bad_night, report_row, sample_night
 from tests.output.test_report import HOSTILE, hostile_row, night_of
@@ -18,6 +18,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+# One browser is started, not one in each of the processes that share the tests.
+pytestmark = pytest.mark.xdist_group("browser")
 
 WIDE, NARROW = (1280, 800), (390, 844)
 FLAGS = (
@@ -42,7 +45,7 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
     said: list[str] = []
     contexts = []
 
-    def open_it(night: Night, size: tuple[int, int] = WIDE, theme: str = "light") -> Any:
+    def open_it(night: ReportNight, size: tuple[int, int] = WIDE, theme: str = "light") -> Any:
         path = tmp_path / "report.html"
         write_report(path, night)
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
@@ -103,7 +106,7 @@ def as_copied(row: ReportRow) -> list[str]:
 
 
 @pytest.mark.parametrize("night", [bad_night(150), sample_night(2_100, nights=3), sample_night(7, nights=1)])
-def test_copied_as_csv_the_rows_are_those_that_were_given(open_report: Open, night: Night) -> None:
+def test_copied_as_csv_the_rows_are_those_that_were_given(open_report: Open, night: ReportNight) -> None:
     lines = list(csv.reader(io.StringIO(copied(open_report(night), "#copy"))))
     assert lines[0][:5] == ["taxon", "label", "filter_set", "filters", "status"]
     assert lines[1:] == [as_copied(row) for row in night.rows]
@@ -300,7 +303,7 @@ def test_axe_finds_nothing(open_report: Open, size: tuple[int, int], theme: str)
 
 
 @pytest.mark.parametrize("night", [sample_night(5), bad_night(150), sample_night(30, nights=60)])
-def test_a_phone_never_scrolls_sideways(open_report: Open, night: Night) -> None:
+def test_a_phone_never_scrolls_sideways(open_report: Open, night: ReportNight) -> None:
     tab = open_report(night, NARROW)
     tab.locator("#rows .name").first.click()
     tab.check("#grid thead input")

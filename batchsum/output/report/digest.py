@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
 from batchsum.store.history import KeptRow
 from batchsum.text import counted
@@ -105,7 +105,7 @@ class Digest:
     stale_count: int
     heat: Heat
     doubtful_by_night: list[int]
-    """Rows without a believed answer, on each of `Night.dates`."""
+    """Rows without a believed answer, on each of `ReportNight.dates`."""
     total_mb: int
 
     @property
@@ -133,7 +133,7 @@ def is_noteworthy(kept: KeptRow) -> bool:
     return bool(kept.change) or not kept.is_believed
 
 
-def digest(night: Night) -> Digest:
+def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
     by_reason: dict[tuple[str, str], ReasonGroup] = {}
@@ -183,7 +183,7 @@ def night_headline(facts: Digest) -> str:
     return f"{facts.believed:,} of {counted(facts.row_count, 'row')} are good, {facts.doubtful:,} {verb} a look."
 
 
-def night_subline(facts: Digest, night: Night) -> str:
+def night_subline(facts: Digest, night: ReportNight) -> str:
     """The answer to the second question: what changed, and what of the trouble is new."""
     if night.previous_date is None:
         return "The job's first night: there is nothing to compare with yet."

@@ -42,9 +42,9 @@ class ReportRow(NamedTuple):
     phids: tuple[str, ...] = ()
     """NCBI-PHID of tonight's attempts, oldest first; needed for rows without a believed answer only."""
     nightly_counts: tuple[int | None, ...] = ()
-    """record_count of each of `Night.dates`; None where there was no count or no such row. May be empty."""
+    """record_count of each of `ReportNight.dates`; None where there was no count or no such row. May be empty."""
     nightly_statuses: tuple[str, ...] = ()
-    """Status on each of `Night.dates`; empty text where the row was not in the job. As long as the counts."""
+    """Status on each of `ReportNight.dates`; empty text where the row was not in the job. As long as the counts."""
 
     @property
     def record_count_change(self) -> int | None:
@@ -57,7 +57,7 @@ class ReportRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class ReportNight:
     """One published run, and the nights that led to it."""
 
     job: str
@@ -89,11 +89,11 @@ class Night:
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
 
 
-def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Night:
+def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
     before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.run < run.run]
     nights = [*before[: NIGHTS_SHOWN - 1][::-1], run]
-    return Night(
+    return ReportNight(
         job=manifest["job"],
         date=run.today.isoformat(),
         run_id=run.run_id,

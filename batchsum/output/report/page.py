@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from batchsum.output.report import plots
 from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "fail
 """As page.js reads them in the nights of a row."""
 
 
-def write_report(path: Path, night: Night) -> None:
+def write_report(path: Path, night: ReportNight) -> None:
     """Write the page of `night` to `path`, a piece at a time. The same night gives the same bytes."""
     # A lone surrogate (JSON may carry one) has no UTF-8; it becomes a reference that a browser shows as unknown.
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
         file.writelines(render_page(night))
 
 
-def render_page(night: Night) -> Iterator[str]:
+def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
     table = _Table()
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
@@ -202,7 +202,7 @@ def clock(text: str) -> str:
     return f"{moment:%H:%M}" if moment else text
 
 
-def took(night: Night) -> str:
+def took(night: ReportNight) -> str:
     """How long the run took; empty where the times cannot be read."""
     began, ended = _moment(night.started_at), _moment(night.finished_at)
     try:
