@@ -1,30 +1,80 @@
-"""What several test files share: a server that misbehaves, and a session that only pretends to send."""
+"""What several test files share: the same surroundings for each test, and servers to talk to."""
 
-import inspect
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
-import aioresponses.core
 import pytest
-from aiohttp.client_proto import ResponseHandler
-from aioresponses import aioresponses as pretending
 from hypothesis import HealthCheck, settings
 
+from batchsum.run import ask
+from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, raw_server
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 # A busy machine is slow, and no test here is about speed.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
 
+ENVIRONMENT = (
+    *("NCBI_API_KEY", "CREDENTIALS_DIRECTORY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY", "BATCHSUM_DEBUG"),
+    *("BATCHSUM_REDIS_PASSWORD", "CHAT", "PING", "SLACK_WEBHOOK"),
+)
+"""What the program and the tests' jobs read; a developer's own must reach no test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ENVIRONMENT:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pause() -> Iterator[None]:
+    """The second round follows at once on the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+        yield
+
+
+@pytest.fixture
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than any test: whoever waits for a second round is found out."""
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A command sends the log where its options say; the next test begins without that."""
+    yield
+    logger = logging.getLogger("batchsum")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
 @pytest.fixture
 def raw() -> Iterator[RawServer]:
     with raw_server() as server:
         yield server
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job file of two taxa, each asked once, with its outputs in out/night beside it."""
+    return write_job(tmp_path, job_text(11320, 11520, api={"attempts": 1}))
 
 
 @pytest.fixture
@@ -41,26 +91,3 @@ def elsewhere(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> str:
             monkeypatch.delenv(name)
     monkeypatch.setenv("http_proxy", f"http://me:word@127.0.0.1:{raw.port}")
     return "http://ncbi.test/v2"
-
-
-@pytest.fixture
-def mocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[pretending]:
-    """Answers by script for whatever a ClientSession is asked to send; nothing reaches a socket.
-
-    aioresponses 0.7.9 knows aiohttp up to 3.13: since 3.14 a response wants a `stream_writer`, and its reader
-    pauses a transport that is not there when more than 128 KiB wait. test_transport tells when that is mended.
-    """
-    monkeypatch.setattr(aioresponses.core, "ClientResponse", _response)
-    monkeypatch.setattr(
-        aioresponses.core,
-        "stream_reader_factory",
-        lambda loop: aiohttp.StreamReader(ResponseHandler(loop=loop), limit=2**30, loop=loop),
-    )
-    with pretending() as answers:
-        yield answers
-
-
-def _response(*args: Any, **named: Any) -> aiohttp.ClientResponse:
-    if "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters:
-        named["stream_writer"] = SimpleNamespace(output_size=0)
-    return aiohttp.ClientResponse(*args, **named)

@@ -40,7 +40,7 @@ MOST_SUGGESTED = 20
 """Unknown names for which near ones are looked for: each costs a request or a few."""
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check_command(arguments: argparse.Namespace) -> int:
     """`batchsum check JOB`; the exit code is that of `run` on the same machine, as far as it can be known."""
     today = day_of_environment() or datetime.now(UTC).date()
     try:

@@ -32,13 +32,13 @@ from batchsum.run.signals import Signals
 log = logging.getLogger("batchsum")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_command(arguments: argparse.Namespace) -> int:
     """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
     with Signals():
         return _run(arguments)
 
 
-def merge(arguments: argparse.Namespace) -> int:
+def merge_command(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
         shards = collect(arguments.out, arguments.shards)

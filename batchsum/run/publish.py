@@ -28,7 +28,7 @@ from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
 from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
-from batchsum.output.report.night import PAGE, retell
+from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
@@ -185,7 +185,7 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
         writers[COUNTS] = lambda path: write_counts(path, night.store, night.run)
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, set_names(night.store, night.run))
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
-    writers[PAGE] = lambda path: write_report(path, retell(night.store, night.run, shown))
+    writers[PAGE] = lambda path: write_report(path, night_from_store(night.store, night.run, shown))
     return writers
 
 

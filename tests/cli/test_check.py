@@ -11,19 +11,11 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 SETTINGS = "api: {requests_per_second: unlimited, attempts: 1}\n"
 NOBODY = "http://127.0.0.1:1/v2"
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CREDENTIALS_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +338,7 @@ def test_without_a_lock_no_name_is_looked_up(ncbi: ScriptedTaxonomy, job: Path) 
     ("fault", "code", "words"),
     [
         ((503, "down"), 4, "NCBI's taxonomy gives no answer, so no name was checked and no lock written"),
-        ((404, "{}"), 4, "2697049, which NCBI surely has"),
+        ((404, '{"message": "taxon not found"}'), 4, "2697049, which NCBI surely has"),
         ((302, ""), 5, "redirect"),
         ((403, ""), 5, "403"),
     ],

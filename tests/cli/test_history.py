@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from batchsum.store.store import Store
+from tests.builders.jobs import night
 from tests.fakes.scripted_ncbi import scripted_ncbi
-from tests.run.test_night import night
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +22,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job.write_text(
         "version: 1\ntaxa: [{taxon: 11320, label: Flu A}, 11520]\nfilter_sets: {all: {}, human: {host: human}}\n"
     )
-    with pytest.MonkeyPatch.context() as patch, scripted_ncbi() as ncbi:
-        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-        patch.delenv("NCBI_API_KEY", raising=False)
+    with scripted_ncbi() as ncbi:
         for count in (100, 110, 20):
             ncbi.answers = {"11320": {"record_count": count}}
             night(job, ncbi)

@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -14,18 +13,10 @@ from hypothesis import strategies as st
 
 from batchsum.cli import main, schedule
 from batchsum.config.load import load_job
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NASTY = "night $HOME 100% \"a\" 'b' `id` ;é\\n #x.yaml"
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def write_job(path: Path, extra: str = "") -> Path:
@@ -207,12 +198,6 @@ def test_the_examples_are_what_is_printed() -> None:
 # How often
 
 
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
-
-
 def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
     ncbi.asked.clear()
     return main(["run", str(job), "--base-url", ncbi.base_url, *options])
@@ -260,7 +245,7 @@ def test_a_clock_that_jumps_does_no_harm(ncbi: ScriptedNcbi, tmp_path: Path, ago
 
 
 def test_a_failed_night_is_no_reason_to_wait(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
-    job = write_job(tmp_path / "tonight.yaml", "min_interval: 20h\napi: {attempts: 1}\n")
+    job = write_job(tmp_path / "tonight.yaml", "min_interval: 20h\napi: {attempts: 1, max_outage: 1s}\n")
     ncbi.otherwise = lambda question: (500, "oops")
     assert night(job, ncbi) == 4
     ncbi.otherwise = lambda question: {"record_count": 7}

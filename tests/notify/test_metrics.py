@@ -1,7 +1,6 @@
 """metrics.prom, read as Prometheus reads it."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,26 +11,12 @@ from hypothesis import strategies as st
 from batchsum.cli import main
 from batchsum.notify import metrics
 from batchsum.notify.news import News
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import next_day
+from tests.builders.jobs import next_day
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
 
 
 def night(directory: Path, ncbi: ScriptedNcbi, taxa: str = "[11320, 11520, 12216]") -> int:
@@ -63,7 +48,7 @@ def of(series: Series, name: str, **labels: str) -> float | None:
 
 def test_a_night_is_told_to_prometheus(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     before = datetime.now(UTC).timestamp()
-    ncbi.answers = {"11320": {"record_count": 70}, "11520": {}, "12216": (400, {"message": "no such thing"})}
+    ncbi.answers = {"11320": {"record_count": 70}, "11520": {}, "12216": (400, {"message": "no such taxon"})}
     assert night(tmp_path, ncbi) == 3
     series = read(tmp_path)
     assert of(series, "run_exit_code") == 3
@@ -83,7 +68,7 @@ def test_a_night_is_told_to_prometheus(ncbi: ScriptedNcbi, tmp_path: Path) -> No
 def test_a_failed_night_keeps_what_the_table_says_and_the_last_success(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     assert night(tmp_path, ncbi) == 0
     good = read(tmp_path)
-    ncbi.answers = {"11520": (400, {"message": "no such thing"})}
+    ncbi.answers = {"11520": (400, {"message": "no such taxon"})}
     assert night(tmp_path, ncbi) == 3
     ncbi.answers, ncbi.otherwise = {}, lambda question: (500, "oops")
     assert night(tmp_path, ncbi) == 4

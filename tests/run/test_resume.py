@@ -3,17 +3,15 @@
 import csv
 import json
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from batchsum.cli import main
-from batchsum.cli.log import configure
-from batchsum.run import ask
+from batchsum.model.queries import CANARY
+from tests.builders.jobs import next_day, write_job
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
-from tests.run.test_night import next_day
 
 JOB = """\
 version: 1
@@ -27,19 +25,9 @@ api: {requests_per_second: unlimited, attempts: 1, workers: 1}
 """
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    yield
-    configure(verbose=False, file=None, json_lines=False)
-
-
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "night.yaml"
-    path.write_text(JOB)
-    return path
+    return write_job(tmp_path, JOB)
 
 
 def night(job: Path, raw: RawServer, *options: str) -> int:
@@ -56,10 +44,12 @@ def same_command(job: Path, raw: RawServer) -> int:
 
 def stopped(job: Path, raw: RawServer) -> None:
     """The server answers for taxa 1 and 2, and takes us no more at taxon 3."""
-    raw.on("3", error(401, "who are you"))
+    for taxon in ("3", CANARY):
+        raw.on(taxon, error(401, "who are you"))
     assert night(job, raw) == 5
-    assert raw.counts == {"1": 4, "2": 4, "3": 1}
-    raw.on("3")
+    assert raw.counts == {"1": 4, "2": 4, "3": 1, CANARY: 1}
+    for taxon in ("3", CANARY):
+        raw.on(taxon)
 
 
 def execute(job: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
