@@ -25,16 +25,26 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def find_row(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    """The row of the last night that is meant. A taxon's own spelling wins over the same word as a label."""
+    """The row of the last night that is meant, by taxon, label or scientific name, in any case.
+
+    A taxon's own spelling wins over the same word as a label.
+    """
     if not kept.runs:
         raise UsageError("no night was published yet")
-    named = [row for row in kept.rows(kept.runs[-1]) if taxon in (row.taxon, row.label)]
+    called = taxon.casefold()
+    named = [
+        row
+        for row in kept.rows(kept.runs[-1])
+        if called in (row.taxon.casefold(), row.label.casefold(), row.scientific_name.casefold())
+    ]
     of_taxon = [row for row in named if row.taxon == taxon] or named
     if not of_taxon:
         raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
     if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
-        raise UsageError(f"{taxon!r} is the label of several taxa; name one of {', '.join(taxa)}")
-    found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
+        raise UsageError(f"{taxon!r} is the name of several taxa; name one of {', '.join(taxa)}")
+    wanted = filter_set and filter_set.casefold()
+    found = [row for row in of_taxon if wanted in (None, row.filter_set.casefold())]
+    found = [row for row in found if row.filter_set == filter_set] or found
     names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
     if not found:
         raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
