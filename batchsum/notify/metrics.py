@@ -31,15 +31,18 @@ Sample = tuple[Mapping[str, str], float]
 _LAST_SUCCESS = "batchsum_last_success_timestamp_seconds"
 
 
-def write(job: Job, news: News, *, seconds: float, now: datetime) -> None:
+def write_metrics(job: Job, news: News, *, seconds: float, now: datetime) -> None:
     """Replace `metrics.prom` in the output directory. A failure is logged and no more."""
     directory = job.output.dir
     if not directory.is_dir():
         return
+    # Not synced: what a crash leaves is told anew by the next run.
     temporary = directory / f".{FILE}.batchsum-tmp"
     try:
         manifest = read_manifest(directory)
-        text = render(job.name, news, manifest, _counts(directory), seconds=seconds, now=now, before=_before(directory))
+        text = metrics_text(
+            job.name, news, manifest, _counts(directory), seconds=seconds, now=now, before=_before(directory)
+        )
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(directory / FILE)
     except (OSError, sqlite3.Error, BatchsumError, ValueError) as error:
@@ -48,7 +51,7 @@ def write(job: Job, news: News, *, seconds: float, now: datetime) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def render(
+def metrics_text(
     job: str,
     news: News,
     manifest: Mapping[str, Any],

@@ -84,7 +84,7 @@ def failure_of(error: Exception) -> tuple[int, str]:
     return 1, f"a bug in batchsum: {type(error).__name__}"
 
 
-def headline(facts: dict[str, Any]) -> str:
+def summary_line(facts: dict[str, Any]) -> str:
     """The run in one line: `respiratory, night of 2026-11-23: 3 suspect of 150 rows; 5 changes`."""
     whose = facts["job"] + (f", night of {facts['night']}" if facts["night"] else "")
     if facts["reason"]:
@@ -98,7 +98,7 @@ def headline(facts: dict[str, Any]) -> str:
 
 def message(facts: dict[str, Any]) -> str:
     """The run in a few lines, its first changes included, as a chat shows it."""
-    lines = [f"batchsum {headline(facts)}"]
+    lines = [f"batchsum {summary_line(facts)}"]
     lines += [_change_in_words(change) for change in facts["changes"][:_SHOWN_CHANGES]]
     if facts["change_count"] > _SHOWN_CHANGES:
         lines.append(f"… and {facts['change_count'] - _SHOWN_CHANGES:,} more")

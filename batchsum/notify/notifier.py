@@ -18,9 +18,9 @@ from typing import Any, Literal, Self
 
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
 from batchsum.model.job import Job, NotifySettings
-from batchsum.notify import metrics
 from batchsum.notify.channels import address, ping, post_message, run_hook
-from batchsum.notify.news import News, Note, Outbox, failed_news, headline, message
+from batchsum.notify.metrics import write_metrics
+from batchsum.notify.news import News, Note, Outbox, failed_news, message, summary_line
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -94,7 +94,7 @@ class Notifier:
             store.mark_told()
 
     def _tell(self, news: News) -> None:
-        metrics.write(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
+        write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
         notify = self._job.notify
         if not _channels(notify) and not notify.ping_env:
             return
@@ -141,7 +141,7 @@ def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None)
         ]
         if job.notify.ping_env:
             facts = news.facts("failure" if news.exit_code else "success")
-            tasks.append(_ping(job, str(news.exit_code), headline(facts), news.run_id))
+            tasks.append(_ping(job, str(news.exit_code), summary_line(facts), news.run_id))
         await asyncio.gather(*tasks)
 
     _in_time(all_channels, SECONDS_TOGETHER)

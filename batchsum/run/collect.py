@@ -72,7 +72,7 @@ class FinishedShard:
                 tuple(told["accept"]),
                 {name: str(told[name]) for name in _SAME},
             )
-        except FileNotFoundError:
+        except FileNotFoundError:  # written last
             if (directory / files.MANIFEST).is_file():
                 raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
             raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
@@ -149,6 +149,7 @@ def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:
     path = one.directory / STATE
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
+            # Round 2 is the last: nobody asks again for what a shard has given up.
             rows = state.execute(
                 "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
                 " attempts FROM answers JOIN runs USING (run) WHERE run_id = ?",

@@ -29,6 +29,7 @@ _NOWHERE = Path()
 
 def write_copy(path: Path, job: Job) -> None:
     """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
+    # Level 1: the default takes three times as long for a tenth less.
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1, newline="\n") as file:
         file.writelines(line + "\n" for line in _lines(job))
 

@@ -25,7 +25,7 @@ from batchsum.run.ask import Fetcher
 from batchsum.run.collect import FinishedShard, copy_answers
 from batchsum.run.job_copy import JOB_COPY, read_copy
 from batchsum.run.judge import judge_and_find_retries
-from batchsum.run.night import carry_out, job_client, tell
+from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
@@ -67,12 +67,12 @@ def merge_shards(
             finish_publication(store, job)
             manifest = files.read_manifest(directory)
             if (done := _merged_before(store, job, manifest, _run_id(shards))) is not None:
-                return tell(notifier, outcome_of(store, done, job, manifest))
+                return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
             run = _open_run(store, plan, shards, manifest)
             night = Night(job, plan, store, run, tuple(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (fetcher.check_names, fetcher.second_round)
+            steps = (fetcher.check_names, fetcher.second_round)  # the shards went through the first
             return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
 
 
@@ -97,6 +97,7 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
         if found is not None:
             close_run(store, found)
             log.warning("run %s was not finished, and gives way to the shards", found.run_id)
+        # The same shards were merged before, and nothing of them was usable.
         store.query("DELETE FROM runs WHERE run_id = ? AND state = 'closed'", run_id)
         run = store.begin_run(
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,

@@ -65,7 +65,7 @@ def run_job(
             if not (fresh or accept):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):
-                    return tell(notifier, outcome_of(store, finished, job, manifest))
+                    return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))
             night = open_night(
@@ -102,10 +102,10 @@ def carry_out(
         ask(fetcher, steps, signals, deadline, on_asking)
         if not fetcher.is_settled:  # answers may have come since it was judged for the second round
             judge_rows(night, fetcher.unasked)
-        return tell(notifier, publish_night(night, rate(), fetcher.warnings))
+        return announce(notifier, publish_night(night, rate(), fetcher.warnings))
 
 
-def tell(notifier: Notifier, outcome: Outcome) -> Outcome:
+def announce(notifier: Notifier, outcome: Outcome) -> Outcome:
     """Tell the log of a night whose files are in place; hooks and messages follow when the store is free again."""
     outcome.log()
     notifier.news = outcome.news

@@ -62,8 +62,10 @@ def open_night(
     resumed = None if why_not else found
     plan = build_plan(job, resumed.today if resumed else today or now.date(), lock)
     plan.require_rows(accept)
+    # Not the process id: another host may have the same, and share the directory.
     job_hash, owner, dropped = plan.job_hash(), secrets.token_hex(4), ""
     with store.transaction():
+        # Looked at again: where the file system has no locks, somebody else may be here too.
         if store.last_run("open") != found:
             raise Locked(f"{job.output.dir}: another run of this job began at the same moment")
         if resumed is not None:

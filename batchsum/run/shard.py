@@ -105,7 +105,7 @@ def run_shard(
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         _check_directory(store, directory)
         night = open_night(
-            store, job, lock, base_url=base_url, generation=0,
+            store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
             now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
         of_all = night.plan.request_count
@@ -154,6 +154,7 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
     answered = store.answered(run)
     unanswered = sum(request_key(request) not in answered for request in plan.requests())
+    # Merging may be done elsewhere, and hooks run beside the job file.
     api = night.job.api
     key_file = api.api_key_file and api.api_key_file.absolute()
     job = replace(night.job, path=night.job.path.absolute(), api=replace(api, api_key_file=key_file))
@@ -181,7 +182,7 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
     }
     _write(directory / MANIFEST, manifest)
     with store.transaction():
-        store.move(run, "open", "closed")
+        store.move(run, "open", "closed")  # its answers stay: they are what `merge` reads
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
     return ShardOutcome(shard, run.run_id, directory, plan.request_count, unanswered)
 

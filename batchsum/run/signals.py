@@ -34,6 +34,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread() and not is_loop_running():
+            # None stands for a handler that Python did not install, and cannot put back.
             self._old = {number: signal.getsignal(number) or signal.SIG_DFL for number in _STOPPING}
             self._install()
         return self
@@ -59,7 +60,7 @@ class Signals:
 
     def _catch(self, number: int) -> None:
         if self._caught is not None:
-            os._exit(128 + number)
+            os._exit(128 + number)  # whoever sends a second one has waited long enough; what is committed stays
         self._caught = number
         self._timer = threading.Timer(LONGEST_STOP, os._exit, [128 + number])
         self._timer.daemon = True
@@ -84,7 +85,7 @@ class Signals:
         finally:
             for number in self._old:
                 loop.remove_signal_handler(number)
-            self._install()
+            self._install()  # the loop has put back the handlers of Python, not ours
         if self._caught is not None:
             raise Interrupted(self._caught)
 

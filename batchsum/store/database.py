@@ -92,11 +92,12 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # a transaction holds it, and its statements take it again
         self._opened_by = threading.get_ident()
         self._is_abandoned = False
         """Whether the thread that opened the file goes on alone."""
         try:
+            # No isolation level: the module would begin and end transactions by itself.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
             try:
                 self._prepare()
@@ -135,6 +136,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing; on the disk when the block is left."""
         with self._lock:
+            # IMMEDIATE: a transaction that begins to write later cannot wait for somebody else's, and fails.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -58,7 +58,7 @@ class Store(Database):
     def transaction(self) -> Iterator[None]:
         """All or nothing, and only while the run is still this process's."""
         with super().transaction():
-            self.check_claim()
+            self.check_claim()  # inside: from here on nobody else can take the run over
             yield
 
     def check_claim(self) -> None:
