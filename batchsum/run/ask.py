@@ -93,7 +93,9 @@ class Fetcher:
     async def first_round(self) -> None:
         """Ask for everything that a run which was cut off has no answer to."""
         answered = await self._aside(lambda: self.night.store.answered(self.night.run))
-        requests = (one for one in self.night.plan.requests() if request_key(one) not in answered)
+        requests = self.night.plan.requests()
+        if answered:
+            requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
 
@@ -160,12 +162,12 @@ class Fetcher:
         return _merged(first[1], again) if first else again
 
     def _log(self, request: Request, reply: Reply) -> None:
-        key, answer = request_key(request), reply.answer
         if log.isEnabledFor(logging.DEBUG):
-            _log_attempts(key, reply)
+            _log_attempts(request_key(request), reply)
+        answer = reply.answer
         if isinstance(answer, Failure) and answer.status != "skipped":
             self._failures += 1
-            last = reply.attempts[-1] if reply.attempts else None
+            key, last = request_key(request), reply.attempts[-1] if reply.attempts else None
             log.log(
                 logging.INFO if self._failures <= MOST_LOGGED else logging.DEBUG,
                 "%s: %s: %s", key, answer.status, answer,
@@ -174,22 +176,6 @@ class Fetcher:
                     "http_status": last and last.http_status, "phid": last and last.phid,
                 },
             )  # fmt: skip
-
-
-def _merged(first: Reply, again: Reply) -> Reply:
-    """The second answer, unless it says less than the first; the attempts of both."""
-    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
-    keeps_first = unanswered and isinstance(first.answer, Summary)
-    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
-
-
-def _log_attempts(key: str, reply: Reply) -> None:
-    for number, attempt in enumerate(reply.attempts, start=1):
-        log.debug(
-            "%s: attempt %d: %s, HTTP %s, PHID %s",
-            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
-            extra={"request": key, "attempt": number, **attempt._asdict()},
-        )  # fmt: skip
 
 
 def ask(
@@ -240,3 +226,19 @@ def _run_in_thread(work: Step) -> None:
             with suppress(RuntimeError):  # it has ended meanwhile
                 loop.call_soon_threadsafe(task.cancel)
             raise
+
+
+def _merged(first: Reply, again: Reply) -> Reply:
+    """The second answer, unless it says less than the first; the attempts of both."""
+    unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
+    keeps_first = unanswered and isinstance(first.answer, Summary)
+    return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
+
+
+def _log_attempts(key: str, reply: Reply) -> None:
+    for number, attempt in enumerate(reply.attempts, start=1):
+        log.debug(
+            "%s: attempt %d: %s, HTTP %s, PHID %s",
+            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+            extra={"request": key, "attempt": number, **attempt._asdict()},
+        )  # fmt: skip

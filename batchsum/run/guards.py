@@ -6,16 +6,7 @@ Each guard stands for something that happened; the thread is named beside it (re
 from datetime import UTC, date, datetime
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import (
-    Answer,
-    Believed,
-    Failure,
-    Past,
-    Query,
-    Summary,
-    Verdict,
-    moment,
-)
+from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 _USA = ("usa", "united states", "united states of america")
@@ -54,6 +45,20 @@ def contradicts_itself(summary: Summary) -> str:
     return ""
 
 
+def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
+    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
+    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
+    if updated is None or query.filters.released_before is not None:
+        return None
+    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
+    return age.days if age > query.guards.stale_after else None
+
+
+def includes(wide: FilterSet, narrow: FilterSet) -> bool:
+    """Whether every record under `narrow` must be under `wide` too, and not the other way round."""
+    return _covers(wide, narrow) and not _covers(narrow, wide)
+
+
 def _against_past(query: Query, answer: Summary, count: int, believed: Believed) -> str:
     if query.filters.text() != believed.filters:
         return ""
@@ -80,11 +85,6 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
 def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
     """#367, #373, #450: an id that was good yesterday is called invalid."""
     return answer.reason in _UNKNOWN or query.filters.text() == believed.filters
-
-
-def includes(wide: FilterSet, narrow: FilterSet) -> bool:
-    """Whether every record under `narrow` must be under `wide` too, and not the other way round."""
-    return _covers(wide, narrow) and not _covers(narrow, wide)
 
 
 def _covers(wide: FilterSet, narrow: FilterSet) -> bool:
@@ -118,12 +118,3 @@ def _not_later(wide: object, narrow: object) -> bool:
 
 def _earlier(narrow: object, wide: object) -> bool:
     return narrow is not None and narrow <= wide  # type: ignore[operator]
-
-
-def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
-    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
-    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
-    if updated is None or query.filters.released_before is not None:
-        return None
-    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
-    return age.days if age > query.guards.stale_after else None

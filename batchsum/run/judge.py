@@ -7,17 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.model.queries import (
-    BELIEVED,
-    Answer,
-    Failure,
-    Past,
-    Query,
-    Request,
-    Summary,
-    Verdict,
-    request_key,
-)
+from batchsum.model.queries import BELIEVED, Failure, Past, Query, Request, Summary, Verdict, request_key
 from batchsum.output.changes import kind_of_change
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
@@ -66,7 +56,8 @@ def judge_rows(night: Night, unasked: Failure) -> None:
 def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     """The kept verdicts in job order, each with the answer it is about."""
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
-        answer = load_answer(text) if text else _answer(night, row.request_keys)
+        keys = row.request_keys
+        answer = load_answer(text) if text else together(night.store.answers(night.run, keys), keys)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -100,10 +91,6 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
 def _change(night: Night, verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
     """The word of changes.csv; none on the first night of a job."""
     return "" if night.history.is_first else kind_of_change(verdict, past, is_window=is_window)
-
-
-def _answer(night: Night, keys: list[str]) -> Answer | None:
-    return together(night.store.answers(night.run, keys), keys)
 
 
 # Each row against those that include it

@@ -135,21 +135,13 @@ def _check_due(store: Store, job: Job, manifest: Mapping[str, Any]) -> None:
         return
     finished = manifest.get("finished_at")
     try:
-        due = is_due(datetime.fromisoformat(str(finished)), job.min_interval, datetime.now(UTC))
+        since = datetime.now(UTC) - datetime.fromisoformat(str(finished))
     except (TypeError, ValueError):  # none yet, or no time of ours
         return
-    if not due:
+    # A little in the future is now: the clock was set back. Far ahead it was wrong, and would stop the job for as long.
+    if abs(since) < job.min_interval:
         interval = spoken(job.min_interval.total_seconds())
         raise NotDue(f"{job.output.dir}: published at {finished}; nothing to do, as min_interval is {interval}")
-
-
-def is_due(last_published: datetime, min_interval: timedelta, now: datetime) -> bool:
-    """Whether a new run should begin, `min_interval` after the last published one.
-
-    A time slightly in the future is taken for now: the clock was set back. One that lies further ahead than
-    the interval was written under a wrong clock and would stop the job for as long; it is not believed.
-    """
-    return abs(now - last_published) >= min_interval
 
 
 def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:

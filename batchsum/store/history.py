@@ -1,22 +1,14 @@
-"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
+"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come.
+
+`History` is for the night that is made, `Nights` for whoever looks back.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from batchsum.model.queries import (
-    BELIEVED,
-    NIGHTS,
-    STATUSES,
-    Answer,
-    Believed,
-    Past,
-    Query,
-    Summary,
-    Verdict,
-    combine,
-)
+from batchsum.model.queries import BELIEVED, NIGHTS, STATUSES, Answer, Believed, Past, Query, Summary, Verdict, combine
 from batchsum.store.store import Run, Store
 
 
@@ -87,7 +79,7 @@ LEFT JOIN believed USING (taxon, filter_set)
 ORDER BY wanted.key
 """
 
-
+# Of a query that stands in the job several times the first row that differs is told.
 _CHANGED = """
 WHERE run = ?1 AND change != '' AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query
     WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1
@@ -216,51 +208,12 @@ class History:
         self._store.query(f"DELETE FROM answers WHERE run IN ({others})", 2)
 
 
-def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
-    """Rows of the run `last` whose query is not in the run `tonight`, in their order, each query once."""
-    return kept_rows(
-        store,
-        "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
-        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2)"
-        " AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query"
-        " WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1"
-        " AND above.position < rows.position) ORDER BY position",
-        last,
-        tonight,
-    )
-
-
 def _believed(
     night: str | None, filters: str, record_count: int, resource_updated_on: str | None, highest: int | None
 ) -> Believed | None:
     if night is None:
         return None
     return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
-
-
-def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:
-    """The rows of `run` in job order, each with its answer as the store keeps it; None where there is none, or the
-    row is a window of two requests."""
-    rows = store.walk(
-        f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
-        " WHERE rows.run = ? ORDER BY position",
-        run.run,
-    )
-    return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
-
-
-def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
-    """The answer of a row, by the keys of its requests; None where one of them has none."""
-    found = [known[key] for key in keys if key in known]
-    return combine(found) if len(found) == len(keys) else None
-
-
-def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
-    """The rows that a condition finds, as the store keeps them."""
-    return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
-
-
-# The published nights of an output directory, read only: for history, explain and the report.
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +226,7 @@ class Level:
 
 
 class Nights:
-    """The nights that a store keeps, oldest first, at most `limit` of the latest ones."""
+    """The published nights that a store keeps, for whoever only reads: oldest first, at most `limit` of the latest."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self._store = store
@@ -299,3 +252,42 @@ class Nights:
             filter_set,
         )
         return [Level(*row) for row in rows]
+
+
+# The rows of a night, as the store has them
+
+
+def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
+    """The rows that a condition finds, as the store keeps them."""
+    return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
+
+
+def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
+    """Rows of the run `last` whose query is not in the run `tonight`, in their order, each query once."""
+    return kept_rows(
+        store,
+        "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
+        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2)"
+        " AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query"
+        " WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1"
+        " AND above.position < rows.position) ORDER BY position",
+        last,
+        tonight,
+    )
+
+
+def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:
+    """The rows of `run` in job order, each with its answer as the store keeps it; None where there is none, or the
+    row is a window of two requests."""
+    rows = store.walk(
+        f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
+        " WHERE rows.run = ? ORDER BY position",
+        run.run,
+    )
+    return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
+
+
+def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
+    """The answer of a row, by the keys of its requests; None where one of them has none."""
+    found = [known[key] for key in keys if key in known]
+    return combine(found) if len(found) == len(keys) else None

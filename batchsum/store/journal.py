@@ -1,12 +1,10 @@
 """Answers on their way to the disk: committed in groups by a thread, so that no fsync stops the asking.
 
-An answer waits for others at most `LONGEST_WAIT` from when it came, or for the commit before it. The thread sleeps
-meanwhile: one that woke for every answer would take the interpreter's lock from the loop each time.
+An answer waits for others at most `LONGEST_WAIT`, and for the commit before it.
 """
 
 import queue
 import threading
-import time
 from types import TracebackType
 from typing import Self
 
@@ -22,11 +20,9 @@ class Journal:
     def __init__(self, store: Store, run: Run) -> None:
         self._store = store
         self._run = run
-        self._queue: queue.SimpleQueue[tuple[str, int, Reply]] = queue.SimpleQueue()
-        self._arrived = threading.Event()
+        self._queue: queue.SimpleQueue[tuple[str, int, Reply] | None] = queue.SimpleQueue()
+        """The answers that wait; None behind the last."""
         self._leaving = threading.Event()
-        self._since = 0.0
-        """When the first of those that wait came."""
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
 
@@ -37,8 +33,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._queue.put(None)
         self._leaving.set()
-        self._arrived.set()
         self._thread.join()
         if self._error is not None and error is None:
             raise self._error
@@ -48,20 +44,17 @@ class Journal:
         if self._error is not None:
             raise self._error
         self._queue.put((key, round_, reply))
-        if not self._arrived.is_set():
-            self._since = time.monotonic()
-            self._arrived.set()
 
     def _work(self) -> None:
-        more = True
-        while more:
-            self._arrived.wait()
-            self._leaving.wait(max(0.0, self._since + LONGEST_WAIT - time.monotonic()))
-            self._arrived.clear()  # before looking: what comes from now on is for the next group
-            more = not self._leaving.is_set()
-            group = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-            if group and self._error is None:
+        is_last = False
+        while not is_last:
+            group = [self._queue.get()]
+            # Asleep while others come: a thread that woke for each would take the interpreter from the loop each time.
+            self._leaving.wait(LONGEST_WAIT)
+            group += [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+            is_last = group[-1] is None
+            if (answers := [one for one in group if one is not None]) and self._error is None:
                 try:
-                    self._store.keep_answers(self._run, group)
+                    self._store.keep_answers(self._run, answers)
                 except Exception as error:  # handed to the thread that asks, at its next answer
                     self._error = error

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from batchsum import load_job, run_job
 from batchsum.model.job import Job, OutputSettings
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.store.history import History, KeptRow
 from batchsum.store.store import Run, Store
+from tests.fakes.scripted_ncbi import scripted_ncbi
 
 
 @pytest.fixture
@@ -70,3 +72,16 @@ def test_equal_changes_come_in_job_order(store: Store, tmp_path: Path) -> None:
     found = night(store, tmp_path, *(row(number, "grew", 101) for number in range(12)))
     assert [one["taxon"] for one in found.largest_changes] == ["0", "1", "2", "3", "4", "5"]
     assert found.news.changes[11]["taxon"] == "11"
+
+
+def test_a_night_that_keeps_no_other_still_tells_what_is_gone(tmp_path: Path) -> None:
+    """Publishing forgets the rows of the night before; what is told of it was read until then."""
+    path = tmp_path / "job.yaml"
+    with scripted_ncbi(rate_limit=None) as ncbi:
+        for taxa in ("[1, 2]", "[1]"):
+            path.write_text(f"version: 1\ntaxa: {taxa}\noutput: {{keep_nights: 1}}\n")
+            outcome = run_job(load_job(path), base_url=ncbi.base_url)
+    assert (outcome.changes, outcome.changes_by_kind) == (1, {"removed": 1})
+    assert [(one["taxon"], one["change"]) for one in outcome.news.changes] == [("2", "removed")]
+    assert [one["taxon"] for one in outcome.largest_changes] == ["2"]
+    assert (outcome.directory / "changes.csv").read_text().splitlines()[1].startswith("2,,all,removed,7,")
