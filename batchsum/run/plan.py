@@ -23,6 +23,9 @@ class _ResolvedSet:
     name: str
     filters: FilterSet
     guards: Guards
+    asks: str
+    series: str
+    is_rolling: bool
 
 
 class Plan:
@@ -48,8 +51,10 @@ class Plan:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
         # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
         for listed, one in self._rows():
-            asked_as = self.lock.asked_as(listed.taxon)
-            yield Query(listed.taxon, one.name, one.filters, listed.label, one.guards, asked_as)
+            yield Query(
+                listed.taxon, one.name, one.filters, listed.label, one.guards, self.lock.asked_as(listed.taxon),
+                one.asks, one.series, one.is_rolling,
+            )  # fmt: skip
 
     def requests(self) -> Iterator[Request]:
         """The requests that must be sent, each once, in the order of the rows."""
@@ -109,9 +114,7 @@ class Plan:
         key = named, frozenset(bounds.items())
         if key not in self._resolved:
             guards = replace(self.job.guards, **{**named.guards, **bounds})
-            self._resolved[key] = tuple(
-                _ResolvedSet(name, filters, guards) for name, filters in _on_day(named, self.today)
-            )
+            self._resolved[key] = tuple(_on_day(named, guards, self.today))
         return self._resolved[key]
 
 
@@ -120,10 +123,14 @@ def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
     return Plan(job, today, lock)
 
 
-def _on_day(named: NamedSet, today: date) -> Iterator[tuple[str, FilterSet]]:
-    filters = named.filters.resolve(today)
+def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[_ResolvedSet]:
+    filters, rolls = named.filters, named.filters.is_rolling()
     if named.windows is None:
-        yield named.name, filters
+        yield _ResolvedSet(named.name, filters.resolve(today), guards, filters.canonical(), "", rolls)
         return
+    every, last = named.windows.every, named.windows.last
+    series = f"{filters.canonical()};windows={every.days}d,{last}"
     for since, before in pairwise(named.windows.edges(today)):
-        yield f"{named.name}/{since}", replace(filters, released_since=since, released_before=before)
+        window = replace(filters, released_since=since, released_before=before)
+        name = f"{named.name}/{since}"
+        yield _ResolvedSet(name, window.resolve(today), guards, window.canonical(), series, window.is_rolling())
