@@ -9,7 +9,8 @@ from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
-A_DAY = timedelta(days=1)
+LONGEST_LAG = timedelta(days=1)
+"""By which copies of NCBI's data may differ from each other."""
 _USA = ("usa", "united states", "united states of america")
 
 
@@ -39,6 +40,8 @@ def contradicts_itself(summary: Summary) -> str:
         return "NCBI gave sizes, but no count"
     if count < 0:
         return f"more records since the window's end than since its beginning ({count:,})"
+    if summary.contradiction:
+        return summary.contradiction
     if summary.errors:
         return f"NCBI gave a count and an error: {summary.errors[0]}"
     if count == 0 and summary.has_data():
@@ -75,7 +78,7 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
         return f"fell: {count:,} is {share:.1f} % below {believed.highest:,}; {last}"
     # #309, #488: an old copy of the data answers. Copies that lag by minutes or hours are how NCBI always is.
     before, now = moment(believed.resource_updated_on), moment(answer.resource_updated_on)
-    if before and now and now < before - A_DAY:
+    if before and now and now < before - LONGEST_LAG:
         was, is_now = believed.resource_updated_on, answer.resource_updated_on
         return f"went_back: updated {is_now}, but {was} on {believed.night}"
     return ""

@@ -3,15 +3,16 @@
 Verdicts are kept as rows in the store, so that the table, the changes and later nights read the same ones.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.model.queries import BELIEVED, Failure, Past, Query, Request, Summary, Verdict, request_key
+from batchsum.model.queries import BELIEVED, Answer, Failure, Past, Query, Request, Summary, Verdict, request_key
 from batchsum.output.changes import kind_of_change
+from batchsum.run.data_dates import DataDates, data_dates, window
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
-from batchsum.store.history import KeptRow, answered_rows, together
+from batchsum.store.history import KeptRow, answered_rows
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ def judge_and_find_retries(night: Night, unasked: Failure) -> list[Request]:
 def judge_rows(night: Night, unasked: Failure) -> None:
     """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
     with night.store.transaction():
+        dates = dates_of(night)
+        night.history.note_dates(dates.date, are_common=dates.are_common)
         night.history.keep(_judged_alone(night, unasked))
         doubts = {narrow: why for narrow, _, why in _exceeding(night, BELIEVED) if not night.accepts(narrow)}
         for group in _groups(doubts.items()):
@@ -55,9 +58,10 @@ def judge_rows(night: Night, unasked: Failure) -> None:
 
 def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     """The kept verdicts in job order, each with the answer it is about."""
+    dates = dates_of(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
-        answer = load_answer(text) if text else together(night.store.answers(night.run, keys), keys)
+        answer = load_answer(text) if text else _together(night.store.every_answer(night.run, keys), keys, dates)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -70,13 +74,26 @@ def named_by_accept(night: Night) -> Iterator[tuple[Query, Verdict]]:
 # Each row alone
 
 
+def dates_of(night: Night) -> DataDates:
+    """What the data dates of tonight's answers are, as far as they have come."""
+    return data_dates(night.store.count_dates(night.run))
+
+
+def _together(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], dates: DataDates) -> Answer | None:
+    """The answer of a row by the keys of its requests, of all that was answered; None where one of them has none."""
+    found = [known[key] for key in keys if key in known]
+    if len(found) < len(keys):
+        return None
+    return window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
+
+
 def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
-    position = count()
+    position, dates = count(), dates_of(night)
     for group in _groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
-        known = night.store.answers(night.run, {key for of_row in keys for key in of_row})
+        known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
         for query, of_row, past in zip(group, keys, night.history.pasts(group), strict=True):
-            answer = together(known, of_row) or unasked
+            answer = _together(known, of_row, dates) or unasked
             verdict = judge(query, answer, past, accepted=night.accepts(query))
             updated = verdict.summary.resource_updated_on if verdict.summary else None
             yield KeptRow(
@@ -84,13 +101,18 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
                 verdict.status, verdict.record_count, updated,
                 verdict.previous_record_count, verdict.error, "\n".join(of_row),
                 stale_days(query, verdict, night.run.today),
-                _change(night, verdict, past, is_window=query.filters.released_before is not None),
+                _change(
+                    night, verdict, past, is_window=query.filters.released_before is not None,
+                    are_common=dates.are_common,
+                ),
             )  # fmt: skip
 
 
-def _change(night: Night, verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
+def _change(night: Night, verdict: Verdict, past: Past, *, is_window: bool = False, are_common: bool = False) -> str:
     """The word of changes.csv; none on the first night of a job."""
-    return "" if night.history.is_first else kind_of_change(verdict, past, is_window=is_window)
+    change = "" if night.history.is_first else kind_of_change(verdict, past, is_window=is_window)
+    # A common date moves with each of NCBI's updates, whatever they were about.
+    return "" if change == "updated" and are_common else change
 
 
 # Each row against those that include it

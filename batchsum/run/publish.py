@@ -25,7 +25,7 @@ from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, 
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, retell
 from batchsum.output.report.page import write_report
-from batchsum.run.judge import CAN_BE_ACCEPTED, named_by_accept, verdicts
+from batchsum.run.judge import CAN_BE_ACCEPTED, dates_of, named_by_accept, verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import warnings_of
@@ -166,6 +166,7 @@ def build_manifest(
         "queries": plan.query_count,
         "requests": plan.request_count,
         "statuses": counts,
+        "data_date": dates_of(night).date,
         "changes": sum(night.history.changes_by_kind().values()),
         "warnings": [*warnings, *warnings_of(night)],
         "http_statuses": night.store.count_http_statuses(run),

@@ -40,6 +40,7 @@ CREATE TABLE answers (
     status TEXT NOT NULL,  -- answered, rejected, failed; skipped where an outage had the last word
     answer TEXT NOT NULL,
     attempts TEXT NOT NULL,
+    earlier TEXT NOT NULL DEFAULT '',  -- the answers that this one replaced, the oldest first, each ending its line
     PRIMARY KEY (run, request)
 ) WITHOUT ROWID;
 CREATE TABLE rows (
@@ -69,6 +70,11 @@ CREATE TABLE believed (  -- the last believed night of each query; outlives the 
     record_count INTEGER NOT NULL,
     resource_updated_on TEXT,
     PRIMARY KEY (taxon, filter_set)
+) WITHOUT ROWID;
+CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
+    night TEXT PRIMARY KEY,
+    data_date TEXT,  -- the common one, as NCBI wrote it
+    are_common INTEGER NOT NULL  -- else each row has its own
 ) WITHOUT ROWID;
 CREATE TABLE accepted (  -- levels that a user told us to believe
     taxon TEXT NOT NULL,

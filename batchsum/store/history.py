@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import NamedTuple
 
 from batchsum.model.queries import BELIEVED, NIGHTS, STATUSES, Answer, Believed, Past, Query, Summary, Verdict, combine
@@ -170,6 +171,19 @@ class History:
     def removed(self) -> Iterator[KeptRow]:
         """Rows of last night whose query is not in tonight's job, in last night's order."""
         return rows_without(self._store, self._last, self._run.run)
+
+    def note_dates(self, data_date: str | None, *, are_common: bool) -> None:
+        """What the data dates of tonight are; inside the caller's transaction."""
+        values = self._run.today.isoformat(), data_date, are_common
+        self._store.query("INSERT OR REPLACE INTO data_dates VALUES (?, ?, ?)", *values)
+
+    def data_dates(self) -> list[tuple[date, str]]:
+        """The nights with a common data date, tonight and the latest first, each with that date."""
+        rows = self._store.query(
+            "SELECT night, data_date FROM data_dates WHERE night <= ? AND data_date IS NOT NULL ORDER BY night DESC",
+            self._run.today.isoformat(),
+        )
+        return [(date.fromisoformat(night), text) for night, text in rows]
 
     def keep(self, rows: Iterable[KeptRow]) -> None:
         """Tonight's rows, in their order; inside the caller's transaction."""
