@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.run.resume import Night
 from batchsum.run.signals import Signals, is_loop_running
+from batchsum.run.windows import MOST_PAIRS, edges_to_ask_again
 from batchsum.store.journal import Journal
 from batchsum.text import spoken
 
@@ -99,6 +100,19 @@ class Fetcher:
         await self._round(1, requests, self._ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
 
+    async def window_rounds(self) -> None:
+        """Ask for windows whose edges were answered from different states of NCBI's data, until they fit."""
+        for _ in range(MOST_PAIRS):
+            chains = await self._aside(lambda: edges_to_ask_again(self.night))
+            if not chains or self.client.outage.given_up:
+                return
+            log.info("asking %d edges of windows again: of different states of NCBI's data", sum(map(len, chains)))
+            self.is_settled = False
+            with Journal(self.night.store, self.night.run) as journal:
+                ask_in_a_row = partial(self._ask_in_a_row, journal)
+                workers = self.night.job.api.workers
+                await run_requests(chains, ask_in_a_row, workers=workers, on_answer=lambda edges, none: None)
+
     async def second_round(self) -> None:
         """Ask once more, after a pause, for what has no answer that can be believed."""
         self._note_outage()
@@ -111,6 +125,7 @@ class Fetcher:
         await asyncio.sleep(pause)
         if await self.client.is_answering():
             await self._round(2, retries, self._ask_again)
+            await self.window_rounds()
         self._note_outage()
 
     def cut_off(self, why: Failure) -> None:
@@ -130,6 +145,15 @@ class Fetcher:
         """A resumed night asks nothing a third time."""
         retries = self.find_retries(self.unasked)
         return [request for request in retries if (kept := self._kept(request)) is None or kept[0] < 2]
+
+    async def _ask_in_a_row(self, journal: Journal, edges: Mapping[Request, int]) -> None:
+        for request, turn in edges.items():
+            kept = await asyncio.to_thread(self._kept, request)
+            again = await self._ask(request, attempts=1)
+            if kept and again.attempts:
+                # What was not the last turn leaves the second round its own: another guard may doubt the window.
+                round_ = 2 if turn == MOST_PAIRS else kept[0]
+                journal.put(request_key(request), round_, _merged(kept[1], again))
 
     def _kept(self, request: Request) -> tuple[int, Reply] | None:
         return self.night.store.answer(self.night.run, request_key(request))

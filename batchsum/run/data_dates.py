@@ -1,18 +1,17 @@
 """The data date: of which moment the data are that NCBI's answers come from.
 
 NCBI dates its whole resource, so on most nights all answers have the same date, which moves with each of NCBI's own
-updates. Such a date says nothing about a row, but it tells which answers may be subtracted from each other. Pure
-functions of the dates and answers of a night.
+updates. Such a date says nothing about a row, but it tells which answers may be subtracted from each other.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from batchsum.model.queries import Answer, Summary, combine, moment
+from batchsum.model.queries import moment
 from batchsum.run.guards import LONGEST_LAG
+from batchsum.run.resume import Night
 
 FEWEST_DATED = 5
 """Dated answers below which their dates are always taken for the resource's."""
@@ -27,6 +26,11 @@ class DataDates(NamedTuple):
     """Whether they are the whole resource's; else they are the rows' own."""
     date: str | None = None
     """The common one, as NCBI wrote it; None where there is none."""
+
+
+def dates_of(night: Night) -> DataDates:
+    """What the data dates of tonight's answers are, as far as they have come."""
+    return data_dates(night.store.count_dates(night.run))
 
 
 def data_dates(dates: Mapping[str, int]) -> DataDates:
@@ -60,56 +64,6 @@ def _are_two_copies(counts: Counter[datetime], total: int) -> bool:
             if 10 * (counts[first] + counts[second]) >= 9 * total:
                 return True
     return False
-
-
-# A window is one answer less another, and both must come from one state of NCBI's data.
-
-
-def window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
-    """The answer of a window. It contradicts itself where no answers of its two edges fit together.
-
-    `since` and `until` are the answers to each edge, oldest first. On a night of common dates two of one moment are
-    taken, of the latest that there is; else the last of each, of which the inner edge's must not be newer.
-    """
-    outer, inner = since[-1], until[-1]
-    if not (isinstance(outer, Summary) and isinstance(inner, Summary)):
-        return combine([outer, inner])
-    if not are_common:
-        began, ended = _moment(outer), _moment(inner)
-        fits = began is None or ended is None or ended <= began
-        return combine([outer, inner]) if fits else _apart(outer, inner)
-    pairs = [
-        (one, other)
-        for one in _summaries(since)
-        for other in _summaries(until)
-        if None in (at := {_moment(one), _moment(other)}) or len(at) == 1
-    ]
-    if pairs:
-        newest = max(pairs, key=_latest)
-        return combine(newest)
-    return _apart(outer, inner)
-
-
-def _latest(pair: tuple[Summary, Summary]) -> tuple[bool, float]:
-    """Two dated answers before one without a date, then the later ones; of equal ones the first is taken."""
-    moments = [at.timestamp() for one in pair if (at := _moment(one)) is not None]
-    return len(moments) == 2, max(moments, default=0.0)
-
-
-def _summaries(answers: Iterable[Answer]) -> list[Summary]:
-    """The latest first."""
-    return [one for one in answers if isinstance(one, Summary)][::-1]
-
-
-def _moment(summary: Summary) -> datetime | None:
-    return moment(summary.resource_updated_on)
-
-
-def _apart(since: Summary, until: Summary) -> Answer:
-    dates = f"{since.resource_updated_on} at its beginning, {until.resource_updated_on} at its end"
-    difference = combine([since, until])
-    assert isinstance(difference, Summary)
-    return replace(difference, contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
 
 
 # NCBI as a whole, night by night.

@@ -3,15 +3,16 @@
 Verdicts are kept as rows in the store, so that the table, the changes and later nights read the same ones.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.model.queries import BELIEVED, Answer, Failure, Past, Query, Request, Summary, Verdict, request_key
+from batchsum.model.queries import BELIEVED, Failure, Past, Query, Request, Summary, Verdict, request_key
 from batchsum.output.changes import kind_of_change
-from batchsum.run.data_dates import DataDates, data_dates, window
+from batchsum.run.data_dates import dates_of
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
+from batchsum.run.windows import answer_of_row
 from batchsum.store.history import KeptRow, answered_rows
 from batchsum.store.store import load_answer
 
@@ -61,7 +62,7 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     dates = dates_of(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
-        answer = load_answer(text) if text else _together(night.store.every_answer(night.run, keys), keys, dates)
+        answer = load_answer(text) if text else answer_of_row(night.store.every_answer(night.run, keys), keys, dates)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -74,26 +75,13 @@ def named_by_accept(night: Night) -> Iterator[tuple[Query, Verdict]]:
 # Each row alone
 
 
-def dates_of(night: Night) -> DataDates:
-    """What the data dates of tonight's answers are, as far as they have come."""
-    return data_dates(night.store.count_dates(night.run))
-
-
-def _together(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], dates: DataDates) -> Answer | None:
-    """The answer of a row by the keys of its requests, of all that was answered; None where one of them has none."""
-    found = [known[key] for key in keys if key in known]
-    if len(found) < len(keys):
-        return None
-    return window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
-
-
 def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
     position, dates = count(), dates_of(night)
     for group in _groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
         for query, of_row, past in zip(group, keys, night.history.pasts(group), strict=True):
-            answer = _together(known, of_row, dates) or unasked
+            answer = answer_of_row(known, of_row, dates) or unasked
             verdict = judge(query, answer, past, accepted=night.accepts(query))
             updated = verdict.summary.resource_updated_on if verdict.summary else None
             yield KeptRow(

@@ -72,7 +72,11 @@ def merge_shards(
             run = _open_run(store, plan, shards, manifest)
             night = Night(job, plan, store, run, tuple(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (fetcher.check_names, fetcher.second_round)  # the shards went through the first
+            steps = (
+                fetcher.check_names,
+                fetcher.window_rounds,
+                fetcher.second_round,
+            )  # the shards went through the first
             return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
 
 

@@ -73,7 +73,7 @@ def run_job(
                 now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
             )  # fmt: skip
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (fetcher.check_names, fetcher.first_round, fetcher.second_round)
+            steps = (fetcher.check_names, fetcher.first_round, fetcher.window_rounds, fetcher.second_round)
             return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 

@@ -25,7 +25,8 @@ from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, 
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, retell
 from batchsum.output.report.page import write_report
-from batchsum.run.judge import CAN_BE_ACCEPTED, dates_of, named_by_accept, verdicts
+from batchsum.run.data_dates import dates_of
+from batchsum.run.judge import CAN_BE_ACCEPTED, named_by_accept, verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import warnings_of

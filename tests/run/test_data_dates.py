@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.queries import Answer, Failure, Summary, moment
-from batchsum.run.data_dates import DataDates, data_dates, stale_date, window
+from batchsum.run.data_dates import DataDates, data_dates, stale_date
+from batchsum.run.windows import window
 
 MORNING, NOON, OLD = "2026-08-03T06:10:00Z", "2026-08-03T12:45:00Z", "2026-07-31T06:10:00Z"
 
