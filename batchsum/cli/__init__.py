@@ -208,6 +208,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _accept(arguments: argparse.Namespace) -> int:
+    from batchsum.cli.accept import accept
+
+    return accept(arguments)
+
+
 def _probe(arguments: argparse.Namespace) -> int:
     from batchsum.cli.probe import probe, server_to_probe
     from batchsum.config.api_key import find_api_key
@@ -236,6 +242,7 @@ _COMMANDS = (
     ("run", "one night: plan, ask, judge, publish the table", _run),
     ("check", "everything that can be known of a job before asking", _check),
     ("explain", "everything known of one row", _explain),
+    ("accept", "believe what NCBI said last of some rows, and publish the last night again", _accept),
     ("history", "counts of the last nights", _history),
     ("report", "the HTML report again, from the store", _report),
     ("schedule", "text for cron or systemd, ready to install", _schedule),

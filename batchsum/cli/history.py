@@ -11,7 +11,8 @@ from batchsum.errors import UsageError
 from batchsum.output.files import prepare, put_in_place, read_manifest
 from batchsum.output.table import cell
 from batchsum.store.directory import held, output_errors, state_of
-from batchsum.store.history import KeptRow, Nights
+from batchsum.store.history import KeptRow
+from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
 
 HISTORY_COLUMNS = (
@@ -69,16 +70,22 @@ def _history_table(kept: Nights) -> Iterator[str]:
     if not kept.runs:
         yield "no night was published yet\n"
         return
-    before = [{(row.taxon, row.filter_set): _shown(row) for row in kept.rows(run)} for run in kept.runs]
-    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in kept.runs)]]
+    failed = kept.failed()
+    nights = sorted([*kept.runs, *failed], key=lambda run: run.today)
+    before = [{row.query: _shown(row) for row in kept.rows(run)} for run in nights]
+    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in nights)]]
     for row in kept.rows(kept.runs[-1]):
-        of_nights = (night.get((row.taxon, row.filter_set), ".") for night in before)
+        of_nights = (
+            "-" if run.failure else night.get(row.query, ".") for run, night in zip(nights, before, strict=True)
+        )
         lines.append([row.taxon, row.label, row.filter_set, *of_nights])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         words = [cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)]
         counts = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:], strict=True)]
         yield "  ".join(words + counts).rstrip() + "\n"
+    for run in failed:
+        yield f"{run.today} left no table: {run.failure}\n"
 
 
 def _shown(row: KeptRow) -> str:
@@ -106,11 +113,12 @@ def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int)
             lines.append(f"  because    {row.error}")
         lines += _asked(store, run, row)
         lines += ["", "nights"]
-        for night, one in reversed(kept.series(row.taxon, row.filter_set)):
-            lines.append(f"  {night.today}  {_shown(one):>12}  {one.status:<8}  {one.error}".rstrip())
-        for level in kept.accepted(row.taxon, row.filter_set):
-            was, now = level.previous_record_count, level.record_count
-            lines.append(f"  {level.night}  accepted by --accept: {_count(now)} instead of {_count(was)}")
+        told = [
+            (night.today, f"{_shown(one):>12}  {one.status:<8}  {one.error}") for night, one in kept.series(row.query)
+        ]
+        told += [(night.today, f"{'-':>12}  no table  {night.failure}") for night in kept.failed()]
+        lines += [f"  {day}  {what}".rstrip() for day, what in sorted(told, reverse=True)]
+        lines += [f"  {level.night}  {level}" for level in kept.accepted(row.query)]
     return "\n".join(lines) + "\n"
 
 
@@ -134,10 +142,6 @@ def report(directory: Path) -> Path:
         )
         put_in_place(directory, replace(publication, stale=[]))
     return directory / PAGE
-
-
-def _count(count: int | None) -> str:
-    return "none" if count is None else f"{count:,}"
 
 
 def _find(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:

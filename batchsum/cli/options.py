@@ -89,11 +89,15 @@ def run(parser: argparse.ArgumentParser) -> None:
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--rps", type=rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
     add("--workers", type=workers, metavar="N", help="requests under way at once (the job's, else 64)")
-    add("--format", type=formats, metavar="LIST", help="formats of the table, as in csv,jsonl")
+    add("--format", type=formats, default=(), metavar="LIST", help="more formats of the table, as in tsv,jsonl")
     add("--deadline", type=some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
     add("--start-jitter", type=duration, metavar="DURATION", help="wait a random part of this before asking")
     add("--shard", type=shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
-    add("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
+    again.add_argument(
+        "--retry", action="store_true", help="ask again what is suspect, failed or skipped of the last night"
+    )
     add("--if-locked", choices=("fail", "skip", "wait"), default="fail", help="when another run is under way (fail)")
     add(
         "--accept",
@@ -126,6 +130,14 @@ def explain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("taxon", metavar="TAXON", help="as in the column taxon or label")
     parser.add_argument("filter_set", nargs="?", metavar="FILTER_SET", help="needed where the taxon has several")
     parser.add_argument("--nights", type=nights, default=30, metavar="N", help="how many of the last nights (30)")
+
+
+def accept(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
+    parser.add_argument(
+        "names", nargs="+", metavar="TAXON[/SET]", help="rows to believe, by taxon, label or scientific name"
+    )
+    parser.add_argument("--note", default="", metavar="TEXT", help="why, for explain, run.json and the log")
 
 
 def report(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.output.counts import COUNTS, count_columns, has_counts
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, WRITERS, Column, Row
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
@@ -94,14 +95,16 @@ _ABOUT = (
 )
 
 
-def datapackage(job: Job) -> dict[str, Any]:
-    """The descriptor of what a night of `job` leaves, ready for JSON."""
+def datapackage(job: Job, filter_sets: Sequence[str]) -> dict[str, Any]:
+    """The descriptor of what a night of `job` with these filter sets leaves, ready for JSON."""
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
         _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, SUMMARY)
         for name in summaries
     ]
     resources.append(_resource("changes", "changes.csv", "csv", CHANGED))
+    if has_counts(job):
+        resources.append(_resource("counts", COUNTS, "csv", count_columns(filter_sets)))
     return {
         "profile": "tabular-data-package",
         "name": job.name.lower(),
@@ -111,8 +114,8 @@ def datapackage(job: Job) -> dict[str, Any]:
     }
 
 
-def write_datapackage(path: Path, job: Job) -> None:
-    path.write_text(json.dumps(datapackage(job), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_datapackage(path: Path, job: Job, filter_sets: Sequence[str]) -> None:
+    path.write_text(json.dumps(datapackage(job, filter_sets), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _resource(name: str, path: str, form: str, columns: Sequence[Column]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
-from batchsum.errors import UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet
 from batchsum.model.queries import Guards, Query, Request
@@ -74,20 +73,6 @@ class Plan:
         """The filter sets of the job that have a date, by name, as they are asked tonight."""
         resolved = (one for named in self.job.filter_sets for one in self._resolve(named, {}))
         return {one.name: one.filters for one in resolved if one.filters.has_date()}
-
-    def require_rows(self, names: Iterable[str]) -> None:
-        """UsageError where one of `names` is neither the TAXON nor the TAXON/FILTER_SET of a row."""
-        labels: dict[str, str] = {}
-        if unknown := set(names):
-            for query in self.queries():
-                unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
-                if query.label:
-                    labels[query.label] = query.taxon
-                    labels[f"{query.label}/{query.filter_set}"] = f"{query.taxon}/{query.filter_set}"
-        if unknown:
-            name = min(unknown)
-            meant = f"; write {labels[name]}" if name in labels else ", as in the columns taxon and filter_set"
-            raise UsageError(f"--accept {name}: no row of this job is TAXON or TAXON/FILTER_SET of that name{meant}")
 
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
