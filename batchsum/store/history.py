@@ -353,8 +353,12 @@ class History:
 
     def counted(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
+        return (row for row in self.with_status(statuses) if row.record_count is not None)
+
+    def with_status(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
+        """Tonight's rows with one of `statuses`, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
-        where = f"WHERE run = ? AND record_count IS NOT NULL AND status IN ({marks}) ORDER BY taxon, position"
+        where = f"WHERE run = ? AND status IN ({marks}) ORDER BY taxon, position"
         return kept_rows(self._store, where, self._run.run, *statuses)
 
     def note_dates(self, data_date: str | None, *, are_common: bool) -> None:

@@ -243,6 +243,7 @@ REASONS = {
     "refused": f"Answered on an earlier night, refused now, while other taxa are known. {_ACCEPT}",
     "went_back": f"NCBI's data is older than on the last good night: an old copy answered. {_ACCEPT}",
     "contradicts_itself": "The parts of the answer cannot be true together.",
+    "with_wider": "A wider row of the taxon is in doubt, and this one has no past to be judged by.",
     "exceeds_wider": "More records than a row that includes this one: one of the two is wrong.",
     "unknown_taxon": "NCBI does not know this taxon. Look it up in NCBI Taxonomy; names move and ids are merged.",
     "ambiguous_name": "More than one taxon has this name. Write the tax id instead.",
