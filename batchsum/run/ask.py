@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from batchsum.config.names import moved_names
+from batchsum.config.names import job_names, look_up, moved_names
 from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.run.resume import Night
@@ -84,12 +84,18 @@ class Fetcher:
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
 
-    async def check_names(self) -> None:
-        """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
-        plan = self.night.plan
-        self.warnings = await moved_names(partial(self.client.post, attempts=2), plan.lock, plan.job)
+    async def learn_names(self) -> None:
+        """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
+        earlier nights learnt is used."""
+        lock = self.night.plan.lock
+        names = await look_up(partial(self.client.post, attempts=2), job_names(self.night.job))
+        self.warnings = moved_names(names, lock)
         for warning in self.warnings:
             log.warning("%s", warning)
+        if not isinstance(names, Failure):
+            await self._aside(lambda: self.night.learn(names))
+        elif not self.warnings:
+            log.info("names and lineages could not be learnt tonight: %s", names)
 
     async def first_round(self) -> None:
         """Ask for everything that a run which was cut off has no answer to."""

@@ -77,7 +77,7 @@ def merge_shards(
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (
-                fetcher.check_names,
+                fetcher.learn_names,
                 fetcher.window_rounds,
                 fetcher.second_round,
             )  # the shards went through the first

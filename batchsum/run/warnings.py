@@ -9,6 +9,7 @@ from itertools import groupby
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
+from batchsum.run.learn import moved_tonight
 from batchsum.run.resume import Night
 from batchsum.store.history import KeptRow
 
@@ -29,6 +30,7 @@ def warnings_of(night: Night) -> list[str]:
     accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
     left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
+        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.taxa()),
         *not_accepted(left),
         *stale(*night.history.stale(MOST_NAMED)),
         *filters_without_effect(night.history.counted(BELIEVED), sets),

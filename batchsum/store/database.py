@@ -85,6 +85,15 @@ CREATE TABLE believed (  -- the last believed night of each query of which no ro
     record_count INTEGER NOT NULL,
     resource_updated_on TEXT
 );
+CREATE TABLE taxa (  -- what each taxon stood for in NCBI's taxonomy, from one night on
+    taxon TEXT NOT NULL,  -- as the job writes it
+    learnt_on TEXT NOT NULL,
+    tax_id INTEGER NOT NULL,
+    scientific_name TEXT NOT NULL,
+    rank TEXT NOT NULL,
+    lineage TEXT NOT NULL,  -- the ids of the taxa above it, from the root down
+    PRIMARY KEY (taxon, learnt_on)
+) WITHOUT ROWID;
 CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
     night TEXT PRIMARY KEY,
     data_date TEXT,  -- the common one, as NCBI wrote it
