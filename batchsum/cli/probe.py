@@ -144,12 +144,11 @@ async def ask_all(
 async def _ask(
     session: aiohttp.ClientSession, pacer: Pacer, base_url: str, api_key: str | None, question: Question
 ) -> Seen:
-    ticket = await pacer.slot()
+    await pacer.slot()
     began = time.monotonic()
     url = URL(base_url.rstrip("/") + question.path, encoded=True)
     method = "GET" if question.body is None else "POST"
     key = {"api-key": api_key} if api_key else {}  # not the session's: a proxy would be told it too
-    pacer.sent(ticket)
     try:
         async with session.request(method, url, json=question.body, headers=key, allow_redirects=False) as response:
             body = await _head(response)
@@ -325,12 +324,12 @@ _ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...]
     ("POST counts as GET does", "model/queries.py", _post),
     (
         "an unknown taxon is refused as unknown",
-        "ncbi/parse.py",
+        "ncbi/document.py",
         _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
     ),
     (
         "a name of two taxa, or of no virus, is refused as such",
-        "ncbi/parse.py",
+        "ncbi/document.py",
         _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
     ),
     ("BIOSAMPLE_REPORT is taken", "model/filters.py", _taken("biosample_report")),

@@ -1,37 +1,37 @@
 """DatasetsClient: asks until there is an answer, and knows when to stop.
 
-Slot, then token, then send: every send, retries and canary included, passes the one pacer.
+Every send, retries and canary included, goes through the one Transport, and so at the pace of the one Pacer.
 """
 
 import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi import retry
-from batchsum.ncbi.http import Exchange, Sent, Transport
-from batchsum.ncbi.outage import QUESTION, Canary, Outage, is_asked, what_it_means
-from batchsum.ncbi.pacing import Pacer, Ticket
-from batchsum.ncbi.urls import BASE_URL
+from batchsum.ncbi.connector import Withdrawn
+from batchsum.ncbi.http import Response, Transport
+from batchsum.ncbi.outage import CANARY_REQUEST, Canary, Outage, is_canary, what_it_means
+from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.urls import default_base_url
 
 log = logging.getLogger("batchsum")
-
-A = TypeVar("A")
 
 
 class DatasetsClient:
     """NCBI Datasets v2, as far as virus genome summaries go.
 
-    Parameters: `api_key` goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a
-    key, 10 with one, then what the server says), a ceiling, or `"unlimited"`. `timeout` is for one attempt,
-    in seconds, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that
-    counts the requests of all machines; without it each of `parts` processes takes its part of the rate.
+    Parameters: `base_url` is that of the environment (`BATCHSUM_BASE_URL`) unless given, else NCBI's. `api_key`
+    goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a key, 10 with one, then what
+    the server says), a ceiling, or `"unlimited"`. `timeout` is for one answer, in seconds from when it was asked
+    for, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that counts the
+    requests of all machines; without it each of `parts` processes takes its part of the rate.
     Use it as an asynchronous context manager, in one event loop.
 
     Raises `Refused` where the server refuses us: key, TLS, redirect. Whatever else goes wrong is a `Failure`.
@@ -41,7 +41,7 @@ class DatasetsClient:
 
     def __init__(
         self,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         *,
         api_key: str | None = None,
         contact: str | None = None,
@@ -54,16 +54,17 @@ class DatasetsClient:
         parts: int = 1,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._transport = Transport(base_url, api_key=api_key, contact=contact, timeout=timeout, connections=workers)
+        base_url = base_url or default_base_url()
         self.pacer = Pacer.for_server(base_url, api_key, requests_per_second, shared_limit=shared_limit, parts=parts)
         self.outage = Outage(max_outage)
+        self._transport = Transport(
+            base_url, self.pacer, api_key=api_key, contact=contact, timeout=timeout, connections=workers
+        )
         self._budget = retry.RetryBudget()
         self._attempts = attempts
         self._uniform = uniform
         self._was_rejected = False
-        self._canary = Canary(self._probe, self.outage, attempts=attempts)
-        self._free = asyncio.Semaphore(workers)
-        self._turn = asyncio.Lock()
+        self._canary = Canary(partial(self._send, CANARY_REQUEST, even_in_doubt=True), self.outage, attempts=attempts)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -86,26 +87,28 @@ class DatasetsClient:
 
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
-        sent, most = list[Attempt](), attempts or self._attempts
+        made, most = list[Attempt](), attempts or self._attempts
         while True:
             if self._in_doubt and not await self._goes_on():
-                return Reply(self._skipped(), tuple(sent))
-            if (done := await self._attempt(request, len(sent) + 1)) is None:
+                return Reply(self._skipped(), tuple(made))
+            try:
+                response, pause = await self._attempt(request, len(made) + 1)
+            except Withdrawn:  # doubt came up while it waited for its turn
                 continue
-            exchange, pause = done
-            sent.append(exchange.attempt)
-            answer = exchange.answer
+            made.append(response.attempt)
+            answer = response.answer
             if retry.is_final(answer):
-                if isinstance(answer, Failure) or is_asked(request):
+                if isinstance(answer, Failure) or is_canary(request):
                     answer = await self._settle(request, answer)
                 else:
                     self._answered()
-                return Reply(answer, tuple(sent))
+                return Reply(answer, tuple(made))
+            # No answer: once more after a pause, unless attempts or the run's retries are spent, or NCBI is down.
             self.outage.failed(key := request_key(request))
-            if len(sent) >= most or pause == math.inf or not self._budget.spend():
+            if len(made) >= most or pause == math.inf or not self._budget.spend():
                 lost = self.outage.in_doubt and not await self._goes_on()
-                return Reply(self._skipped() if lost else answer, tuple(sent))
-            log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(sent) + 1, pause)
+                return Reply(self._skipped() if lost else answer, tuple(made))
+            log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(made) + 1, pause)
             await asyncio.sleep(pause)
 
     async def post(
@@ -118,10 +121,11 @@ class DatasetsClient:
         number, most = 0, attempts or self._attempts
         while not self.outage.given_up:
             number += 1
-            sent, pause = await self._send_anyway(partial(self._transport.post, path, body), number)
-            if retry.is_final(sent.answer) or number >= most or pause == math.inf or not self._budget.spend():
-                return sent.answer
-            log.debug("%s: %s; attempt %d in %.1f s", path, sent.answer, number + 1, pause)
+            response = await self._transport.post(path, body)
+            pause = self._obey(response, number)
+            if retry.is_final(response.answer) or number >= most or pause == math.inf or not self._budget.spend():
+                return response.answer
+            log.debug("%s: %s; attempt %d in %.1f s", path, response.answer, number + 1, pause)
             await asyncio.sleep(pause)
         return self._skipped()
 
@@ -142,56 +146,37 @@ class DatasetsClient:
             await self._canary.heard.wait()  # whose rejection it is asks
         return not self.outage.given_up
 
-    def _attempt(self, request: Request, number: int) -> Awaitable[tuple[Exchange, float] | None]:
-        send = partial(self._transport.send, request)
-        return self._attempt_canary(send, number) if is_asked(request) else self._send(send, number)
-
-    async def _attempt_canary(
-        self, send: Callable[..., Awaitable[Exchange]], number: int
-    ) -> tuple[Exchange, float] | None:
-        async with self._canary.asking:
-            if (exchange := self._canary.answer_for_the_job()) is not None:
-                return exchange, 0.0
-            return await self._send(send, number)
-
-    async def _probe(self, number: int) -> tuple[Exchange, float]:
-        return await self._send_anyway(partial(self._transport.send, QUESTION), number)
-
-    async def _send_anyway(self, send: Callable[..., Awaitable[Sent[A]]], number: int) -> tuple[Sent[A], float]:
-        done = await self._send(send, number, even_in_doubt=True)
-        assert done is not None
-        return done
+    async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
+        """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
+        if not is_canary(request):
+            return await self._send(request, number)
+        async with self._canary.asking:  # what it just got need not be asked again for the job
+            if (response := self._canary.answer_for_the_job()) is not None:
+                return response, 0.0
+            return await self._send(request, number)
 
     async def _send(
-        self, send: Callable[..., Awaitable[Sent[A]]], number: int, *, even_in_doubt: bool = False
-    ) -> tuple[Sent[A], float] | None:
-        """Attempt `number`, and seconds before the next; None where doubt came up while it waited for its turn."""
-        async with self._free:
-            ticket = None if self._in_doubt else self.pacer.free_slot()
-            if ticket is None:
-                async with self._turn:  # one waits for a slot; all others here, and can still change their minds
-                    if self._in_doubt and not even_in_doubt:
-                        return None
-                    ticket = await self.pacer.slot()
-            sent = await send(confirm=partial(self.pacer.confirm, ticket), on_sent=partial(self.pacer.sent, ticket))
-        return sent, self._obey(sent, number, ticket)
+        self, request: Request, number: int, *, even_in_doubt: bool = False
+    ) -> tuple[Response[Summary], float]:
+        response = await self._transport.send(request, lambda: even_in_doubt or not self._in_doubt)
+        return response, self._obey(response, number)
 
-    def _obey(self, exchange: Sent[Any], number: int, ticket: Ticket) -> float:
+    def _obey(self, response: Response[Any], number: int) -> float:
         """Do what the server says about our pace. Seconds before the next attempt of the same request; infinite
         where it wants that later than a night waits."""
-        if exchange.rate_limit is not None:
-            self.pacer.limit(exchange.rate_limit)
-        if retry.is_final(exchange.answer):
+        if response.rate_limit is not None:
+            self.pacer.limit(response.rate_limit)
+        if retry.is_final(response.answer):
             return 0.0
-        longest, retry_after = self.outage.max_outage, exchange.retry_after
+        longest, retry_after = self.outage.max_outage, response.retry_after
         pause = min(longest, retry.pause(number, retry_after, self._uniform))
         if retry_after is not None and retry_after > longest:
-            if not retry.means_too_fast(exchange.answer):
+            if not retry.means_too_fast(response.answer):
                 return math.inf
             self.outage.stay_away(retry_after)
             return 0.0
-        if retry.means_too_fast(exchange.answer):
-            self.pacer.hold(pause, refused=ticket if exchange.attempt.http_status == 429 else None)
+        if retry.means_too_fast(response.answer):
+            self.pacer.hold(pause, refused=response.sent_at if response.attempt.http_status == 429 else None)
         return pause
 
     def _answered(self) -> None:
@@ -200,7 +185,7 @@ class DatasetsClient:
 
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
-        if is_asked(request) and not self._canary.is_known:
+        if is_canary(request) and not self._canary.is_known:
             self._canary.judge(answer)
         elif isinstance(answer, Failure) and self._canary.verdict is None:
             self._was_rejected = True

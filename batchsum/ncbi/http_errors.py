@@ -12,13 +12,13 @@ from batchsum.errors import Refused
 from batchsum.model.queries import Failure
 
 
-class SpokeUnasked(aiohttp.ClientConnectionError):
-    """On each connection that was tried the server had said something before it was asked."""
+class NotReady(aiohttp.ClientConnectionError):
+    """On each connection that was tried the server had spoken or hung up before it was asked anything."""
 
 
 def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
     """What `error` of an HTTP session means. Raises Refused for TLS that fails, and for a proxy that forbids."""
-    match error:
+    match error:  # from the particular to the general: aiohttp's errors inherit from each other and from OSError
         case aiohttp.ConnectionTimeoutError():
             return Failure("failed", "timeout", f"no connection to {host} in time")
         case TimeoutError():
@@ -35,8 +35,8 @@ def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
             return Failure("failed", "connection", f"{host} has no address")
         case aiohttp.ClientConnectorError():
             return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
-        case SpokeUnasked():
-            return Failure("failed", "connection", "the server speaks before it is asked")
+        case NotReady():
+            return Failure("failed", "connection", "the server speaks or hangs up before it is asked")
         case aiohttp.ServerDisconnectedError():
             return Failure("failed", "connection", "the server closed the connection")
         case aiohttp.ClientPayloadError():
@@ -66,6 +66,7 @@ def refuse_status(http_status: int, location: str, *, has_key: bool) -> None:
 
 def _tls_failure(error: Exception, host: str) -> Failure:
     inner = getattr(error, "os_error", error)
+    # A connection that ends while TLS begins is like any other that ends; only what TLS says itself is a refusal.
     if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Failure("failed", "connection", f"{host} closed the connection while TLS began")
     hint = ""

@@ -1,6 +1,8 @@
-"""Is it this query, or is it NCBI? Counts failures in a row; the canary question settles what they mean.
+"""Is it this query, or is it NCBI? An outage is told from failures in a row, and the canary settles what they mean.
 
-Decisions only: whoever sends looks at `in_doubt` first, and tells it what came back.
+The canary is a question that NCBI can surely answer, asked where an answer is missing or hard to believe: it tells
+"your taxon is wrong" from "NCBI is down, or has blocked this address". Whoever sends looks at `Outage.in_doubt`
+first, and tells it what came back.
 """
 
 import asyncio
@@ -10,16 +12,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
-from batchsum.ncbi.http import Exchange
+from batchsum.ncbi.http import Response
+
+log = logging.getLogger("batchsum")
+
+CANARY_REQUEST = Request(CANARY)
 
 FAILURES_IN_A_ROW = 8
 DISTINCT_REQUESTS = 4
+"""Among those failures: one request that fails again and again is no outage."""
 FIRST_PROBE_PAUSE = 5.0
 LONGEST_PROBE_PAUSE = 60.0
 
 
 @dataclass(slots=True)
 class Outage:
+    """Whether NCBI seems to be down, and whether the night is given up. Decides only; nothing waits or sends."""
+
     max_outage: float
     """Seconds without an answer after which the rest of the night is given up."""
     given_up: str = ""
@@ -37,8 +46,9 @@ class Outage:
         self._failing.clear()
 
     def failed(self, key: str) -> None:
+        """The request of this key was not answered, or not believably."""
         self._failures += 1
-        if len(self._failing) < DISTINCT_REQUESTS:
+        if len(self._failing) < DISTINCT_REQUESTS:  # more need not be remembered
             self._failing.add(key)
 
     @property
@@ -65,31 +75,18 @@ class Outage:
         self.given_up = f"the server wants no request for {seconds:,.0f} s, which is longer than max_outage"
 
 
-# The canary: a question that NCBI can surely answer, asked where an answer is missing or hard to believe. It
-# tells "your taxon is wrong" from "NCBI is down, or has blocked this address".
-
-
-log = logging.getLogger("batchsum")
-
-QUESTION = Request(CANARY)
-
-
-def is_asked(request: Request) -> bool:
-    """Whether a job asks what the canary asks."""
-    return request.taxon == CANARY and request == QUESTION
-
-
 class Canary:
-    """Asks through `send(number)`, which gives an exchange and the least pause in seconds behind it."""
+    """Asks the canary's question through `send(number)`: a response, and the seconds to leave before the next."""
 
     def __init__(
-        self, send: Callable[[int], Awaitable[tuple[Exchange, float]]], outage: Outage, *, attempts: int
+        self, send: Callable[[int], Awaitable[tuple[Response[Summary], float]]], outage: Outage, *, attempts: int
     ) -> None:
         self._send = send
         self._outage = outage
         self._attempts = attempts
-        self._for_the_job: Exchange | None = None
+        self._for_the_job: Response[Summary] | None = None
         self.asking = asyncio.Lock()
+        """Held by whoever asks the question, for a job too: it is never asked twice at a time."""
         self.heard = asyncio.Event()
         """Set once something came of a question, be it that no answer came."""
         self.verdict: Answer | None = None
@@ -119,6 +116,7 @@ class Canary:
             if self._outage.is_final:
                 return
             pause = self._outage.probe_pause(number, clock() - began)
+            # While others are answered, a silent canary is no reason to wait for max_outage.
             tired = number >= self._attempts and not self._outage.is_total
             if answer.status == "rejected" or pause is None or tired or wait == math.inf:
                 self.judge(answer)
@@ -130,7 +128,7 @@ class Canary:
     async def ask_again(self) -> None:
         """For a second round: a night that was given up may go on if NCBI is back."""
         if self._outage.given_up and not self._outage.is_final:
-            self._outage.given_up = ""
+            self._outage.given_up = ""  # else nothing would be sent
             answer, _ = await self._probe(1)
             if isinstance(answer, Failure) and not self._outage.is_final:
                 self._outage.given_up = what_it_means(answer)
@@ -145,18 +143,23 @@ class Canary:
             self._outage.given_up = what_it_means(answer)
             log.warning("giving up: %s", self._outage.given_up)
 
-    def answer_for_the_job(self) -> Exchange | None:
+    def answer_for_the_job(self) -> Response[Summary] | None:
         """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
-        exchange, self._for_the_job = self._for_the_job, None
-        return exchange
+        response, self._for_the_job = self._for_the_job, None
+        return response
 
     async def _probe(self, number: int) -> tuple[Answer, float]:
-        exchange, pause = await self._send(number)
+        response, pause = await self._send(number)
         self.heard.set()
-        if isinstance(exchange.answer, Summary):
-            self.verdict, self._for_the_job = exchange.answer, exchange
+        if isinstance(response.answer, Summary):
+            self.verdict, self._for_the_job = response.answer, response
             self._outage.answered()
-        return exchange.answer, pause
+        return response.answer, pause
+
+
+def is_canary(request: Request) -> bool:
+    """Whether a job asks what the canary asks."""
+    return request.taxon == CANARY and request == CANARY_REQUEST
 
 
 def what_it_means(canary: Failure) -> str:

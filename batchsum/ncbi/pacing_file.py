@@ -19,11 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-# Ledger: the sends of the last second, of all processes, as the shared file holds them. What cannot be true
-# (torn, of another boot, of the future) is nothing: it may cost a refusal, never a wait without end.
+log = logging.getLogger("batchsum")
 
-
+LARGEST_RATE = 1000.0
+"""Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
 LARGEST_FILE = 2**20
+BUSY = 0.0005
+"""Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
+_PATIENCE = 2000
+"""Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 _LONGEST_HOLD = 3600.0
 _LONGEST_MEMORY = 60.0
 _HEAD = struct.Struct("=8s32sdII")
@@ -40,8 +44,9 @@ def window(rate: float, guard: float) -> tuple[int, float]:
 class Ledger:
     """The sends that still count, of all processes: parallel arrays, sorted by time.
 
-    A send's time is when it was let through, and later when its headers left; its rate is what its process
-    knew. Times are seconds of the machine's monotonic clock, so they mean nothing after a boot.
+    A send's rate is what its process knew. Times are seconds of the machine's monotonic clock, so they mean
+    nothing after a boot. What cannot be true (torn, of another boot, of the future) is nothing: it may cost a
+    refusal, never a wait without end.
     """
 
     held_until: float = -math.inf
@@ -92,26 +97,11 @@ class Ledger:
         """Nobody is known to be allowed more than `rate`."""
         self.rates = array("d", (min(one, rate) for one in self.rates))
 
-    def remove(self, time: float) -> None:
-        at = bisect_left(self.times, time)
-        if at < len(self.times) and self.times[at] == time:
-            del self.times[at], self.rates[at]
-
     def forget(self, now: float, rate: float, guard: float) -> None:
         """Drop what is too long ago to matter to anybody who is still sending."""
         _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
         end = bisect_right(self.times, now - min(period, _LONGEST_MEMORY))
         del self.times[:end], self.rates[:end]
-
-
-log = logging.getLogger("batchsum")
-
-LARGEST_RATE = 1000.0
-"""Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
-BUSY = 0.0005
-"""Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
-_PATIENCE = 2000
-"""Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 
 
 class Reservation:
@@ -131,35 +121,20 @@ class Reservation:
         self._late: list[Callable[[Ledger], None]] = []
         self.alone = False
 
-    def take(self, now: float, rate: float, guard: float, *, again: float = -math.inf) -> float:
-        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks.
-
-        What was written down at `again`, and has not left, counts no more.
-        """
+    def take(self, now: float, rate: float, guard: float) -> float:
+        """0 where one may send at `rate` now, and it is written down; else seconds to wait. Never blocks."""
         if self.alone or rate > LARGEST_RATE:
             return 0.0
         wait = 0.0
 
         def book(ledger: Ledger) -> None:
             nonlocal wait
-            ledger.remove(again)
             ledger.forget(now, rate, guard)
             if (wait := max(0.0, ledger.wait(now, rate, guard))) == 0:
                 ledger.add(now, rate)
 
         done = self._write(now, book, keep=False)
         return wait if done or self.alone else BUSY
-
-    def sent(self, taken: float | None, now: float, rate: float) -> None:
-        """What was let through at `taken` leaves only `now`. None: it leaves without having been let through."""
-
-        def retime(ledger: Ledger) -> None:
-            if taken is not None:
-                ledger.remove(taken)
-            ledger.add(now, rate)
-
-        if not self.alone and rate <= LARGEST_RATE:
-            self._write(now, retime)
 
     def lower(self, now: float, rate: float) -> None:
         """The server allows `rate` only, whatever those who sent last believed."""

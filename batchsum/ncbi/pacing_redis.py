@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchsum.errors import UsageError
+from batchsum.ncbi.pacing_file import LARGEST_RATE
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -22,8 +23,6 @@ log = logging.getLogger("batchsum")
 
 PASSWORD = "BATCHSUM_REDIS_PASSWORD"
 """The environment variable with the password: it may stand in no job file and no command line."""
-LARGEST_RATE = 1000.0
-"""Requests a second up to which processes share; a faster server is one's own."""
 PATIENCE = 0.5
 """Seconds for one question; who answers later is away."""
 PROBE = 2.0
@@ -34,7 +33,7 @@ _KEPT_MS = 3_600_000
 
 # A window log on the clock of Redis, in microseconds: ARGV is rate, guard, lead, member, is_back, settling.
 # The largest rate of those who sent in the last two seconds is the server's limit, as far as anybody knows.
-# Spacing and window are those of `ledger`. Returns the wait and whether processes are still settling.
+# Spacing and window are those of `pacing_file.Ledger`. Returns the wait and whether processes are still settling.
 _TAKE = """
 local sends, state = KEYS[1], KEYS[2]
 local function field(name) return tonumber(redis.call('HGET', state, name) or '') or 0 end
@@ -106,7 +105,8 @@ class SharedLimit:
         self._heard = False
         self._warned = False
         self._free_at = self._probe_at = 0.0
-        self._lead = 0.0
+        self.trip = 0.0
+        """Seconds that a question takes, there and back. What it lets through leaves half of that later."""
 
     @property
     def parts(self) -> int:
@@ -122,14 +122,12 @@ class SharedLimit:
         if self._is_away and now < self._probe_at:
             return max(0.0, self._free_at - now), ""
         name = f"{self._me}:{next(self._numbers)}"
-        values = [rate, round(guard * 1e6), round(self._lead * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
+        values = [rate, round(guard * 1e6), round(self.trip / 2 * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
         try:
             wait, settling = await self._ask(_TAKE, values)
         except Exception as error:
             return self._lose(error, guard), ""
-        trip = asyncio.get_running_loop().time() - now
-        # A send leaves about half a round trip after it was counted, and others may be nearer than we are.
-        self._lead += (trip / 2 - self._lead) / 4
+        self.trip += (asyncio.get_running_loop().time() - now - self.trip) / 4
         if self._is_away:
             log.log(logging.INFO if self._warned else logging.DEBUG, "the shared limit is back: %s", self._place())
         self._heard, self._is_away, self._is_settling = True, False, bool(settling)
@@ -137,7 +135,7 @@ class SharedLimit:
 
     def sent(self, name: str) -> None:
         """The send of this name (a new one: '') leaves now, later than it was let through."""
-        self._post(name or f"{self._me}:{next(self._numbers)}", -self._lead)
+        self._post(name or f"{self._me}:{next(self._numbers)}", -self.trip / 2)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends for so long."""

@@ -28,7 +28,7 @@ def pause(attempt: int, retry_after: float | None, uniform: Callable[[float, flo
 
     The jitter takes away at most half, so that the pause really grows.
     """
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 16))
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 1, 16))  # no float holds 2 ** 1024
     own = uniform(longest / 2, longest)
     return own if retry_after is None else max(own, retry_after)
 
@@ -51,6 +51,7 @@ def seconds_of(retry_after: str, date: str = "") -> float | None:
 def _moment(text: str) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
+        # RFC 9110 has GMT only; "-0000" and a missing zone leave a moment without one.
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -1,6 +1,7 @@
-"""Names and taxa in NCBI's words, and its answers about them parsed.
+"""Names looked up in NCBI's taxonomy, and its answers about them parsed.
 
 A name stands for a taxon only where NCBI answers with that one alone: none is unknown, several are ambiguous.
+Nothing is called unknown while a taxon that NCBI surely has is not known either: an outage can look like typos.
 
 Source: `v2reportsTaxonomyDataReportPage` and `v2SciNameAndIds` of NCBI's OpenAPI document for Datasets v2.
 """
@@ -14,9 +15,23 @@ from sys import intern
 from typing import Any
 
 from batchsum.model.queries import CANARY, Failure
+from batchsum.ncbi.document import BadAnswer, checked_text, list_in, object_in, objects_in, text_in
 from batchsum.text import one_line
 
 VIRUSES = 10239
+"""The Taxonomy ID that every virus has above it."""
+
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Failure]]
+"""Posts a JSON body to a path below the base URL; gives the JSON object that came, or why none did."""
+
+BATCH = 1000
+"""Names in one request, and reports on one page: NCBI's maximum."""
+MOST_PAGES = 100
+MOST_HALVINGS = 64
+"""How often a batch that is refused as a whole is cut in two, to find the name that is in the way."""
+
+Lineages = dict[tuple[int, ...], tuple[int, ...]]
+"""Each list of parents with the tuple that stands for it: taxa side by side share one."""
 
 _AMBIGUOUS = re.compile(r"ambiguous|more than one|multiple (?:taxa|taxids|matches)", re.IGNORECASE)
 
@@ -69,136 +84,6 @@ class Report:
     error: str = ""
 
 
-class Malformed(ValueError):
-    """An answer that is not what the specification promises; says in a few words what is broken."""
-
-
-Lineages = dict[tuple[int, ...], tuple[int, ...]]
-
-
-def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report], str]:
-    """The reports of one page and the token of the next, empty on the last. Raises Malformed.
-
-    Taxa side by side share the tuple of what is above them, kept in `lineages`.
-    """
-    return [_report(report, lineages) for report in _objects(page, "reports")], _text(page, "next_page_token")
-
-
-def _report(report: Mapping[str, Any], lineages: Lineages) -> Report:
-    queries = [_is_text(query, "query") for query in _list(report, "query")]
-    if requested := _text(_object(_object(report, "warning"), "replaced_id"), "requested"):
-        queries.append(requested)
-    value = _object(report, "taxonomy")
-    if not value:
-        errors = [_text(error, "message") or _text(error, "reason") for error in _objects(report, "errors")]
-        return Report(queries, None, one_line(next(filter(None, errors), "")))
-    parents = tuple(map(_tax_id, _list(value, "parents")))
-    node = TaxonNode(
-        tax_id=_tax_id(value.get("tax_id")),
-        scientific_name=one_line(_text(_object(value, "current_scientific_name"), "name")),
-        rank=_rank(value),
-        parents=lineages.setdefault(parents, parents),
-    )
-    return Report([*queries, *(str(_tax_id(one)) for one in _list(value, "secondary_tax_ids"))], node)
-
-
-def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
-    """Each text with its reports. NCBI repeats what it was asked, maybe in another case of letters."""
-    taxa: dict[str, dict[int, TaxonNode]] = {text: {} for text in texts}
-    errors: dict[str, str] = {}
-    folded: dict[str, list[str]] = {}
-    for text in texts:
-        folded.setdefault(_fold(text), []).append(text)
-    for report in reports:
-        for query in report.queries:
-            for text in [query] if query in taxa else folded.get(_fold(query), []):
-                if report.node is None:
-                    errors.setdefault(text, report.error)
-                else:
-                    taxa[text][report.node.tax_id] = report.node
-    silent = "NCBI's answer does not mention it"
-    return {
-        text: Name(text, tuple(nodes.values()), "" if nodes else errors.get(text, silent))
-        for text, nodes in taxa.items()
-    }
-
-
-def parse_suggestions(answer: Mapping[str, Any]) -> Iterator[tuple[TaxonNode, list[str], bool]]:
-    """The taxa suggested, the names of each, and whether it may be a virus. Raises Malformed."""
-    for one in _objects(answer, "sci_name_and_ids"):
-        node = TaxonNode(_tax_id(one.get("tax_id")), one_line(_text(one, "sci_name")), _rank(one))
-        names = [node.scientific_name, _text(one, "common_name"), _text(one, "matched_term")]
-        yield node, names, _text(one, "group_name") in ("", "viruses")
-
-
-def _fold(text: str) -> str:
-    return " ".join(text.split()).casefold()
-
-
-def _rank(value: Mapping[str, Any]) -> str:
-    return intern(one_line(_text(value, "rank")).lower().replace("_", " ") or "no rank")
-
-
-def _object(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    inner = value.get(name) or {}
-    if not isinstance(inner, dict):
-        raise Malformed(f"{name} is no object")
-    return inner
-
-
-def _list(value: Mapping[str, Any], name: str) -> list[Any]:
-    items = value.get(name) or []
-    if not isinstance(items, list):
-        raise Malformed(f"{name} is no list")
-    return items
-
-
-def _objects(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    items = _list(value, name)
-    if not all(isinstance(item, dict) for item in items):
-        raise Malformed(f"{name} is no list of objects")
-    return items
-
-
-def _text(value: Mapping[str, Any], name: str) -> str:
-    return _is_text(value.get(name) or "", name)
-
-
-def _is_text(text: Any, name: str) -> str:
-    if not isinstance(text, str):
-        raise Malformed(f"{name} is no text")
-    return text
-
-
-def _tax_id(value: Any) -> int:
-    """A Taxonomy ID, which NCBI writes as a number or, in some answers, as its digits."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-        raise Malformed("a Taxonomy ID is no number above 0")
-    return value
-
-
-# Names looked up in NCBI's taxonomy, a thousand in one request. Nothing is called unknown while a taxon that
-# NCBI surely has is not known either: an outage can look like typos.
-
-
-Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Failure]]
-"""Posts a JSON body to a path below the base URL; gives the JSON object that came, or why none did."""
-
-BATCH = 1000
-"""Names in one request, and reports on one page: NCBI's maximum."""
-MOST_PAGES = 100
-MOST_HALVINGS = 64
-"""How often a batch that is refused as a whole is cut in two, to find the name that is in the way."""
-
-
-class _Unanswered(Exception):
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
-
-
 @dataclass(slots=True)
 class Lookup:
     """NCBI's taxonomy, behind whatever can post a question to it.
@@ -235,9 +120,9 @@ class Lookup:
                 for node, names, may_be_virus in parse_suggestions(answer):
                     if may_be_virus or not viruses:
                         found[node] = max(_likeness(text, name) for name in names)
-            except Malformed:
+            except BadAnswer:
                 break
-            if found:
+            if found:  # less of the text would only find more that is farther away
                 break
         return sorted((node for node in found if found[node] > 0.5), key=lambda node: (-found[node], node.tax_id))[:3]
 
@@ -254,12 +139,13 @@ class Lookup:
                 return {texts[0]: Name(texts[0], error=error.failure.detail)}
             if self._halvings == MOST_HALVINGS:
                 raise
+        # One name can have the whole batch refused: the half without it is answered.
         self._halvings += 1
         middle = len(texts) // 2
         return {**await self._batch(texts[:middle]), **await self._batch(texts[middle:])}
 
     async def _require_canary(self) -> None:
-        """ncbi/datasets#246, #367, #373: ids that are right are called invalid."""
+        """During outages NCBI has called ids invalid that are right: ncbi/datasets#246, #367, #373."""
         if not self._canary_known:
             name = (await self._batch([CANARY]))[CANARY]
             if name.taxon is None:
@@ -276,13 +162,76 @@ class Lookup:
                 raise _Unanswered(answer)
             try:
                 page, token = parse_page(answer, self._lineages)
-            except Malformed as error:
+            except BadAnswer as error:
                 raise _Unanswered(Failure("failed", "bad_answer", f"taxonomy report: {error}")) from None
             reports += page
             if not token:
                 return reports
             body["page_token"] = token
         raise _Unanswered(Failure("failed", "bad_answer", f"taxonomy report: more than {MOST_PAGES} pages"))
+
+
+def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report], str]:
+    """The reports of one page and the token of the next, empty on the last. Raises BadAnswer.
+
+    Taxa side by side share the tuple of what is above them, kept in `lineages`.
+    """
+    return [_report(report, lineages) for report in objects_in(page, "reports")], text_in(page, "next_page_token")
+
+
+def _report(report: Mapping[str, Any], lineages: Lineages) -> Report:
+    queries = [checked_text(query, "query") for query in list_in(report, "query")]
+    if requested := text_in(object_in(object_in(report, "warning"), "replaced_id"), "requested"):
+        queries.append(requested)
+    value = object_in(report, "taxonomy")
+    if not value:
+        errors = [text_in(error, "message") or text_in(error, "reason") for error in objects_in(report, "errors")]
+        return Report(queries, None, one_line(next(filter(None, errors), "")))
+    parents = tuple(map(_tax_id, list_in(value, "parents")))
+    node = TaxonNode(
+        tax_id=_tax_id(value.get("tax_id")),
+        scientific_name=one_line(text_in(object_in(value, "current_scientific_name"), "name")),
+        rank=_rank(value),
+        parents=lineages.setdefault(parents, parents),
+    )
+    return Report([*queries, *(str(_tax_id(one)) for one in list_in(value, "secondary_tax_ids"))], node)
+
+
+def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
+    """Each text with its reports. NCBI repeats what it was asked, maybe in another case of letters."""
+    taxa: dict[str, dict[int, TaxonNode]] = {text: {} for text in texts}
+    errors: dict[str, str] = {}
+    folded: dict[str, list[str]] = {}  # several spellings of a job may be one to NCBI
+    for text in texts:
+        folded.setdefault(_fold(text), []).append(text)
+    for report in reports:
+        for query in report.queries:
+            for text in [query] if query in taxa else folded.get(_fold(query), []):
+                if report.node is None:
+                    errors.setdefault(text, report.error)
+                else:
+                    taxa[text][report.node.tax_id] = report.node
+    silent = "NCBI's answer does not mention it"
+    return {
+        text: Name(text, tuple(nodes.values()), "" if nodes else errors.get(text, silent))
+        for text, nodes in taxa.items()
+    }
+
+
+def parse_suggestions(answer: Mapping[str, Any]) -> Iterator[tuple[TaxonNode, list[str], bool]]:
+    """The taxa suggested, the names of each, and whether it may be a virus. Raises BadAnswer."""
+    for one in objects_in(answer, "sci_name_and_ids"):
+        node = TaxonNode(_tax_id(one.get("tax_id")), one_line(text_in(one, "sci_name")), _rank(one))
+        names = [node.scientific_name, text_in(one, "common_name"), text_in(one, "matched_term")]
+        yield node, names, text_in(one, "group_name") in ("", "viruses")
+
+
+class _Unanswered(Exception):
+    """Ends a lookup at once, wherever in a batch it is; `Lookup.names` gives the Failure as its value."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 def _outage(detail: str) -> Failure:
@@ -300,3 +249,20 @@ def _beginnings(text: str) -> list[str]:
 
 def _likeness(text: str, name: str) -> float:
     return difflib.SequenceMatcher(None, text.casefold(), name.casefold()).ratio()
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _rank(value: Mapping[str, Any]) -> str:
+    return intern(one_line(text_in(value, "rank")).lower().replace("_", " ") or "no rank")
+
+
+def _tax_id(value: Any) -> int:
+    """A Taxonomy ID, which NCBI writes as a number or, in some answers, as its digits."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
+        raise BadAnswer("a Taxonomy ID is no number above 0")
+    return value

@@ -1,21 +1,35 @@
-"""NEW."""
+"""Which server is asked: what a base URL may be, where it comes from, and what is known of NCBI's own."""
 
 import ipaddress
+import os
 import re
 from typing import Literal
 from urllib.parse import urlsplit
 
+from batchsum.errors import UsageError
 from batchsum.model.filters import parse_text
 
 BASE_URL = "https://api.ncbi.nlm.nih.gov/datasets/v2"
+NCBI_LIMIT = 10.0
+"""Requests a second that NCBI allows at most, with a key."""
+
+
+def default_base_url() -> str:
+    """That of the environment variable BATCHSUM_BASE_URL, else NCBI's. UsageError where it is no address."""
+    if not (text := os.environ.get("BATCHSUM_BASE_URL")):
+        return BASE_URL
+    try:
+        return check_base_url(text)
+    except ValueError as error:
+        raise UsageError(f"BATCHSUM_BASE_URL: {error}") from None
 
 
 def check_base_url(text: str, allow_http: bool = False) -> str:
     """The address before `/virus/...`, without a slash at its end: https, or http to this machine."""
-    example = "write it as in https://api.ncbi.nlm.nih.gov/datasets/v2"
+    example = f"write it as in {BASE_URL}"
     text = parse_text(text)
     try:
-        url = urlsplit(text)
+        url = urlsplit(text)  # looks at the port only when asked for it
         host, port = url.hostname, url.port
     except ValueError:
         raise ValueError(f"is not an address; {example}") from None
@@ -31,16 +45,13 @@ def check_base_url(text: str, allow_http: bool = False) -> str:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, by name or address."""
     if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-NCBI_LIMIT = 10.0
-"""Requests a second that NCBI allows at most, with a key."""
 
 
 def is_ncbi(host: str) -> bool:

@@ -3,7 +3,7 @@
 A server with an exact sliding window of one second runs here; the sender is a process of its own, so that
 neither makes the other late. One line a question:
 
-    python -m tests.benchmarks.limit_use [--quick] [--sender bare|client] [NAME ...]
+    python -m tests.benchmarks.limit_use [--quick] [NAME ...]
 
 Use of the limit is the accepted requests over what the limit allows between the first and the last of them,
 without the first second: what comes out is the pace of a night, not its start.
@@ -11,18 +11,18 @@ without the first second: what comes out is the pace of a night, not its start.
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import aiohttp
-
 from tests.benchmarks.measure import ROOT, Result, tell
+from tests.fakes.raw_server import CERTIFICATE, tls_context
 
 ANSWER = b'{"record_count":1,"assembly_count":1,"resource_updated_on":"2026-01-01T00:00:00Z"}'
 WORKERS = 64
+TLS = tls_context()
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Question:
     """Share of the requests that are answered after 20 s only."""
     halved: bool = False
     """The limit is halved at a third of the requests; use is that of the half limit, from a second later on."""
+    tls: float = 0.0
+    """Seconds that TLS takes to begin, and each connection is a new one: as behind a proxy that looks into it."""
 
 
 QUESTIONS = [
@@ -53,8 +55,12 @@ QUESTIONS = [
     Question("hanging", 10, 450, 0.98, hanging=0.03),
     Question("halved", 10, 200, 0.95, refusals=1, halved=True),
     Question("two_processes", 10, 300, 0.95, processes=2),
+    Question("slow_tls", 10, 300, 0.97, tls=0.3),
 ]
-QUICK = {"at_10": 80, "at_5": 40, "at_3": 24, "jitter": 80, "hanging": 100, "halved": 60, "two_processes": 80}
+QUICK = {
+    "at_10": 80, "at_5": 40, "at_3": 24, "jitter": 80, "hanging": 100, "halved": 60, "two_processes": 80,
+    "slow_tls": 80,
+}  # fmt: skip
 
 
 @dataclass
@@ -112,6 +118,15 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._window.question.tls:
+            transport.pause_reading()
+            self._tls = self._loop.create_task(self._begin_tls(transport))
+
+    async def _begin_tls(self, transport: asyncio.Transport) -> None:
+        await asyncio.sleep(self._window.question.tls)
+        encrypted = await self._loop.start_tls(transport, self, TLS, server_side=True)
+        assert encrypted is not None
+        self._transport = encrypted
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
@@ -139,41 +154,12 @@ class Connection(asyncio.Protocol):
                 b"HTTP/1.1 %b\r\nRetry-After: 1\r\nX-RateLimit-Limit: %d\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n%b" % (status, limit, len(body), body)
             )
+            if self._window.question.tls:
+                self._transport.close()
 
 
-async def bare(base_url: str, limit: float) -> None:
-    """The pacer and an HTTP session, nothing else."""
-    from batchsum.ncbi.pacing import Pacer
-
-    pacer = Pacer.for_server(base_url, None, limit)
-
-    async def sent(_session: object, context: object, _params: object) -> None:
-        context.trace_request_ctx()  # type: ignore[attr-defined]
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(sent)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with (
-        aiohttp.ClientSession(trace_configs=[trace], connector=connector) as session,
-        asyncio.TaskGroup() as group,
-    ):
-
-        async def worker() -> None:
-            while True:
-                ticket = await pacer.slot()
-                on_sent: Callable[[], None] = lambda: pacer.sent(ticket)  # noqa: E731, B023
-                async with session.get(f"{base_url}/virus/taxon/1/genome", trace_request_ctx=on_sent) as response:
-                    await response.read()
-                    pacer.limit(float(response.headers["X-RateLimit-Limit"]))
-                    if response.status == 429:
-                        pacer.hold(float(response.headers["Retry-After"]), refused=ticket)
-
-        for _ in range(WORKERS):
-            group.create_task(worker())
-
-
-async def client(base_url: str, limit: float) -> None:
-    """The product's own client."""
+async def send(base_url: str, limit: float) -> None:
+    """Ask with the product's own client until this process is ended."""
     from batchsum.ncbi.client import DatasetsClient
 
     async with DatasetsClient(base_url, requests_per_second=limit, workers=WORKERS) as datasets:
@@ -187,23 +173,24 @@ async def client(base_url: str, limit: float) -> None:
                 group.create_task(worker(number))
 
 
-SENDERS = {"bare": bare, "client": client}
-
-
 async def serve(window: Window) -> tuple[asyncio.Server, str]:
     """A server with this window, and its base URL."""
     chance = random.Random(7)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(window, chance), "127.0.0.1", 0)
-    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    scheme = "https" if window.question.tls else "http"
+    return server, f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-async def ask(question: Question, sender: str) -> Result:
+async def ask(question: Question) -> Result:
     """Run one question."""
     window = Window(question, question.limit)
     server, base_url = await serve(window)
     command = [sys.executable, "-m", "tests.benchmarks.limit_use"]
-    command += ["--send", base_url, str(question.limit), "--sender", sender]
-    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT) for _ in range(question.processes)]
+    command += ["--send", base_url, str(question.limit)]
+    trusting = {**os.environ, "SSL_CERT_FILE": str(CERTIFICATE)}
+    processes = [
+        await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=trusting) for _ in range(question.processes)
+    ]
     try:
         async with asyncio.timeout(30 + 3 * question.requests / question.limit):
             await window.enough.wait()
@@ -222,12 +209,12 @@ async def ask(question: Question, sender: str) -> Result:
     )
 
 
-async def ask_all(names: list[str], sender: str, quick: bool) -> int:
+async def ask_all(names: list[str], quick: bool) -> int:
     codes = []
     for question in QUESTIONS:
         if not names or question.name in names:
             requests = QUICK[question.name] if quick else question.requests
-            codes.append(tell(await ask(replace(question, requests=requests), sender)))
+            codes.append(tell(await ask(replace(question, requests=requests))))
     return max(codes)
 
 
@@ -235,14 +222,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("names", nargs="*", choices=[[], *QUICK], help="the questions to ask; all by default")
     parser.add_argument("--quick", action="store_true", help="about a minute in total")
-    parser.add_argument("--sender", choices=SENDERS, default="client")
     parser.add_argument("--send", nargs=2, metavar=("URL", "LIMIT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.send:
         url, limit = options.send
-        asyncio.run(SENDERS[options.sender](url, float(limit)))
+        asyncio.run(send(url, float(limit)))
         return 0
-    return asyncio.run(ask_all(options.names, options.sender, options.quick))
+    return asyncio.run(ask_all(options.names, options.quick))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A process that sends through a pacer as if on a machine of its own, one datagram a send, until it is ended.
 
-    python -m tests.paced_sender PORT RATE PARTS REDIS_URL DIRECTORY
+    python -m tests.fakes.paced_sender PORT RATE PARTS REDIS_URL DIRECTORY
 
 The kernel stamps each datagram when it is sent, so that whoever receives them knows the moments exactly.
 """
@@ -32,11 +32,8 @@ async def send(port: int, rate: float, parts: int, url: str, directory: Path) ->
 
         async def worker() -> None:
             while True:
-                ticket = await pacer.slot()
-                if (waiting := pacer.confirm(ticket)) is not None:
-                    await waiting
+                await pacer.slot()
                 datagrams.send(b"%d" % pacer._parts)
-                pacer.sent(ticket)
 
         await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
@@ -70,7 +67,7 @@ class Arrivals:
 def senders(count: int, arrivals: Arrivals, rate: float, url: str, directory: Path) -> Iterator[None]:
     """Processes as on machines of their own, each with a quarter of `rate` while there is no Redis."""
     port = str(arrivals.socket.getsockname()[1])
-    command = [sys.executable, "-m", "tests.paced_sender", port, str(rate), "4", url, str(directory)]
+    command = [sys.executable, "-m", "tests.fakes.paced_sender", port, str(rate), "4", url, str(directory)]
     processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(count)]
     try:
         yield

@@ -256,6 +256,7 @@ class RawServer:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        task.add_done_callback(self._open.discard)
         self.connections += 1
         connection, number = self.connections, 0
         try:
@@ -268,7 +269,6 @@ class RawServer:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the other side went, or the test is over
         finally:
-            self._open.discard(task)
             writer.close()
             with suppress(ConnectionError, ssl.SSLError):
                 await writer.wait_closed()
@@ -309,7 +309,7 @@ def raw_server(*, tls: bool = False, port: int = 0) -> Iterator[RawServer]:
         listener.close()
         while server._open:
             server.stop()
-            await asyncio.sleep(0)
+            await asyncio.wait(server._open, timeout=1)  # TLS may wait for the other side's end
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(listen()))
     thread.start()

@@ -11,15 +11,17 @@ from email.utils import formatdate
 from itertools import pairwise
 from typing import Any
 
+import aiohttp
 import pytest
 from aioresponses import CallbackResult, aioresponses
 from yarl import URL
 
 from batchsum import DatasetsClient
-from batchsum.errors import Refused
+from batchsum.errors import Refused, UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import CANARY, Answer, Failure, Reply, Request, Summary
 from batchsum.ncbi.outage import FAILURES_IN_A_ROW
+from batchsum.ncbi.urls import BASE_URL as NCBI_BASE_URL
 from batchsum.run.ask import run_requests
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
@@ -46,6 +48,10 @@ class Ncbi:
     """Comes before the script."""
     takes: float = 0.1
     """Seconds for an answer."""
+    connecting: float = 0.0
+    """Seconds before; each connection is a new one."""
+    idle: float = 1000.0
+    """Seconds after which a connection is closed."""
     asked: list[tuple[str, float]] = field(default_factory=list)
 
     async def answer(self, url: URL, **_: Any) -> CallbackResult:
@@ -74,8 +80,17 @@ class Ncbi:
 
 
 @pytest.fixture
-def ncbi(mocked: aioresponses) -> Ncbi:
+def ncbi(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> Ncbi:
     server = Ncbi()
+    at_once = aiohttp.TCPConnector._create_connection
+
+    async def connect(*arguments: Any) -> Any:
+        await asyncio.sleep(server.connecting)
+        protocol = await at_once(*arguments)
+        asyncio.get_running_loop().call_later(server.idle, protocol.close)
+        return protocol
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", connect)
     mocked.get(re.compile(".*"), callback=server.answer, repeat=True)
     return server
 
@@ -159,6 +174,25 @@ def test_what_cannot_be_meant_is_not_sent(ncbi: Ncbi, taxon: str | int, filters:
     with pytest.raises(ValueError, match=told):
         run(main())
     assert not ncbi.asked
+
+
+def test_the_server_of_the_environment_is_asked_unless_one_is_named(
+    ncbi: Ncbi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHSUM_BASE_URL", f"{BASE_URL}/")
+
+    async def main(*base_url: str) -> Answer:
+        async with DatasetsClient(*base_url, requests_per_second="unlimited") as client:
+            return await client.virus_genome_summary(11320)
+
+    assert run(main()) == Summary(7)
+    monkeypatch.setenv("BATCHSUM_BASE_URL", "http://ncbi.example")
+    assert run(main(BASE_URL)) == Summary(7)
+    with pytest.raises(UsageError, match=r"BATCHSUM_BASE_URL: .* is not encrypted"):
+        DatasetsClient()
+    monkeypatch.delenv("BATCHSUM_BASE_URL")
+    assert str(DatasetsClient()._transport._base) == NCBI_BASE_URL
+    assert [taxon for taxon, _ in ncbi.asked] == ["11320"] * 2
 
 
 # Promise 5: a permanent error costs one request
@@ -277,9 +311,10 @@ def test_one_taxon_that_fails_is_no_outage(ncbi: Ncbi) -> None:
 # 429 and 503: everybody waits
 
 
+@pytest.mark.parametrize("connecting", [0.0, 2.0])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int) -> None:
-    refused = list[float]()
+def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int, connecting: float) -> None:
+    refused, ncbi.connecting = list[float](), connecting
 
     def says(ncbi: Ncbi, taxon: str, now: float) -> Said | None:
         if len(ncbi.asked) == 20:
@@ -357,9 +392,54 @@ def test_the_canary_too_leaves_such_a_server_alone_at_once(ncbi: Ncbi) -> None:
 def test_the_limit_of_the_header_is_followed(ncbi: Ncbi) -> None:
     ncbi.otherwise = (200, {"record_count": 7}, {"X-RateLimit-Limit": "5"})
     ask(*taxa(40), workers=1)
-    in_force = [time for _, time in ncbi.asked[1:]]
-    for first, time in enumerate(in_force):
-        assert len([one for one in in_force[first:] if one < time + 1.0]) <= 5
+    assert most_in_a_second([time for _, time in ncbi.asked[1:]]) <= 5
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max(sum(time < first + 1.0 for time in times[at:]) for at, first in enumerate(times))
+
+
+@pytest.mark.parametrize("connecting", [0.0, 0.3, 0.9])
+def test_slow_connections_cost_nothing_of_the_limit(ncbi: Ncbi, connecting: float) -> None:
+    ncbi.connecting = connecting
+    ask(*taxa(200), requests_per_second=10)
+    times = [time for _, time in ncbi.asked]
+    assert most_in_a_second(times) == 10
+    assert (len(times) - 1) / (10 * (times[-1] - times[0])) >= 0.97
+
+
+def test_one_connection_that_hangs_does_not_hold_up_the_others(ncbi: Ncbi) -> None:
+    connecting = iter([5.0])
+
+    def says(ncbi: Ncbi, _taxon: str, _now: float) -> None:
+        ncbi.connecting = next(connecting, 0.3)
+
+    ncbi.says = says
+    ask(*taxa(100), requests_per_second=10)
+    assert ncbi.asked[-1][1] - ncbi.asked[0][1] < 10.5
+
+
+def test_connections_that_do_not_last_until_their_turn_are_made_anew(ncbi: Ncbi) -> None:
+    ncbi.idle, ncbi.connecting = 4.0, 0.3
+    replies = ask(*taxa(30), requests_per_second=0.1)
+    assert {len(reply.attempts) for reply in replies.values()} == {1}
+    assert reasons(replies) == {"answered": 30}
+    assert 290 < ncbi.asked[-1][1] - ncbi.asked[0][1] < 300  # each is found closed when its turn has come
+
+
+def test_who_still_connects_when_the_limit_falls_keeps_to_the_new_one(ncbi: Ncbi) -> None:
+    fell = list[float]()
+
+    def says(ncbi: Ncbi, _taxon: str, now: float) -> Said | None:
+        if len(ncbi.asked) < 20:
+            return None
+        if not fell:
+            fell.append(now + ncbi.takes + 0.001)
+        return (200, {"record_count": 7}, {"X-RateLimit-Limit": "3"})
+
+    ncbi.says, ncbi.connecting = says, 0.9
+    assert reasons(ask(*taxa(60), requests_per_second=10)) == {"answered": 60}
+    assert most_in_a_second([time for _, time in ncbi.asked if time > fell[0]]) == 3
 
 
 # Outages
@@ -582,57 +662,40 @@ async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monk
     assert sorted(raw.counts.values()) == [1] * 13 + [3] * 7
 
 
-async def test_no_more_slots_are_taken_than_there_are_workers(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    slots, answered, ahead = 0, 0, list[int]()
+async def test_no_more_requests_are_under_way_than_there_are_workers(raw: RawServer) -> None:
+    under_way, most = 0, 0
 
     async def slowly(turn: play.Turn) -> None:
-        nonlocal answered
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
         await asyncio.sleep(0.005)
-        ahead.append(slots - answered)
-        answered += 1
+        under_way -= 1
         await play.summary()(turn)
 
     raw.always(slowly)
     async with DatasetsClient(raw.base_url, requests_per_second="unlimited", workers=3) as client:
-        free_slot = client.pacer.free_slot
-
-        def counted() -> Any:
-            nonlocal slots
-            slots += 1
-            return free_slot()
-
-        monkeypatch.setattr(client.pacer, "free_slot", counted)
         answers = await asyncio.gather(*(client.virus_genome_summary(number) for number in range(1, 21)))
     assert answers == [Summary(7, 7)] * 20
-    assert raw.connections == 3
-    assert max(ahead) == 3
+    assert (raw.connections, most) == (3, 3)
 
 
-async def test_every_send_passes_the_gate(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_send_takes_a_slot(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchsum.ncbi.retry.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.outage.FIRST_PROBE_PAUSE", 0.001)
     raw.on("1", play.hang_up, play.too_many("0"), play.error(404, "no such taxon"))
     raw.on(CANARY, play.error(500), play.summary())
-    monkeypatch.setattr("batchsum.ncbi.outage.FIRST_PROBE_PAUSE", 0.001)
-    passed = Counter[str]()
+    slots = 0
     async with DatasetsClient(raw.base_url, requests_per_second=1000) as client:
-        slot, confirm, sent = client.pacer.slot, client.pacer.confirm, client.pacer.sent
+        slot = client.pacer.slot
 
-        async def counted_slot() -> Any:
-            passed["slot"] += 1
-            return await slot()
+        async def counted(can_send: Callable[[], bool]) -> float | None:
+            nonlocal slots
+            slots += 1
+            return await slot(can_send)
 
-        def counted_confirm(ticket: Any) -> Any:
-            passed["confirm"] += 1
-            return confirm(ticket)
-
-        def counted_sent(ticket: Any) -> None:
-            passed["sent"] += 1
-            sent(ticket)
-
-        monkeypatch.setattr(client.pacer, "slot", counted_slot)
-        monkeypatch.setattr(client.pacer, "confirm", counted_confirm)
-        monkeypatch.setattr(client.pacer, "sent", counted_sent)
+        monkeypatch.setattr(client.pacer, "slot", counted)
         answer = await client.virus_genome_summary(1)
     assert _reason(answer) == "rejected: unknown_taxon"
     assert raw.counts == {"1": 3, CANARY: 2}
-    assert passed == {"slot": 5, "confirm": 5, "sent": 5}
+    assert slots == 5

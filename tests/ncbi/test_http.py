@@ -1,7 +1,6 @@
 """One send, against a server that misbehaves byte by byte: what leaves this machine, and what is made of what comes."""
 
 import asyncio
-import contextvars
 import gzip
 import json
 import logging
@@ -20,7 +19,8 @@ from yarl import URL
 from batchsum.errors import Refused, UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Failure, Request, Summary, request_key
-from batchsum.ncbi.http import LARGEST_BODY, Exchange, Transport
+from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
+from batchsum.ncbi.pacing import Pacer
 from batchsum.version import __version__
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
@@ -32,10 +32,10 @@ LONG_LIST = FilterSet(accessions=tuple(f"NC_{number:06}.1" for number in range(3
 
 def opened(base_url: str, *, key: str | None = KEY, **others: Any) -> Transport:
     options = {"contact": "me@lab.org", "timeout": 5.0, "connections": 4, **others}
-    return Transport(base_url, api_key=key, **options)
+    return Transport(base_url, Pacer(None), api_key=key, **options)
 
 
-async def send(raw: RawServer, request: Request = ASKED, **options: Any) -> Exchange:
+async def send(raw: RawServer, request: Request = ASKED, **options: Any) -> Response[Summary]:
     async with opened(raw.base_url, **options) as session:
         return await session.send(request)
 
@@ -303,14 +303,24 @@ async def test_an_attempt_ends_with_its_timeout_however_slowly_bytes_come(
     assert answer == Failure("failed", "timeout", "no whole answer within 0.1 s")
 
 
-async def test_the_timeout_stands_still_while_the_pacer_makes_it_wait(raw: RawServer) -> None:
-    async def confirm() -> None:
-        await asyncio.sleep(0.3)
+async def test_connecting_has_its_own_limit_tls_included() -> None:
+    async with listening(say_nothing) as base_url, opened(base_url, timeout=0.1) as session:
+        answer = (await session.send(ASKED)).answer
+    assert answer == Failure("failed", "timeout", "no connection to 127.0.0.1 in time")
 
-    async with opened(raw.base_url, timeout=0.2) as session:
-        exchange = await session.send(ASKED, confirm=confirm)
-    assert exchange.answer == Summary(7, 7)
-    assert exchange.attempt.seconds < 0.3
+
+async def test_a_proxy_that_does_not_connect_is_not_waited_for(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(say_nothing) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.replace("https:", "http:"))
+        async with opened(elsewhere.replace("http:", "https:"), timeout=0.1) as session:
+            answer = (await session.send(ASKED)).answer
+    assert answer == Failure("failed", "timeout", "no connection to ncbi.test in time")
+
+
+async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until the other side goes."""
+    await reader.read()
+    writer.close()
 
 
 @pytest.mark.parametrize(("seconds", "own"), [(0.1, 5.0), (0.1, 0.1), (1.5, 0.1)])
@@ -347,104 +357,12 @@ def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) 
         assert session._session is not None
         await session._session.close()
 
-    async def ask() -> Exchange:
+    async def ask() -> Response[Summary]:
         async with session:
             return await session.send(ASKED)
 
     asyncio.run(end_in_the_middle_of_closing())
     assert str(asyncio.run(asyncio.wait_for(ask(), 10)).answer) == "timeout: no whole answer within 0.1 s"
-
-
-# The gate
-
-
-async def test_requests_that_share_a_context_are_let_through_one_by_one(raw: RawServer) -> None:
-    told = list[str]()
-
-    async def ask(name: str) -> Exchange:
-        async def confirm() -> None:
-            told.append(name)
-            await asyncio.sleep(0.02)
-
-        return await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append(f"{name} sent"))
-
-    async with opened(raw.base_url) as session:
-        shared = contextvars.copy_context()
-        tasks = [asyncio.create_task(ask(name), context=shared) for name in "abc"]
-        answers = [(await task).answer for task in tasks]
-    assert answers == [Summary(7, 7)] * 3
-    assert sorted(told) == ["a", "a sent", "b", "b sent", "c", "c sent"]
-
-
-async def test_a_connection_that_ends_while_its_request_waits_is_replaced(raw: RawServer) -> None:
-    async def close_soon(turn: play.Turn) -> None:
-        await play.summary()(turn)
-        await asyncio.sleep(0.02)
-        turn.close()
-
-    raw.first = [close_soon]
-    sent = list[str]()
-
-    async def confirm() -> None:
-        await asyncio.sleep(0.2)
-
-    async with opened(raw.base_url) as session:
-        await session.send(ASKED)
-        exchange = await session.send(ASKED, confirm=confirm, on_sent=lambda: sent.append("once"))
-    assert exchange.answer == Summary(7, 7)
-    assert [arrival.connection for arrival in raw.arrivals] == [1, 2]
-    assert sent == ["once"]
-
-
-async def test_confirm_comes_with_the_connection_and_before_the_headers(raw: RawServer) -> None:
-    told = list[str]()
-
-    async def confirm() -> None:
-        told.append("confirm")
-        await asyncio.sleep(0.02)
-        told.append(f"confirmed, {len(raw.arrivals)} arrived, {raw.connections} connected")
-
-    async with opened(raw.base_url) as session:
-        for _ in range(2):
-            await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
-    assert [arrival.connection for arrival in raw.arrivals] == [1, 1]
-    assert told == [
-        "confirm", "confirmed, 0 arrived, 1 connected", "sent",
-        "confirm", "confirmed, 1 arrived, 1 connected", "sent",
-    ]  # fmt: skip
-
-
-async def test_what_does_not_connect_is_not_sent() -> None:
-    told = list[str]()
-
-    async def confirm() -> None:
-        told.append("confirm")
-
-    async with opened(f"http://127.0.0.1:{play.refused_port()}") as session:
-        await session.send(ASKED, confirm=confirm, on_sent=lambda: told.append("sent"))
-    assert not told
-
-
-@pytest.mark.parametrize("behaviour", [play.hang_up, play.reset], ids=["hang_up", "reset"])
-async def test_nothing_is_sent_twice_when_a_reused_connection_dies(raw: RawServer, behaviour: play.Behaviour) -> None:
-    raw.first = [play.summary(), behaviour]
-    async with opened(raw.base_url) as session:
-        await session.send(ASKED)
-        exchange = await session.send(ASKED)
-    assert [(arrival.connection, arrival.number) for arrival in raw.arrivals] == [(1, 1), (1, 2)]
-    assert isinstance(exchange.answer, Failure)
-    assert exchange.answer.reason == "connection"
-
-
-async def test_the_library_would_send_it_twice(raw: RawServer) -> None:
-    """Where this fails, the library has changed: look whether Transport still has to switch something off."""
-    raw.first = [play.summary(), play.hang_up]
-    async with aiohttp.ClientSession() as session:
-        assert session._retry_connection is True
-        for _ in range(2):
-            async with session.get(raw.base_url) as response:
-                await response.read()
-    assert len(raw.arrivals) == 3
 
 
 # Where the server refuses us
@@ -508,9 +426,17 @@ def _trusting() -> ssl.SSLContext:
 @asynccontextmanager
 async def listening(behave: Any) -> AsyncIterator[str]:
     """An https address where whoever connects meets `behave(reader, writer)` instead of TLS."""
-    server = await asyncio.start_server(behave, "127.0.0.1", 0)
+    connections = list[asyncio.Task[None] | None]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.current_task())
+        await behave(reader, writer)
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.gather(*filter(None, connections), return_exceptions=True)
 
 
 async def test_a_server_that_does_not_speak_tls() -> None:
@@ -581,7 +507,7 @@ async def test_an_echoed_key_is_seen_nowhere(raw: RawServer, caplog: pytest.LogC
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "é", "\x00"])
 async def test_what_cannot_be_a_key_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ValueError, match="not an API key") as caught:
-        Transport("http://127.0.0.1", api_key=key, contact=None, timeout=1.0, connections=1)
+        Transport("http://127.0.0.1", Pacer(None), api_key=key, contact=None, timeout=1.0, connections=1)
     assert key not in str(caught.value)
 
 
@@ -593,49 +519,6 @@ async def test_blanks_around_a_key_are_not_sent(raw: RawServer) -> None:
 async def test_a_contact_cannot_become_a_header(raw: RawServer) -> None:
     with pytest.raises(ValueError, match="contact"):
         await send(raw, contact="me\r\nX-Injected: 1")
-
-
-# What nobody asked for
-
-
-def said_twice(seconds: float, body: bytes = b'{"record_count": 1}') -> play.Behaviour:
-    """An answer, and `seconds` later one that belongs to no question."""
-
-    async def behave(turn: play.Turn) -> None:
-        await play.answer(200, {"record_count": 1})(turn)
-        await asyncio.sleep(seconds)
-        turn.writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        )
-        await turn.writer.drain()
-
-    return behave
-
-
-@pytest.mark.parametrize("body", [b'{"record_count": 1}', b'{"message": "taxon not found"}', b"{"])
-async def test_an_answer_that_nobody_asked_for_is_nobodys(raw: RawServer, body: bytes) -> None:
-    """The next question goes over another connection, and is told its own answer."""
-    raw.first = [said_twice(0.0, body)]
-    raw.always(play.answer(200, {"record_count": 2}))
-    async with opened(raw.base_url) as session:
-        first = await session.send(ASKED)
-        await asyncio.sleep(0.05)
-        later = [await session.send(ASKED) for _ in range(3)]
-    assert first.answer == Summary(1)
-    assert [one.answer for one in later] == [Summary(2)] * 3
-    assert [arrival.connection for arrival in raw.arrivals] == [1, 2, 2, 2]
-
-
-async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(raw: RawServer) -> None:
-    raw.greeting = b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"record_count": 9}\n'
-
-    async def confirm() -> None:
-        await asyncio.sleep(0.02)
-
-    async with opened(raw.base_url) as session:
-        answer = (await session.send(ASKED, confirm=confirm)).answer
-    assert answer == Failure("failed", "connection", "the server speaks before it is asked")
-    assert not raw.arrivals
 
 
 # The environment
@@ -695,7 +578,7 @@ async def test_no_proxy_is_followed(raw: RawServer, elsewhere: str, monkeypatch:
 async def test_a_proxy_that_cannot_be_used(elsewhere: str, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setenv("http_proxy", address)
     with pytest.raises(UsageError, match="HTTP_PROXY") as caught:
-        Transport(elsewhere, api_key=None, contact=None, timeout=1.0, connections=1)
+        Transport(elsewhere, Pacer(None), api_key=None, contact=None, timeout=1.0, connections=1)
     assert "word" not in str(caught.value)
 
 
@@ -736,7 +619,7 @@ async def test_every_error_of_the_library_ends_here(
 
 
 async def test_before_and_after_the_session_there_is_no_sending(raw: RawServer) -> None:
-    session = Transport(raw.base_url, api_key=None, contact=None, timeout=1.0, connections=1)
+    session = Transport(raw.base_url, Pacer(None), api_key=None, contact=None, timeout=1.0, connections=1)
     with pytest.raises(RuntimeError, match="async with"):
         await session.send(ASKED)
     assert not raw.arrivals

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.errors import UsageError
-from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer, Rate, Ticket
+from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer, Rate
 from batchsum.ncbi.pacing_file import Reservation, window
 from tests.fakes.virtual_time import VirtualLoop, run
 
@@ -45,19 +45,15 @@ class Server:
 
     def __init__(self, pacer: Pacer, *, travel: Sequence[float] = (0.0,)) -> None:
         self.pacer, self.travel, self.arrivals = pacer, travel, list[Arrival]()
-        self.confirmed = list[float]()
+        self.sent = list[float]()
 
-    async def receive(self, connecting: float = 0.0) -> Ticket:
-        ticket = await self.pacer.slot()
-        if connecting:
-            await asyncio.sleep(connecting)
-        if (waiting := self.pacer.confirm(ticket)) is not None:
-            await waiting
+    async def receive(self) -> float:
+        slot = await self.pacer.slot()
+        assert slot is not None
         travel = self.travel[len(self.arrivals) % len(self.travel)]
         self.arrivals.append(Arrival(clock() + travel, self.pacer.rate or math.inf))
-        self.confirmed.append(clock())
-        self.pacer.sent(ticket)
-        return ticket
+        self.sent.append(clock())
+        return slot
 
     async def receive_all(self, count: int, workers: int = 8) -> None:
         pending = iter(range(count))
@@ -86,7 +82,6 @@ cancellations = st.tuples(times, st.just("cancel"), st.integers(0, 29))
 @settings(max_examples=250, deadline=None)
 @given(
     rate=rates,
-    connecting=st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.02, 0.3, 0.999, 1.5, 4.0]), min_size=1, max_size=30),
     starts=st.lists(times, min_size=30, max_size=30),
     travel=st.lists(st.floats(0.0, GUARD - 0.001), min_size=1, max_size=7),
     late=st.lists(st.sampled_from([0.0, 0.0005, 0.001, 0.004, 0.25]), min_size=1, max_size=9),
@@ -94,7 +89,6 @@ cancellations = st.tuples(times, st.just("cancel"), st.integers(0, 29))
 )
 def test_no_second_holds_more_than_the_limit(
     rate: float,
-    connecting: list[float],
     starts: list[float],
     travel: list[float],
     late: list[float],
@@ -108,7 +102,7 @@ def test_no_second_holds_more_than_the_limit(
 
         async def ask(number: int) -> None:
             await asyncio.sleep(starts[number])
-            await server.receive(connecting[number % len(connecting)])
+            await server.receive()
 
         async def happen(time: float, what: str, value: float) -> None:
             await asyncio.sleep(time)
@@ -118,16 +112,16 @@ def test_no_second_holds_more_than_the_limit(
                 tasks[int(value)].cancel()
             else:
                 held.append((clock(), clock() + value))
-                server.pacer.hold(value, refused=Ticket(clock()) if what == "refuse" else None)
+                server.pacer.hold(value, refused=clock() if what == "refuse" else None)
 
         tasks = [asyncio.create_task(ask(number)) for number in range(len(starts))]
         await asyncio.gather(*(happen(*event) for event in events))
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        return server, sum(isinstance(result, Ticket | None) for result in results)
+        return server, sum(isinstance(result, float | None) for result in results)
 
     server, finished = run(night(), late=lambda: chance.choice(late))
     assert_never_over(server.arrivals)
-    assert not [(a, b) for a, b in held if any(a < time < b for time in server.confirmed)]
+    assert not [(a, b) for a, b in held if any(a < time < b for time in server.sent)]
     assert finished >= len(starts) - sum(what == "cancel" for _, what, _ in events)
 
 
@@ -165,44 +159,6 @@ def test_a_fraction_counts_as_the_whole_number_below_it() -> None:
     assert all(later - time > 1.0 for time, later in zip(times, times[2:], strict=False))
 
 
-def test_a_send_counts_from_when_its_headers_leave() -> None:
-    async def night() -> float:
-        pacer = Pacer(1)
-        ticket = await pacer.slot()
-        await asyncio.sleep(0.9)
-        if (waiting := pacer.confirm(ticket)) is not None:
-            await waiting
-        left = clock()
-        pacer.sent(ticket)
-        await pacer.slot()
-        return clock() - left
-
-    assert run(night()) >= 1.0 + GUARD
-
-
-def test_a_slot_is_kept_for_a_second_only() -> None:
-    """A connection that hangs must not keep the others from sending, nor send beside them afterwards."""
-
-    async def night() -> tuple[float, float, float]:
-        pacer = Pacer(1)
-        start, hanging = clock(), await pacer.slot()
-        other = await pacer.slot()
-        pacer.sent(other)
-        second = clock() - start
-        await asyncio.sleep(0.5)
-        if (waiting := pacer.confirm(hanging)) is not None:
-            await waiting
-        third = clock() - start
-        pacer.sent(hanging)
-        await pacer.slot()
-        return second, third, clock() - start
-
-    second, third, fourth = run(night())
-    assert second == pytest.approx(1.008, abs=0.01)
-    assert third - second >= 1.0
-    assert fourth - third >= 1.0
-
-
 def test_after_a_hold_nothing_is_caught_up() -> None:
     async def night() -> tuple[float, list[float]]:
         server = Server(Pacer(10))
@@ -231,29 +187,16 @@ def test_those_who_waited_out_a_hold_do_not_start_together() -> None:
     assert min(after - before for before, after in pairwise(times)) >= 0.04
 
 
-def test_a_slow_connection_does_not_slow_the_others() -> None:
-    async def night() -> int:
-        server = Server(Pacer(10))
-        slow = asyncio.create_task(server.receive(0.9))
-        others = asyncio.create_task(server.receive_all(100))
-        await asyncio.sleep(2.5)
-        others.cancel()
-        await slow
-        return len(server.arrivals)
-
-    assert run(night()) >= 23
-
-
-def test_a_hold_reaches_those_who_wait_and_those_who_connect() -> None:
+def test_a_hold_reaches_all_who_wait() -> None:
     async def night() -> list[float]:
         server = Server(Pacer(10))
-        start = clock()
-        tasks = [asyncio.create_task(server.receive(0.05)) for _ in range(20)]
+        tasks = [asyncio.create_task(server.receive()) for _ in range(20)]
         await asyncio.sleep(0.02)
+        held, before = clock(), len(server.arrivals)
         server.pacer.hold(3.0)
         server.pacer.hold(1.0)
         await asyncio.gather(*tasks)
-        return [arrival.time - start for arrival in server.arrivals]
+        return [arrival.time - held for arrival in server.arrivals[before:]]
 
     assert min(run(night())) >= 3.0
 
@@ -274,11 +217,11 @@ def gap_after(refusals: int, *, episodes: bool) -> float:
 
     async def night() -> float:
         server = Server(Pacer(1))
-        ticket = await server.receive()
+        sent = await server.receive()
         for _ in range(refusals):
             if episodes:
-                ticket = await server.receive()
-            server.pacer.hold(1.0, refused=ticket)
+                sent = await server.receive()
+            server.pacer.hold(1.0, refused=sent)
         await server.receive_all(2)
         return server.arrivals[-1].time - server.arrivals[-2].time
 
@@ -290,6 +233,15 @@ def test_each_episode_of_refusals_doubles_the_guard_once() -> None:
     assert gap_after(9, episodes=False) == pytest.approx(2 * GUARD, abs=1e-4)
     assert gap_after(2, episodes=True) == pytest.approx(4 * GUARD, abs=1e-4)
     assert gap_after(9, episodes=True) == pytest.approx(LARGEST_GUARD, abs=1e-4)
+
+
+def test_who_cannot_send_takes_no_slot() -> None:
+    async def night() -> list[float | None]:
+        pacer, start = Pacer(0.1), clock()
+        taken = [await pacer.slot(), await pacer.slot(lambda: clock() < start + 5), await pacer.slot()]
+        return [None if slot is None else slot - start for slot in taken]
+
+    assert run(night()) == [pytest.approx(0, abs=0.1), None, pytest.approx(10, abs=0.1)]
 
 
 def test_the_header_lowers_the_rate_and_raises_it_up_to_the_ceiling() -> None:
@@ -353,11 +305,9 @@ def test_first_come_first_served() -> None:
 
 
 def test_a_limit_that_rises_costs_no_turn(tmp_path: Path) -> None:
-    """Who still connects keeps the slot that it has; and a slot that is given back is not counted twice."""
-
     async def night() -> Server:
         server = Server(Pacer(10, shared=Reservation("host", None, directory=tmp_path)))
-        asked = asyncio.gather(*(server.receive(connecting=0.2) for _ in range(100)))
+        asked = asyncio.gather(*(server.receive() for _ in range(100)))
         for n in (9.5, 10.0) * 20:
             await asyncio.sleep(0.3)
             server.pacer.limit(n)
@@ -366,7 +316,7 @@ def test_a_limit_that_rises_costs_no_turn(tmp_path: Path) -> None:
 
     server = run(night(), late=lambda: 0.0005)
     assert_never_over(server.arrivals)
-    assert server.use(9) >= 0.7
+    assert server.use(9) >= 0.9
 
 
 def test_two_pacers_share_one_limit_and_both_get_their_turns(tmp_path: Path) -> None:
@@ -399,20 +349,6 @@ def test_who_has_not_heard_of_a_higher_limit_is_not_starved(tmp_path: Path) -> N
     informed, newcomer = run(night(), late=lambda: 0.0005)
     assert_never_over([*informed.arrivals, *newcomer.arrivals])
     assert newcomer.arrivals[-1].time - informed.arrivals[0].time < 30
-
-
-def test_who_still_connects_when_the_limit_falls_keeps_to_the_new_one() -> None:
-    async def night() -> tuple[list[Arrival], float]:
-        server = Server(Pacer(10))
-        asked = asyncio.gather(*(server.receive(connecting=0.8) for _ in range(30)))
-        await asyncio.sleep(2.0)
-        server.pacer.limit(3)
-        fell = clock()
-        await asked
-        return server.arrivals, fell
-
-    arrivals, fell = run(night(), late=lambda: 0.0005)
-    assert_never_over([Arrival(arrival.time, 3) for arrival in arrivals if arrival.time > fell])
 
 
 @pytest.mark.parametrize(("processes", "lower"), [(2, 5.0), (3, 3.0), (3, 1.0)])

@@ -45,31 +45,18 @@ def taken(reservation: Reservation, now: float, rate: float) -> int:
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 2), st.floats(0, 0.2), st.sampled_from([0.0, 0.0, 0.002, 0.4, 0.99])), max_size=120
-    ),
-    st.sampled_from([0.5, 1, 3, 10]),
-)
-def test_no_second_of_all_processes_holds_more_than_the_limit(
-    asks: list[tuple[int, float, float]], rate: float
-) -> None:
-    """Who asks when, and how much later it leaves: told when it leaves, as the pacer does."""
-    left, under_way, now = list[float](), list[tuple[float, int, float]](), 50.0
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 0.2)), max_size=120), st.sampled_from([0.5, 1, 3, 10]))
+def test_no_second_of_all_processes_holds_more_than_the_limit(asks: list[tuple[int, float]], rate: float) -> None:
+    """Who asks when."""
+    left, now = list[float](), 50.0
     with tempfile.TemporaryDirectory() as directory:
         processes = [Reservation("host", None, directory=Path(directory)) for _ in range(3)]
-        for process, pause, late in asks:
+        for process, pause in asks:
             now += pause
-            for departure in sorted(one for one in under_way if one[0] <= now):
-                under_way.remove(departure)
-                leaves, sender, let_through = departure
-                left.append(leaves)
-                processes[sender].sent(let_through, leaves, rate)
             if processes[process].take(now, rate, GUARD) == 0:
-                under_way.append((now + late, process, now))
+                left.append(now)
         for process in processes:
             process.close()
-    left = sorted(left + [leaves for leaves, _, _ in under_way])
     count, _ = window(rate, 0)
     assert all(later - first >= 1.0 for first, later in zip(left, left[count:], strict=False))
 
@@ -174,7 +161,6 @@ def assert_alone(reservation: Reservation, caplog: pytest.LogCaptureFixture) -> 
     """It goes on without a limit of others, and says so once."""
     with caplog.at_level(logging.WARNING, logger="batchsum"):
         assert [reservation.take(100.0, 3, GUARD) for _ in range(10)] == [0.0] * 10
-        reservation.sent(100.0, 100.1, 3)
         reservation.hold(100.0, 200.0)
     assert reservation.alone
     assert len(caplog.messages) == 1
@@ -262,27 +248,24 @@ def test_what_could_not_be_written_is_written_later(share: Callable[[], Reservat
     assert one.take(100.0, 1, GUARD) == 0
     with path.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        one.sent(100.0, 100.9, 1)
+        one.hold(100.5, 110.0)
     assert one.take(101.5, 1, GUARD) > 0
     assert other.take(101.5, 1, GUARD) > 0
-    assert other.take(102.0, 1, GUARD) == 0
+    assert other.take(110.0, 1, GUARD) == 0
 
 
 SENDER = """
 import asyncio, pathlib, sys, time
-from batchsum.pacing import Pacer
-from batchsum.pacing.reservation import Reservation
+from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.pacing_file import Reservation
 
 async def main():
     pacer = Pacer(40, shared=Reservation("host", None, directory=pathlib.Path(sys.argv[1])))
 
     async def worker():
         for _ in range(6):
-            ticket = await pacer.slot()
-            if (waiting := pacer.confirm(ticket)) is not None:
-                await waiting
+            await pacer.slot()
             print(time.monotonic())
-            pacer.sent(ticket)
 
     await asyncio.gather(*(worker() for _ in range(5)))
 

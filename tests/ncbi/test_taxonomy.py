@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from batchsum.model.queries import Failure
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.ncbi.taxonomy import Lookup, Malformed, Name, match, parse_page, parse_suggestions
+from batchsum.ncbi.document import BadAnswer
+from batchsum.ncbi.taxonomy import Lookup, Name, match, parse_page, parse_suggestions
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
@@ -221,9 +222,9 @@ values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["reports", "next_page_token", "sci_name_and_ids"]), values))
 def test_whatever_is_answered_is_read_or_malformed(page: dict[str, Any]) -> None:
-    with suppress(Malformed):
+    with suppress(BadAnswer):
         reports, token = parse_page(page, {})
         assert all(one.node is None or one.node.tax_id > 0 for one in reports)
         assert isinstance(token, str)
-    with suppress(Malformed):
+    with suppress(BadAnswer):
         assert all(one.tax_id > 0 for one, _, _ in parse_suggestions(page))

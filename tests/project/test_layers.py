@@ -18,8 +18,8 @@ __main__
 """.strip().splitlines()
 
 ASYNC = {
-    *("cli.check", "cli.demo", "cli.probe", "cli.serve", "ncbi.client", "ncbi.http", "ncbi.outage", "ncbi.pacing"),
-    *("ncbi.pacing_redis", "notify.channels", "notify.notifier", "run.ask", "run.signals"),
+    *("cli.check", "cli.demo", "cli.probe", "cli.serve", "ncbi.client", "ncbi.connector", "ncbi.http", "ncbi.outage"),
+    *("ncbi.pacing", "ncbi.pacing_redis", "notify.channels", "notify.notifier", "run.ask", "run.signals"),
 }
 
 
