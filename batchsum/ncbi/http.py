@@ -18,15 +18,16 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from batchsum.errors import UsageError
+from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.body import BadBody, read_body
 from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
 from batchsum.ncbi.document import parse_document
-from batchsum.ncbi.http_errors import network_failure, refuse_status
+from batchsum.ncbi.http_errors import network_failure
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import parse_answer
+from batchsum.ncbi.refusals import redirect
 from batchsum.ncbi.urls import is_loopback
 from batchsum.text import one_line
 from batchsum.version import __version__
@@ -142,9 +143,14 @@ class Transport:
                 pending_send.set(sending)
                 async with self._open(path, body, phid) as response:
                     http_status, headers = response.status, response.headers
-                    if http_status != HTTPStatus.OK:
-                        refuse_status(http_status, self._hide(headers.get("Location", "")), has_key=bool(self._key))
-                    answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
+                    if http_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                        raise Refused(
+                            "the proxy wants a user name and password (HTTP 407); write them into HTTPS_PROXY"
+                        )
+                    if 300 <= http_status < 400:
+                        answer = redirect(http_status, self._hide(headers.get("Location", "")))
+                    else:
+                        answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
         except BadBody as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:

@@ -46,24 +46,6 @@ def network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
     return Failure("failed", "connection", _cause(error))
 
 
-def refuse_status(http_status: int, location: str, *, has_key: bool) -> None:
-    """Raise Refused where a status says that this client, not this query, is unwelcome."""
-    if 300 <= http_status < 400:
-        to = f"redirects to {location}" if location else "redirects"
-        raise Refused(
-            f"the server {to} (HTTP {http_status}), and redirects are never followed; "
-            "if that is the right server, write its address as base_url"
-        )
-    if http_status == 401 and not has_key:
-        raise Refused("the server wants an API key (HTTP 401); name a file that holds one with --api-key-file")
-    if http_status == 401 or (http_status == 403 and has_key):
-        raise Refused(f"the server does not accept the API key (HTTP {http_status}); look at the key and its file")
-    if http_status == 403:
-        raise Refused("the server refuses this machine (HTTP 403): NCBI may have blocked its address")
-    if http_status == 407:
-        raise Refused("the proxy wants a user name and password (HTTP 407); write them into HTTPS_PROXY")
-
-
 def _tls_failure(error: Exception, host: str) -> Failure:
     inner = getattr(error, "os_error", error)
     # A connection that ends while TLS begins is like any other that ends; only what TLS says itself is a refusal.

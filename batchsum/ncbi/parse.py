@@ -1,4 +1,6 @@
-"""Bytes to Summary or Failure: nothing counts as data that is not exactly what the specification promises.
+"""Bytes to Summary or Failure: no count is believed that is not exactly what the specification promises.
+
+An odd value beside a good count costs its own cell, and a message says so.
 
 Source: `v2DownloadSummary` of NCBI's OpenAPI document for Datasets v2. No field is required there, zeros are left
 out (proto3 JSON), and an answer of 200 can carry errors.
@@ -6,25 +8,31 @@ out (proto3 JSON), and an answer of 200 can carry errors.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from http import HTTPStatus
+from typing import Any, TypeVar
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
-from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, rejection, text_in
+from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, text_in
+from batchsum.ncbi.refusals import error_in_words, spoken
 from batchsum.text import one_line
+
+T = TypeVar("T")
 
 LARGEST_COUNT = 2**53
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
 _NO_PACKAGE = Package()
+_ABSENT: Mapping[str, Any] = {}
+_NO_TEXTS: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 
 def parse_answer(http_status: int, body: bytes) -> Answer:
-    """What NCBI said, for any status that is about the query and not about us (401, 403 and redirects)."""
+    """What NCBI said, for any status but a redirect's."""
     document = parse_document(http_status, body)
     if isinstance(document, Failure):
         return document
@@ -37,41 +45,57 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
 def _parse_summary(value: dict[str, Any]) -> Answer:
     # An empty object is a zero (below), but one that speaks of other things is no summary.
     if value and _KNOWN.isdisjoint(value):
-        if isinstance(message := value.get("message") or value.get("error"), str):
-            return rejection(one_line(message), "bad_request")
+        message, code = spoken(value)
+        if message or code is not None:
+            return error_in_words(HTTPStatus.OK, message, code)
         raise BadAnswer("no field of a download summary is in it")
-    errors, messages = _texts(value) if "errors" in value or "messages" in value else ((), ())
-    record_count = _count(value, "record_count", null_allowed=False)
+    odd = list[str]()
+    errors, messages = _cell(odd, _NO_TEXTS, _texts, value)
+    record_count = _count(value, "record_count")
+    if record_count is None and "record_count" in value:
+        raise BadAnswer("record_count is no count: null")
     if record_count is None and errors:
-        return rejection(errors[0], "bad_request")
+        return error_in_words(HTTPStatus.OK, errors[0])
+    files = _cell(odd, _ABSENT, object_in, value, "available_files")
     summary = Summary(
         record_count,
-        _count(value, "assembly_count"),
-        _timestamp(value),
-        _package(value, "hydrated"),
-        _package(value, "dehydrated"),
-        _files(object_in(value, "available_files")),
-        messages,
+        _cell(odd, None, _count, value, "assembly_count"),
+        _cell(odd, None, _timestamp, value),
+        _package(odd, value, "hydrated"),
+        _package(odd, value, "dehydrated"),
+        {kind: _file_summary(odd, files, kind) for kind in FILE_KINDS if files.get(kind) is not None},
+        (*messages, *(f"left empty: {what}" for what in odd))[:MOST_MESSAGES],
         errors,
     )
+    if record_count is not None:
+        return summary
+    if odd:  # of what cannot be read nobody knows whether it contradicts zero
+        raise BadAnswer(odd[0])
     # NCBI's JSON leaves out zeros: a missing count is zero unless something beside it says otherwise.
-    return replace(summary, record_count=0) if record_count is None and not summary.has_data() else summary
+    return summary if summary.has_data() else replace(summary, record_count=0)
 
 
-def _count(value: Mapping[str, Any], name: str, *, null_allowed: bool = True) -> int | None:
+def _cell(odd: list[str], empty: T, read: Callable[..., T], *where: Any) -> T:
+    """What `read` finds; where that is not what was promised, `empty`, and a word in `odd`: it costs no count."""
+    try:
+        return read(*where)
+    except BadAnswer as error:
+        odd.append(str(error))
+        return empty
+
+
+def _count(value: Mapping[str, Any], name: str) -> int | None:
     number = value.get(name)
-    if type(number) is int and 0 <= number <= LARGEST_COUNT:
+    if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):
         return number
-    if number is None and (null_allowed or name not in value):
-        return None
-    raise BadAnswer(f"{name} is no count: {one_line(json.dumps(number))[:40]}")
+    raise BadAnswer(f"{name} is no count: {_shown(number)}")
 
 
 def _size(value: Mapping[str, Any], name: str) -> float | None:
     number = value.get(name)
     if number is None or (type(number) in (int, float) and 0 <= number <= LARGEST_COUNT):
         return number
-    raise BadAnswer(f"{name} is no size")
+    raise BadAnswer(f"{name} is no size: {_shown(number)}")
 
 
 def _timestamp(value: Mapping[str, Any]) -> str | None:
@@ -80,29 +104,29 @@ def _timestamp(value: Mapping[str, Any]) -> str | None:
         if text and (not _TIMESTAMP.fullmatch(text) or not datetime.fromisoformat(text[:19])):
             raise ValueError
     except ValueError:
-        raise BadAnswer("resource_updated_on is no date") from None
+        raise BadAnswer(f"resource_updated_on is no date: {_shown(text)}") from None
     return text or None
 
 
-def _package(value: Mapping[str, Any], name: str) -> Package:
-    package = object_in(value, name)
+def _shown(value: object) -> str:
+    return one_line(json.dumps(value))[:40]
+
+
+def _package(odd: list[str], value: Mapping[str, Any], name: str) -> Package:
+    package = _cell(odd, _ABSENT, object_in, value, name)
     if not package:
         return _NO_PACKAGE
     return Package(
-        _count(package, "estimated_file_size_mb"),
-        text_in(package, "url") or None,
-        text_in(package, "cli_download_command_line") or None,
-        text_in(package, "cli_rehydrate_command_line") or None,
+        _cell(odd, None, _count, package, "estimated_file_size_mb"),
+        _cell(odd, "", text_in, package, "url") or None,
+        _cell(odd, "", text_in, package, "cli_download_command_line") or None,
+        _cell(odd, "", text_in, package, "cli_rehydrate_command_line") or None,
     )
 
 
-def _files(value: Mapping[str, Any]) -> dict[str, FileSummary]:
-    found = {}
-    for kind in FILE_KINDS:
-        if value.get(kind) is not None:
-            files = object_in(value, kind)
-            found[kind] = FileSummary(_count(files, "file_count"), _size(files, "size_mb"))
-    return found
+def _file_summary(odd: list[str], files: Mapping[str, Any], kind: str) -> FileSummary:
+    one = _cell(odd, _ABSENT, object_in, files, kind)
+    return FileSummary(_cell(odd, None, _count, one, "file_count"), _cell(odd, None, _size, one, "size_mb"))
 
 
 def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -21,6 +21,7 @@ from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Failure, Request, Summary, request_key
 from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
 from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.refusals import is_refusal, refused
 from batchsum.version import __version__
 from tests.fakes import raw_server as play
 from tests.fakes.raw_server import RawServer
@@ -241,8 +242,7 @@ async def test_a_refusal_is_one_whatever_its_body_is(
 ) -> None:
     raw.always(behaviour(status))
     answer = await failure(raw)
-    told = {404: ("rejected", "unknown_taxon"), 500: ("failed", "http_500")}
-    assert (answer.status, answer.reason) == told[status]
+    assert (answer.status, answer.reason) == ("failed", f"http_{status}")
 
 
 async def test_what_says_it_is_gzip_and_is_not(raw: RawServer) -> None:
@@ -371,7 +371,7 @@ def test_a_session_opened_again_in_another_loop_has_its_timeout(raw: RawServer) 
 async def test_a_redirect_is_not_followed_and_takes_no_key_along(raw: RawServer) -> None:
     with play.raw_server() as elsewhere:
         raw.always(play.redirect(f"{elsewhere.base_url}/new?api_key={KEY}"))
-        told = await refusal(raw)
+        told = str(refused(await failure(raw), has_key=True, met_by="taxon 1"))
     assert not elsewhere.arrivals
     assert len(raw.arrivals) == 1
     assert f"redirects to {elsewhere.base_url}/new?api_key=[key] (HTTP 302)" in told
@@ -393,15 +393,21 @@ async def test_the_library_would_take_the_key_along(raw: RawServer) -> None:
         (401, None, "wants an API key (HTTP 401)"),
         (403, KEY, "does not accept the API key (HTTP 403)"),
         (403, None, "may have blocked its address"),
-        (407, KEY, "proxy wants a user name"),
         (301, KEY, "never followed"),
         (304, KEY, "the server redirects (HTTP 304)"),
     ],
 )
 async def test_a_status_that_is_about_us(raw: RawServer, status: int, key: str | None, told: str) -> None:
     raw.always(play.answer(status, b""))
-    assert told in await refusal(raw, key=key)
+    answer = await failure(raw, key=key)
+    assert is_refusal(answer)
+    assert told in str(refused(answer, has_key=bool(key), met_by="taxon 1"))
     assert len(raw.arrivals) == 1
+
+
+async def test_a_proxy_that_wants_a_password(raw: RawServer) -> None:
+    raw.always(play.answer(407, b""))
+    assert "proxy wants a user name" in await refusal(raw)
 
 
 async def test_a_certificate_that_nobody_knows() -> None:
@@ -496,9 +502,10 @@ async def test_an_echoed_key_is_seen_nowhere(raw: RawServer, caplog: pytest.LogC
         shown.append(f"{session!r} {session}")
         for behaviour in (play.redirect(f"https://h/{KEY}"), play.answer(401, KEY, reason=KEY)):
             raw.always(behaviour)
-            with pytest.raises(Refused) as caught:
-                await session.send(ASKED)
-            shown.append(f"{caught.value!r} {caught.value}")
+            answer = (await session.send(ASKED)).answer
+            assert isinstance(answer, Failure)
+            error = refused(answer, has_key=True, met_by="taxon 1")
+            shown += [repr(answer), f"{error!r} {error}"]
     assert len(raw.arrivals) == len(echoes) + 2
     assert KEY not in "\n".join([*shown, caplog.text])
     assert sum("[key]" in text for text in shown) >= 6

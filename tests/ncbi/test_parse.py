@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Summary
 from batchsum.ncbi.parse import MOST_MESSAGES, parse_answer
+from batchsum.ncbi.refusals import is_refusal
 from batchsum.text import LONGEST_DETAIL, one_line
 from tests.fakes.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
@@ -116,21 +117,43 @@ def test_what_is_no_count_is_never_one(count: Any) -> None:
         (DUPLICATE_KEYS, "twice"),
         (b'{"record_count": 7, "hydrated": {"url": "a", "url": "b"}}', "twice"),
         (b'{"unknown": 1}', "no field"),
-        (b'{"record_count": 7, "hydrated": []}', "hydrated"),
-        (b'{"record_count": 7, "hydrated": {"url": 5}}', "url"),
-        (b'{"record_count": 7, "hydrated": {"url": "' + b"x" * 9000 + b'"}}', "9,000"),
-        (b'{"record_count": 7, "available_files": {"cds_fasta": {"size_mb": 1e400}}}', "size_mb"),
-        (b'{"record_count": 7, "available_files": {"cds_fasta": {"size_mb": -1}}}', "size_mb"),
-        (b'{"record_count": 7, "resource_updated_on": "2025-13-45"}', "resource_updated_on"),
-        (b'{"record_count": 7, "resource_updated_on": "yesterday"}', "resource_updated_on"),
-        (b'{"record_count": 7, "errors": {}}', "errors"),
-        (b'{"record_count": 7, "messages": ["x"]}', "messages"),
+        (b'{"resource_updated_on": "yesterday"}', "resource_updated_on"),
+        (b'{"hydrated": []}', "hydrated"),
+        (b'{"available_files": {"cds_fasta": {"size_mb": "0,5"}}}', "size_mb"),
     ],
 )
 def test_a_broken_200_is_no_data_and_says_what_is_broken(body: bytes, told: str) -> None:
     answer = failure(body)
     assert (answer.status, answer.reason) == ("failed", "bad_answer")
     assert told in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ('"hydrated": []', "hydrated is no object"),
+        ('"hydrated": {"url": 5}', "url is no text"),
+        ('"hydrated": {"url": "' + "x" * 9000 + '"}', "url has 9,000 characters"),
+        ('"hydrated": {"estimated_file_size_mb": "12"}', 'estimated_file_size_mb is no count: "12"'),
+        ('"available_files": {"cds_fasta": {"size_mb": 1e400}}', "size_mb is no size: Infinity"),
+        ('"available_files": {"cds_fasta": {"size_mb": NaN}}', "size_mb is no size: NaN"),
+        ('"available_files": {"cds_fasta": {"size_mb": -1}}', "size_mb is no size: -1"),
+        ('"available_files": {"cds_fasta": {"size_mb": "0,5"}}', 'size_mb is no size: "0,5"'),
+        ('"available_files": 5', "available_files is no object"),
+        ('"assembly_count": 7.5', "assembly_count is no count: 7.5"),
+        ('"resource_updated_on": "2025-13-45"', 'resource_updated_on is no date: "2025-13-45"'),
+        ('"resource_updated_on": "soon"', 'resource_updated_on is no date: "soon"'),
+        ('"errors": {}', "errors is no list"),
+        ('"messages": ["x"]', "messages is no list of objects"),
+    ],
+)
+def test_an_odd_value_beside_a_good_count_costs_its_cell_and_not_the_count(beside: str, told: str) -> None:
+    answer = parse_answer(200, f'{{"record_count": 7, {beside}}}'.encode())
+    assert isinstance(answer, Summary)
+    assert answer.record_count == 7
+    assert answer.messages == (f"left empty: {told}",)
+    assert answer == Summary(7, messages=answer.messages, available_files=answer.available_files)
+    assert all(files == FileSummary() for files in answer.available_files.values())
 
 
 @given(cut=st.integers(0, len(json.dumps(WHOLE)) - 1))
@@ -177,14 +200,57 @@ def test_no_bytes_break_the_parser(body: bytes, status: int) -> None:
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_refusal_says_what_is_wrong_with_the_query(message: str, reason: str, status: int) -> None:
     answer = failure({"code": 3, "message": message}, status)
-    expected = "unknown_taxon" if status == 404 and message.startswith("released") else reason
-    assert (answer.status, answer.reason, answer.detail) == ("rejected", expected, message)
+    assert (answer.status, answer.reason, answer.detail) == ("rejected", reason, message)
 
 
-@pytest.mark.parametrize(("status", "reason"), [(400, "bad_request"), (404, "unknown_taxon")])
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"message": 5}', b"[]", NESTED_JSON])
-def test_a_refusal_without_a_reason_is_one_too(status: int, reason: str, body: bytes) -> None:
-    assert failure(body, status) == Failure("rejected", reason, "NCBI gave no reason")
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b'{"message": 5}', b"[]", NESTED_JSON, b'{"code": 5, "message": "Not Found", "details": []}'],
+)
+def test_without_a_word_about_the_query_it_may_pass(status: int, body: bytes) -> None:
+    answer = failure(body, status)
+    assert (answer.status, answer.reason) == ("failed", f"http_{status}")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": "Internal Server Error", "code": 500},
+        {"code": 14, "message": "upstream connect error"},
+        {"code": 8, "message": "the taxonomy quota is used up"},
+        {"code": 4, "message": "context deadline exceeded"},
+        {"code": 13},
+        {"error": {"code": 503, "message": "Service Unavailable"}},
+        {"errors": [{"message": "Search Backend failed: timeout"}]},
+        {"message": "API rate limit exceeded for taxon 5"},
+        {"message": "something"},
+        {"messages": [{"error": {"message": "Request timed out while parsing taxon 5"}}]},
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_trouble_of_ncbis_own_may_pass_whatever_its_status(document: dict[str, Any], status: int) -> None:
+    answer = failure(document, status)
+    assert (answer.status, answer.reason) == ("failed", "bad_answer" if status == 200 else f"http_{status}")
+
+
+@pytest.mark.parametrize("name", ["Timeout virus", "Internal error virus", "api key virus"])
+def test_the_name_of_a_taxon_is_no_word_of_ncbis(name: str) -> None:
+    answer = failure({"code": 3, "message": f"The taxonomy name '{name}' is not a recognized name"}, 400)
+    assert (answer.status, answer.reason) == ("rejected", "unknown_taxon")
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 422])
+@pytest.mark.parametrize("document", [{"error": "API key invalid"}, {"code": 3, "message": "API-key not valid"}])
+def test_words_about_the_key_may_be_about_us(document: dict[str, Any], status: int) -> None:
+    answer = failure(document, status)
+    assert (answer.status, answer.reason) == ("rejected", f"http_{status}")
+    assert is_refusal(answer)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_by_status_may_be_about_us(status: int) -> None:
+    assert is_refusal(failure(b"<html>", status))
 
 
 @pytest.mark.parametrize(
@@ -206,13 +272,9 @@ def test_an_error_beside_a_count_is_kept_for_the_guards() -> None:
     assert (answer.record_count, answer.errors) == (7, ("UNKNOWN",))
 
 
-@pytest.mark.parametrize("status", [401 + 1, 405, 409, 410, 413, 414, 422, 451, 501, 505])
-def test_what_cannot_help_to_ask_again_is_rejected(status: int) -> None:
-    answer = failure({"message": "no"}, status)
-    assert (answer.status, answer.reason, answer.detail) == ("rejected", f"http_{status}", "no")
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 511, 599])
+@pytest.mark.parametrize(
+    "status", [402, 405, 408, 409, 410, 413, 414, 422, 425, 429, 451, 500, 501, 502, 503, 504, 505, 511, 599]
+)
 def test_what_may_pass_is_failed_and_its_body_is_not_repeated(status: int) -> None:
     answer = failure({"message": "key 0123456789 of 192.0.2.7"}, status)
     assert (answer.status, answer.reason) == ("failed", f"http_{status}")
@@ -225,7 +287,7 @@ def test_a_status_that_no_summary_has_is_a_bad_answer(status: int) -> None:
 
 
 def test_text_of_the_server_fits_a_line_and_a_file() -> None:
-    answer = failure({"message": "a\nb\x00\x1b[31m c\u202e\ud800" + "x" * 1000}, 400)
+    answer = failure({"code": 3, "message": "a\nb\x00\x1b[31m c\u202e\ud800" + "x" * 1000}, 400)
     assert answer.detail.startswith("a b [31m c x")
     assert len(answer.detail) == LONGEST_DETAIL
     package = summary({"record_count": 7, "hydrated": {"url": "https://h/\ud800\nx"}}).hydrated

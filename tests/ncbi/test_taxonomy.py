@@ -138,7 +138,8 @@ async def test_the_canary_is_asked_only_where_a_name_is_unknown(ncbi: ScriptedTa
         ((200, "[]"), "bad_answer"),
         ((200, {"reports": [7]}), "bad_answer"),
         ((200, {"reports": [{"query": ["7"], "taxonomy": {"tax_id": "seven"}}]}), "bad_answer"),
-        ((404, {"code": 5, "message": "no such endpoint"}), "outage"),
+        ((404, {"code": 5, "message": "no such endpoint"}), "http_404"),
+        ((404, {"code": 5, "message": "taxon not found"}), "outage"),
         ((400, {"code": 3, "message": "no"}), "outage"),
     ],
 )

@@ -1,0 +1,138 @@
+"""What an error of NCBI is about: this query, us, or NCBI's own trouble.
+
+Only a word about the query (unknown, ambiguous, not a virus, a bad filter) rejects it, and only with 400, 404 or inside
+a 200. A refusal by status (401, 403, a redirect), or words about the API key, may be about us: whoever asked settles
+that with the canary. Everything else is passing trouble and asked again, whatever its status: gateways send their
+pages with 400 and 404 as well.
+
+Source: `rpcStatus` of NCBI's OpenAPI document for Datasets v2; the codes are gRPC's.
+"""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from batchsum.errors import Refused
+from batchsum.model.queries import Failure
+from batchsum.text import one_line
+
+_WITH_WORDS = (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+"""The statuses with which NCBI says what is wrong with a query."""
+
+_INVALID_ARGUMENT = 3
+_DENIED = (7, 16)
+_PASSING_CODES = (1, 2, 4, 8, 10, 13, 14)
+"""Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable."""
+
+_KEY = re.compile(r"\bapi[ _-]?key\b", re.IGNORECASE)
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+_PASSING = re.compile(
+    r"\binternal (?:server )?error|\bserver error|rate.?limit|too many requests|time[ds]?[ -]?out|deadline"
+    r"|\bbackend|unavailable|upstream|overload|exhaust|throttl|quota|temporar|try (?:again|later)|maintenance|gateway"
+    r"|connect(?:ion)? (?:error|failure|failed|refused|reset|closed)|went wrong|unexpected error|\bbusy\b",
+    re.IGNORECASE,
+)
+
+# In this order: a host that is not recognized is no unknown taxon.
+_ABOUT_THE_QUERY = tuple(
+    (reason, re.compile(pattern, re.IGNORECASE))
+    for reason, pattern in (
+        ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
+        ("ambiguous_name", r"ambiguous|not exact|(?:more than one|multiple) (?:tax\w*|match\w*)|exact match for more"),
+        ("bad_request", r"\bhost\b"),
+        (
+            "unknown_taxon",
+            r"(?=.*\b(?:tax\w*|organism|name)\b).*(?:unknown|unsupported|invalid|no such"
+            r"|not (?:a )?(?:valid|found|recogni[sz]ed)|does not exist|does not match any|unrecogni[sz]ed)",
+        ),
+        (
+            "bad_request",
+            r"\b(?:released_since|updated_since|geo_location|usa_state|pangolin_classification|accessions?|annotated_only"
+            r"|refseq_only|complete_only|include_sequence|aux_report|filter|parameter|argument|enum|field|date|lineage)\b"
+            r"|invalid value|parsing|cannot parse|malformed|must be",
+        ),
+    )
+)
+
+
+def is_refusal(answer: object) -> bool:
+    """Whether it was refused by status or for the API key: perhaps this query, perhaps us."""
+    return isinstance(answer, Failure) and answer.status == "rejected" and answer.reason.startswith("http_")
+
+
+def redirect(http_status: int, location: str) -> Failure:
+    """A redirect, which is never followed: it could take the key along. `location` is where it leads."""
+    return Failure("rejected", f"http_{http_status}", f"redirects to {location}" if location else "redirects")
+
+
+def error_with_status(http_status: int, document: Mapping[str, Any] | None) -> Failure:
+    """What an answer means that is neither a 200 nor a redirect; `document` is its JSON, None where it is none."""
+    if http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return Failure("rejected", f"http_{http_status}", _phrase(http_status))
+    if not 400 <= http_status < 600:
+        return Failure("failed", "bad_answer", f"HTTP status {http_status}")
+    message, code = spoken(document or {})
+    if http_status in _WITH_WORDS:
+        return error_in_words(http_status, message, code)
+    if http_status < 500 and _KEY.search(message):
+        return Failure("rejected", f"http_{http_status}", message)
+    # Bodies of throttling and gateway answers can echo the key or the address: only the status is told.
+    return Failure("failed", f"http_{http_status}", _phrase(http_status))
+
+
+def error_in_words(http_status: int, message: str, code: int | None = None) -> Failure:
+    """What an error means that NCBI puts into words, with 400, 404 or inside a 200."""
+    said = _QUOTED.sub("''", message)
+    if _KEY.search(said) or code in _DENIED:
+        return Failure("rejected", f"http_{http_status}", message or "permission denied")
+    passing = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
+    if not passing and not _PASSING.search(said):
+        for reason, pattern in _ABOUT_THE_QUERY:
+            if pattern.search(message):
+                return Failure("rejected", reason, message)
+        if code == _INVALID_ARGUMENT and message:
+            return Failure("rejected", "bad_request", message)
+    if http_status == HTTPStatus.OK:
+        return Failure("failed", "bad_answer", f"NCBI says: {message or f'code {code}'}")
+    return Failure("failed", f"http_{http_status}", _phrase(http_status))
+
+
+def spoken(document: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The message of an error body and its code, as far as it has them."""
+    for name in ("message", "error"):
+        said = document.get(name)
+        if isinstance(said, Mapping):
+            return spoken(said)
+        if isinstance(said, str) and said.strip():
+            break
+    else:
+        said = ""
+    code = document.get("code")
+    return one_line(said), code if type(code) is int else None
+
+
+def refused(answer: Failure, *, has_key: bool, met_by: str) -> Refused:
+    """The error that ends a run, since the canary is refused too. `met_by` says which query met it first."""
+    status = answer.reason.removeprefix("http_")
+    if status.startswith("3"):
+        what = (
+            f"the server {answer.detail} (HTTP {status}), and redirects are never followed; "
+            "if that is the right server, write its address as base_url"
+        )
+    elif status == "401" and not has_key:
+        what = "the server wants an API key (HTTP 401); name a file that holds one with --api-key-file"
+    elif has_key or _KEY.search(answer.detail):
+        what = f"the server does not accept the API key (HTTP {status}); look at the key and its file"
+    else:
+        what = f"the server refuses this machine (HTTP {status}): NCBI may have blocked its address"
+    return Refused(f"{what}; met by {met_by}")
+
+
+def _phrase(http_status: int) -> str:
+    try:
+        return HTTPStatus(http_status).phrase
+    except ValueError:
+        return "no standard status"
