@@ -8,17 +8,19 @@ import logging
 import math
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Self
 
 from batchsum.model.filters import FilterSet, parse_taxon
-from batchsum.model.queries import Answer, Attempt, Failure, Reply, Request, Summary, request_key
+from batchsum.model.queries import CANARY, Answer, Attempt, Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.connector import Withdrawn
 from batchsum.ncbi.http import Response, Transport
-from batchsum.ncbi.outage import CANARY_REQUEST, Canary, Outage, is_canary, what_it_means
+from batchsum.ncbi.outage import Canary, Outage
 from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.refusals import is_refusal, refused
 from batchsum.ncbi.urls import default_base_url
 
 log = logging.getLogger("batchsum")
@@ -31,7 +33,8 @@ class DatasetsClient:
     goes into the `api-key` header only. `requests_per_second`: `"auto"` (3 without a key, 10 with one, then what
     the server says), a ceiling, or `"unlimited"`. `timeout` is for one answer, in seconds from when it was asked
     for, `max_outage` for a time without any answer. `shared_limit` is the address of a Redis that counts the
-    requests of all machines; without it each of `parts` processes takes its part of the rate.
+    requests of all machines; without it each of `parts` processes takes its part of the rate. `canary` is a taxon
+    that the server surely has.
     Use it as an asynchronous context manager, in one event loop.
 
     Raises `Refused` where the server refuses us: key, TLS, redirect. Whatever else goes wrong is a `Failure`.
@@ -52,6 +55,7 @@ class DatasetsClient:
         max_outage: float = 1800.0,
         shared_limit: str | None = None,
         parts: int = 1,
+        canary: str = CANARY,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         base_url = base_url or default_base_url()
@@ -63,8 +67,11 @@ class DatasetsClient:
         self._budget = retry.RetryBudget()
         self._attempts = attempts
         self._uniform = uniform
+        self._has_key = bool(api_key)
         self._was_rejected = False
-        self._canary = Canary(partial(self._send, CANARY_REQUEST, even_in_doubt=True), self.outage, attempts=attempts)
+        self._last_failure: Failure | None = None
+        send = partial(self._send, even_in_doubt=True)
+        self._canary = Canary(send, self.outage, taxon=canary, attempts=attempts)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -87,29 +94,15 @@ class DatasetsClient:
 
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
-        made, most = list[Attempt](), attempts or self._attempts
-        while True:
-            if self._in_doubt and not await self._goes_on():
-                return Reply(self._skipped(), tuple(made))
-            try:
-                response, pause = await self._attempt(request, len(made) + 1)
-            except Withdrawn:  # doubt came up while it waited for its turn
-                continue
-            made.append(response.attempt)
-            answer = response.answer
-            if retry.is_final(answer):
-                if isinstance(answer, Failure) or is_canary(request):
-                    answer = await self._settle(request, answer)
-                else:
-                    self._answered()
-                return Reply(answer, tuple(made))
-            # No answer: once more after a pause, unless attempts or the run's retries are spent, or NCBI is down.
-            self.outage.failed(key := request_key(request))
-            if len(made) >= most or pause == math.inf or not self._budget.spend():
-                lost = self.outage.in_doubt and not await self._goes_on()
-                return Reply(self._skipped() if lost else answer, tuple(made))
-            log.debug("%s: %s; attempt %d in %.1f s", key, answer, len(made) + 1, pause)
-            await asyncio.sleep(pause)
+        made = list[Attempt]()
+        try:
+            async with self.outage.patience():
+                answer = await self._ask(request, attempts or self._attempts, made)
+        except TimeoutError:
+            if not self.outage.is_silent:
+                raise  # somebody else's
+            answer = self._nothing_answered()
+        return Reply(answer, tuple(made))
 
     async def post(
         self, path: str, body: Mapping[str, Any], *, attempts: int | None = None
@@ -118,21 +111,68 @@ class DatasetsClient:
 
         No outage is told from it: whoever asks judges what is not answered.
         """
-        number, most = 0, attempts or self._attempts
-        while not self.outage.given_up:
-            number += 1
-            response = await self._transport.post(path, body)
-            pause = self._obey(response, number)
-            if retry.is_final(response.answer) or number >= most or pause == math.inf or not self._budget.spend():
-                return response.answer
-            log.debug("%s: %s; attempt %d in %.1f s", path, response.answer, number + 1, pause)
-            await asyncio.sleep(pause)
-        return self._skipped()
+        try:
+            async with self.outage.patience():
+                return await self._post(path, body, attempts or self._attempts)
+        except TimeoutError:
+            if not self.outage.is_silent:
+                raise
+            return self._nothing_answered()
 
     async def is_answering(self) -> bool:
         """After a night that was given up: one more question for the canary. True as long as none was."""
         await self._canary.ask_again()
         return not self.outage.given_up
+
+    async def knows_canary(self) -> bool:
+        """Whether NCBI has records of a taxon that it surely has: asked where that is not known yet."""
+        if not self._canary.is_known and not self.outage.given_up:
+            await self._canary.ask_while_unknown()
+            self._stop_where_refused(self._canary.question)
+        return self._canary.is_known
+
+    async def _ask(self, request: Request, most: int, made: list[Attempt]) -> Answer:
+        """The answer; `made` gets every attempt as it ends."""
+        spent = 0
+        while True:
+            if self._in_doubt:
+                if self.outage.is_silent:
+                    spent = 0  # what failed before NCBI's first word was no fault of this query
+                if not await self._goes_on():
+                    return self._skipped()
+            try:
+                response, pause = await self._attempt(request, spent + 1)
+            except Withdrawn:  # doubt came up while it waited for its turn
+                continue
+            made.append(response.attempt)
+            spent += 1
+            answer = response.answer
+            if isinstance(answer, Summary) or retry.is_final(answer):
+                return await self._settle(request, answer)
+            # No answer: once more after a pause, unless attempts or the run's retries are spent, or NCBI is down.
+            self._last_failure = answer
+            self.outage.failed(key := request_key(request))
+            # Before NCBI's first word no query is given up: the canary decides how long that is waited for.
+            is_over = spent >= most or pause == math.inf or not self._budget.spend()
+            if is_over and (pause == math.inf or not self.outage.is_silent):
+                lost = self.outage.in_doubt and not await self._goes_on()
+                return self._skipped() if lost else answer
+            log.debug("%s: %s; attempt %d in %.1f s", key, answer, spent + 1, pause)
+            await asyncio.sleep(pause)
+
+    async def _post(self, path: str, body: Mapping[str, Any], most: int) -> dict[str, Any] | Failure:
+        number = 0
+        while not self.outage.given_up:
+            number += 1
+            response = await self._transport.post(path, body)
+            answer, pause = response.answer, self._obey(response, number)
+            if isinstance(answer, Failure) and is_refusal(answer):
+                raise refused(answer, has_key=self._has_key, met_by=path)
+            if retry.is_final(answer) or number >= most or pause == math.inf or not self._budget.spend():
+                return answer
+            log.debug("%s: %s; attempt %d in %.1f s", path, answer, number + 1, pause)
+            await asyncio.sleep(pause)
+        return self._skipped()
 
     @property
     def _in_doubt(self) -> bool:
@@ -142,13 +182,14 @@ class DatasetsClient:
     async def _goes_on(self) -> bool:
         if self.outage.in_doubt:
             await self._canary.ask()
+            self._stop_where_refused(self._canary.question)
         else:
             await self._canary.heard.wait()  # whose rejection it is asks
         return not self.outage.given_up
 
     async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
         """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
-        if not is_canary(request):
+        if not self._canary.is_asked(request):
             return await self._send(request, number)
         async with self._canary.asking:  # what it just got need not be asked again for the job
             if (response := self._canary.answer_for_the_job()) is not None:
@@ -184,22 +225,55 @@ class DatasetsClient:
         self.outage.answered()
 
     async def _settle(self, request: Request, answer: Answer) -> Answer:
-        """Believe a rejection only while NCBI knows the canary: an outage can look like a typo."""
-        if is_canary(request) and not self._canary.is_known:
-            self._canary.judge(answer)
-        elif isinstance(answer, Failure) and self._canary.verdict is None:
-            self._was_rejected = True
-            await self._canary.ask()
+        """What a final answer comes to: a rejection is believed only while NCBI knows the canary."""
         if isinstance(answer, Summary):
             self._answered()
+            if self._canary.is_asked(request):
+                self._canary.judge(answer)
             return answer
+        if is_refusal(answer):
+            return await self._settle_refusal(request, answer)
+        self.outage.spoke()
+        if self._canary.is_asked(request):
+            self._canary.judge(answer)
+        elif not self._canary.is_known:
+            self._was_rejected = True
+            await self._canary.ask_while_unknown()
+            self._stop_where_refused(request)
         if self._canary.is_known:
             self.outage.answered()
             return answer
         self.outage.failed(request_key(request))
         return self._skipped()
 
+    async def _settle_refusal(self, request: Request, answer: Failure) -> Answer:
+        """Is it this query that the server refuses, or is it us? What the canary is told from now on says it."""
+        self.outage.failed(request_key(request))
+        await self._canary.ask_after(asyncio.get_running_loop().time())
+        self._stop_where_refused(request)
+        if not self._canary.is_known:
+            return self._skipped()
+        self.outage.answered()
+        return replace(answer, detail=f"{answer.detail}; NCBI answers other queries")
+
+    def _stop_where_refused(self, met_by: Request) -> None:
+        """Raise Refused where the canary was refused: going on would be wrong."""
+        verdict = self._canary.verdict
+        if isinstance(verdict, Failure) and is_refusal(verdict):
+            raise refused(verdict, has_key=self._has_key, met_by=_in_words(met_by))
+
+    def _nothing_answered(self) -> Failure:
+        if not self.outage.given_up:
+            self._canary.give_up(self._last_failure or Failure("failed", "timeout", "no answer at all"))
+        return self._skipped()
+
     def _skipped(self) -> Failure:
         verdict = self._canary.verdict
-        told = what_it_means(verdict) if isinstance(verdict, Failure) else "NCBI does not answer"
+        told = self._canary.what_it_means(verdict) if verdict is not None else "NCBI does not answer"
         return Failure("skipped", "outage", self.outage.given_up or told)
+
+
+def _in_words(request: Request) -> str:
+    """The query as a person names it: `taxon 11320, host=human`."""
+    filters = request.filters.text()
+    return f"taxon {request.taxon}" + (f", {filters}" if filters else "")

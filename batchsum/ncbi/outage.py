@@ -1,33 +1,35 @@
-"""Is it this query, or is it NCBI? An outage is told from failures in a row, and the canary settles what they mean.
+"""Is it this query, is it us, or is it NCBI? Counts what fails, and asks the canary what that means.
 
-The canary is a question that NCBI can surely answer, asked where an answer is missing or hard to believe: it tells
-"your taxon is wrong" from "NCBI is down, or has blocked this address". Whoever sends looks at `Outage.in_doubt`
-first, and tells it what came back.
+The canary is a question that NCBI can surely answer, asked where an answer is missing or hard to believe. It tells
+"your taxon is wrong" and "this query is refused" from "NCBI is down" and "NCBI has blocked this address".
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
 from batchsum.ncbi.http import Response
+from batchsum.ncbi.refusals import is_refusal
 
 log = logging.getLogger("batchsum")
 
-CANARY_REQUEST = Request(CANARY)
-
 FAILURES_IN_A_ROW = 8
 DISTINCT_REQUESTS = 4
-"""Among those failures: one request that fails again and again is no outage."""
 FIRST_PROBE_PAUSE = 5.0
 LONGEST_PROBE_PAUSE = 60.0
+REST = 60.0
+"""Seconds between two questions for the canary that refusals wait for."""
+LAST_WORD = 2.0
+"""Seconds beyond `max_outage` in which the last question may still be answered."""
 
 
 @dataclass(slots=True)
 class Outage:
-    """Whether NCBI seems to be down, and whether the night is given up. Decides only; nothing waits or sends."""
+    """What failed in a row, and whether the night is given up for it. Decisions only: it sends nothing."""
 
     max_outage: float
     """Seconds without an answer after which the rest of the night is given up."""
@@ -35,15 +37,26 @@ class Outage:
     """Why nothing is asked any more; empty while the night goes on."""
     is_final: bool = False
     """Whether not even the canary may be asked again."""
-    _heard: bool = False
+    is_silent: bool = True
+    """Whether nothing at all was answered yet: no count, no zero, no refusal in NCBI's words."""
+    _believed: bool = False
     _failures: int = 0
     _failing: set[str] = field(default_factory=set)
+    _silent_until: float = math.inf
+    _waiting: set[asyncio.Timeout] = field(default_factory=set)
 
     def answered(self) -> None:
         """NCBI said something to be believed: whatever failed before failed by itself."""
-        self._heard = True
+        self.spoke()
+        self._believed = True
         self._failures = 0
         self._failing.clear()
+
+    def spoke(self) -> None:
+        """NCBI said something, be it a refusal: nobody has to wait for the first word any more."""
+        self.is_silent = False
+        while self._waiting:
+            self._waiting.pop().reschedule(None)
 
     def failed(self, key: str) -> None:
         """The request of this key was not answered, or not believably."""
@@ -53,18 +66,38 @@ class Outage:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the canary should have answered before anything else is sent."""
+        """Whether the canary should have answered before anything else is sent.
+
+        Before the first word of NCBI one failure is enough: a job of three queries would else be over, all of them
+        failed, before an outage of a minute is.
+        """
+        few = self.is_silent and self._failures > 0
         many = self._failures >= FAILURES_IN_A_ROW and len(self._failing) >= DISTINCT_REQUESTS
-        return many or bool(self.given_up)
+        return few or many or bool(self.given_up)
 
     @property
     def is_total(self) -> bool:
         """Whether a canary without an answer would be the last proof: nothing else is answered either."""
-        return self.in_doubt or not self._heard
+        return self.in_doubt or not self._believed
 
-    def probe_pause(self, probe: int, waited: float) -> float | None:
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """Ends the block with TimeoutError where NCBI has said nothing at all for `max_outage`."""
+        if not self.is_silent:
+            yield
+            return
+        if self._silent_until == math.inf:
+            self._silent_until = asyncio.get_running_loop().time() + self.max_outage
+        async with asyncio.timeout_at(self._silent_until + LAST_WORD) as timeout:
+            self._waiting.add(timeout)
+            try:
+                yield
+            finally:
+                self._waiting.discard(timeout)
+
+    def probe_pause(self, probe: int, now: float, began: float) -> float | None:
         """Seconds before the next probe after `probe` unanswered ones; None where it is time to give up."""
-        left = self.max_outage - waited
+        left = min(began + self.max_outage, self._silent_until if self.is_silent else math.inf) - now
         if left <= 0:
             return None
         return min(left, LONGEST_PROBE_PAUSE, FIRST_PROBE_PAUSE * 2.0 ** min(probe - 1, 16))
@@ -76,15 +109,22 @@ class Outage:
 
 
 class Canary:
-    """Asks the canary's question through `send(number)`: a response, and the seconds to leave before the next."""
+    """Asks its question through `send(request, number)`: a response, and the seconds to leave before the next."""
 
     def __init__(
-        self, send: Callable[[int], Awaitable[tuple[Response[Summary], float]]], outage: Outage, *, attempts: int
+        self,
+        send: Callable[[Request, int], Awaitable[tuple[Response[Summary], float]]],
+        outage: Outage,
+        *,
+        taxon: str = CANARY,
+        attempts: int,
     ) -> None:
+        self.question = Request(taxon)
         self._send = send
         self._outage = outage
         self._attempts = attempts
         self._for_the_job: Response[Summary] | None = None
+        self._told_at = -math.inf
         self.asking = asyncio.Lock()
         """Held by whoever asks the question, for a job too: it is never asked twice at a time."""
         self.heard = asyncio.Event()
@@ -94,35 +134,60 @@ class Canary:
 
     @property
     def is_known(self) -> bool:
-        return isinstance(self.verdict, Summary)
+        """Whether NCBI has records of it: one that answers zero for it would answer zero for everything."""
+        return isinstance(self.verdict, Summary) and bool(self.verdict.record_count)
+
+    def is_asked(self, request: Request) -> bool:
+        """Whether a job asks what the canary asks."""
+        return request.taxon == self.question.taxon and request == self.question
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
         async with self.asking:
-            try:
+            await self._ask_to_the_end()
+
+    async def ask_while_unknown(self) -> None:
+        """Ask where it is not known, at most once a minute."""
+        async with self.asking:
+            if not self.is_known and asyncio.get_running_loop().time() >= self._told_at + REST:
+                self.verdict = None
                 await self._ask_to_the_end()
-            finally:
-                self.heard.set()
+
+    async def ask_after(self, moment: float) -> None:
+        """Ask once more unless it has answered since `moment`, at most once a minute: what is refused waits for it."""
+        async with self.asking:
+            if self._told_at < moment:
+                await asyncio.sleep(self._told_at + REST - asyncio.get_running_loop().time())
+                self.verdict = None
+                await self._ask_to_the_end()
 
     async def _ask_to_the_end(self) -> None:
+        try:
+            await self._probe_until_told()
+        finally:
+            self.heard.set()
+
+    async def _probe_until_told(self) -> None:
         clock = asyncio.get_running_loop().time
         began, number = clock(), 0
         while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
             number += 1
             answer, wait = await self._probe(number)
             if isinstance(answer, Summary):
-                log.info("canary: NCBI answers for taxon %s", CANARY)
+                log.info("canary: NCBI answers for taxon %s", self.question.taxon)
                 return
             if self._outage.is_final:
                 return
-            pause = self._outage.probe_pause(number, clock() - began)
+            pause = self._outage.probe_pause(number, clock(), began)
             # While others are answered, a silent canary is no reason to wait for max_outage.
             tired = number >= self._attempts and not self._outage.is_total
             if answer.status == "rejected" or pause is None or tired or wait == math.inf:
                 self.judge(answer)
                 return
             pause = max(wait, pause)
-            log.warning("canary: no answer for taxon %s either (%s); next in %.0f s", CANARY, answer, pause)
+            log.warning(
+                "canary: no answer for taxon %s either (%s); next in %.0f s", self.question.taxon, answer, pause
+            )
             await asyncio.sleep(pause)
 
     async def ask_again(self) -> None:
@@ -131,7 +196,7 @@ class Canary:
             self._outage.given_up = ""  # else nothing would be sent
             answer, _ = await self._probe(1)
             if isinstance(answer, Failure) and not self._outage.is_final:
-                self._outage.given_up = what_it_means(answer)
+                self._outage.given_up = self.what_it_means(answer)
         elif not self.is_known:
             self.verdict = None
         self._for_the_job = None
@@ -139,9 +204,13 @@ class Canary:
     def judge(self, answer: Answer) -> None:
         """The canary's last word. Where nothing else is answered either, the night is over."""
         self.verdict = answer
-        if isinstance(answer, Failure) and self._outage.is_total:
-            self._outage.given_up = what_it_means(answer)
-            log.warning("giving up: %s", self._outage.given_up)
+        self._told_at = asyncio.get_running_loop().time()
+        if isinstance(answer, Failure) and self._outage.is_total and not is_refusal(answer):
+            self.give_up(answer)
+
+    def give_up(self, answer: Answer) -> None:
+        self._outage.given_up = self.what_it_means(answer)
+        log.warning("giving up: %s", self._outage.given_up)
 
     def answer_for_the_job(self) -> Response[Summary] | None:
         """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
@@ -149,26 +218,28 @@ class Canary:
         return response
 
     async def _probe(self, number: int) -> tuple[Answer, float]:
-        response, pause = await self._send(number)
+        response, pause = await self._send(self.question, number)
         self.heard.set()
+        self._told_at = asyncio.get_running_loop().time()
         if isinstance(response.answer, Summary):
             self.verdict, self._for_the_job = response.answer, response
             self._outage.answered()
         return response.answer, pause
 
-
-def is_canary(request: Request) -> bool:
-    """Whether a job asks what the canary asks."""
-    return request.taxon == CANARY and request == CANARY_REQUEST
-
-
-def what_it_means(canary: Failure) -> str:
-    """In words for a user whose query was not answered: neither is a question that NCBI can surely answer."""
-    if canary.status == "rejected":
+    def what_it_means(self, answer: Answer) -> str:
+        """In words for a user whose query was not answered: neither is a question that NCBI can surely answer."""
+        taxon = self.question.taxon
+        if isinstance(answer, Summary):
+            return (
+                f"NCBI has no records of taxon {taxon} either, which it surely has: "
+                "it is in trouble, or base_url is not its API; a server of your own wants api.canary"
+            )
+        if answer.status == "rejected":
+            return (
+                f"NCBI refuses taxon {taxon} too, which it surely has ({answer}): "
+                "it is in trouble, or base_url is not its API"
+            )
         return (
-            f"NCBI refuses taxon {CANARY} too, which it surely has ({canary}): "
-            "it is in trouble, or base_url is not its API"
+            f"no answer for taxon {taxon} either, which NCBI surely has ({answer}): "
+            "NCBI is down, or blocks this address"
         )
-    return (
-        f"no answer for taxon {CANARY} either, which NCBI surely has ({canary}): NCBI is down, or blocks this address"
-    )

@@ -20,15 +20,15 @@ HTML = b"<html><body>Bad Gateway</body></html>"
 FAULTS: list[tuple[str, list[Behaviour], str, str, int, int]] = [
     # Refused for good: one question.
     ("400", [serve.error(400, "no such parameter")], "rejected", "bad_request:", 3, 1),
-    ("400 in HTML", [serve.answer(400, HTML)], "rejected", "bad_request:", 3, 1),
     ("404", [serve.error(404, "taxon 11320 is not found")], "rejected", "unknown_taxon:", 3, 1),
     (
         "error in a 200",
         [serve.answer(200, {"errors": [{"message": "The taxon '11320' is not a recognized taxonomy name"}]})],
         "rejected", "unknown_taxon:", 3, 1,
     ),
-    ("405", [serve.error(405)], "rejected", "http_405:", 3, 1),
-    ("501", [serve.error(501)], "rejected", "http_501:", 3, 1),
+    # Refused alone, while the canary is answered.
+    ("403", [serve.error(403)], "rejected", "http_403:", 3, 1),
+    ("308", [serve.redirect("https://elsewhere.invalid/", 308)], "rejected", "http_308:", 3, 1),
     # Passing: asked until it is answered.
     ("503, then well", [serve.error(503), GOOD], "ok", "", 0, 2),
     ("429, then well", [serve.too_many("1"), GOOD], "ok", "", 0, 2),
@@ -38,6 +38,10 @@ FAULTS: list[tuple[str, list[Behaviour], str, str, int, int]] = [
     ("500", [serve.error(500)], "failed", "http_500:", 3, 3),
     ("502 in HTML", [serve.answer(502, HTML)], "failed", "http_502:", 3, 3),
     ("504", [serve.error(504)], "failed", "http_504:", 3, 3),
+    ("400 in HTML", [serve.answer(400, HTML)], "failed", "http_400:", 3, 3),
+    ("405", [serve.error(405)], "failed", "http_405:", 3, 3),
+    ("501", [serve.error(501)], "failed", "http_501:", 3, 3),
+    ("trouble in a 200", [serve.answer(200, {"code": 14, "message": "upstream"})], "failed", "bad_answer:", 3, 3),
     ("429", [serve.too_many()], "failed", "http_429:", 3, 3),
     ("299", [serve.answer(299, {"record_count": 7})], "failed", "bad_answer:", 3, 3),
     # What looks like an answer and is none.
@@ -117,7 +121,7 @@ def test_refusals_stop_the_night_at_once(
     first, *notes = programs.stderr.splitlines()
     assert first.startswith("batchsum: ")
     assert words in first
-    assert len(raw.arrivals) <= 4
+    assert len(raw.arrivals) <= 4 + 1  # and the canary
     assert any(note.startswith("  run: ") for note in notes)
     assert not (job.parent / "out/night/summary.csv").exists()
     # The run waits: once the server takes us, the same command asks what is left.
@@ -134,8 +138,9 @@ def test_a_certificate_of_nobody_stops_the_night(programs: Programs, job: Path) 
 
 def test_nobody_there_leaves_last_nights_files_alone(programs: Programs, job: Path) -> None:
     url = f"http://127.0.0.1:{serve.refused_port()}/v2"
+    job.write_text(JOB.replace("timeout: 1s", "timeout: 1s, max_outage: 1s"))
     assert programs.run("run", job, "--base-url", url) == 4
     first, *notes = programs.stderr.splitlines()
     assert first.startswith("batchsum: nothing usable")
-    assert any("3 failed: connection: 11520 / all: connection:" in note for note in notes)
+    assert any("3 skipped: outage: 11520 / all: outage:" in note for note in notes)
     assert not (job.parent / "out/night/summary.csv").exists()

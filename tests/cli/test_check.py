@@ -347,7 +347,7 @@ def test_without_a_lock_names_are_asked_as_they_are_written(ncbi: ScriptedTaxono
     ("fault", "code", "words"),
     [
         ((503, "down"), 4, "NCBI's taxonomy gives no answer, so no name was checked and no lock written"),
-        ((404, "{}"), 4, "2697049, which NCBI surely has"),
+        ((404, '{"message": "taxon not found"}'), 4, "2697049, which NCBI surely has"),
         ((302, ""), 5, "redirect"),
         ((403, ""), 5, "403"),
     ],

@@ -120,9 +120,9 @@ def test_the_failure_fits_a_mail(tmp_path: Path, raw: RawServer, capfd: pytest.C
     assert lines[0] == "batchsum: night: 399 of 499 rows have no count to rely on"
     assert len(lines) < 45
     assert max(map(len, lines)) < 250
-    assert "57 rejected: http_405" in err
+    assert "57 failed: http_405" in err
     run_id = json.loads((tmp_path / "out/night/run.json").read_bytes())["run_id"]
-    for fact in (run_id, "100 ok, 399 rejected", str(tmp_path / "out/night/batchsum.log")):
+    for fact in (run_id, "100 ok, 114 rejected, 285 failed", str(tmp_path / "out/night/batchsum.log")):
         assert fact in err
 
 

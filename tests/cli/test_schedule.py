@@ -260,7 +260,7 @@ def test_a_clock_that_jumps_does_no_harm(ncbi: ScriptedNcbi, tmp_path: Path, ago
 
 
 def test_a_failed_night_is_no_reason_to_wait(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
-    job = write_job(tmp_path / "tonight.yaml", "min_interval: 20h\napi: {attempts: 1}\n")
+    job = write_job(tmp_path / "tonight.yaml", "min_interval: 20h\napi: {attempts: 1, max_outage: 1s}\n")
     ncbi.otherwise = lambda question: (500, "oops")
     assert night(job, ncbi) == 4
     ncbi.otherwise = lambda question: {"record_count": 7}

@@ -234,10 +234,10 @@ def test_a_second_round_takes_nothing_from_the_canary_of_the_first(ncbi: Ncbi) -
     assert ncbi.counts == {"1": 1, CANARY: 2}
 
 
-@pytest.mark.parametrize("status", [400, 404, 405, 410, 414, 422, 501])
-def test_every_lasting_status_is_asked_once(ncbi: Ncbi, status: int) -> None:
-    ncbi.script = {"1": (status, {"message": "no"})}
-    assert ask(CANARY, "1")["1"].answer.status == "rejected"  # type: ignore[union-attr]
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refusal_in_words_is_asked_once(ncbi: Ncbi, status: int) -> None:
+    ncbi.script = {"1": (status, {"message": "Taxon 1 is not recognized"})}
+    assert _reason(ask(CANARY, "1")["1"].answer) == "rejected: unknown_taxon"
     assert ncbi.counts["1"] == 1
 
 
@@ -261,6 +261,15 @@ def test_an_error_inside_a_200_is_asked_once(ncbi: Ncbi) -> None:
         (429, {}),
         (408, {}),
         (200, {"record_count": None}),
+        (200, {"error": "Internal Server Error", "code": 500}),
+        (200, {"code": 14, "message": "upstream connect error or disconnect/reset before headers"}),
+        (200, {"errors": [{"message": "Search Backend failed: timeout"}]}),
+        (400, {"message": "API rate limit exceeded"}),
+        (400, "Bad Request"),
+        (404, {"code": 5, "message": "Not Found"}),
+        (405, {}),
+        (410, {"message": "no"}),
+        (501, {}),
         TimeoutError(),
     ],
     ids=str,
@@ -286,12 +295,15 @@ def test_the_attempts_are_bounded_and_the_pauses_grow(ncbi: Ncbi) -> None:
 def test_a_second_round_may_ask_once_only(ncbi: Ncbi) -> None:
     ncbi.otherwise = (500, {})
 
+    ncbi.script = {"2": OK}
+
     async def main() -> Reply:
         async with DatasetsClient(BASE_URL, requests_per_second="unlimited") as client:
+            await client.ask(Request("2"))
             return await client.ask(Request("1"), attempts=1)
 
     assert _reason(run(main()).answer) == "failed: http_500"
-    assert ncbi.counts == {"1": 1}
+    assert ncbi.counts == {"1": 1, "2": 1}
 
 
 def test_the_retries_of_a_run_are_bounded(ncbi: Ncbi) -> None:
@@ -333,7 +345,7 @@ def test_a_429_stops_all_workers_together(ncbi: Ncbi, status: int, connecting: f
 def test_retry_after_as_a_date_is_honoured(ncbi: Ncbi) -> None:
     headers = {"Date": formatdate(1e9, usegmt=True), "Retry-After": formatdate(1e9 + 90, usegmt=True)}
     ncbi.script = {"1": [(429, {}, headers), OK]}
-    assert ask("1")["1"].answer == Summary(7)
+    assert ask("2", "1", workers=1)["1"].answer == Summary(7)
     first, second = ncbi.times("1")
     assert second - first == pytest.approx(90 + ncbi.takes, abs=0.1)
 
@@ -457,6 +469,38 @@ def test_an_outage_costs_few_requests_and_ends_with_max_outage(ncbi: Ncbi) -> No
     assert "Connection reset by peer" in str(replies["1"].answer)
 
 
+@pytest.mark.parametrize("said", [DOWN, (500, {}), (200, {"record_count": None}), (404, "<html>")], ids=str)
+@pytest.mark.parametrize("attempts", [1, 6])
+def test_a_small_job_waits_for_the_first_word_too(ncbi: Ncbi, said: Said, attempts: int) -> None:
+    """Three queries and no network for two minutes: nothing is lost."""
+    ncbi.says = lambda ncbi, taxon, now: said if now < ncbi.asked[0][1] + 120 else None
+    replies = ask(*taxa(3), attempts=attempts)
+    assert reasons(replies) == {"answered": 3}
+
+
+@pytest.mark.parametrize("takes", [0.1, 45.0, 10_000.0])
+def test_and_no_longer_than_max_outage(ncbi: Ncbi, takes: float) -> None:
+    ncbi.otherwise, ncbi.takes, ended = DOWN, takes, list[float]()
+
+    async def note_time(client: DatasetsClient) -> None:
+        ended.append(asyncio.get_running_loop().time())
+
+    replies = ask(*taxa(3), max_outage=300, then=note_time)
+    assert reasons(replies) == {"skipped: outage": 3}
+    assert 299 <= ended[0] - ncbi.asked[0][1] <= 303
+
+
+def test_a_query_that_fails_for_ever_is_not_waited_for_once_others_are_answered(ncbi: Ncbi) -> None:
+    ncbi.script, ended = {"1": (500, {})}, list[float]()
+
+    async def note_time(client: DatasetsClient) -> None:
+        ended.append(asyncio.get_running_loop().time())
+
+    assert reasons(ask("1", then=note_time)) == {"failed: http_500": 1}
+    assert ncbi.counts[CANARY] == 1
+    assert ended[0] - ncbi.asked[0][1] < 20
+
+
 def test_an_outage_that_ends_loses_nothing(ncbi: Ncbi) -> None:
     ncbi.says = lambda ncbi, taxon, now: DOWN if now < ncbi.asked[0][1] + 600 else None
     replies = ask(*taxa(200), workers=16)
@@ -554,9 +598,10 @@ def test_a_night_that_was_given_up_may_go_on(ncbi: Ncbi) -> None:
 
 
 def test_with_one_attempt_only_what_fails_before_the_doubt_has_failed(ncbi: Ncbi) -> None:
-    ncbi.otherwise = DOWN
-    replies = ask(*taxa(20), attempts=1, max_outage=60)
+    ncbi.script, ncbi.otherwise = {"0": OK}, DOWN
+    replies = ask("0", *taxa(20), attempts=1, max_outage=60, workers=1)
     first = FAILURES_IN_A_ROW - 1
+    del replies["0"]
     assert reasons(replies) == {"failed: connection": first, "skipped: outage": 20 - first}
 
 
@@ -579,7 +624,7 @@ def test_a_question_beside_is_asked_again_and_then_told(mocked: aioresponses) ->
     url = f"{BASE_URL}/taxonomy/dataset_report"
     mocked.post(url, status=500)
     mocked.post(url, payload={"reports": []})
-    mocked.post(url, status=400, payload={"message": "page_size: bad"})
+    mocked.post(url, status=400, payload={"code": 3, "message": "page_size: bad"})
 
     async def main() -> list[Any]:
         async with DatasetsClient(BASE_URL, requests_per_second="unlimited", api_key=KEY) as client:
@@ -621,11 +666,82 @@ def test_who_wants_to_be_left_alone_is_asked_no_more_beside(mocked: aioresponses
 
 
 @pytest.mark.parametrize("status", [401, 403, 301])
-def test_a_refusal_stops_at_once(ncbi: Ncbi, status: int) -> None:
-    ncbi.script = {"1": (status, {})}
-    with pytest.raises(Refused):
-        ask(*taxa(100), workers=1, api_key=KEY)
-    assert ncbi.counts == {"1": 1}
+@pytest.mark.parametrize("order", [("1", "2"), (CANARY, "1")])
+def test_a_refusal_that_the_canary_meets_too_stops_at_once(ncbi: Ncbi, status: int, order: tuple[str, str]) -> None:
+    ncbi.otherwise = (status, {})
+    with pytest.raises(Refused, match=f"met by taxon {order[0]}"):
+        ask(*order, *taxa(100), workers=1, api_key=KEY)
+    assert len(ncbi.asked) == 2
+
+
+def test_a_key_that_is_refused_in_words_stops_too(ncbi: Ncbi) -> None:
+    ncbi.otherwise = (400, {"error": "API key invalid", "api-key": "x"})
+    with pytest.raises(Refused, match=r"does not accept the API key \(HTTP 400\); look at the key"):
+        ask(*taxa(100), workers=64, api_key=KEY)
+    assert len(ncbi.asked) <= 64 + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ((403, {}), "http_403"),
+        ((401, {}), "http_401"),
+        ((308, {}, {"Location": "https://elsewhere.test/"}), "http_308"),
+        ((400, {"error": "API key invalid"}), "http_400"),
+    ],
+)
+@pytest.mark.parametrize("order", [("1", "2", "3"), ("2", "1", "3")])
+def test_a_query_that_is_refused_alone_is_that_rows_rejection(
+    ncbi: Ncbi, said: Said, reason: str, order: tuple[str, ...]
+) -> None:
+    ncbi.script = {"1": said}
+    replies = ask(*order, workers=1)
+    assert reasons(replies) == {f"rejected: {reason}": 1, "answered": 2}
+    assert "NCBI answers other queries" in str(replies["1"].answer)
+    assert ncbi.counts == {"1": 1, "2": 1, "3": 1, CANARY: 1}
+
+
+def test_refusals_ask_the_canary_once_a_minute_at_most(ncbi: Ncbi) -> None:
+    """Each waits for an answer that came after it, and they share one."""
+    ncbi.script = {str(number): (403, {}) for number in range(10, 200, 20)}
+    replies = ask(*taxa(200), workers=64, requests_per_second=10)
+    assert reasons(replies) == {"rejected: http_403": 10, "answered": 190}
+    assert 1 < ncbi.counts[CANARY] <= 4
+    assert all(later - earlier >= 60 for earlier, later in pairwise(ncbi.times(CANARY)))
+
+
+def test_a_server_that_begins_to_refuse_us_in_the_middle_of_a_night_is_told(ncbi: Ncbi) -> None:
+    ncbi.says = lambda ncbi, taxon, now: (403, {}) if len(ncbi.asked) > 50 else None
+    with pytest.raises(Refused, match="NCBI may have blocked its address; met by taxon 51"):
+        ask(*taxa(100), workers=1)
+
+
+def test_a_canary_that_does_not_answer_leaves_a_refusal_open(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": (403, {}), CANARY: DOWN}
+    replies = ask("2", "1", "3", workers=1, attempts=2)
+    assert reasons(replies) == {"skipped: outage": 1, "answered": 2}
+
+
+@pytest.mark.parametrize("said", [(200, {}), (200, {"record_count": 0})])
+def test_a_canary_without_records_is_not_known(ncbi: Ncbi, said: Said) -> None:
+    ncbi.script = {"1": UNKNOWN, CANARY: said}
+    replies = ask("2", "1", "3", workers=1)
+    assert reasons(replies) == {"skipped: outage": 1, "answered": 2}
+    assert "no records of taxon 2697049 either" in str(replies["1"].answer)
+
+
+def test_a_canary_that_is_unknown_is_asked_again_a_minute_later(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": UNKNOWN, "70": UNKNOWN, CANARY: [(200, {}), OK]}
+    replies = ask(*taxa(80), workers=1, requests_per_second=1)
+    assert _reason(replies["1"].answer) == "skipped: outage"
+    assert _reason(replies["70"].answer) == "rejected: unknown_taxon"
+    assert ncbi.counts[CANARY] == 2
+
+
+def test_another_canary_may_be_named(ncbi: Ncbi) -> None:
+    ncbi.script = {"1": UNKNOWN, CANARY: UNKNOWN}
+    assert reasons(ask("1", canary="12637")) == {"rejected: unknown_taxon": 1}
+    assert ncbi.counts == {"1": 1, "12637": 1}
 
 
 # Through a real session
@@ -658,8 +774,9 @@ async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monk
             on_answer=lambda request, reply: replies.update({request.taxon: reply}),
         )
     assert reasons(replies) == {"answered": 20}
-    assert {taxon: len(reply.attempts) for taxon, reply in replies.items()} == raw.counts
-    assert sorted(raw.counts.values()) == [1] * 13 + [3] * 7
+    asked = {taxon: count for taxon, count in raw.counts.items() if taxon != CANARY}  # whom a first failure asks
+    assert {taxon: len(reply.attempts) for taxon, reply in replies.items()} == asked
+    assert sorted(asked.values()) == [1] * 13 + [3] * 7
 
 
 async def test_no_more_requests_are_under_way_than_there_are_workers(raw: RawServer) -> None:

@@ -5,6 +5,7 @@ from batchsum.ncbi.outage import DISTINCT_REQUESTS, FAILURES_IN_A_ROW, LONGEST_P
 
 def failed(keys: list[str]) -> Outage:
     outage = Outage(max_outage=600.0)
+    outage.spoke()
     for key in keys:
         outage.failed(key)
     return outage
@@ -51,10 +52,19 @@ def test_an_outage_is_total_until_something_was_answered() -> None:
 
 def test_probes_become_rarer_and_end_with_max_outage() -> None:
     outage = Outage(max_outage=600.0)
-    assert [outage.probe_pause(probe, 0.0) for probe in range(1, 7)] == [5, 10, 20, 40, 60, 60]
-    assert outage.probe_pause(10**6, 0.0) == LONGEST_PROBE_PAUSE
-    assert outage.probe_pause(9, 590.0) == 10.0
-    assert outage.probe_pause(9, 600.0) is None
+    assert [outage.probe_pause(probe, 7.0, 7.0) for probe in range(1, 7)] == [5, 10, 20, 40, 60, 60]
+    assert outage.probe_pause(10**6, 7.0, 7.0) == LONGEST_PROBE_PAUSE
+    assert outage.probe_pause(9, 597.0, 7.0) == 10.0
+    assert outage.probe_pause(9, 607.0, 7.0) is None
+
+
+def test_before_the_first_word_one_failure_is_doubt() -> None:
+    outage = Outage(max_outage=600.0)
+    assert not outage.in_doubt
+    outage.failed("a")
+    assert outage.in_doubt
+    outage.spoke()
+    assert not outage.in_doubt
 
 
 def test_to_be_left_alone_for_longer_than_a_night_waits_is_final() -> None:

@@ -61,7 +61,7 @@ def of(series: Series, name: str, **labels: str) -> float | None:
 
 def test_a_night_is_told_to_prometheus(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     before = datetime.now(UTC).timestamp()
-    ncbi.answers = {"11320": {"record_count": 70}, "11520": {}, "12216": (400, {"message": "no such thing"})}
+    ncbi.answers = {"11320": {"record_count": 70}, "11520": {}, "12216": (400, {"message": "no such taxon"})}
     assert night(tmp_path, ncbi) == 3
     series = read(tmp_path)
     assert of(series, "run_exit_code") == 3
@@ -81,7 +81,7 @@ def test_a_night_is_told_to_prometheus(ncbi: ScriptedNcbi, tmp_path: Path) -> No
 def test_a_failed_night_keeps_what_the_table_says_and_the_last_success(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     assert night(tmp_path, ncbi) == 0
     good = read(tmp_path)
-    ncbi.answers = {"11520": (400, {"message": "no such thing"})}
+    ncbi.answers = {"11520": (400, {"message": "no such taxon"})}
     assert night(tmp_path, ncbi) == 3
     ncbi.answers, ncbi.otherwise = {}, lambda question: (500, "oops")
     assert night(tmp_path, ncbi) == 4

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main
+<<<<<<< HEAD
 from batchsum.cli.log import configure
 from batchsum.run import ask
+=======
+from batchsum.model.queries import CANARY
+from tests.builders.jobs import write_job
+>>>>>>> 030a67e (Ask the canary what a refusal is about, and wait for NCBI's first word)
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
 
 JOB = """\
@@ -48,10 +53,12 @@ def night(job: Path, raw: RawServer, *options: str) -> int:
 
 def stopped(job: Path, raw: RawServer) -> None:
     """The server answers for taxa 1 and 2, and takes us no more at taxon 3."""
-    raw.on("3", error(401, "who are you"))
+    for taxon in ("3", CANARY):
+        raw.on(taxon, error(401, "who are you"))
     assert night(job, raw) == 5
-    assert raw.counts == {"1": 4, "2": 4, "3": 1}
-    raw.on("3")
+    assert raw.counts == {"1": 4, "2": 4, "3": 1, CANARY: 1}
+    for taxon in ("3", CANARY):
+        raw.on(taxon)
 
 
 def execute(job: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
