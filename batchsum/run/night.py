@@ -141,6 +141,7 @@ def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: in
         timeout=api.timeout.total_seconds(),
         attempts=api.attempts,
         max_outage=api.max_outage.total_seconds(),
+        canary=api.canary,
         shared_limit=api.shared_limit,
         parts=parts,
     )
