@@ -10,13 +10,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main
-<<<<<<< HEAD
 from batchsum.cli.log import configure
-from batchsum.run import ask
-=======
 from batchsum.model.queries import CANARY
-from tests.builders.jobs import write_job
->>>>>>> 030a67e (Ask the canary what a refusal is about, and wait for NCBI's first word)
+from batchsum.run import ask
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
 
 JOB = """\
