@@ -83,6 +83,8 @@ class Fetcher:
     """Whether what `find_retries` saw is all that was answered: nothing was worth asking again, or may be."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+    _doubted: Failure | None = None
+    """What the zeros of a first night came to, while NCBI does not know the canary."""
 
     async def learn_names(self) -> None:
         """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
@@ -105,6 +107,20 @@ class Fetcher:
             requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+
+    async def doubt_zeros(self) -> None:
+        """Skip the zeros of a job's first night, where there is nothing else and NCBI does not know the canary."""
+        store, run = self.night.store, self.night.run
+        if not self.night.history.is_first or not await self._aside(lambda: store.has_only_zeros(run)):
+            return
+        if await self.client.knows_canary():
+            return
+        canary = self.night.job.api.canary
+        told = f"NCBI has no record of anything, nor of taxon {canary}, which it surely has"
+        doubted = self._doubted = Failure("skipped", "outage", self.client.outage.given_up or told)
+        log.warning("%s; nothing of it is believed", doubted.detail)
+        await self._aside(lambda: store.skip_answers(run, doubted))
+        self.is_settled = False
 
     async def window_rounds(self) -> None:
         """Ask for windows whose edges were answered from different states of NCBI's data, until they fit."""
@@ -129,8 +145,9 @@ class Fetcher:
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(retries), pause)
         await asyncio.sleep(pause)
-        if await self.client.is_answering():
+        if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
             await self._round(2, retries, self._ask_again)
+            await self.doubt_zeros()
             await self.window_rounds()
         self._note_outage()
 

@@ -202,6 +202,22 @@ class Store(Database):
             for request, earlier, answer in rows
         }
 
+    def has_only_zeros(self, run: Run) -> bool:
+        """Whether there are answers, and each of them is a count of zero."""
+        rows = self.query(
+            "SELECT max(json_extract(answer, '$[0]')) FROM answers WHERE run = ? AND status = 'answered'", run.run
+        )
+        return rows == [(0,)]
+
+    def skip_answers(self, run: Run, failure: Failure) -> None:
+        """What was answered counts as skipped from here on, for this reason."""
+        status, answer, _ = dump_reply(Reply(failure))
+        with self.transaction():
+            self.query(
+                "UPDATE answers SET status = ?, answer = ?, earlier = '' WHERE run = ? AND status = 'answered'",
+                status, answer, run.run,
+            )  # fmt: skip
+
     def count_dates(self, run: Run) -> dict[str, int]:
         """The data dates of the answers of a run, as NCBI wrote them, each with how many answers have it."""
         return dict(
