@@ -3,7 +3,7 @@
 Each guard stands for something that happened; the thread is named beside it (repository ncbi/datasets).
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
@@ -47,15 +47,6 @@ def contradicts_itself(summary: Summary) -> str:
     if count == 0 and summary.has_data():
         return "NCBI gave a count of zero, but files with something in them"
     return ""
-
-
-def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
-    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
-    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
-    if updated is None or query.filters.released_before is not None:
-        return None
-    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
-    return age.days if age > query.guards.stale_after else None
 
 
 def includes(wide: FilterSet, narrow: FilterSet) -> bool:

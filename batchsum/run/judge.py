@@ -21,7 +21,7 @@ from batchsum.model.queries import (
 )
 from batchsum.output.changes import kind_of_change
 from batchsum.run.data_dates import dates_of
-from batchsum.run.guards import judge, stale_days
+from batchsum.run.guards import judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
@@ -55,6 +55,7 @@ def judge_rows(night: Night, unasked: Failure) -> None:
         night.history.keep(_judged_alone(night, unasked))
         _doubt(night, [(narrow, why) for narrow, _, why in exceeding(night, BELIEVED)])
         _doubt(night, with_wider(night))
+        night.history.note_changed_taxa()
 
 
 def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
@@ -89,7 +90,6 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
                 verdict.status, verdict.record_count,
                 verdict.summary.resource_updated_on if verdict.summary else None,
                 verdict.previous_record_count, verdict.error, "\n".join(of_row),
-                stale_days(query, verdict, night.run.today),
                 _change(night, verdict, past, query, is_accepted=is_accepted, are_common=dates.are_common),
                 number, one.asks, one.series, one.tax_id, heard.node.scientific_name if heard else "", is_accepted,
             )  # fmt: skip

@@ -34,6 +34,7 @@ from batchsum.run.job_copy import pack
 from batchsum.run.judge import verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
+from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
 from batchsum.store.directory import STATE
 from batchsum.store.failures import failures_by_reason
@@ -244,6 +245,7 @@ def build_manifest(
         "data_date": dates_of(night).date,
         "changes": sum(night.history.changes_by_kind().values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
+        "stale": lasts_tonight(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
         "versions": {

@@ -59,7 +59,6 @@ CREATE TABLE rows (
     previous_record_count INTEGER,
     error TEXT NOT NULL,
     requests TEXT NOT NULL,  -- the keys of its answers, one a line
-    stale_days INTEGER,  -- since resource_updated_on, where that is longer than the row's stale_after
     change TEXT NOT NULL,  -- the word of changes.csv
     query INTEGER NOT NULL,  -- the same on all nights on which the same is asked
     asks TEXT NOT NULL,  -- the filters in the job's words: a relative date is not resolved
@@ -93,6 +92,11 @@ CREATE TABLE taxa (  -- what each taxon stood for in NCBI's taxonomy, from one n
     rank TEXT NOT NULL,
     lineage TEXT NOT NULL,  -- the ids of the taxa above it, from the root down
     PRIMARY KEY (taxon, learnt_on)
+) WITHOUT ROWID;
+CREATE TABLE changed_taxa (  -- the nights on which a count of a taxon changed, or was heard for the first time
+    taxon TEXT NOT NULL,
+    night TEXT NOT NULL,
+    PRIMARY KEY (taxon, night)
 ) WITHOUT ROWID;
 CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
     night TEXT PRIMARY KEY,

@@ -208,25 +208,6 @@ def test_a_row_that_its_neighbour_makes_suspect_is_listed_once_and_not_again(
     assert [(row["record_count"], row["previous_record_count"]) for row in rows(job)][1::2] == [("85", "80")] * 2
 
 
-def test_a_taxon_is_stale_when_all_its_rows_with_a_date_are(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
-    job = tmp_path / "watch.yaml"
-    job.write_text(
-        "version: 1\n"
-        "taxa: [1, 2, {taxon: 3, guards: {stale_after: 9d}}, 2, {taxon: 3, guards: {stale_after: 9000d}}, 4]\n"
-        "filter_sets: {all: {}, human: {host: human}}\n"
-    )
-    young, old = f"{datetime.now(UTC):%Y-%m-%d}", f"{datetime.now(UTC) - timedelta(days=20):%Y-%m-%d}"
-    ncbi.answers = {
-        "1": says(9, old), "1?host=human": {"record_count": 9}, "2": says(9, old), "2?host=human": says(9, old),
-        "3": says(9, old), "3?host=human": says(9, old), "4": says(9, old), "4?host=human": says(9, young),
-    }  # fmt: skip
-    night(job, ncbi)
-    warnings = json.loads((tmp_path / "out" / "watch" / "run.json").read_text())["warnings"]
-    assert [one for one in warnings if "nothing new" in one] == [
-        "nothing new for a long time: 1 (20 days), 2 (20 days)"
-    ]
-
-
 def test_a_window_is_not_updated_by_what_came_after_it(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text(
         "version: 1\ntaxa: [11320, 11520, 11250]\n"

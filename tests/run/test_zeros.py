@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchsum.run import ask
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 from tests.run.test_night import night, rows
 
 

@@ -64,8 +64,6 @@ class Digest:
     troubles: list[Trouble]
     leading: list[ReportRow]
     """The believed changes worth looking at first."""
-    stale: list[ReportRow]
-    stale_count: int
     heat: Heat
     troubled_nights: list[int]
     """Rows without a believed answer, on each of `Night.dates`."""
@@ -99,7 +97,7 @@ def digest(night: Night) -> Digest:
     """All that stands above the table, from one pass through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
     troubles: dict[tuple[str, str], Trouble] = {}
-    leading, stale = _Foremost(_LEADING, _surprise), _Foremost(_ROWS_A_REASON, lambda row: -(row.stale_days or 0))
+    leading = _Foremost(_LEADING, _surprise)
     heat = _HeatTable()
     nights = [0] * len(night.dates)
     row_count = total_mb = 0
@@ -112,8 +110,6 @@ def digest(night: Night) -> Digest:
             _add_trouble(troubles, row, is_new=night.previous_date is None or bool(row.change))
         elif row.change in _SURPRISE:
             leading.add(row)
-        if row.stale_days is not None:
-            stale.add(row)
         heat.add(row)
         for position, status in enumerate(row.nightly_statuses[: len(nights)]):
             nights[position] += status in DOUBTFUL
@@ -124,8 +120,6 @@ def digest(night: Night) -> Digest:
         {word: changes[word] for word in CHANGES if changes[word]},
         sorted(troubles.values(), key=lambda trouble: STATUSES.index(trouble.status)),
         leading.rows(),
-        stale.rows(),
-        stale.count,
         heat.close(),
         nights,
         total_mb,

@@ -43,8 +43,6 @@ class ReportRow(NamedTuple):
     holds characters that cannot be seen."""
     phids: tuple[str, ...] = ()
     """NCBI-PHID of tonight's attempts, oldest first; shown, and needed, for rows without a believed answer only."""
-    stale_days: int | None = None
-    """Days since `resource_updated_on`, where they are more than the row's `stale_after`; else None."""
     nightly_counts: tuple[int | None, ...] = ()
     """record_count of each of `Night.dates`; None where there was no count or no such row. May be empty."""
     nightly_statuses: tuple[str, ...] = ()
@@ -103,6 +101,8 @@ class Night:
     """Sends by HTTP status as text; `none` for those that got no answer."""
     notes: tuple[str, ...] = ()
     """What a person should know of the run: moved names, staleness, filters without effect."""
+    stale: tuple[str, ...] = ()
+    """What has not moved for too long: sentences, for one grey line."""
     versions: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
@@ -169,7 +169,6 @@ class _Rows:
             size_mb=package.estimated_file_size_mb,
             download_command=package.cli_download_command_line or "",
             phids=() if row.is_believed else self._phids(row),
-            stale_days=row.stale_days,
             nightly_counts=tuple([count for count, _ in nightly]),
             nightly_statuses=tuple([status for _, status in nightly]),
         )
@@ -206,6 +205,7 @@ def retell(store: Store, run: Run, manifest: Mapping[str, Any]) -> Night:
         requests_per_second=manifest["requests_per_second"],
         http_statuses=manifest["http_statuses"],
         notes=tuple(manifest["warnings"]),
+        stale=tuple(manifest["stale"]),
         versions=manifest["versions"],
         files=tuple(name for name in manifest["files"] if name != PAGE),
     )

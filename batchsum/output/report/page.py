@@ -243,8 +243,6 @@ def _remarks(row: ReportRow) -> str:
         remarks = f"<i>{escape(words(row.change))}</i>"
     if row.error:
         remarks += f"<b>{escape(row.error)}</b>"
-    if row.stale_days is not None:
-        remarks += f"<em>nothing newer for {grouped(row.stale_days)} days</em>"
     return remarks
 
 
