@@ -95,15 +95,15 @@ _ABOUT = (
 )
 
 
-def datapackage(job: Job, filter_sets: Sequence[str]) -> dict[str, Any]:
-    """The descriptor of what a night of `job` with these filter sets leaves, ready for JSON."""
+def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
+    """The descriptor of what a night of `job` leaves, ready for JSON; `filter_sets` are the names of the night's."""
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
         _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, SUMMARY)
         for name in summaries
     ]
     resources.append(_resource("changes", "changes.csv", "csv", CHANGED))
-    if has_counts(job):
+    if filter_sets and has_counts(job):
         resources.append(_resource("counts", COUNTS, "csv", count_columns(filter_sets)))
     return {
         "profile": "tabular-data-package",

@@ -16,7 +16,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
-from batchsum.run.job_copy import unpack
+from batchsum.run.job_copy import unpack_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce
 from batchsum.run.outcome import Outcome
@@ -50,7 +50,7 @@ def _published_job(store: Store, directory: Path) -> Job:
     if not copy:
         raise UsageError(f"{directory}: no night was published here; run the job first")
     try:
-        job = unpack(copy)
+        job = unpack_job(copy)
     except ValueError as error:
         raise UsageError(f"{directory}: the job cannot be read ({error}); run it with --accept instead") from None
     return replace(job, output=replace(job.output, dir=directory))

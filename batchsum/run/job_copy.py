@@ -32,18 +32,18 @@ _NOWHERE = Path()
 def write_copy(path: Path, job: Job) -> None:
     """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
     # Level 1: the default takes three times as long for a tenth less.
-    path.write_bytes(pack(job))
+    path.write_bytes(pack_job(job))
 
 
 def read_copy(path: Path) -> Job:
     """The job that was copied. UsageError where this is no copy, or one of another version."""
     try:
-        return unpack(path.read_bytes())
+        return unpack_job(path.read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
 
 
-def pack(job: Job) -> bytes:
+def pack_job(job: Job) -> bytes:
     """A copy of `job`, the same for the same job."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:
@@ -51,7 +51,7 @@ def pack(job: Job) -> bytes:
     return packed.getvalue()
 
 
-def unpack(copy: bytes) -> Job:
+def unpack_job(copy: bytes) -> Job:
     """The job of a copy. ValueError where it is none, or one of another version."""
     try:
         with gzip.open(io.BytesIO(copy), "rt", encoding="utf-8") as file:

@@ -25,7 +25,7 @@ from batchsum.run.guards import judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
-from batchsum.store.history import Asked, KeptRow, Level, answered_rows
+from batchsum.store.history import KeptRow, Level, QueryKey, answered_rows
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -95,11 +95,11 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
             )  # fmt: skip
 
 
-def _asked(night: Night, query: Query) -> Asked:
+def _asked(night: Night, query: Query) -> QueryKey:
     heard = night.taxa.get(query.taxon)
     # A taxon that is written as an id is known by it even while NCBI was not heard.
     written = int(query.taxon) if query.taxon.isascii() and query.taxon.isdigit() else None
-    return Asked(
+    return QueryKey(
         query.taxon, heard.node.tax_id if heard else written, query.filter_set, query.asks, query.series
     )  # fmt: skip
 

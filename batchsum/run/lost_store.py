@@ -17,7 +17,7 @@ from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST
 from batchsum.run.plan import build_plan
 from batchsum.store.directory import STATE
-from batchsum.store.history import Asked, History, KeptRow
+from batchsum.store.history import History, KeptRow, QueryKey
 from batchsum.store.store import Store
 
 _DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}
@@ -99,7 +99,7 @@ def _rows(job: Job, night: date, records: Iterator[dict[str, Any]]) -> Iterator[
             position, taxon, record["label"] or "", record["filter_set"], filters, record["status"],
             _number(record["record_count"]), record["resource_updated_on"] or None,
             _number(record["previous_record_count"]), record["error"] or "", "", "",
-            Asked(taxon, tax_id, record["filter_set"], asks, series).number(), asks, series, tax_id,
+            QueryKey(taxon, tax_id, record["filter_set"], asks, series).number(), asks, series, tax_id,
             record["scientific_name"] or "",
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ import os
 import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +19,7 @@ from typing import Any
 import aiohttp
 
 from batchsum.config.values import FORMATS
-from batchsum.errors import Locked, NothingUsable, UsageError
+from batchsum.errors import Locked, NothingUsable, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.news import News, published_news
 from batchsum.notify.notifier import queue_news
@@ -30,7 +31,7 @@ from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, writ
 from batchsum.output.report.night import PAGE, retell
 from batchsum.output.report.page import write_report
 from batchsum.run.data_dates import dates_of
-from batchsum.run.job_copy import pack
+from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
@@ -56,8 +57,9 @@ def file_names(job: Job) -> list[str]:
 
 def require_own_directory(job: Job) -> None:
     """UsageError, before anything is touched, where the output directory is another job's."""
-    directory = job.output.dir
-    owner = read_manifest(directory).get("job", job.name)
+    directory, owner = job.output.dir, job.name
+    with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
+        owner = read_manifest(directory).get("job", job.name)
     if owner != job.name:
         raise UsageError(
             f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
@@ -112,7 +114,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_generation(directory) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        store.keep_job(pack(job))
+        store.keep_job(pack_job(job))
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
     return StagedNight(publication, accepted, outcome)
 

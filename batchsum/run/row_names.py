@@ -59,12 +59,17 @@ def _rows_of(
                 raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; write one of {', '.join(sets)}")
             yield from ((taxon, one) for one in named)
             return
-    raise UsageError(f"{text}: no row is called so; write TAXON or TAXON/SET{_near(text, rows())}")
+    raise UsageError(f"{text}: no row of this job is called so; write TAXON or TAXON/SET{_near(text, rows())}")
 
 
 def _near(text: str, rows: Iterable[RowName]) -> str:
     names = {name.casefold(): name for row in rows for name in row[:3] if name}
-    for beginning, filter_set in _splits(text):
-        if near := difflib.get_close_matches(beginning.casefold(), names, n=1):
-            return f"; did you mean {names[near[0]]}{'/' if filter_set else ''}{filter_set}?"
-    return ", as in the columns taxon, label and filter_set"
+    found = [
+        (difflib.SequenceMatcher(None, beginning.casefold(), near).ratio(), names[near], filter_set)
+        for beginning, filter_set in _splits(text)
+        for near in difflib.get_close_matches(beginning.casefold(), names, n=1)
+    ]
+    if not found:
+        return ", as in the columns taxon, label and filter_set"
+    _, name, filter_set = max(found, key=lambda one: one[0])
+    return f"; did you mean {name}{'/' if filter_set else ''}{filter_set}?"

@@ -27,7 +27,7 @@ from batchsum.model.queries import (
 from batchsum.store.store import Run, Store
 
 
-class Asked(NamedTuple):
+class QueryKey(NamedTuple):
     """What makes a row known from night to night, and the name that its filter set has tonight."""
 
     taxon: str
@@ -72,9 +72,9 @@ class KeptRow(NamedTuple):
     query: int = 0
     """The number of what it asks, the same on all nights."""
     asks: str = ""
-    """As in `Asked`."""
+    """As in `QueryKey`."""
     series: str = ""
-    """As in `Asked`."""
+    """As in `QueryKey`."""
     tax_id: int | None = None
     """NCBI's id of the taxon, as learnt or written; None while it is not known."""
     scientific_name: str = ""
@@ -99,8 +99,8 @@ class KeptRow(NamedTuple):
         return self.requests.split("\n")
 
     @property
-    def asked(self) -> Asked:
-        return Asked(self.taxon, self.tax_id, self.filter_set, self.asks, self.series)
+    def asked(self) -> QueryKey:
+        return QueryKey(self.taxon, self.tax_id, self.filter_set, self.asks, self.series)
 
     def verdict(self, summary: Summary | None) -> Verdict:
         """What was kept of the verdict, with the answer that it is about."""
@@ -136,7 +136,7 @@ _COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
 # The number of each of ?1 in its order: by the id of its taxon, best under the same spelling, else as it is written.
 _NUMBERS = """
 SELECT coalesce(
-    (SELECT query FROM queries WHERE tax_id = wanted.tax_id AND asks = wanted.asks AND taxon = wanted.taxon),
+    (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks AND tax_id = wanted.tax_id),
     (SELECT query FROM queries WHERE tax_id = wanted.tax_id AND asks = wanted.asks ORDER BY taxon LIMIT 1),
     (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks))
 FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS tax_id,
@@ -202,14 +202,14 @@ class History:
         """Whether no night of this job was published before."""
         return self._last_run is None
 
-    def numbers(self, queries: Sequence[Asked]) -> list[int]:
+    def numbers(self, queries: Sequence[QueryKey]) -> list[int]:
         """The number of each query: that of earlier nights, or one of its own."""
         if self.is_first:
             return [one.number() for one in queries]
         found = self._store.query(_NUMBERS, json.dumps(queries, ensure_ascii=False))
         return [one.number() if number is None else number for one, (number,) in zip(queries, found, strict=True)]
 
-    def pasts(self, queries: Sequence[Asked], numbers: Sequence[int]) -> list[Past]:
+    def pasts(self, queries: Sequence[QueryKey], numbers: Sequence[int]) -> list[Past]:
         """What earlier nights say of queries with these numbers: one question to the store for all of them."""
         if self.is_first:
             return [Past()] * len(queries)
@@ -453,7 +453,7 @@ def _believed(kept: str | None, highest: int | None) -> Believed | None:
     return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
 
 
-def _names_of_series(query: Asked) -> set[tuple[str, str | int]]:
+def _names_of_series(query: QueryKey) -> set[tuple[str, str | int]]:
     names: list[str | int | None] = [query.taxon, query.tax_id]
     return {(query.series, name) for name in names if query.series and name}
 

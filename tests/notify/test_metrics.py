@@ -14,6 +14,7 @@ from batchsum.notify import metrics
 from batchsum.notify.news import News
 from batchsum.run import ask
 from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.run.test_night import next_day
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
@@ -36,7 +37,8 @@ def ncbi() -> Iterator[ScriptedNcbi]:
 def night(directory: Path, ncbi: ScriptedNcbi, taxa: str = "[11320, 11520, 12216]") -> int:
     job = directory / "job.yaml"
     job.write_text(f"version: 1\nname: tonight\ntaxa: {taxa}\napi: {{attempts: 1, max_outage: 1s}}\n")
-    return main(["run", str(job), "--base-url", ncbi.base_url])
+    with next_day(directory / "tonight.yaml"):
+        return main(["run", str(job), "--base-url", ncbi.base_url])
 
 
 def read(directory: Path) -> Series:

@@ -1,7 +1,6 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,8 +11,7 @@ import pytest
 from batchsum.run import ask
 from batchsum.store.store import Store
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night as run_once
-from tests.run.test_night import rows
+from tests.run.test_night import night, rows
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
 
@@ -23,13 +21,6 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
     monkeypatch.delenv("NCBI_API_KEY", raising=False)
     monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-11-22")
-
-
-def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
-    """The night after the last one."""
-    os.environ["BATCHSUM_TODAY"] = str(date.fromisoformat(os.environ["BATCHSUM_TODAY"]) + timedelta(days=1))
-    return run_once(job, ncbi, *options)
 
 
 @pytest.fixture
@@ -143,7 +134,12 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     ncbi: ScriptedNcbi, job: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert night(job, ncbi, "--accept", "Influenza A") == 2
-    assert "Influenza A: no row is called so; write TAXON or TAXON/SET" in capfd.readouterr().err
+    assert "Influenza A: no row of this job" in capfd.readouterr().err
+    job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Influenza A}]\n")
+    assert night(job, ncbi, "--accept", "influenca a/all") == 2
+    assert "; did you mean Influenza A/all?" in capfd.readouterr().err
+    assert night(job, ncbi, "--accept", "Influenza A/human") == 2
+    assert "11320 has no filter set human; write one of all" in capfd.readouterr().err
     assert ncbi.asked == []
     with Store(job.parent / "out" / "watch" / "state.sqlite3") as store:
         assert store.last_run("open") is None
@@ -159,7 +155,7 @@ def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> 
     assert table_says(job)["11520"] == ("rejected", "", "", "unknown_taxon")
 
 
-@pytest.mark.parametrize("broken", [(500, "down"), {"record_count": None}])
+@pytest.mark.parametrize("broken", [(500, "down"), {"record_count": None}, {"hydrated": {"estimated_file_size_mb": 3}}])
 def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, job: Path, broken: Any) -> None:
     ncbi.answers = {"11320": says(100), "11520": says(50)}
     night(job, ncbi)
@@ -279,7 +275,7 @@ def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Pa
     assert changes_say(job) == {"11520": ("returned", "45", "")}
 
 
-def test_an_edited_filter_is_listed_but_not_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
+def test_an_edited_filter_begins_anew(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {some: {host: human}}\n")
     ncbi.answers = {"11320?host=human": says(100), "11320?host=cat": says(2)}
     night(job, ncbi)
