@@ -83,6 +83,8 @@ class Fetcher:
     """Whether what `find_retries` saw is all that was answered: nothing was worth asking again, or may be."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+    _asked_nothing: bool = False
+    """Whether everything had been answered before the first round."""
     _doubted: Failure | None = None
     """What the zeros of a first night came to, while NCBI does not know the canary."""
 
@@ -90,7 +92,9 @@ class Fetcher:
         """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
         earlier nights learnt is used."""
         lock = self.night.plan.lock
-        names = await look_up(partial(self.client.post, attempts=2), job_names(self.night.job))
+        # A run that only publishes what an earlier process was answered has nothing new to learn.
+        wanted = [name for name in job_names(self.night.job) if name in lock or not self._asked_nothing]
+        names = await look_up(partial(self.client.post, attempts=2), wanted)
         self.warnings = moved_names(names, lock)
         for warning in self.warnings:
             log.warning("%s", warning)
@@ -106,6 +110,7 @@ class Fetcher:
         if answered:
             requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
+        self._asked_nothing = not self.done
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
 
     async def doubt_zeros(self) -> None:
