@@ -13,6 +13,7 @@ from batchsum.cli.log import configure
 from batchsum.run import ask
 from batchsum.version import __version__
 from tests.fakes.raw_server import RawServer, answer, delayed, error, never
+from tests.run.test_night import next_day
 
 JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n"
 
@@ -34,7 +35,8 @@ def job(tmp_path: Path) -> Path:
 
 
 def night(job: Path, raw: RawServer, *options: object) -> int:
-    return main(["run", str(job), "--base-url", raw.base_url, *map(str, options)])
+    with next_day(job):
+        return main(["run", str(job), "--base-url", raw.base_url, *map(str, options)])
 
 
 def test_the_version_is_one_line_from_a_program_of_its_own() -> None:

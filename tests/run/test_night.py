@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,10 +70,11 @@ def next_day(job: Path) -> Iterator[None]:
     if "BATCHSUM_TODAY" in os.environ:
         yield
         return
-    manifest = job.parent / "out" / job.stem / "run.json"
-    last = json.loads(manifest.read_text())["today"] if manifest.exists() else f"{date.today() - timedelta(days=1)}"
+    day, manifest = datetime.now().astimezone().date(), job.parent / "out" / job.stem / "run.json"
+    if manifest.exists():
+        day = date.fromisoformat(json.loads(manifest.read_text())["today"]) + timedelta(days=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHSUM_TODAY", f"{date.fromisoformat(last) + timedelta(days=1)}")
+        patch.setenv("BATCHSUM_TODAY", f"{day}")
         yield
 
 
