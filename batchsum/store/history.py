@@ -376,11 +376,11 @@ class History:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
         return (row for row in self.with_status(statuses) if row.record_count is not None)
 
-    def with_status(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
-        """Tonight's rows with one of `statuses`, taxon by taxon."""
+    def with_status(self, statuses: tuple[str, ...], *, last_night: bool = False) -> Iterator[KeptRow]:
+        """Tonight's rows with one of `statuses`, or those of the last night, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
         where = f"WHERE run = ? AND status IN ({marks}) ORDER BY taxon, position"
-        return kept_rows(self._store, where, self._run.run, *statuses)
+        return kept_rows(self._store, where, self._last_run if last_night else self._run.run, *statuses)
 
     def note_dates(self, data_date: str | None, *, are_common: bool) -> None:
         """What the data dates of tonight are; inside the caller's transaction."""
