@@ -10,7 +10,8 @@ from batchsum.model.queries import Answer, Failure, Summary, moment
 from batchsum.run.data_dates import DataDates, data_dates, stale_date
 from batchsum.run.windows import window
 
-MORNING, NOON, OLD = "2026-08-03T06:10:00Z", "2026-08-03T12:45:00Z", "2026-07-31T06:10:00Z"
+MORNING, NOON, LATER = "2026-08-03T06:10:00Z", "2026-08-03T12:45:00Z", "2026-08-04T06:00:00Z"
+OLD = "2026-07-31T06:10:00Z"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,12 @@ def test_with_dates_of_its_own_the_inner_edge_must_not_be_newer() -> None:
     torn = window([told(9, MORNING)], [told(2, NOON)], are_common=False)
     assert isinstance(torn, Summary)
     assert torn.contradiction.startswith("the window's edges are of different states")
+
+
+def test_an_edge_that_was_asked_again_for_its_other_window_spoils_none() -> None:
+    """Of the first round only the outer edge was asked again, or only the inner one."""
+    assert window([told(50, NOON), told(56, LATER)], [told(20, OLD)], are_common=False) == told(30, NOON)
+    assert window([told(50, NOON)], [told(20, NOON), told(24, LATER)], are_common=False) == told(30, NOON)
 
 
 def test_an_edge_that_failed_last_is_what_the_window_is() -> None:
