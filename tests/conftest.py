@@ -1,5 +1,6 @@
-"""What several test files share: a server that misbehaves, and the environment of one behind a proxy."""
+"""What several test files share: the same surroundings for each test, and servers to talk to."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +8,73 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from batchsum.run import ask
+from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, raw_server
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 # A busy machine is slow, and no test here is about speed.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
 
+ENVIRONMENT = (
+    *("NCBI_API_KEY", "CREDENTIALS_DIRECTORY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY", "BATCHSUM_DEBUG"),
+    *("BATCHSUM_REDIS_PASSWORD", "CHAT", "PING", "SLACK_WEBHOOK"),
+)
+"""What the program and the tests' jobs read; a developer's own must reach no test."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ENVIRONMENT:
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pause() -> Iterator[None]:
+    """The second round follows at once on the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+        yield
+
+
+@pytest.fixture
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than any test: whoever waits for a second round is found out."""
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A command sends the log where its options say; the next test begins without that."""
+    yield
+    logger = logging.getLogger("batchsum")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
+
+
 @pytest.fixture
 def raw() -> Iterator[RawServer]:
     with raw_server() as server:
         yield server
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job file of two taxa, each asked once, with its outputs in out/night beside it."""
+    return write_job(tmp_path, job_text(11320, 11520, api={"attempts": 1}))
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ from batchsum.run.signals import Signals
 from batchsum.store.directory import state_of
 
 
-def accept(arguments: argparse.Namespace) -> int:
-    """Publish the last night again with these rows believed, and print what is believed; the night's exit code."""
+def accept_command(arguments: argparse.Namespace) -> int:
+    """`batchsum accept OUT TAXON[/SET]...`: publish the last night again with these rows believed.
+
+    Prints what is believed; the exit code is the night's.
+    """
     state_of(arguments.out)  # before a log is begun in somebody's directory
     configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False, secret=None)
     with Signals():

@@ -1,5 +1,6 @@
-"""The demo: the sample job, two nights, against the embedded server. No network, no key, nothing left running."""
+"""`batchsum demo`: the sample job, two nights, against the embedded server; nothing is left running."""
 
+import argparse
 import asyncio
 import csv
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from batchsum.cli.history import aligned
 from batchsum.config.load import load_job
 from batchsum.errors import OutputError
 from batchsum.local_ncbi.server import running
@@ -26,8 +28,9 @@ _ROWS = 12
 _DATA = Path(__file__).parent / "data"
 
 
-def demo(directory: Path) -> int:
-    """Run both nights into `directory` and show what came out."""
+def demo_command(arguments: argparse.Namespace) -> int:
+    """`batchsum demo`: both nights, and the first rows of what came out."""
+    directory: Path = arguments.out
     tonight = datetime.now(UTC).date()
     with output_errors(directory):
         _prepare(directory)
@@ -60,7 +63,7 @@ def _night(directory: Path, night: date) -> Outcome:
 
 @contextmanager
 def _embedded_server(night: date) -> Iterator[str]:
-    """The server in a thread of its own, on a free port."""
+    """The server in a thread of its own, on a free port: `run_job` has the main thread's loop to itself."""
     listening: list[str] = []
     ready, done = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -72,7 +75,7 @@ def _embedded_server(night: date) -> Iterator[str]:
                 listening.append(base_url)
                 ready.set()
                 await done.wait()
-        except Exception as error:
+        except Exception as error:  # else nobody would hear of it, and the main thread would wait for ever
             failure.append(error)
             ready.set()
 
@@ -92,12 +95,7 @@ def _embedded_server(night: date) -> Iterator[str]:
 def _show(directory: Path) -> None:
     with (directory / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = [[row[name] for name in _SHOWN] for row in csv.DictReader(file)]
-    lines = [list(_SHOWN), *rows[:_ROWS]]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        words = [cell.ljust(width) for cell, width in zip(line[:3], widths[:3], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:], strict=True)]
-        print("  ".join(words + numbers).rstrip())
+    print(*aligned([list(_SHOWN), *rows[:_ROWS]]), sep="", end="")
     print(f"... {len(rows) - _ROWS} rows more in {directory / 'summary.csv'}")
     print(f"what changed since the night before: {directory / 'changes.csv'}")
     print(f"the same on one page:                {directory / 'report.html'}")

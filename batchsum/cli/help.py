@@ -1,4 +1,7 @@
-"""What `--help` says below the options: examples, exit codes, files. Enough to do without any other page."""
+"""What `--help` says below the options: examples, exit codes, files. Enough to do without any other page.
+
+Plain text and nothing imported: `--help` answers at once.
+"""
 
 EXIT_CODES = {
     "0": "every query answered (no records is an answer)",

@@ -1,60 +1,86 @@
-"""What `batchsum history` and `batchsum explain` say of the nights that were."""
+"""`batchsum history`: the counts of the last nights, as a table for people or as CSV or JSON for programs."""
 
+import argparse
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from batchsum.errors import UsageError
-from batchsum.output.files import prepare, put_in_place, read_manifest
 from batchsum.output.table import cell
-from batchsum.store.directory import held, output_errors, state_of
+from batchsum.store.directory import output_errors, state_of
 from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Store
 
 HISTORY_COLUMNS = (
     "night", "run_id", "taxon", "label", "filter_set", "filters", "status", "record_count", "resource_updated_on",
     "previous_record_count", "error",
 )  # fmt: skip
 
+_WITHOUT_COUNT = {"suspect": "?", "rejected": "rejected", "failed": "failed", "skipped": "skipped"}
 
-def history(directory: Path, *, nights: int, form: str) -> Iterator[str]:
-    """The counts of the last nights, in pieces of text: `table` for people, `csv`, or `json` (an array)."""
+
+def history_command(arguments: argparse.Namespace) -> int:
+    """`batchsum history OUT`."""
+    # Written outside of what reads the store: standard output that fails is not the directory's error.
+    sys.stdout.writelines(_pieces(arguments.out, arguments.nights, arguments.format))
+    return 0
+
+
+def shown_count(row: KeptRow) -> str:
+    """The count of a row, with a ? where it was not believed; its status where there is none."""
+    if row.record_count is None:
+        return _WITHOUT_COUNT[row.status]
+    return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")
+
+
+def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:
     with output_errors(directory), Store(state_of(directory)) as store:
-        kept = Nights(store, nights)
-        if form == "table":
-            yield from _history_table(kept)
-        elif form == "csv":
-            yield from _history_csv(kept)
-        else:
-            yield from _history_json(kept)
+        yield from {"table": _table, "csv": _csv, "json": _json}[form](Nights(store, nights))
 
 
-def _records(kept: Nights) -> Iterator[tuple[object, ...]]:
-    for run in kept.runs:
-        for row in kept.rows(run):
-            yield (
-                run.today.isoformat(), run.run_id, row.taxon, row.label, row.filter_set, row.filters, row.status,
-                row.record_count, row.resource_updated_on, row.previous_record_count, row.error,
-            )  # fmt: skip
+def _table(kept: Nights) -> Iterator[str]:
+    """A line for each row of the last night, a column for each night, also for those that left no table."""
+    if not kept.runs:
+        yield "no night was published yet\n"
+        return
+    failed = kept.failed()
+    runs = sorted([*kept.runs, *failed], key=lambda run: run.today)
+    nights = [{row.query: shown_count(row) for row in kept.rows(run)} for run in runs]
+    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in runs)]]
+    for row in kept.rows(kept.runs[-1]):
+        counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(runs, nights, strict=True))
+        lines.append([row.taxon, row.label, row.filter_set, *counts])
+    yield from aligned(lines)
+    for run in failed:
+        yield f"{run.today} left no table: {run.failure}\n"
 
 
-def _history_csv(kept: Nights) -> Iterator[str]:
-    buffer = io.StringIO()
+def aligned(lines: list[list[str]]) -> Iterator[str]:
+    """Lines of cells as text: three columns of words, then numbers, which stand to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        words = [word.ljust(width) for word, width in zip(line[:3], widths[:3], strict=True)]
+        numbers = [number.rjust(width) for number, width in zip(line[3:], widths[3:], strict=True)]
+        yield "  ".join(words + numbers).rstrip() + "\n"
+
+
+def _csv(kept: Nights) -> Iterator[str]:
+    buffer = io.StringIO()  # emptied after each row: all nights together may be more than memory holds
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HISTORY_COLUMNS)
     for record in _records(kept):
-        writer.writerow([cell(value) for value in record])  # type: ignore[arg-type]
+        writer.writerow([cell(value) for value in record])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
     yield buffer.getvalue()
 
 
-def _history_json(kept: Nights) -> Iterator[str]:
+def _json(kept: Nights) -> Iterator[str]:
+    """An array, an object a line."""
     start = "["
     for record in _records(kept):
         yield f"{start}\n{json.dumps(dict(zip(HISTORY_COLUMNS, record, strict=True)), ensure_ascii=False)}"
@@ -62,116 +88,10 @@ def _history_json(kept: Nights) -> Iterator[str]:
     yield "[]\n" if start == "[" else "\n]\n"
 
 
-_MARKS = {"suspect": "?", "rejected": "rejected", "failed": "failed", "skipped": "skipped"}
-
-
-def _history_table(kept: Nights) -> Iterator[str]:
-    """A line for each query of the last night, a column for each night; a count that was not believed has a ?."""
-    if not kept.runs:
-        yield "no night was published yet\n"
-        return
-    failed = kept.failed()
-    nights = sorted([*kept.runs, *failed], key=lambda run: run.today)
-    before = [{row.query: _shown(row) for row in kept.rows(run)} for run in nights]
-    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in nights)]]
-    for row in kept.rows(kept.runs[-1]):
-        of_nights = (
-            "-" if run.failure else night.get(row.query, ".") for run, night in zip(nights, before, strict=True)
-        )
-        lines.append([row.taxon, row.label, row.filter_set, *of_nights])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        words = [cell.ljust(width) for cell, width in zip(line[:3], widths, strict=False)]
-        counts = [cell.rjust(width) for cell, width in zip(line[3:], widths[3:], strict=True)]
-        yield "  ".join(words + counts).rstrip() + "\n"
-    for run in failed:
-        yield f"{run.today} left no table: {run.failure}\n"
-
-
-def _shown(row: KeptRow) -> str:
-    if row.record_count is None:
-        return _MARKS[row.status]
-    return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")
-
-
-def explain(directory: Path, taxon: str, filter_set: str | None, *, nights: int) -> str:
-    """Everything known of one row: how it was asked, what came back and when, and the nights before.
-
-    UsageError where the last night has no such row, or several filter sets of the taxon and none is named.
-    """
-    with output_errors(directory), Store(state_of(directory)) as store:
-        kept = Nights(store, nights)
-        row = _find(kept, taxon, filter_set)
-        run = kept.runs[-1]
-        lines = [
-            f"{row.taxon}{f' ({row.label})' if row.label else ''}, filter set {row.filter_set}",
-            f"  filters    {row.filters or 'none'}",
-            f"  last night {run.today}, run {run.run_id}, begun {run.started_at}, {run.base_url}",
-            f"  verdict    {row.status}" + (f", {row.record_count:,} records" if row.record_count is not None else ""),
-        ]
-        if row.error:
-            lines.append(f"  because    {row.error}")
-        lines += _asked(store, run, row)
-        lines += ["", "nights"]
-        told = [
-            (night.today, f"{_shown(one):>12}  {one.status:<8}  {one.error}") for night, one in kept.series(row.query)
-        ]
-        told += [(night.today, f"{'-':>12}  no table  {night.failure}") for night in kept.failed()]
-        lines += [f"  {day}  {what}".rstrip() for day, what in sorted(told, reverse=True)]
-        lines += [f"  {level.night}  {level}" for level in kept.accepted(row.query)]
-    return "\n".join(lines) + "\n"
-
-
-def report(directory: Path) -> Path:
-    """Make the page of the last published night again; where it is. UsageError where none was published."""
-    from batchsum.output.report.night import PAGE, retell
-    from batchsum.output.report.page import write_report
-
-    with output_errors(directory):
-        state_of(directory)
-    with output_errors(directory), held(directory) as store:
-        kept, manifest = Nights(store, 1), read_manifest(directory)
-        if not kept.runs or manifest.get("run_id") != kept.runs[-1].run_id:
-            raise UsageError(f"{directory}: no night was published here, or run.json is not of the last one")
-        night = retell(store, kept.runs[-1], manifest)
-        publication = prepare(
-            directory,
-            "report",
-            {PAGE: lambda path: write_report(path, night)},
-            lambda files: {**manifest, "files": {**manifest["files"], **files}},
-        )
-        put_in_place(directory, replace(publication, stale=[]))
-    return directory / PAGE
-
-
-def _find(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    if not kept.runs:
-        raise UsageError("no night was published yet")
-    named = [row for row in kept.rows(kept.runs[-1]) if taxon in (row.taxon, row.label)]
-    of_taxon = [row for row in named if row.taxon == taxon] or named
-    if not of_taxon:
-        raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
-    if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
-        raise UsageError(f"{taxon!r} is the label of several taxa; name one of {', '.join(taxa)}")
-    found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
-    names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
-    if not found:
-        raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
-    if len({row.filter_set for row in found}) > 1:
-        raise UsageError(f"{taxon} has several filter sets; name one of {names}")
-    return found[0]
-
-
-def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
-    for key in row.requests.split("\n"):
-        kept = store.answer(run, key)
-        yield f"  asked      {key}"
-        if kept is None:
-            yield "             no answer is kept"
-            continue
-        for number, attempt in enumerate(kept[1].attempts, start=1):
-            http = f"HTTP {attempt.http_status}" if attempt.http_status else "no HTTP answer"
+def _records(kept: Nights) -> Iterator[tuple[str | int | None, ...]]:
+    for run in kept.runs:
+        for row in kept.rows(run):
             yield (
-                f"  attempt {number:<2} {attempt.sent_at}  {attempt.seconds:.3f} s  {http}  {attempt.outcome}"
-                f"  NCBI-PHID {attempt.phid}"
-            )
+                run.today.isoformat(), run.run_id, row.taxon, row.label, row.filter_set, row.filters, row.status,
+                row.record_count, row.resource_updated_on, row.previous_record_count, row.error,
+            )  # fmt: skip

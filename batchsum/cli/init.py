@@ -3,6 +3,7 @@
 Nothing that is there already is written over.
 """
 
+import argparse
 import json
 from collections.abc import Iterator
 from importlib import resources
@@ -12,6 +13,12 @@ from batchsum.config.schema import SCHEMA_FILE, job_schema
 from batchsum.errors import OutputError, UsageError
 
 JOB_FILE = "job.yaml"
+
+
+def init_command(arguments: argparse.Namespace) -> int:
+    """`batchsum init [DIR]`."""
+    print("\n".join(told(write_starter(arguments.directory))))
+    return 0
 
 
 def write_starter(directory: Path) -> list[Path]:

@@ -11,8 +11,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 LARGEST_FILE = 2**20
+"""Bytes of a log file; the one before it is kept too, as `.1`."""
 
 _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
+"""What every record has; the rest came as `extra`."""
+
+
+def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str | None = None) -> None:
+    """Send the log to `file`, and with `verbose` to stderr too, every attempt included."""
+    logging.raiseExceptions = False  # a full disk under the log is not worth a word on stderr for each line
+    logger = logging.getLogger("batchsum")
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+    for old in list(logger.handlers):  # of an earlier night in this process
+        logger.removeHandler(old)
+        old.close()
+    handlers: list[logging.Handler] = []
+    if file is not None:
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
+            )
+        )
+    if verbose and sys.stderr is not None:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
+        logger.addHandler(handler)
 
 
 class _LineFormatter(logging.Formatter):
@@ -50,26 +75,3 @@ class _JsonFormatter(_LineFormatter):
 
 def _utc(created: float) -> str:
     return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str | None = None) -> None:
-    """Send the log to `file`, and with `verbose` to stderr too, every attempt included."""
-    logging.raiseExceptions = False
-    logger = logging.getLogger("batchsum")
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
-    handlers: list[logging.Handler] = []
-    if file is not None:
-        handlers.append(
-            logging.handlers.RotatingFileHandler(
-                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
-            )
-        )
-    if verbose and sys.stderr is not None:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
-        logger.addHandler(handler)

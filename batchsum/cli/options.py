@@ -1,11 +1,11 @@
-"""The options of each command, and how their text is read."""
+"""The options of each command, what else it takes from the environment, and how their text is read."""
 
 import argparse
 import os
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from batchsum.config.values import parse_format, parse_integer, parse_requests_per_second
 from batchsum.errors import UsageError
@@ -16,83 +16,19 @@ from batchsum.ncbi.urls import check_base_url
 T = TypeVar("T")
 
 
-def _read(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """A parser for argparse, which shows a ValueError's own words only in its own exception."""
-
-    def read(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
-
-
-def _some_time(text: str) -> timedelta:
-    if not (length := parse_duration(text)):
-        raise ValueError(f"{text!r} is no time at all; write it as in 6h, or leave it out")
-    return length
-
-
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
-    return _read(lambda text: parse_integer(text, lowest, highest))
-
-
-duration: Callable[[str], timedelta] = _read(parse_duration)
-some_time = _read(_some_time)
-day: Callable[[str], date] = _read(parse_date)
-rate: Callable[[str], float | Literal["auto", "unlimited"]] = _read(parse_requests_per_second)
-workers = _whole(1, 1000)
-nights = _whole(1, 10_000)
-exit_code = _whole(0, 255)
-
-
-@_read
-def formats(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(parse_format, text.split(","))))
-
-
-@_read
-def shard(text: str) -> tuple[int, int]:
-    """`2/5`: the second of five."""
-    index, slash, count = text.partition("/")
-    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 4 else 0 for part in (index, count)]
-    if not slash or not 1 <= numbers[0] <= numbers[1] <= 1000:
-        raise ValueError(f"{text!r} is not I/N, a part from 1 to N and at most 1,000 parts, as in 2/5")
-    return numbers[0], numbers[1]
-
-
-@_read
-def clock(text: str) -> time:
-    """A time of day: `03:20`."""
-    hours, _, minutes = text.partition(":")
-    if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
-        raise ValueError(f"{text!r} is not a time of day; write it as in 03:20")
-    if int(hours) > 23 or int(minutes) > 59:
-        raise ValueError(f"{text!r} is on no clock; write it from 00:00 to 23:59")
-    return time(int(hours), int(minutes))
-
-
-class _NoKey(argparse.Action):
-    """There is no option for the key itself; argparse's own words would repeat it."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        parser.error("there is no --api-key, since anybody could read it in the process list; use --api-key-file FILE")
-
-
-def run(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
     add("--api-key", action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
-    add("--rps", type=rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
-    add("--workers", type=workers, metavar="N", help="requests under way at once (the job's, else 64)")
-    add("--format", type=formats, default=(), metavar="LIST", help="more formats of the table, as in tsv,jsonl")
-    add("--deadline", type=some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
-    add("--start-jitter", type=duration, metavar="DURATION", help="wait a random part of this before asking")
-    add("--shard", type=shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
+    add("--rps", type=_rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
+    add("--workers", type=_whole(1, 1000), metavar="N", help="requests under way at once (the job's, else 64)")
+    add("--format", type=_formats, default=(), metavar="LIST", help="more formats of the table, as in tsv,jsonl")
+    add("--deadline", type=_some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
+    add("--start-jitter", type=_duration, metavar="DURATION", help="wait a random part of this before asking")
+    add("--shard", type=_shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
     again.add_argument(
@@ -106,11 +42,13 @@ def run(parser: argparse.ArgumentParser) -> None:
         metavar="TAXON[/SET]",
         help="believe what NCBI says of this row now; may be repeated",
     )
-    add("--exit-code-on-change", type=exit_code, metavar="N", help="exit code instead of 0 where something changed")
+    add(
+        "--exit-code-on-change", type=_whole(0, 255), metavar="N", help="exit code instead of 0 where something changed"
+    )
     _add_logging(parser)
 
 
-def check(parser: argparse.ArgumentParser) -> None:
+def add_check_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
     add("--online", action="store_true", help="look every name up in NCBI's taxonomy, and write taxa.lock beside JOB")
@@ -119,20 +57,16 @@ def check(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="for programs: one object on stdout")
 
 
-def history(parser: argparse.ArgumentParser) -> None:
-    _add_output_directory(parser)
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="form (table)")
-    parser.add_argument("--nights", type=nights, default=14, metavar="N", help="how many of the last nights (14)")
-
-
-def explain(parser: argparse.ArgumentParser) -> None:
+def add_explain_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
     parser.add_argument("taxon", metavar="TAXON", help="as in the column taxon or label")
     parser.add_argument("filter_set", nargs="?", metavar="FILTER_SET", help="needed where the taxon has several")
-    parser.add_argument("--nights", type=nights, default=30, metavar="N", help="how many of the last nights (30)")
+    parser.add_argument(
+        "--nights", type=_whole(1, 10_000), default=30, metavar="N", help="how many of the last nights (30)"
+    )
 
 
-def accept(parser: argparse.ArgumentParser) -> None:
+def add_accept_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
     parser.add_argument(
         "names", nargs="+", metavar="TAXON[/SET]", help="rows to believe, by taxon, label or scientific name"
@@ -140,65 +74,78 @@ def accept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", metavar="TEXT", help="why, for explain, run.json and the log")
 
 
-def report(parser: argparse.ArgumentParser) -> None:
+def add_history_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
-
-
-def _add_output_directory(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
-
-
-def init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="form (table)")
     parser.add_argument(
-        "directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="where both files go (this directory)"
+        "--nights", type=_whole(1, 10_000), default=14, metavar="N", help="how many of the last nights (14)"
     )
 
 
-def completion(parser: argparse.ArgumentParser) -> None:
-    from batchsum.cli.completion import SHELLS
-
-    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
 
 
-def merge(parser: argparse.ArgumentParser) -> None:
+def add_schedule_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--cron", action="store_true", help="a line for crontab")
+    kind.add_argument("--systemd", action="store_true", help="a service and its timer")
+    add(
+        "--at",
+        type=_time_of_day,
+        metavar="HH:MM",
+        help="time of day on this machine (one at night, by the job's name)",
+    )
+    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key (the job's api_key_file)")
+    add("--out", type=Path, metavar="DIR", help="with --systemd: write the two files there instead of printing them")
+
+
+def add_merge_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output directory of the job: its table and history")
     parser.add_argument("shards", type=Path, nargs="+", metavar="SHARD_OUT", help="output directory of a shard")
 
 
-def demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, default=Path("batchsum-demo"), metavar="DIR", help="output directory (batchsum-demo)"
-    )
-
-
-def serve(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
-    add("--port", type=int, default=8765, metavar="PORT", help="port to listen on, 0 for a free one (8765)")
-    add("--rps", type=rate, metavar="N|unlimited", help="limit a second (as NCBI: 5 without a key, 10 with one)")
-    add("--latency", metavar="D", help="time an answer takes: 200ms, or 200ms,p99=5s for a heavy tail")
-    add("--as-of", type=day, metavar="DATE", help="answer as on this day (today, UTC)")
-    add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
-    add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
-    add("--access-log", action="store_true", help="one line an answer on stderr")
-
-
-def probe(parser: argparse.ArgumentParser) -> None:
+def add_probe_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else NCBI's)")
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--out", type=Path, default=Path(), metavar="DIR", help="where probe.json goes (this directory)")
 
 
-def schedule(parser: argparse.ArgumentParser) -> None:
+def add_init_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="where both files go (this directory)"
+    )
+
+
+def add_completion_options(parser: argparse.ArgumentParser) -> None:
+    from batchsum.cli.completion import SHELLS
+
+    parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
+
+
+def add_demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=Path("batchsum-demo"), metavar="DIR", help="output directory (batchsum-demo)"
+    )
+
+
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--cron", action="store_true", help="a line for crontab")
-    kind.add_argument("--systemd", action="store_true", help="a service and its timer")
-    add("--at", type=clock, metavar="HH:MM", help="time of day on this machine (one at night, by the job's name)")
-    add("--api-key-file", type=Path, metavar="FILE", help="file with the API key (the job's api_key_file)")
-    add("--out", type=Path, metavar="DIR", help="with --systemd: write the two files there instead of printing them")
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    add("--port", type=int, default=8765, metavar="PORT", help="port to listen on, 0 for a free one (8765)")
+    add("--rps", type=_rate, metavar="N|unlimited", help="limit a second (as NCBI: 5 without a key, 10 with one)")
+    add("--latency", metavar="D", help="time an answer takes: 200ms, or 200ms,p99=5s for a heavy tail")
+    add("--as-of", type=_day, metavar="DATE", help="answer as on this day (today, UTC)")
+    add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
+    add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
+    add("--access-log", action="store_true", help="one line an answer on stderr")
+
+
+def _add_output_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
 
 
 def _add_logging(parser: argparse.ArgumentParser) -> None:
@@ -208,9 +155,6 @@ def _add_logging(parser: argparse.ArgumentParser) -> None:
     add("--log-file", type=Path, metavar="FILE", help="where the log goes (batchsum.log in the output directory)")
     add("--log-format", choices=("text", "json"), default="text", help="form of the log (text)")
     add("--progress", choices=("auto", "always", "never"), default="auto", help="a live line (on a terminal)")
-
-
-# What a command takes from its options, else from the environment, else from the job.
 
 
 def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
@@ -229,3 +173,67 @@ def day_of_environment() -> date | None:
         return parse_date(text) if text else None
     except ValueError as error:
         raise UsageError(f"BATCHSUM_TODAY: {error}") from None
+
+
+class _NoKey(argparse.Action):
+    """There is no option for the key itself; argparse's own words would repeat it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.error("there is no --api-key, since anybody could read it in the process list; use --api-key-file FILE")
+
+
+# How the text of an option is read.
+
+
+def _type(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """A `type=` for argparse, which shows no ValueError's words, but those of its own exception."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    return _type(lambda text: parse_integer(text, lowest, highest))
+
+
+_day = _type(parse_date)
+_duration = _type(parse_duration)
+_rate = _type(parse_requests_per_second)
+
+
+@_type
+def _some_time(text: str) -> timedelta:
+    if not (length := parse_duration(text)):
+        raise ValueError(f"{text!r} is no time at all; write it as in 6h, or leave it out")
+    return length
+
+
+@_type
+def _formats(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(parse_format, text.split(","))))
+
+
+@_type
+def _shard(text: str) -> tuple[int, int]:
+    """`2/5`: the second of five."""
+    index, slash, count = text.partition("/")
+    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 4 else 0 for part in (index, count)]
+    if not slash or not 1 <= numbers[0] <= numbers[1] <= 1000:
+        raise ValueError(f"{text!r} is not I/N, a part from 1 to N and at most 1,000 parts, as in 2/5")
+    return numbers[0], numbers[1]
+
+
+@_type
+def _time_of_day(text: str) -> time:
+    """A time of day: `03:20`."""
+    hours, _, minutes = text.partition(":")
+    if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
+        raise ValueError(f"{text!r} is not a time of day; write it as in 03:20")
+    if int(hours) > 23 or int(minutes) > 59:
+        raise ValueError(f"{text!r} is on no clock; write it from 00:00 to 23:59")
+    return time(int(hours), int(minutes))

@@ -104,6 +104,7 @@ class Progress:
         )  # fmt: skip
 
     def _rate(self, now: float, done: int) -> float | None:
+        # Over the last seconds, not since the start: after an outage the mean of the night tells nobody anything.
         self._seen.append((now, done))
         while len(self._seen) > 2 and self._seen[1][0] <= now - WINDOW:
             self._seen.popleft()
@@ -160,6 +161,7 @@ def _lines(progress: Progress, console: "Console") -> Iterator[None]:
                 console.file.write(standing.line(_WIDEST) + "\n")
                 console.file.flush()
 
+    # A daemon: the process may end without waiting for a line.
     thread = Thread(target=tell, name="progress", daemon=True)
     thread.start()
     try:

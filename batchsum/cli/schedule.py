@@ -1,8 +1,9 @@
-"""When a job runs: lines for cron, units for systemd, and whether a run is due.
+"""`batchsum schedule`: a line for cron, or a service and its timer for systemd, that run a job every night.
 
 The text installs as it is printed: absolute paths, quoted as cron and systemd each want it.
 """
 
+import argparse
 import getpass
 import hashlib
 import re
@@ -12,12 +13,26 @@ from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 
+from batchsum.atomic import replace_file
+from batchsum.config.load import load_job
 from batchsum.errors import OutputError, UsageError
 from batchsum.model.job import Job
 
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""
 _EARLIEST_HOUR, _HOURS = 1, 5
+
+
+def schedule_command(arguments: argparse.Namespace) -> int:
+    """`batchsum schedule JOB --cron or --systemd`."""
+    if arguments.out is not None and arguments.cron:
+        raise UsageError("schedule --cron prints a line and writes no files; leave --out away")
+    entry = schedule_entry(load_job(arguments.job), at=arguments.at, key_file=arguments.api_key_file)
+    if arguments.out is not None:
+        write_units(entry, arguments.out)
+    else:
+        sys.stdout.write(cron_text(entry) if arguments.cron else systemd_text(entry))
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +54,11 @@ class Entry:
     """Environment variables that the job names: addresses of a webhook, of a ping."""
 
 
-def entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
-    """The job as it is scheduled. Each name has its own time, never a full hour: everybody's jobs start then."""
+def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
+    """The job as it is scheduled. Raises UsageError where cron or systemd could not hold it.
+
+    Each name has its own time, never a full hour: everybody's jobs start then.
+    """
     path = job.path.absolute()
     key_file = key_file or job.api.api_key_file
     found = Entry(
@@ -119,7 +137,7 @@ def write_units(entry: Entry, directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in systemd_units(entry).items():
-            (directory / name).write_text(text, encoding="utf-8")
+            replace_file(directory / name, text)
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
 

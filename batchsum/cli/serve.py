@@ -8,13 +8,13 @@ from batchsum.errors import UsageError
 from batchsum.local_ncbi import server
 
 
-def serve(arguments: argparse.Namespace) -> int:
+def serve_command(arguments: argparse.Namespace) -> int:
     """`batchsum serve`: until SIGTERM or SIGINT."""
     if arguments.rps == "auto":
         raise UsageError("serve --rps: write a number or unlimited; without --rps the limit is as NCBI's")
     try:
         asyncio.run(
-            server.serve(
+            server.serve_forever(
                 host=arguments.host,
                 port=arguments.port,
                 requests_per_second={None: "ncbi", "unlimited": None}.get(arguments.rps, arguments.rps),

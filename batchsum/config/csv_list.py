@@ -65,6 +65,7 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
     Raises OSError where it cannot be read.
     """
+    # UTF-16 is half NULs, and would be read as text with odd characters.
     with path.open("rb") as raw:
         if b"\0" in (first := raw.readline(LONGEST_LINE)):
             listing.problems.append(undecodable(file, [first]))
@@ -112,7 +113,7 @@ class _ListFile:
             header = next(records, None) if self.has_header else ["taxon"]
             if header is not None:
                 self.read_header(header)
-                self.read_rows(records)
+                self.read_rows(header, records)
         except StopReading:
             pass
         finally:
@@ -121,6 +122,7 @@ class _ListFile:
 
     def read_header(self, header: list[str]) -> None:
         self.columns = [column_of(cell) for cell in header]
+        # Not one name that is near a column: this is a list without a header, and its other lines are no help.
         if not any(map(_nearest_column, self.columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
@@ -144,18 +146,21 @@ class _ListFile:
                 self.report(0, "the header lacks the column taxon")
             raise StopReading
 
-    def read_rows(self, records: Iterator[list[str]]) -> None:
+    def read_rows(self, header: list[str], records: Iterator[list[str]]) -> None:
         width, at_taxon = len(self.columns), self.columns.index("taxon")
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
+        # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
         pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
         known: dict[object, _Shared] = {}
         for row in records:
+            if not row[0].strip() and not any(map(str.strip, row)):
+                continue
             if len(row) != width:
                 self.wrong_width(len(row), width)
                 continue
-            taxon = row[at_taxon].strip()
-            if not taxon and not any(map(str.strip, row)):
+            if row == header:
+                self.report(None, "the header stands here again; remove this row")
                 continue
             self.count_row()
             shared = known.get(key := pick(row))
@@ -166,6 +171,7 @@ class _ListFile:
                 self.report(cell, message)
             for cell, message in shared.oddities:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
+            taxon = row[at_taxon].strip()
             taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
@@ -311,6 +317,7 @@ class Records:
 
     def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
         self.delimiter = _delimiter(first)
+        # Strict: the lenient reader swallows the rest of the file behind a stray quote.
         reader = csv.reader(chain([first], lines), delimiter=self.delimiter, strict=True)
         while True:
             try:

@@ -50,7 +50,7 @@ def _load_list(path: Path, today: date) -> Job:
 def _load_yaml(path: Path, today: date) -> Job:
     file = str(path)
     with path.open("rb") as stream:
-        raw = stream.read(MOST_BYTES + 1)
+        raw = stream.read(MOST_BYTES + 1)  # a byte more than allowed tells, and no more is held
     if len(raw) > MOST_BYTES:
         message = f"more than {MOST_BYTES // 10**6} MB of YAML; move the taxa into a CSV, named by taxa_files"
         raise _refusal(file, [Problem(file, 1, 1, message)])

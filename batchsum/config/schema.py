@@ -1,8 +1,9 @@
 """The shape of a YAML job file as pydantic models: which keys there are, and how each value is read.
 
-The models hold what was written and no defaults: those live in `job`. Each piece of a job (a taxon, a filter
-set, a section) is validated by itself, so that one broken piece hides nothing about the others. Pydantic's
-own words never reach the user: `complaints` has place and message of each.
+From the parts to the whole: how a value is read, filters and their sets, the sections, the job, its JSON Schema.
+The models hold what was written and no defaults: those live in `model/job.py`. Each piece of a job (a taxon, a
+filter set, a section) is validated by itself, so that one broken piece hides nothing about the others. Pydantic's
+own words never reach the user: `problems.complaints` has place and message of each.
 """
 
 from collections.abc import Callable
@@ -42,8 +43,7 @@ from batchsum.model.filters import (
 )
 from batchsum.ncbi.urls import check_base_url
 
-# What the models of the job file have in common: keys without a value are absent, values are text to be read.
-
+# How a value is read: pydantic guesses no type here, since `NO` and `1.10` must stay the text that they are.
 
 LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
 """How a duration looks to an editor."""
@@ -101,7 +101,7 @@ Name = Annotated[str, *as_value(parse_tax_id_or_name, "string", "integer")]
 Flag = Annotated[bool, *as_value(parse_boolean, "boolean", "string", enum=[True, False, "yes", "no"])]
 
 
-# A filter set of the job file as a pydantic model: each filter once, or lists of values in its matrix.
+# Filter sets: each filter with one value, or with a list of values in the matrix.
 
 
 def _wrapped(value: Any) -> Any:
@@ -214,6 +214,8 @@ FilterSetKeys: Any = create_model(
     **_fields(lambda kind: kind),
 )
 
+
+# The sections.
 
 Duration = Annotated[timedelta, *as_value(parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(values.parse_path)]
@@ -347,13 +349,10 @@ class JobKeys(JobHead):
     notify: NotifyKeys | None = Field(None, description="Who is told.")
 
 
-# The job file as JSON Schema, for editors: made from the models that read it. It wants NCBI's own spelling
-# where batchsum takes more (lower case, BIOSAMPLE), and knows nothing of what lies between two keys:
-# `batchsum check` has the last word.
-
+# The job file as JSON Schema, for editors. It wants NCBI's own spelling where batchsum takes more (lower case,
+# BIOSAMPLE), and knows nothing of what lies between two keys: `batchsum check` has the last word.
 
 SCHEMA_FILE = "batchsum.schema.json"
-
 
 _NULL = {"type": "null"}
 

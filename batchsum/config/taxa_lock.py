@@ -4,18 +4,16 @@ A locked name keeps its id until somebody removes its line: names move, and nobo
 of other jobs in the same directory stay in the file.
 """
 
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterable, Mapping, Set
-from contextlib import suppress
 from datetime import date
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from batchsum.atomic import replace_file
 from batchsum.errors import JobFileError, OutputError, Problem
 from batchsum.model.filters import parse_taxon
 from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
@@ -127,22 +125,11 @@ def read_lock(path: Path) -> TaxaLock:
 def write_lock(path: Path, lock: TaxaLock) -> bool:
     """Replace the file as a whole; False where it says this already. Raises OutputError."""
     raw = lock.text().encode()
-    target = path.resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        is_new = not target.exists()
-        if not is_new and target.read_bytes() == raw:
+        if path.exists() and path.read_bytes() == raw:
             return False
-        with temporary.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            if not is_new:
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        replace_file(path, raw)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: {error.strerror or error}") from error
     return True
 

@@ -28,7 +28,7 @@ from batchsum.config.schema import (
     TaxonKeys,
 )
 from batchsum.config.values import job_name_like, parse_path
-from batchsum.config.yaml_text import Location, Node, place, plain, texts
+from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
 from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
@@ -45,7 +45,7 @@ def default_name(path: Path) -> str:
 class YamlJob:
     """A composed document on its way to a Job; `listing` gathers taxa and problems."""
 
-    def __init__(self, path: Path, root: Node, today: date) -> None:
+    def __init__(self, path: Path, root: YamlNode, today: date) -> None:
         self.path = path
         self.root = root
         self.raw: Any = plain(root)

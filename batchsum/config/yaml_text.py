@@ -29,10 +29,10 @@ Location: TypeAlias = Sequence[str | int]
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     line: int
     column: int
-    value: "str | list[Node] | dict[str, tuple[Node, Node]] | None"
+    value: "str | list[YamlNode] | dict[str, tuple[YamlNode, YamlNode]] | None"
     """Text, None, the nodes of a list, or the key and value nodes of a mapping by the key's text."""
 
 
@@ -40,10 +40,10 @@ class Node:
 class _Open:
     """A list or mapping whose end has not come yet."""
 
-    node: Node
+    node: YamlNode
     anchor: str | None
     begun: int
-    key: Node | None = None
+    key: YamlNode | None = None
     height: int = 1
 
 
@@ -51,7 +51,7 @@ class _Stop(Exception):
     """Nothing sensible can be read behind this place."""
 
 
-def compose(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
     """The document's node and what is wrong with it as YAML; no node where it cannot be read."""
     text = re.sub("\r\n?", "\n", text)
     if match := _INVISIBLE.search(text):
@@ -65,13 +65,13 @@ class _Composer:
     def __init__(self, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self.root: Node | None = None
+        self.root: YamlNode | None = None
         self.open: list[_Open] = []
-        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.anchors: dict[str, tuple[YamlNode, int, int]] = {}
         self.count = 0
         self.repeated = 0
 
-    def compose(self, text: str) -> tuple[Node | None, list[Problem]]:
+    def compose(self, text: str) -> tuple[YamlNode | None, list[Problem]]:
         documents = 0
         try:
             for event in yaml.parse(text, Loader=_Loader):
@@ -112,7 +112,7 @@ class _Composer:
                 # A key is text, whatever it looks like.
                 is_key = bool(self.open) and self.open[-1].key is None and event.value != ""
                 is_key = is_key and isinstance(self.open[-1].node.value, dict)
-                node = Node(*_position(event), None if absent and not is_key else event.value)
+                node = YamlNode(*_position(event), None if absent and not is_key else event.value)
                 self.count += 1
                 self.add(node, event.anchor, 1, 0)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
@@ -120,7 +120,7 @@ class _Composer:
                 if len(self.open) >= DEEPEST:
                     self.stop(event, f"nested more than {DEEPEST} deep")
                 inside: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-                self.open.append(_Open(Node(*_position(event), inside), event.anchor, self.count))
+                self.open.append(_Open(YamlNode(*_position(event), inside), event.anchor, self.count))
                 self.count += 1
             case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
                 done = self.open.pop()
@@ -144,7 +144,7 @@ class _Composer:
             self.stop(event, f"nested more than {DEEPEST} deep")
         self.add(node, None, size, height)
 
-    def add(self, node: Node, anchor: str | None, size: int, height: int) -> None:
+    def add(self, node: YamlNode, anchor: str | None, size: int, height: int) -> None:
         """Put a finished node where it belongs."""
         if anchor is not None:
             self.anchors[anchor] = node, size, height
@@ -162,7 +162,7 @@ class _Composer:
             self.pair(inside, holder.key, node)
             holder.key = None
 
-    def pair(self, inside: dict[str, tuple[Node, Node]], key: Node, value: Node) -> None:
+    def pair(self, inside: dict[str, tuple[YamlNode, YamlNode]], key: YamlNode, value: YamlNode) -> None:
         if not isinstance(key.value, str):
             self.report(key, "a key must be a word, followed by a colon")
         elif key.value == "<<":
@@ -175,12 +175,12 @@ class _Composer:
 
 
 def _position(place: Any) -> tuple[int, int]:
-    if isinstance(place, Node):
+    if isinstance(place, YamlNode):
         return place.line, place.column
     return place.start_mark.line + 1, place.start_mark.column + 1
 
 
-def plain(node: Node) -> Any:
+def plain(node: YamlNode) -> Any:
     """Texts, None, lists and dictionaries, without their places."""
     match node.value:
         case list():
@@ -190,7 +190,7 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def place(root: Node, location: Location, at_key: bool = False) -> Node:
+def place(root: YamlNode, location: Location, at_key: bool = False) -> YamlNode:
     """The node at a path of keys and indexes, as far down as the document goes; `at_key`: the last key."""
     node = key = root
     for step in location:
@@ -204,7 +204,7 @@ def place(root: Node, location: Location, at_key: bool = False) -> Node:
     return key if at_key else node
 
 
-def texts(node: Node) -> Iterator[Node]:
+def texts(node: YamlNode) -> Iterator[YamlNode]:
     """Every key and every scalar with text; what an alias repeats comes again."""
     pending = [node]
     while pending:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from batchsum.local_ncbi.faults import Trouble
+from batchsum.local_ncbi.faults import Effects
 from batchsum.local_ncbi.question import code_for
 
 _BLOCKED_PAGE = (
@@ -28,59 +28,61 @@ _ERROR_INSIDE = {
 
 
 async def break_answer(
-    request: web.BaseRequest, trouble: Trouble, status: int, body: bytes, headers: dict[str, str]
+    request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """The answer with its trouble. What is no longer an HTTP answer has been sent when this returns."""
-    breakage = trouble.breakage
+    """The answer with its effects. What is no longer an HTTP answer has been sent when this returns."""
+    breakage = effects.breakage
     if breakage == "outage":
         _drop(request)
+        # The connection is gone, but aiohttp wants a response to end the request with.
         return web.Response(status=503)
     if breakage in ("status", "html"):
-        return web.Response(**_error(trouble, headers))
+        return web.Response(**_error(effects, headers))
     if status == 200:
         if breakage in ("empty", "garbage", "error"):
             content = {"empty": b"", "garbage": b'{"record_count": 12', "error": _dump(_ERROR_INSIDE)}
             return web.Response(body=content[breakage], headers=headers)
-        body = _miscounted(body, trouble)
+        body = _miscounted(body, effects)
     if breakage in ("truncate", "reset"):
-        return await _cut(request, trouble, status, body, headers)
-    if trouble.drip:
-        return await _drip(request, trouble.drip, status, body, headers)
+        return await _cut(request, effects, status, body, headers)
+    if effects.drip:
+        return await _drip(request, effects.drip, status, body, headers)
     return web.Response(body=body, status=status, headers=headers)
 
 
-def _error(trouble: Trouble, headers: dict[str, str]) -> dict[str, Any]:
-    if trouble.retry_after is not None:
-        headers = {**headers, "Retry-After": str(trouble.retry_after)}
-    if trouble.breakage == "html":
-        page = _BLOCKED_PAGE.format(status=trouble.status)
+def _error(effects: Effects, headers: dict[str, str]) -> dict[str, Any]:
+    if effects.retry_after is not None:
+        headers = {**headers, "Retry-After": str(effects.retry_after)}
+    if effects.breakage == "html":
+        page = _BLOCKED_PAGE.format(status=effects.status)
         return {
             "text": page,
-            "status": trouble.status,
+            "status": effects.status,
             "headers": {**headers, "Content-Type": "text/html; charset=utf-8"},
         }
-    document = {"code": code_for(trouble.status), "message": f"Fault on demand: {trouble.status}", "details": []}
-    return {"body": _dump(document), "status": trouble.status, "headers": headers}
+    document = {"code": code_for(effects.status), "message": f"Fault on demand: {effects.status}", "details": []}
+    return {"body": _dump(document), "status": effects.status, "headers": headers}
 
 
 def _dump(document: dict[str, Any]) -> bytes:
     return json.dumps(document).encode()
 
 
-def _miscounted(body: bytes, trouble: Trouble) -> bytes:
+def _miscounted(body: bytes, effects: Effects) -> bytes:
     """The body with its count wrong, where it has one."""
+    # Pages of records count in total_count, so that both endpoints tell the same wrong number.
     document = json.loads(body)
     name = "total_count" if "total_count" in document else "record_count"
     count = document.get(name)
-    if trouble.zero == "omit" and count == 0:
+    if effects.zero == "omit" and count == 0:
         document.pop(name)
-    if trouble.count and count is not None:
-        if factor := re.fullmatch(r"\*(.+)", trouble.count):
+    if effects.count and count is not None:
+        if factor := re.fullmatch(r"\*(.+)", effects.count):
             document[name] = int(count * float(factor[1]))
-        elif trouble.count == "none":
+        elif effects.count == "none":
             document.pop(name)
         else:
-            document[name] = json.loads(trouble.count)
+            document[name] = json.loads(effects.count)
     return _dump(document)
 
 
@@ -90,12 +92,12 @@ def _drop(request: web.BaseRequest) -> None:
 
 
 async def _cut(
-    request: web.BaseRequest, trouble: Trouble, status: int, body: bytes, headers: dict[str, str]
+    request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
     response = await _begin(request, status, body, headers)
     await response.write(body[: len(body) // 2])
     transport = request.transport
-    if transport is not None and trouble.breakage == "reset":
+    if transport is not None and effects.breakage == "reset":
         # Nothing lingers: the close below becomes a TCP reset.
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -117,6 +119,7 @@ async def _drip(
 
 async def _begin(request: web.BaseRequest, status: int, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
     response = web.StreamResponse(status=status, headers=headers)
+    # The whole length is promised: that the body is cut short can be seen.
     response.content_length = len(body)
     await response.prepare(request)
     return response

@@ -13,15 +13,18 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
-from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, known_records
-from batchsum.local_ncbi.taxonomy import Taxon, extra_names, ids_up_to_root, package_taxa
+from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, known_records, read_table
 
 log = logging.getLogger(__name__)
+
+ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
+"""The taxon above all, and the two below it: what is found, and what it is found in."""
 
 _DIGEST_END = len("catalogue-") + 16
 
@@ -44,6 +47,16 @@ CREATE INDEX taxon_parent ON taxon (parent_id);
 CREATE INDEX record_virus ON record (virus_lineage);
 CREATE INDEX record_unversioned ON record (unversioned);
 """
+
+
+class Taxon(NamedTuple):
+    """One node of the tree. The root's parent is 0, which is no taxon."""
+
+    tax_id: int
+    parent_id: int
+    rank: str
+    name: str
+    common_name: str = ""
 
 
 class Catalogue:
@@ -97,6 +110,9 @@ class Catalogue:
             self._lineages[taxon.parent_id] = above
         return above
 
+    def is_virus(self, taxon: Taxon) -> bool:
+        return any(each.tax_id == VIRUSES for each in (*self.lineage(taxon), taxon))
+
     def count_genomes(self, taxon: Taxon) -> int:
         """RefSeq genomes of the taxon and of everything below it."""
         row = self.database.execute(
@@ -138,7 +154,7 @@ def _cache_file(last_year: int) -> Path | None:
         except RuntimeError:
             return None
     package = files("batchsum.local_ncbi")
-    code = [package.joinpath(name) for name in ("records.py", "taxonomy.py", "catalogue.py")]
+    code = [package.joinpath(name) for name in ("records.py", "catalogue.py")]
     data = sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name)
     digest = hashlib.sha256()
     for entry in (*code, *data, PLACES_FILE):
@@ -150,6 +166,7 @@ def _cache_file(last_year: int) -> Path | None:
 def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     try:
+        # A file that is cut short opens without complaint; reading the ends of both tables finds it out.
         database.execute("SELECT count(*) FROM taxon").fetchone()
         database.execute("SELECT max(id) FROM record").fetchone()
     except BaseException:
@@ -163,6 +180,7 @@ def _build_file(path: Path, last_year: int) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     os.close(handle)
     try:
+        # Built beside and renamed: two servers that start at once each find a whole file.
         with closing(_built(last_year)) as memory, closing(sqlite3.connect(name)) as file:
             memory.backup(file)
         Path(name).replace(path)
@@ -234,3 +252,36 @@ def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> Non
         "INSERT OR IGNORE INTO name VALUES (?, ?)",
         ((name.casefold(), tax_id) for tax_id, name in (*names, *extra_names())),
     )
+
+
+def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
+    """All taxa of the package by id, and the host groups of each virus: its own, or its nearest ancestor's."""
+    taxa = {}
+    own_groups = {}
+    for row in (*read_table("host_taxa.tsv"), *read_table("virus_taxonomy.tsv.gz")):
+        tax_id = int(row["tax_id"])
+        # The files' tops have no parent; they hang from the root.
+        parent_id = int(row["parent_tax_id"] or ROOT)
+        taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
+        own_groups[tax_id] = row.get("host_groups", "")
+    return taxa, {tax_id: _inherited(tax_id, taxa, own_groups) for tax_id in taxa}
+
+
+def _inherited(tax_id: int, taxa: Mapping[int, Taxon], own_groups: Mapping[int, str]) -> str:
+    while not own_groups[tax_id] and tax_id != ROOT:
+        tax_id = taxa[tax_id].parent_id
+    return own_groups[tax_id]
+
+
+def extra_names() -> Iterator[tuple[int, str]]:
+    """Names by which everybody calls some viruses, beside the scientific one."""
+    for row in read_table("common_names.tsv"):
+        yield int(row["tax_id"]), row["common_name"]
+
+
+def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
+    """The taxon itself, then what is above it in the tree; itself alone where the tree does not know it."""
+    yield tax_id
+    while (taxon := taxa.get(tax_id)) is not None and taxon.parent_id in taxa:
+        tax_id = taxon.parent_id
+        yield tax_id

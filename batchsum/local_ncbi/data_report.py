@@ -18,13 +18,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from batchsum.local_ncbi.catalogue import Catalogue, build
+from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Catalogue, Taxon, build, package_taxa
 from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
-from batchsum.local_ncbi.taxonomy import CELLULAR_ORGANISMS, ROOT, VIRUSES, Taxon, package_taxa
 
 _REPORT_NAME = "data_report.jsonl"
 _MOST_NAMED_PROBLEMS = 20
 _LONGEST_LINE = 4_000_000
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
@@ -78,7 +78,7 @@ class _Reports:
 
     def _record(self, line: bytes) -> GenomeRecord:
         """The record of one line. Raises ValueError that says why it cannot be used."""
-        text, report = _read_json(line)
+        text, report = _parse_line(line)
         accession, virus = report.get("accession"), _object(report, "virus")
         if not isinstance(accession, str) or not accession.strip():
             raise ValueError("no accession")
@@ -113,10 +113,10 @@ class _Reports:
         )
 
     def _lineage(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
-        """The ids from `top` down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
+        """The ids from the root down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
         spelled = "taxId" if "taxId" in organism else "tax_id"
         try:
-            given = (tax_id, *[step[spelled] for step in organism["lineage"]])
+            given = (top, tax_id, *[step[spelled] for step in organism["lineage"]])
             if given in self._lineages:
                 return self._lineages[given]
         except (KeyError, TypeError):
@@ -129,7 +129,8 @@ class _Reports:
     def _learn(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
         """Give the taxa of a lineage their places in the tree; the lineage's ids."""
         steps = organism.get("lineage")
-        names = {_tax_id(step): _text(step, "name") for step in (steps if isinstance(steps, list) else ())}
+        steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+        names = {_tax_id(step): _text(step, "name") for step in steps}
         above = [each for each in names if each not in (0, ROOT, tax_id)]
         names[tax_id] = _text(organism, "organism_name") or _text(organism, "sci_name")
         parent = top
@@ -142,7 +143,7 @@ class _Reports:
             elif above[:1] == [top] and each not in (ROOT, VIRUSES, CELLULAR_ORGANISMS):
                 self.taxa[each] = known._replace(parent_id=parent)
             parent = each
-        return tuple(dict.fromkeys((top, *above, tax_id))) if above else (tax_id,)
+        return tuple(dict.fromkeys((ROOT, top, *above, tax_id))) if above else (tax_id,)
 
 
 @contextmanager
@@ -155,6 +156,7 @@ def _open_report(path: Path) -> Iterator[BinaryIO]:
                 yield cast(BinaryIO, unzipped)
         elif start == b"PK\x03\x04":
             with zipfile.ZipFile(file) as package:
+                # NCBI's package has it at ncbi_dataset/data/, others at the top.
                 names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
                 if len(names) != 1:
                     raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
@@ -164,7 +166,7 @@ def _open_report(path: Path) -> Iterator[BinaryIO]:
             yield file
 
 
-def _read_json(line: bytes) -> tuple[str, dict[str, Any]]:
+def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:
     try:
         text = line.decode("utf-8-sig").strip()
         report = json.loads(text)
@@ -172,13 +174,14 @@ def _read_json(line: bytes) -> tuple[str, dict[str, Any]]:
         raise ValueError("not JSON") from None
     if not isinstance(report, dict):
         raise ValueError("not a JSON object")
-    # Half a surrogate pair passes JSON as an escape, and can be written nowhere.
+    # Only an escape can bring half a surrogate pair, and few reports have one.
     if "\\u" in text and not is_unicode(json.dumps(report, ensure_ascii=False)):
         raise ValueError("text that is not Unicode")
     return text, report
 
 
 def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which JSON lets pass and nothing can hold or send."""
     return text.encode(errors="ignore").decode() == text
 
 
@@ -201,13 +204,14 @@ def _camel(name: str) -> str:
 
 def _field(report: Mapping[str, Any], name: str) -> Any:
     """A field by its name in snake case, however the report spells it."""
+    # Both spellings are looked up: to rename the keys of every report took most of the time of loading.
     value = report.get(name)
     return report.get(_camel(name)) if value is None else value
 
 
-def _tax_id(organism: Any) -> int:
+def _tax_id(organism: Mapping[str, Any]) -> int:
     """Its id, or 0."""
-    tax_id = _field(organism, "tax_id") if isinstance(organism, dict) else 0
+    tax_id = _field(organism, "tax_id")
     return tax_id if type(tax_id) is int and 0 < tax_id < 2**31 else 0
 
 
@@ -216,8 +220,8 @@ def _object(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(report: Any, name: str) -> str:
-    value = _field(report, name) if isinstance(report, dict) else ""
+def _text(report: Mapping[str, Any], name: str) -> str:
+    value = _field(report, name)
     return value if isinstance(value, str) else ""
 
 
@@ -228,4 +232,4 @@ def _number(report: Mapping[str, Any], name: str) -> int:
 
 def _day(report: Mapping[str, Any], name: str) -> str:
     text = _text(report, name)[:10]
-    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) else ""
+    return text if _DAY.fullmatch(text) else ""

@@ -1,5 +1,4 @@
-"""Trouble on demand, for rehearsing a night: one fault is one line of words, conditions and effects in any
-order.
+"""Faults on demand, for rehearsing a night: one fault is one line of words, conditions and effects in any order.
 
 Conditions, all of which must hold (without any, every request is hit):
 
@@ -24,7 +23,7 @@ Effects (one answer is broken in one way; `delay`, `drip`, `count` and `stale` g
     drip=1s              the body comes byte by byte, with this pause
     count=*0.4           wrong counts: times a factor; `count=7` a number, `count=none` left out, `count=null`
     zero=omit            an answer of zero records leaves the count out
-    stale=30d            the answer of that many days ago
+    stale=30d            the data of that many days ago, and their date, as from a copy that lags behind
     retry-after=3        alone: the server's own 429s carry the header
 
 Durations are `200ms`, `30s`, `10m`, `6h` or `7d`.
@@ -39,17 +38,136 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from batchsum.local_ncbi.limits import parse_duration
+from batchsum.local_ncbi.limits import duration_seconds
 
-# The words of a fault's line, each read strictly; a message says what to write instead.
-
-
+# Endpoints as the gateway's routes name them.
 ENDPOINTS = ("summary", "report", "taxonomy", "version")
 BREAKAGES = ("outage", "reset", "truncate", "empty", "garbage", "error")
 EXAMPLE = "for example 'taxon=11320 status=503 times=2'"
 
 
-def read_word(name: str, value: str | None) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What happens to one answer. Times are seconds; nothing of it is set in a healthy one."""
+
+    breakage: str = ""  # one of outage, reset, truncate, empty, garbage, error, status, html
+    status: int = 0
+    retry_after: int | None = None
+    delay: float = 0.0
+    drip: float = 0.0
+    count: str = ""
+    zero: str = ""
+    stale_days: int = 0
+
+    def and_also(self, other: "Effects") -> "Effects":
+        """Both; where they contradict each other, this one."""
+        names = [name for name in Effects.__slots__ if getattr(self, name) == getattr(HEALTHY, name)]
+        # The status belongs to its breakage: html403 is not made html503 by another fault.
+        if self.breakage:
+            names = [name for name in names if name not in ("status", "retry_after")]
+        return replace(self, **{name: getattr(other, name) for name in names})
+
+
+HEALTHY = Effects()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One line: when it applies, and what it does."""
+
+    spec: str
+    effects: Effects
+    taxon: str = ""
+    endpoint: str = ""
+    share: float = 1.0
+    times: int = 0  # 0: always
+    after: float = 0.0
+    lasting: float = math.inf
+
+    # Such a fault changes the server's own 429s and no other answer.
+    @property
+    def is_about_the_limit(self) -> bool:
+        return self.effects == Effects(retry_after=self.effects.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a fault may look at: the question as it was sent, and its taxon as text and as id, if any."""
+
+    question: str
+    endpoint: str
+    taxa: frozenset[str] = field(default_factory=frozenset)
+
+
+def parse_fault(spec: str) -> Fault:
+    """One fault of its line. Raises ValueError with a message that names the word and says what to write."""
+    try:
+        words = shlex.split(spec)
+    except ValueError:
+        raise ValueError(f"fault {spec!r}: a quotation mark is not closed") from None
+    conditions: dict[str, Any] = {}
+    effects: dict[str, Any] = {}
+    seen: set[str] = set()
+    for word in words:
+        name, sep, value = word.partition("=")
+        if name in seen:
+            raise ValueError(f"fault {spec!r}: '{name}' is given twice")
+        seen.add(name)
+        try:
+            where, meaning = _read_word(name, value if sep else None)
+        except ValueError as exc:
+            raise ValueError(f"fault {spec!r}: {exc}") from None
+        # One answer cannot both be reset and be a page of HTML.
+        if where == "effect" and "breakage" in meaning and "breakage" in effects:
+            raise ValueError(f"fault {spec!r}: an answer can be broken in one way only; make it two faults")
+        (effects if where == "effect" else conditions).update(meaning)
+    if not effects:
+        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
+    return Fault(spec, Effects(**effects), **conditions)
+
+
+class FaultPlan:
+    """The faults of a server and what they have to remember: the first request, and how often each was asked."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self._faults = [fault for fault in faults if not fault.is_about_the_limit]
+        limits = [fault.effects.retry_after for fault in faults if fault.is_about_the_limit]
+        self.retry_after = limits[0] if limits else None
+        # A fixed seed: the same requests in the same order meet the same faults, so that a rehearsal can be repeated.
+        self._lots = Random(11320)
+        self._begun: float | None = None
+        self._asked: Counter[tuple[str, str]] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def effects(self, asked: Asked, now: float) -> Effects:
+        """What happens to a request that came at `now` (seconds of any steady clock)."""
+        if self._begun is None:
+            self._begun = now
+        result = HEALTHY
+        for fault in self._faults:
+            if self._applies(fault, asked, now - self._begun):
+                result = result.and_also(fault.effects)
+        return result
+
+    def _applies(self, fault: Fault, asked: Asked, elapsed: float) -> bool:
+        if fault.taxon and fault.taxon not in asked.taxa:
+            return False
+        if fault.endpoint and fault.endpoint != asked.endpoint:
+            return False
+        if not fault.after <= elapsed < fault.after + fault.lasting:
+            return False
+        if fault.share < 1 and self._lots.random() >= fault.share:
+            return False
+        # Counted last: `times` are the requests that meet all other conditions.
+        if fault.times:
+            self._asked[fault.spec, asked.question] += 1
+            return self._asked[fault.spec, asked.question] <= fault.times
+        return True
+
+
+def _read_word(name: str, value: str | None) -> tuple[str, dict[str, Any]]:
     if value is None:
         return "effect", _bare_effect(name)
     if name in _CONDITIONS:
@@ -58,6 +176,7 @@ def read_word(name: str, value: str | None) -> tuple[str, dict[str, Any]]:
     if name in _EFFECTS:
         key, read = _EFFECTS[name]
         effect = {key: read(name, value)}
+        # A status is a breakage of its own; `status=503 reset` is refused like any other two.
         return "effect", {"breakage": "status", **effect} if name == "status" else effect
     known = ", ".join([*_CONDITIONS, *_EFFECTS, *BREAKAGES, "html403"])
     raise ValueError(f"'{name}' is no word of a fault; known are {known}")
@@ -77,7 +196,7 @@ def _bare_effect(word: str) -> dict[str, Any]:
 
 def _read_seconds(name: str, value: str) -> float:
     try:
-        return parse_duration(value)
+        return duration_seconds(value)
     except ValueError as exc:
         raise ValueError(f"{name}={value}: {exc}") from None
 
@@ -162,120 +281,3 @@ _EXAMPLES = {
     "zero": "omit",
     "stale": "30d",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What happens to one answer. Times are seconds; nothing of it is set in a healthy one."""
-
-    breakage: str = ""  # one of outage, reset, truncate, empty, garbage, error, status, html
-    status: int = 0
-    retry_after: int | None = None
-    delay: float = 0.0
-    drip: float = 0.0
-    count: str = ""
-    zero: str = ""
-    stale_days: int = 0
-
-    def and_also(self, other: "Trouble") -> "Trouble":
-        """Both; where they contradict each other, this one."""
-        names = [name for name in Trouble.__slots__ if getattr(self, name) == getattr(HEALTHY, name)]
-        # The status belongs to its breakage.
-        if self.breakage:
-            names = [name for name in names if name not in ("status", "retry_after")]
-        return replace(self, **{name: getattr(other, name) for name in names})
-
-
-HEALTHY = Trouble()
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One line: when it applies, and the trouble it makes."""
-
-    spec: str
-    trouble: Trouble
-    taxon: str = ""
-    endpoint: str = ""
-    share: float = 1.0
-    times: int = 0  # 0: always
-    after: float = 0.0
-    lasting: float = math.inf
-
-    @property
-    def is_about_the_limit(self) -> bool:
-        return self.trouble == Trouble(retry_after=self.trouble.retry_after)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a fault may look at: the question as it was sent, and its taxon as text and as id, if any."""
-
-    question: str
-    endpoint: str
-    taxa: frozenset[str] = field(default_factory=frozenset)
-
-
-def parse_fault(spec: str) -> Fault:
-    """One fault of its line. Raises ValueError with a message that names the word and says what to write."""
-    try:
-        words = shlex.split(spec)
-    except ValueError:
-        raise ValueError(f"fault {spec!r}: a quotation mark is not closed") from None
-    conditions: dict[str, Any] = {}
-    effects: dict[str, Any] = {}
-    seen: set[str] = set()
-    for word in words:
-        name, sep, value = word.partition("=")
-        if name in seen:
-            raise ValueError(f"fault {spec!r}: '{name}' is given twice")
-        seen.add(name)
-        try:
-            where, meaning = read_word(name, value if sep else None)
-        except ValueError as exc:
-            raise ValueError(f"fault {spec!r}: {exc}") from None
-        if where == "effect" and "breakage" in meaning and "breakage" in effects:
-            raise ValueError(f"fault {spec!r}: an answer can be broken in one way only; make it two faults")
-        (effects if where == "effect" else conditions).update(meaning)
-    if not effects:
-        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
-    return Fault(spec, Trouble(**effects), **conditions)
-
-
-class FaultPlan:
-    """The faults of a server and what they have to remember: the first request, and how often each was asked."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        self._faults = [fault for fault in faults if not fault.is_about_the_limit]
-        limits = [fault.trouble.retry_after for fault in faults if fault.is_about_the_limit]
-        self.retry_after = limits[0] if limits else None
-        self._lots = Random(11320)
-        self._begun: float | None = None
-        self._asked: Counter[tuple[str, str]] = Counter()
-
-    def __bool__(self) -> bool:
-        return bool(self._faults)
-
-    def trouble(self, asked: Asked, now: float) -> Trouble:
-        """What happens to a request that came at `now` (seconds of any steady clock)."""
-        if self._begun is None:
-            self._begun = now
-        result = HEALTHY
-        for fault in self._faults:
-            if self._applies(fault, asked, now - self._begun):
-                result = result.and_also(fault.trouble)
-        return result
-
-    def _applies(self, fault: Fault, asked: Asked, elapsed: float) -> bool:
-        if fault.taxon and fault.taxon not in asked.taxa:
-            return False
-        if fault.endpoint and fault.endpoint != asked.endpoint:
-            return False
-        if not fault.after <= elapsed < fault.after + fault.lasting:
-            return False
-        if fault.share < 1 and self._lots.random() >= fault.share:
-            return False
-        if fault.times:
-            self._asked[fault.spec, asked.question] += 1
-            return self._asked[fault.spec, asked.question] <= fault.times
-        return True

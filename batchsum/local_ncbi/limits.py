@@ -1,6 +1,7 @@
-"""How often somebody may ask: a sliding window of one second for each key, or for each address without one.
+"""How often somebody may ask, and how long an answer takes.
 
-A request that is refused does not count against the next ones.
+The limit is a sliding window of one second for each key, or for each address without one; a request that is refused
+does not count against the next ones. An answer takes always the same time, or has the heavy tail of NCBI's answers.
 """
 
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-WINDOW = 1.0
+_WINDOW = 1.0
 NCBI_WITHOUT_KEY, NCBI_WITH_KEY = 5, 10
 _MOST_ASKERS = 10_000
 
@@ -40,6 +41,7 @@ class RateLimit:
         limit, window = self._limit(has_key)
         sent = self._sent.get(asker)
         if sent is None:
+            # A client that makes up keys must not fill the memory.
             if len(self._sent) >= _MOST_ASKERS:
                 self._forget(now)
             sent = self._sent[asker] = deque()
@@ -52,16 +54,13 @@ class RateLimit:
 
     def _limit(self, has_key: bool) -> tuple[int, float]:
         if self._per_second == "ncbi":
-            return (NCBI_WITH_KEY if has_key else NCBI_WITHOUT_KEY), WINDOW
+            return (NCBI_WITH_KEY if has_key else NCBI_WITHOUT_KEY), _WINDOW
         per_second = float(self._per_second or 0)
         # Below one a second the window grows instead: 0.5 is one in two seconds.
-        return max(1, int(per_second)), WINDOW if per_second >= 1 else WINDOW / per_second
+        return max(1, int(per_second)), _WINDOW if per_second >= 1 else _WINDOW / per_second
 
     def _forget(self, now: float) -> None:
-        self._sent = {asker: sent for asker, sent in self._sent.items() if sent and now - sent[-1] < WINDOW}
-
-
-# How long an answer takes: always the same, or with the heavy tail that NCBI's answers have.
+        self._sent = {asker: sent for asker, sent in self._sent.items() if sent and now - sent[-1] < _WINDOW}
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -69,7 +68,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _P99 = 2.3263
 
 
-def parse_duration(text: str) -> float:
+def duration_seconds(text: str) -> float:
     """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", text, re.ASCII)
     if not match:
@@ -87,6 +86,7 @@ class Latency:
     def draw(self, random: Random) -> float:
         if self.p99 <= self.median:
             return self.median
+        # Of a lognormal distribution the logarithms are normal, and its median is the one of their mean.
         return random.lognormvariate(math.log(self.median), math.log(self.p99 / self.median) / _P99)
 
 
@@ -94,13 +94,13 @@ def parse_latency(text: str) -> Latency:
     """`200ms`, or `200ms,p99=5s` for a heavy tail. Raises ValueError with a message to show."""
     median_text, comma, tail = text.partition(",")
     try:
-        median = parse_duration(median_text.strip())
+        median = duration_seconds(median_text.strip())
         if not comma:
             return Latency(median, median)
         name, _, p99_text = tail.strip().partition("=")
         if name != "p99":
             raise ValueError(f"{tail.strip()!r} is not p99=DURATION")
-        p99 = parse_duration(p99_text)
+        p99 = duration_seconds(p99_text)
     except ValueError as exc:
         raise ValueError(f"latency {text!r}: {exc}; write 200ms, or 200ms,p99=5s for a heavy tail") from None
     if not 0 < median <= p99:

@@ -1,10 +1,13 @@
-"""What was asked: the endpoint's parameters, read strictly.
+"""What was asked, read strictly; and what the gateway says where it cannot answer.
 
-A parameter that is not the endpoint's, is given twice without being a list, or has a value of another kind is
-refused, as NCBI's gateway does, so that a job cannot believe that a filter was applied which was not. An
-empty value and the year 1 are filters left out: NCBI's own program sends them so. Dates come in the three
-forms seen in the wild: RFC 3339 (`2025-01-15T00:00:00Z`), the generated client's
-(`2025-01-15T00:00:00.000000+0000`) and plain (`2025-01-15`).
+A parameter that is not the endpoint's, is given twice without being a list, or has a value of another kind is refused,
+as NCBI's gateway does, so that a job cannot believe that a filter was applied which was not. An empty value and the
+year 1 are filters left out: NCBI's own program sends them so. Dates come in the three forms seen in the wild: RFC 3339
+(`2025-01-15T00:00:00Z`), the generated client's (`2025-01-15T00:00:00.000000+0000`) and plain (`2025-01-15`).
+
+Every refusal is a `Refusal` with the HTTP status and a body `{code, message}` in the form of `rpcStatus`, whose code is
+gRPC's. A taxon or host that cannot be resolved is an invalid argument: HTTP 400, code 3. The words for names are those
+of NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435, #589).
 """
 
 import re
@@ -12,66 +15,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-# What the gateway says when it cannot answer. Every refusal is a `Refusal` with the HTTP status and a body
-# `{code, message}` in the form of `rpcStatus`, whose code is gRPC's. A taxon or host that cannot be resolved
-# is an invalid argument: HTTP 400, code 3. The words for names are those NCBI's own program uses for the same
-# findings (ncbi/datasets#246, #373, #385, #435, #589): "is not a recognized", "does not match any existing
-# taxids", "is an exact match for more than one taxid", "is not a virus taxon".
-
-
-INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 5, 8, 12
-
-# gRPC's code for an HTTP status; everything else of the 5xx family is "unavailable".
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
-
-
-class Refusal(Exception):
-    """An answer other than 200: HTTP status, message, and gRPC's code for it."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-
-    @property
-    def document(self) -> dict[str, object]:
-        return {"code": code_for(self.status), "message": self.message, "details": []}
-
-
-def code_for(status: int) -> int:
-    return _CODES.get(status, INVALID_ARGUMENT if status < 500 else 14)
-
-
-def no_such_route(path: str) -> Refusal:
-    return Refusal(f"Not Found: no such path {path[:200]!r}", 404)
-
-
-def unknown_id(tax_id: str, kind: str) -> Refusal:
-    return Refusal(f"The taxonomy ID '{tax_id}' does not match any existing taxids for '{kind}'")
-
-
-def unknown_name(name: str, kind: str, suggestions: Sequence[str] = ()) -> Refusal:
-    if suggestions:
-        listed = "\n".join(suggestions)
-        return Refusal(f"The taxonomy name '{name}' is not exact. Try using one of the suggested taxids:\n{listed}")
-    recognized = "is not a recognized virus taxon" if kind == "virus" else "is not recognized"
-    return Refusal(f"The taxonomy name '{name}' {recognized}.")
-
-
-def ambiguous_name(name: str, matches: Sequence[str]) -> Refusal:
-    listed = "\n".join(matches)
-    return Refusal(
-        f"The taxonomy name '{name}' is an exact match for more than one taxid. "
-        f"Please select one of these taxids:\n{listed}"
-    )
-
-
-def not_a_virus(asked: str, tax_id: int, name: str) -> Refusal:
-    if asked.isdigit():
-        return Refusal(f"The taxonomy ID '{asked}' is valid for '{name}', but it is not a virus taxon.")
-    return Refusal(f"The taxonomy name '{asked}' (taxid: '{tax_id}') is valid, but it is not a virus taxon.")
-
 
 SEQUENCES = ("GENOME", "CDS", "PROTEIN", "NONE")
 REPORTS = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
@@ -111,6 +54,7 @@ class Filters:
 def read_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise _bad(name, value, "a string")
+    # JSON lets half a surrogate pair pass, which SQLite and the answer cannot hold.
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -147,6 +91,7 @@ def read_day(name: str, value: object) -> str:
     try:
         moment = datetime.fromisoformat(text.upper())
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        # Records have days, not times: what was released at midnight is not "since" a later hour of that day.
         if (moment.hour, moment.minute, moment.second, moment.microsecond) != (0, 0, 0, 0):
             moment += timedelta(days=1)
     except (ValueError, OverflowError):
@@ -182,6 +127,7 @@ PACKAGE: dict[str, tuple[Reader, bool]] = {
     "include_sequence": (read_choice(SEQUENCES), True),
     "aux_report": (read_choice(REPORTS), True),
 }
+# A body may name one taxon or several; a path has it outside of the query.
 TAXA: dict[str, tuple[Reader, bool]] = {"taxon": (read_text, False), "taxons": (read_text, True)}
 
 
@@ -232,6 +178,60 @@ def make_filters(values: Mapping[str, Any], taxon: str | None = None) -> Filters
         if is_list:
             fields[name] = tuple(item for item in fields.get(name, ()) if item)
     return Filters(taxa=tuple(text for text in taxa if text), **fields)
+
+
+# gRPC's codes, as far as they are used by name here.
+INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 5, 8, 12
+
+# gRPC's code for an HTTP status; everything else of the 5xx family is "unavailable".
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
+
+
+class Refusal(Exception):
+    """An answer other than 200: the message for people, and the HTTP status."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+    @property
+    def document(self) -> dict[str, object]:
+        return {"code": code_for(self.status), "message": self.message, "details": []}
+
+
+def code_for(status: int) -> int:
+    return _CODES.get(status, INVALID_ARGUMENT if status < 500 else 14)
+
+
+def no_such_route(path: str) -> Refusal:
+    return Refusal(f"Not Found: no such path {path[:200]!r}", 404)
+
+
+def unknown_id(tax_id: str, kind: str) -> Refusal:
+    return Refusal(f"The taxonomy ID '{tax_id}' does not match any existing taxids for '{kind}'")
+
+
+def unknown_name(name: str, kind: str, suggestions: Sequence[str] = ()) -> Refusal:
+    if suggestions:
+        listed = "\n".join(suggestions)
+        return Refusal(f"The taxonomy name '{name}' is not exact. Try using one of the suggested taxids:\n{listed}")
+    recognized = "is not a recognized virus taxon" if kind == "virus" else "is not recognized"
+    return Refusal(f"The taxonomy name '{name}' {recognized}.")
+
+
+def ambiguous_name(name: str, matches: Sequence[str]) -> Refusal:
+    listed = "\n".join(matches)
+    return Refusal(
+        f"The taxonomy name '{name}' is an exact match for more than one taxid. "
+        f"Please select one of these taxids:\n{listed}"
+    )
+
+
+def not_a_virus(asked: str, tax_id: int, name: str) -> Refusal:
+    if asked.isdigit():
+        return Refusal(f"The taxonomy ID '{asked}' is valid for '{name}', but it is not a virus taxon.")
+    return Refusal(f"The taxonomy name '{asked}' (taxid: '{tax_id}') is valid, but it is not a virus taxon.")
 
 
 def _unknown(name: str) -> Refusal:

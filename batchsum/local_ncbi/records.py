@@ -22,8 +22,10 @@ from io import StringIO
 from random import Random
 from typing import NamedTuple
 
+# The days that can be asked for. Records are made up from a taxon's first year on, RefSeq's are a snapshot.
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2035, 12, 31)
 SNAPSHOT_DAY = date(2024, 9, 1)
+# Each made-up taxon has its own range of accession numbers, so that a new one moves no other's.
 _NUMBERS_A_TAXON = 20_000
 
 # The number of an NC_ accession, and the day about which NCBI gave it out.
@@ -81,7 +83,7 @@ class GenomeRecord(NamedTuple):
     usa_state: str = ""
     pango_lineage: str = ""
     virus_lineage: tuple[int, ...] = ()
-    """Ids from the top down to `tax_id`, where the record itself says them; else the tree's hold."""
+    """Ids from the root down to `tax_id`, where the record itself says them; else the tree's hold."""
     host_lineage: tuple[int, ...] = ()
     report: str = ""
     """The record as it was given, one line of JSON; empty for records made here."""
@@ -129,6 +131,7 @@ def refseq_records(host_groups: Mapping[int, str]) -> Iterator[GenomeRecord]:
 
 
 def _accession_day(accession: str) -> date:
+    # Some dozen genomes have older kinds of accession, whose numbers say nothing of their day.
     if not accession.startswith("NC_"):
         return date(2004, 1, 5)
     number = int(accession[3:9])

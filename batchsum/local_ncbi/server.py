@@ -1,8 +1,8 @@
 """The embedded server on a socket: limits, faults and headers around what the gateway answers.
 
 Every answer carries `NCBI-PHID`, `X-Datasets-Version` and, while there is a limit, `X-RateLimit-Limit` and
-`X-RateLimit-Remaining`. An error is JSON in the form of `rpcStatus`; its content type is `application/json`
-for a client that accepts that, and else `text/plain`, as the specification has it.
+`X-RateLimit-Remaining`. An error is JSON in the form of `rpcStatus`; its content type is `application/json` for a
+client that accepts that, and else `text/plain`, as the specification has it.
 """
 
 import asyncio
@@ -26,16 +26,23 @@ from aiohttp.http_exceptions import HttpProcessingError
 from batchsum.local_ncbi.breakage import break_answer
 from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Fault, FaultPlan, Trouble, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, Fault, FaultPlan, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
-from batchsum.local_ncbi.question import Refusal
+from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
+from batchsum.local_ncbi.summary import last_update
 
-# One request and its answer: limit, faults, latency and headers around what the gateway says.
+log = logging.getLogger(__name__)
 
+# What a client sent that is no HTTP is answered with a 400; it is not worth a traceback here.
+_NOT_HTTP = (HttpProcessingError, web.RequestPayloadError)
+_http_log = logging.getLogger("batchsum.local_ncbi.http")
+_http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 AccessLog = Callable[[str], None]
+RateOption = float | Literal["ncbi"] | None
+Zero = Literal["count", "omit"]
 
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
@@ -43,17 +50,107 @@ _MOST_KEPT_ANSWERS = 5_000
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
+async def serve_forever(**options: Any) -> None:
+    """Serve in the foreground until SIGTERM or SIGINT; takes what `running` takes.
+
+    Prints one line of JSON on stdout once it listens: `{"base_url": "http://127.0.0.1:8765/datasets/v2"}`.
+    """
+    # A signal ends the block below instead of the process, so that the socket and the catalogue are closed.
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in signal.SIGTERM, signal.SIGINT:
+        loop.add_signal_handler(number, stopped.set)
+    async with running(**options) as base_url:
+        sys.stdout.write(json.dumps({"base_url": base_url}) + "\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def running(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    requests_per_second: RateOption = "ncbi",
+    latency: str | Latency | None = None,
+    as_of: date | None = None,
+    faults: Sequence[str | Fault] = (),
+    catalogue: Sequence[Path] = (),
+    zero: Zero = "count",
+    access_log: AccessLog | None = None,
+) -> AsyncIterator[str]:
+    """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
+
+    requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
+    latency, faults: as on the command line (`parse_latency`, `parse_fault`), or already parsed.
+    as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
+    catalogue: files of records to serve instead of the package's.
+    zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
+    access_log: called with one line an answer; it never holds a key.
+
+    Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
+    """
+    day = _checked_day(as_of)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port {port}: write a number from 0 to 65535")
+    plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
+    delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
+    limit = RateLimit(requests_per_second)
+    # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
+    known = await asyncio.to_thread(_open, catalogue, day)
+    gateway = Gateway(known, day, "", zero)
+    responder = Responder(gateway, limit, plan, delay, access_log)
+    with closing(known):
+        async with _listening(responder, host, port) as taken:
+            name = f"[{host}]" if ":" in host else host
+            # Answers hold links to this server, whose port is known only now.
+            gateway.base_url = f"http://{name}:{taken}{PREFIX}"
+            yield gateway.base_url
+
+
+def _checked_day(as_of: date | None) -> date:
+    day = as_of or last_update(datetime.now(UTC))
+    if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
+        raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
+    return min(day, LAST_DAY)
+
+
+def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
+    if not catalogue:
+        return open_catalogue(day.year)
+    own, problems = open_reports(catalogue)
+    for problem in problems:
+        log.warning("%s", problem)
+    return own
+
+
+@asynccontextmanager
+async def _listening(responder: "Responder", host: str, port: int) -> AsyncIterator[int]:
+    """Listen inside the block; gives the port taken."""
+    # A client that hangs up ends the delay or the drip that was meant for it.
+    runner = web.ServerRunner(
+        web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log),
+        shutdown_timeout=0.5,
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What is to be sent, before any trouble is made of it."""
+class GatewayAnswer:
+    """What is to be sent, before a fault changes it."""
 
     status: int
     body: bytes
-    trouble: Trouble = HEALTHY
+    effects: Effects = HEALTHY
     content_type: str = "application/json"
 
 
-class Exchange:
+class Responder:
     """What stands between the socket and the gateway. `answer` is called for every request."""
 
     def __init__(
@@ -70,54 +167,57 @@ class Exchange:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
+        # Counted before anything is read: a request that is too much costs the server nothing more.
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
         allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
         try:
             if allowance is not None and not allowance.granted:
-                reply = Reply(429, self._too_many(key or str(request.remote), allowance, headers))
+                answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
             else:
-                reply = await self._reply(request, begun)
-                await self._wait(reply.trouble)
+                answer = await self._answer(request, begun)
+                await self._wait(answer.effects)
         except Refusal as refusal:
-            reply = _refused(refusal, HEALTHY)
-        headers["Content-Type"] = reply.content_type if reply.status == 200 else _error_type(request)
-        if reply.trouble == HEALTHY:
-            response: web.StreamResponse = web.Response(body=reply.body, status=reply.status, headers=headers)
+            answer = _refused(refusal, HEALTHY)
+        headers["Content-Type"] = answer.content_type if answer.status == 200 else _error_type(request)
+        if answer.effects == HEALTHY:
+            response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
         else:
-            response = await break_answer(request, reply.trouble, reply.status, reply.body, headers)
+            response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
         if self._access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
-            self._access_log(_access_line(request, response.status, len(reply.body), took))
+            self._access_log(_access_line(request, response.status, len(answer.body), took))
         return response
 
-    async def _reply(self, request: web.BaseRequest, now: float) -> Reply:
+    async def _answer(self, request: web.BaseRequest, now: float) -> GatewayAnswer:
         target = request.raw_path
         wants_lines = _wants_lines(request)
+        # A fault may change every answer anew, so that none is kept beside one.
         may_keep = request.method == "GET" and not self._plan and not wants_lines
         if may_keep and (kept := self._answers.get(target)) is not None:
-            return Reply(200, kept)
+            return GatewayAnswer(200, kept)
         content = await _read_body(request) if request.method == "POST" else b""
         try:
-            ask = self._gateway.read(request.method, target, content)
+            routed = self._gateway.read(request.method, target, content)
         except Refusal as refusal:
-            return _refused(refusal, self._trouble(target, (), "", now))
-        trouble = self._trouble(f"{request.method} {target} {content!r}", ask.taxa, ask.endpoint, now)
+            # Not even a question; a fault without conditions hits it all the same, as an outage would.
+            return _refused(refusal, self._effects(target, (), "", now))
+        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.endpoint, now)
         try:
-            document = self._gateway.document(ask, stale_days=trouble.stale_days)
+            document = self._gateway.document(routed, stale_days=effects.stale_days)
         except Refusal as refusal:
-            return _refused(refusal, trouble)
+            return _refused(refusal, effects)
         if wants_lines and "total_count" in document:
             lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
-            return Reply(200, b"".join(lines), trouble, "application/x-ndjson")
+            return GatewayAnswer(200, b"".join(lines), effects, "application/x-ndjson")
         body = _encode(document)
         if may_keep:
             if len(self._answers) >= _MOST_KEPT_ANSWERS:
                 self._answers.clear()
             self._answers[target] = body
-        return Reply(200, body, trouble)
+        return GatewayAnswer(200, body, effects)
 
-    def _trouble(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Trouble:
+    def _effects(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Effects:
         if not self._plan:
             return HEALTHY
         names: set[str] = set()
@@ -126,10 +226,10 @@ class Exchange:
             # A fault may name the taxon in another way than the question does.
             for taxon in self._gateway.catalogue.matches(text):
                 names |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self._plan.trouble(Asked(question, endpoint, frozenset(names)), now)
+        return self._plan.effects(Asked(question, endpoint, frozenset(names)), now)
 
-    async def _wait(self, trouble: Trouble) -> None:
-        seconds = self._latency.draw(self._delays) + trouble.delay
+    async def _wait(self, effects: Effects) -> None:
+        seconds = self._latency.draw(self._delays) + effects.delay
         if seconds:
             await asyncio.sleep(seconds)
 
@@ -144,7 +244,7 @@ class Exchange:
                 "api-key": asker,
                 "count": str(allowance.limit + 1),
                 "limit": str(allowance.limit),
-                "code": 8,
+                "code": RESOURCE_EXHAUSTED,
                 "message": message,
             }
         )
@@ -154,8 +254,8 @@ def _encode(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _refused(refusal: Refusal, trouble: Trouble) -> Reply:
-    return Reply(refusal.status, _encode(refusal.document), trouble)
+def _refused(refusal: Refusal, effects: Effects) -> GatewayAnswer:
+    return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
 
 
 def _key_in_query(target: str) -> str:
@@ -178,6 +278,7 @@ def _error_type(request: web.BaseRequest) -> str:
     return "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
 
 
+# NCBI's program asks for records as lines of JSON; its Python client takes one document.
 def _wants_lines(request: web.BaseRequest) -> bool:
     accept = request.headers.get("Accept", "")
     return "application/x-ndjson" in accept and "application/json" not in accept
@@ -204,100 +305,3 @@ def _access_line(request: web.BaseRequest, status: int, size: int, took: float) 
     target = re.sub(r"(?<=[?&]api_key=)[^&]+", "...", request.raw_path)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return f"{now} {request.remote} {request.method} {target} {status} {size} {took:.1f}ms"
-
-
-log = logging.getLogger(__name__)
-
-# What a client sent that is no HTTP is answered with a 400; it is not worth a traceback here.
-_NOT_HTTP = (HttpProcessingError, web.RequestPayloadError)
-_http_log = logging.getLogger("batchsum.local_ncbi.http")
-_http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
-
-Rate = float | Literal["ncbi"] | None
-Zero = Literal["count", "omit"]
-
-
-def _checked_day(as_of: date | None) -> date:
-    day = as_of or datetime.now(UTC).date()
-    if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
-        raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
-    return min(day, LAST_DAY)
-
-
-def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
-    if not catalogue:
-        return open_catalogue(day.year)
-    own, problems = open_reports(catalogue)
-    for problem in problems:
-        log.warning("%s", problem)
-    return own
-
-
-@asynccontextmanager
-async def running(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    requests_per_second: Rate = "ncbi",
-    latency: str | Latency | None = None,
-    as_of: date | None = None,
-    faults: Sequence[str | Fault] = (),
-    catalogue: Sequence[Path] = (),
-    zero: Zero = "count",
-    access_log: AccessLog | None = None,
-) -> AsyncIterator[str]:
-    """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
-
-    requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
-    latency, faults: as on the command line (`parse_latency`, `parse_fault`), or already parsed.
-    as_of: the day of the answers, today (UTC) if None. catalogue: files of records to serve instead of the package's.
-    zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
-    access_log: called with one line an answer; it never holds a key.
-
-    Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
-    """
-    day = _checked_day(as_of)
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port {port}: write a number from 0 to 65535")
-    plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
-    delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
-    limit = RateLimit(requests_per_second)
-    known = await asyncio.to_thread(_open, catalogue, day)
-    gateway = Gateway(known, day, "", zero)
-    exchange = Exchange(gateway, limit, plan, delay, access_log)
-    with closing(known):
-        async with _listening(exchange, host, port) as taken:
-            name = f"[{host}]" if ":" in host else host
-            gateway.base_url = f"http://{name}:{taken}{PREFIX}"
-            yield gateway.base_url
-
-
-@asynccontextmanager
-async def _listening(exchange: Exchange, host: str, port: int) -> AsyncIterator[int]:
-    """Listen inside the block; gives the port taken."""
-    # A client that hangs up ends the delay or the drip that was meant for it.
-    runner = web.ServerRunner(
-        web.Server(exchange.answer, access_log=None, handler_cancellation=True, logger=_http_log),
-        shutdown_timeout=0.5,
-    )
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-async def serve(**options: Any) -> None:
-    """Serve in the foreground until SIGTERM or SIGINT; takes what `running` takes.
-
-    Prints one line of JSON on stdout once it listens: `{"base_url": "http://127.0.0.1:8765/datasets/v2"}`.
-    """
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in signal.SIGTERM, signal.SIGINT:
-        loop.add_signal_handler(number, stopped.set)
-    async with running(**options) as base_url:
-        sys.stdout.write(json.dumps({"base_url": base_url}) + "\n")
-        sys.stdout.flush()
-        await stopped.wait()

@@ -7,7 +7,7 @@ that several taxa have is answered with each of them.
 from collections.abc import Sequence
 from typing import Any
 
-from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.catalogue import Catalogue, Taxon
 from batchsum.local_ncbi.question import (
     Reader,
     Refusal,
@@ -18,11 +18,11 @@ from batchsum.local_ncbi.question import (
     unknown_id,
     unknown_name,
 )
-from batchsum.local_ncbi.taxonomy import VIRUSES, Taxon
 from batchsum.local_ncbi.virus_reports import page_size
 
 MOST_TAXA = 1000
 _MOST_SUGGESTIONS = 20
+# Ranks that NCBI's report repeats under `classification`.
 _CLASSIFIED = "superkingdom kingdom phylum class order family genus species domain realm acellular_root"
 _RANKS = """
 NO_RANK SUPERKINGDOM DOMAIN REALM KINGDOM SUBKINGDOM SUPERPHYLUM SUBPHYLUM PHYLUM CLADE SUPERCLASS CLASS SUBCLASS
@@ -32,7 +32,7 @@ SUBVARIETY GENOTYPE SEROTYPE ISOLATE MORPH SERIES FORMA_SPECIALIS SEROGROUP BIOT
 """
 RANKS = tuple(_RANKS.split())
 
-OPTIONS: dict[str, tuple[Reader, bool]] = {
+TAXONOMY_OPTIONS: dict[str, tuple[Reader, bool]] = {
     "returned_content": (read_choice(("COMPLETE", "TAXIDS", "METADATA")), False),
     "page_size": (read_number, False),
     "page_token": (read_text, False),
@@ -44,8 +44,8 @@ OPTIONS: dict[str, tuple[Reader, bool]] = {
     "children": (read_boolean, False),
     "ranks": (read_choice(RANKS), True),
 }
-BODY: dict[str, tuple[Reader, bool]] = {"taxons": (read_text, True), **OPTIONS}
-SUGGEST: dict[str, tuple[Reader, bool]] = {
+TAXONOMY_BODY: dict[str, tuple[Reader, bool]] = {"taxons": (read_text, True), **TAXONOMY_OPTIONS}
+SUGGEST_OPTIONS: dict[str, tuple[Reader, bool]] = {
     "tax_rank_filter": (read_choice(("species", "higher_taxon")), False),
     "taxon_resource_filter": (
         read_choice([f"TAXON_RESOURCE_FILTER_{what}" for what in ("ALL", "GENOME", "GENE", "ORGANELLE")]),
@@ -53,7 +53,7 @@ SUGGEST: dict[str, tuple[Reader, bool]] = {
     ),
     "exact_match": (read_boolean, False),
 }
-SUGGEST_BODY = {"organism_query": (read_text, False), "taxon_query": (read_text, False), **SUGGEST}
+SUGGEST_BODY = {"organism_query": (read_text, False), "taxon_query": (read_text, False), **SUGGEST_OPTIONS}
 
 
 def taxonomy_page(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +90,7 @@ def _looked_up(
         raise Refusal("No valid taxons were passed.")
     if len(taxa) > MOST_TAXA:
         raise Refusal(f"too many taxons: {len(taxa)}, at most {MOST_TAXA} at once")
+    # One taxon may be asked for by several texts, such as its id and a name; it is reported once.
     queries: dict[Taxon, list[str]] = {}
     unknown = []
     for text in taxa:
@@ -130,10 +131,6 @@ def rank_of(taxon: Taxon) -> str:
     return rank if rank in RANKS else "NO_RANK"
 
 
-def _is_virus(lineage: Sequence[Taxon], taxon: Taxon) -> bool:
-    return any(each.tax_id == VIRUSES for each in (*lineage, taxon))
-
-
 def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
     if content == "TAXIDS":
         return {"tax_id": taxon.tax_id}
@@ -144,7 +141,7 @@ def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
         "rank": _rank_if_any(taxon),
         "current_scientific_name": {"name": taxon.name},
         "curator_common_name": taxon.common_name,
-        "group_name": "viruses" if _is_virus(lineage, taxon) else "",
+        "group_name": "viruses" if catalogue.is_virus(taxon) else "",
         "classification": {rank: ranked[rank] for rank in _CLASSIFIED.split() if rank in ranked},
         "parents": [each.tax_id for each in lineage],
         "children": [each.tax_id for each in catalogue.children(taxon)],
@@ -196,6 +193,6 @@ def _suggestion(catalogue: Catalogue, taxon: Taxon, text: str) -> dict[str, Any]
         "common_name": taxon.common_name,
         "matched_term": taxon.common_name if is_common else taxon.name,
         "rank": _rank_if_any(taxon),
-        "group_name": "viruses" if _is_virus(catalogue.lineage(taxon), taxon) else "",
+        "group_name": "viruses" if catalogue.is_virus(taxon) else "",
     }
     return {name: value for name, value in every.items() if value}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.catalogue import Catalogue, Taxon
 from batchsum.local_ncbi.data_report import snake_cased
 from batchsum.local_ncbi.question import (
     FILTERS,
@@ -26,8 +26,7 @@ from batchsum.local_ncbi.question import (
     read_text,
 )
 from batchsum.local_ncbi.records import GenomeRecord, us_states
-from batchsum.local_ncbi.summary import Found, Selection
-from batchsum.local_ncbi.taxonomy import Taxon
+from batchsum.local_ncbi.selection import FoundRecord, Selection
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 
@@ -39,7 +38,7 @@ PAGING: dict[str, tuple[Reader, bool]] = {
     "page_token": (read_text, False),
 }
 # By GET the filters are fields of `filter`; accessions and taxa are not among them.
-QUERY = {
+REPORTS_QUERY = {
     **{f"filter.{name}": reader for name, reader in FILTERS.items() if name != "accessions"},
     **{name: reader for name, reader in PAGING.items() if name != "table_format"},
 }
@@ -49,13 +48,14 @@ def _read_filter(name: str, value: object) -> Filters:
     return make_filters(read_document(value, TAXA | FILTERS))
 
 
-BODY: dict[str, tuple[Reader, bool]] = {"filter": (_read_filter, False), **PAGING}
+REPORTS_BODY: dict[str, tuple[Reader, bool]] = {"filter": (_read_filter, False), **PAGING}
 
 
 def report_page(
     catalogue: Catalogue, filters: Filters, values: dict[str, Any], as_of: str, *, zero: str = "count"
 ) -> dict[str, Any]:
     """One page of records as of a day; `values` are the paging parameters as read."""
+    # One record more than wanted tells whether there is a next page.
     size = page_size(values)
     after = _read_token(values.get("page_token", ""), filters)
     selection = Selection(catalogue, filters, as_of)
@@ -98,10 +98,11 @@ def _read_token(token: str, filters: Filters) -> int:
     raise Refusal("invalid page_token: send it back with the request that it came from")
 
 
-def virus_report(catalogue: Catalogue, found: Found) -> dict[str, Any]:
+def virus_report(catalogue: Catalogue, found: FoundRecord) -> dict[str, Any]:
     record = found.record
     if record.report:
         return dict(snake_cased(json.loads(record.report)))
+    # What nobody submitted says so, in the field where NCBI has the laboratory.
     made_up = not record.refseq
     every: dict[str, Any] = {
         "accession": record.accession,

@@ -1,36 +1,39 @@
 """Files into the output directory: each replaced atomically, the manifest last, and finished after a crash.
 
-Every temporary file, the manifest's included, is written and synced before the first is put in place. The
-store remembers the publication, so that the next start can go on where this one was killed. Temporary files
-are named by the process that owns the run: two processes never write the same one.
+`prepare` writes and syncs every temporary file, the manifest's included, and makes a Publication of them. The store
+remembers it, so that the next start can go on where this one was killed. Then `put_in_place` renames them. Temporary
+files are named by the process that owns the run: two processes never write the same one.
 """
 
 import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batchsum.errors import OutputError
+from batchsum.atomic import Writer, link_target, sync_directory, write_synced
+from batchsum.errors import OutputError, UsageError
+from batchsum.model.job import Job
+from batchsum.store.directory import STATE
 
 MANIFEST = "run.json"
 _LEFTOVER = ".batchsum-tmp"
 _TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""
-
-Writer = Callable[[Path], None]
+_READ_BY_PEOPLE = re.compile(r"summary\.(csv|tsv|jsonl|parquet|xlsx)|changes\.csv|counts\.csv|report\.html")
+"""What nobody wants to lose to another job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What is to be put in place."""
+    """Files that wait to be put in place."""
 
     owner: str
+    """Of the run; the middle of the temporary files' names."""
     files: dict[str, str]
     """The sha256 of each, by name, the manifest last."""
     stale: list[str]
@@ -55,6 +58,26 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**53
 
 
+def require_own_directory(job: Job) -> None:
+    """UsageError, before anything is touched, where the output directory is another job's."""
+    directory, owner = job.output.dir, job.name
+    with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
+        owner = read_manifest(directory).get("job", job.name)
+    if owner != job.name:
+        raise UsageError(
+            f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
+            "or another output.dir (--out)"
+        )
+    if not directory.is_dir() or (directory / MANIFEST).exists() or (directory / STATE).exists():
+        return
+    for path in sorted(directory.iterdir()):
+        if _READ_BY_PEOPLE.fullmatch(path.name) and path.is_file():
+            raise UsageError(
+                f"{directory} holds a {path.name}, and no {MANIFEST} says whose it is; move it away, "
+                "or write another output.dir (--out)"
+            )
+
+
 def read_generation(directory: Path) -> int:
     """How many nights were published in `directory`."""
     return int(read_manifest(directory).get("generation", 0))
@@ -63,7 +86,7 @@ def read_generation(directory: Path) -> int:
 def check_targets(directory: Path, names: Iterable[str]) -> None:
     """OutputError where something else than a file stands in the way of one, or none can be written."""
     for name in (*names, MANIFEST):
-        target = _target(directory / name)
+        target = link_target(directory / name)
         if not os.access(target.parent, os.W_OK | os.X_OK):
             raise OutputError(
                 f"{target.parent}: no file can be written here; look at its rights, or name another --out"
@@ -86,12 +109,13 @@ def prepare(
         files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
         stale = {name for name in read_manifest(directory).get("files", {}) if _TABLE.fullmatch(name)} - files.keys()
         text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
-        files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: _write_text(path, text))
+        files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: path.write_text(text, encoding="utf-8"))
         _sync_directories(directory, files)
     except OSError:
+        # A disk that is full stays as full as it was, and no fuller: the next night may need the room.
         for name in (*writers, MANIFEST):
             with suppress(OSError):
-                _temporary(_target(directory / name), owner).unlink(missing_ok=True)
+                _temporary(link_target(directory / name), owner).unlink(missing_ok=True)
         raise
     return Publication(owner, files, sorted(stale))
 
@@ -101,11 +125,12 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
 
     False, and nothing is touched, where a file is neither in place nor waiting to be put there.
     """
-    targets = {_target(directory / name): digest for name, digest in publication.files.items()}
+    targets = {link_target(directory / name): digest for name, digest in publication.files.items()}
     for target, digest in targets.items():
         if not _temporary(target, publication.owner).exists() and not _is_in_place(target, digest):
             return False
     *_, last = targets
+    # Readers go by the manifest: what it names must be there before it, and what it names no more must be gone.
     for target, digest in targets.items():
         if target == last:
             for name in publication.stale:
@@ -113,7 +138,7 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
             _sync_directories(directory, publication.files)
         try:
             _temporary(target, publication.owner).replace(target)
-        except FileNotFoundError:
+        except FileNotFoundError:  # put there before a crash
             if not _is_in_place(target, digest):
                 raise
     _sync_directories(directory, [MANIFEST])
@@ -122,32 +147,18 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
 
 def sweep(directory: Path, names: Iterable[str], living: Collection[str]) -> None:
     """Remove what killed runs left half written, but nothing of the owners in `living`."""
-    for place in {directory, *(_target(directory / name).parent for name in (*names, MANIFEST))}:
+    for place in {directory, *(link_target(directory / name).parent for name in (*names, MANIFEST))}:
         for leftover in place.glob(f".*{_LEFTOVER}"):
             if leftover.name.removesuffix(_LEFTOVER).rpartition(".")[2] not in living:
                 leftover.unlink(missing_ok=True)
 
 
 def _write(path: Path, owner: str, writer: Writer) -> str:
-    """Write the temporary file of `path` with the mode it will have; its sha256."""
-    target = _target(path)
+    """Write the temporary file of `path`; its sha256."""
+    target = link_target(path)
     temporary = _temporary(target, owner)
-    # Until its mode is settled nobody else may read it: the file it replaces may be private.
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    writer(temporary)
-    with temporary.open("rb") as file:
-        os.fchmod(file.fileno(), _mode(target))
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _target(path: Path) -> Path:
-    """Where a link leads: the link itself is the user's and stays."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    write_synced(temporary, target, writer)
+    return _digest(temporary)
 
 
 def _temporary(target: Path, owner: str) -> Path:
@@ -156,24 +167,16 @@ def _temporary(target: Path, owner: str) -> Path:
 
 def _is_in_place(target: Path, digest: str) -> bool:
     try:
-        with target.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        return _digest(target) == digest
     except FileNotFoundError:
         return False
 
 
-def _mode(target: Path) -> int:
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_directories(directory: Path, names: Iterable[str]) -> None:
-    for place in {_target(directory / name).parent for name in names}:
-        descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for place in {link_target(directory / name).parent for name in names}:
+        sync_directory(place)

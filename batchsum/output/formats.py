@@ -1,6 +1,7 @@
-"""Which formats the table can take, what each of them needs, and who writes it.
+"""Which formats the table can take, what each of them needs and who writes it; and the description of the files.
 
-Whatever stands in the way of a format is known, and told, before anything is asked.
+Whatever stands in the way of a format is known, and told, before anything is asked. A new format is a writer here or
+in WRITERS, and its package, if it needs one, in _EXTRAS.
 """
 
 import importlib
@@ -11,12 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.errors import UsageError
-from batchsum.model.job import Job
+from batchsum.model.job import Job, NamedSet
 from batchsum.output.counts import COUNTS, count_columns, has_counts
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, WRITERS, Column, Row
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 """Formats that need an optional package."""
+
+DATAPACKAGE = "datapackage.json"
+
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_ABOUT = (
+    "Counts of virus genomes by taxon and filter set, as NCBI Datasets gave them. A missing value is an empty cell, "
+    "and never a zero. Text that a spreadsheet would run begins with an apostrophe. "
+    "run.json has the night, the run and the digest of each file."
+)
 
 TableWriter = Callable[[Path, Iterable[Row]], None]
 
@@ -55,21 +65,11 @@ def format_problems(job: Job) -> Iterator[str]:
 def row_count(job: Job) -> int:
     """The rows of the table: one for each taxon and filter set, a series of windows counted by its windows."""
 
-    def count(sets: Iterable[object]) -> int:
-        return sum(windows.last if (windows := getattr(one, "windows", None)) else 1 for one in sets)
+    def count(sets: Iterable[NamedSet]) -> int:
+        return sum(one.windows.last if one.windows else 1 for one in sets)
 
-    everything = count(job.filter_sets)
-    counts: dict[int, int] = {}
-    total = 0
-    for listed in job.taxa:
-        sets = listed.sets
-        if not sets:
-            total += everything
-            continue
-        if id(sets) not in counts:
-            counts[id(sets)] = count(sets)
-        total += counts[id(sets)]
-    return total
+    every_set = count(job.filter_sets)
+    return sum(count(listed.sets) if listed.sets else every_set for listed in job.taxa)
 
 
 def _is_there(package: str) -> bool:
@@ -80,23 +80,13 @@ def _is_there(package: str) -> bool:
     return True
 
 
-# datapackage.json: what the delimited files beside it hold, column by column, for programs that read them.
-# Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the
-# manifest has the times and the digests.
-
-
-DATAPACKAGE = "datapackage.json"
-
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
-_ABOUT = (
-    "Counts of virus genomes by taxon and filter set, as NCBI Datasets gave them. A missing value is an empty cell, "
-    "and never a zero. Text that a spreadsheet would run begins with an apostrophe. "
-    "run.json has the night, the run and the digest of each file."
-)
-
-
 def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
-    """The descriptor of what a night of `job` leaves, ready for JSON; `filter_sets` are the names of the night's."""
+    """What the delimited files of a night of `job` hold, column by column, for programs that read them.
+
+    `filter_sets` are the names of the night's, for the columns of counts.csv.
+    Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
+    the times and the digests.
+    """
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
         _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, SUMMARY)

@@ -28,7 +28,6 @@ _TYPES = {
     "date": pa.date32(),
 }
 
-
 METADATA = b"batchsum"
 """Key of the file's metadata, a JSON object."""
 _STABLE = ("job", "job_hash", "resolved_dates")
@@ -49,6 +48,7 @@ def write_parquet(path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any
     table_schema, remaining = schema(manifest), iter(rows)
     texts = [one.name for one in SUMMARY if one.kind == "string"]
     with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
+        # Column by column inside a group: so wide a table would not fit into memory as a whole.
         while group := list(islice(remaining, ROWS_A_GROUP)):
             columns = [_array(column, values) for column, values in zip(SUMMARY, zip(*group, strict=True), strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=table_schema), row_group_size=ROWS_A_GROUP)
@@ -60,7 +60,7 @@ def _array(column: Column, values: tuple[Value, ...]) -> pa.Array:
 
 def _typed(column: Column, value: Value) -> Any:
     if value is None or value == "":
-        return "" if column.required else None
+        return "" if column.required else None  # a column that has no nulls says so in its schema
     match column.kind:
         case "boolean":
             return value == "true"

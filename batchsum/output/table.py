@@ -1,6 +1,7 @@
-"""The combined table: its columns, its rows, and one writer function a format.
+"""The combined table: its columns, which every format and page uses; its rows; and what writes its plain formats.
 
-Nothing volatile stands in it: the same answers give the same bytes, in whatever order they came.
+A new column is a Column in SUMMARY and a value at the same place in `row`. Nothing volatile stands in the table: the
+same answers give the same bytes, in whatever order they came.
 """
 
 import csv
@@ -14,17 +15,20 @@ from typing import Any, Literal
 
 from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Query, Summary, Verdict
 
-# What each column of the table and of the changes means, in the words that every format and page uses.
-
-
+Value = str | int | float | Decimal | None
+Row = tuple[Value, ...]
+"""One value for each column; None and "" are both a missing value."""
 Kind = Literal["string", "integer", "number", "boolean", "date"]
 """As Table Schema calls them. A boolean is true or missing: a filter that is false is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """A column of the table or of the changes."""
+
     name: str
     about: str
+    """What it means, in a sentence."""
     kind: Kind = "string"
     choices: tuple[str, ...] = ()
     """The only values there are; any where empty."""
@@ -142,14 +146,10 @@ def set_column(name: str) -> Column:
 MOST_XLSX_ROWS = 1_048_575
 """Rows that an Excel sheet holds below its header."""
 
+COLUMNS = tuple(column.name for column in SUMMARY)
 
 _NOTHING = Summary(None)
 _NO_FILES = FileSummary()
-
-COLUMNS = tuple(column.name for column in SUMMARY)
-
-Value = str | int | float | Decimal | None
-Row = tuple[Value, ...]
 
 
 def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "") -> Row:
@@ -166,12 +166,10 @@ def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_na
 
 
 def cell(value: Value) -> str:
-    """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe.
-
-    Line ends inside a cell become \\n: the csv module of Python 3.11 leaves a lone \\r unquoted.
-    """
+    """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe."""
     if isinstance(value, str):
         text = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        # The csv module of Python 3.11 leaves a lone \r unquoted, and a reader would see two lines.
         return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
     if isinstance(value, float):
         return f"{value:.15g}"
@@ -179,6 +177,7 @@ def cell(value: Value) -> str:
 
 
 def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] = COLUMNS, delimiter: str = ",") -> None:
+    """A header and the rows as CSV, or TSV by its delimiter: UTF-8, line ends as on Unix, missing values empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
         writer.writerow(columns)
@@ -212,3 +211,4 @@ WRITERS: dict[str, Callable[[Path, Iterable[Row]], None]] = {
     "tsv": write_tsv,
     "jsonl": write_jsonl,
 }
+"""What writes the formats that need no package; `output.formats` knows the others."""

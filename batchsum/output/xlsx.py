@@ -40,7 +40,7 @@ _WIDE = {
 def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
     """Write `rows` (at most MOST_XLSX_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
     options = {
-        "constant_memory": True,
+        "constant_memory": True,  # a row leaves memory when the next one begins: cells can only be written in order
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "strings_to_numbers": False,
@@ -62,6 +62,7 @@ def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> No
 
 
 def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
+    """The rows, or the first of them and a last one that says where the others are."""
     remaining = iter(rows)
     yield from islice(remaining, count - 1)
     last = next(remaining, None)

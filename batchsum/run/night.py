@@ -24,7 +24,7 @@ from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import build_plan
-from batchsum.run.publish import file_names, finish_publication, publish_night, require_own_directory, untold_run
+from batchsum.run.publish import file_names, finish_publication, publish_night, untold_run
 from batchsum.run.resume import about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
@@ -62,7 +62,7 @@ def run_job(
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
     begun = begun or datetime.now(UTC)
-    require_own_directory(job)
+    files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         lock = read_lock(lock_file(job.path))

@@ -96,6 +96,7 @@ class Plan:
 
     def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[_ResolvedSet, ...]:
         """What a filter set is tonight under a taxon's own bounds: one set, or one for each window."""
+        # By value: what many taxa share is worked out once, whoever made the objects.
         key = named, frozenset(bounds.items())
         if key not in self._resolved:
             guards = replace(self.job.guards, **{**named.guards, **bounds})

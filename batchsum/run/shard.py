@@ -7,15 +7,14 @@ part. It leaves answers and no table: `shard.json` is written last, and says tha
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from batchsum.atomic import replace_file
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
 from batchsum.errors import NothingUsable, UsageError
@@ -181,7 +180,8 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
         "accept": sorted("/".join(row) for row in night.accept),
         "batchsum": __version__,
     }
-    _write(directory / MANIFEST, manifest)
+    # Last, and in one piece: everything it speaks of is on the disk already.
+    replace_file(directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
     with store.transaction():
         store.move(run, "open", "closed")  # its answers stay: they are what `merge` reads
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
@@ -191,14 +191,3 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
 def _count_usable(store: Store, run: Run) -> int:
     rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
     return int(rows[0][0])
-
-
-def _write(path: Path, manifest: dict[str, Any]) -> None:
-    """On the disk before it can be seen: everything it speaks of is there already."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

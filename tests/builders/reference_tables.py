@@ -1,6 +1,6 @@
 """The tables of configs/README.md, made from the code: the keys of a job file and the columns of the two tables.
 
-`python -m tests.reference_tables` writes them into the page; test_docs tells when that was forgotten.
+`python -m tests.builders.reference_tables` writes them into the page; test_docs tells when that was forgotten.
 """
 
 import re

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from batchsum.output.report.night import Night
-from batchsum.output.report.page import render
+from batchsum.output.report.night import ReportNight
+from batchsum.output.report.page import render_page
 
 _VOID = {"meta", "link", "input", "col", "br"}
 
@@ -25,9 +25,9 @@ class Row:
 
 
 class Page(HTMLParser):
-    def __init__(self, night: Night) -> None:
+    def __init__(self, night: ReportNight) -> None:
         super().__init__(convert_charrefs=True)
-        self.source = "".join(render(night))
+        self.source = "".join(render_page(night))
         self.rows: list[Row] = []
         self.raw: list[tuple[str, dict[str, str | None], str]] = []
         """Every script and style: name, attributes, content."""

@@ -2,8 +2,10 @@
 
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
-from batchsum.output.report.night import Night, RemovedRow, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
+from batchsum.store.history import KeptRow
 
 TONIGHT = date(2026, 11, 23)
 TAXA = [
@@ -81,13 +83,33 @@ _TROUBLES = (
 _BECAME = {"suspect": "became_suspect", "rejected": "became_rejected"}
 
 
+def kept_row(
+    taxon: str,
+    filter_set: str = "all",
+    status: str = "ok",
+    record_count: int | None = 10,
+    previous_record_count: int | None = None,
+    **more: Any,
+) -> KeptRow:
+    """A row as the store would have kept it; `more` are further fields of KeptRow."""
+    empty = KeptRow(0, taxon, "", filter_set, "", status, record_count, None, previous_record_count, "", "")
+    return empty._replace(**more)
+
+
+def report_row(*kept: Any, **fields: Any) -> ReportRow:
+    """A row of the page: arguments as of `kept_row`, and the further fields of ReportRow."""
+    own = {name: fields.pop(name) for name in ReportRow._fields if name in fields}
+    return ReportRow(kept_row(*kept, **fields), **own)
+
+
 def sample_night(
     rows: int = 150, *, nights: int = 30, seed: int = 7, trouble: float = 0.02, chronic: float = 0.008
-) -> Night:
+) -> ReportNight:
     """`rows` rows with `nights` nights each; `trouble` is the share in trouble tonight, `chronic` those for long."""
     random = Random(seed)
+    removed = (kept_row("11676", "lentiviruses", record_count=1_118_204, label="HIV-1"),)
     dates = [(TONIGHT - timedelta(days=nights - 1 - back)).isoformat() for back in range(nights)]
-    return Night(
+    return ReportNight(
         job="respiratory",
         date=dates[-1],
         run_id="20261123-030001-4f2a",
@@ -97,7 +119,7 @@ def sample_night(
         rows=[_row(random, number, nights, trouble, chronic) for number in range(rows)],
         previous_date=dates[-2] if nights > 1 else None,
         dates=dates,
-        removed=(RemovedRow("11676", "lentiviruses", "HIV-1", 1_118_204),) if nights > 1 and rows > 10 else (),
+        removed=removed if nights > 1 and rows > 10 else (),
         requests=max(rows - 2, 1),
         requests_per_second=10.0,
         http_statuses={"200": rows, "429": 1, "none": 2},
@@ -106,7 +128,7 @@ def sample_night(
     )
 
 
-def bad_night(rows: int = 150) -> Night:
+def bad_night(rows: int = 150) -> ReportNight:
     return sample_night(rows, trouble=0.4, seed=3)
 
 
@@ -132,10 +154,10 @@ def _row(random: Random, number: int, nights: int, trouble: float, chronic: floa
             counts, statuses = [None] * nights, ["rejected"] * nights
             was = None
     answered = status in ("ok", "suspect")
-    return ReportRow(
-        taxon=taxon, filter_set=filter_set, status=status, record_count=counts[-1], previous_record_count=was,
+    return report_row(
+        taxon, filter_set, status, counts[-1], was,
         label=name, filters=filters, change=change if nights > 1 else "", error=error,
-        resource_updated_on="2026-11-22T00:00:00Z" if answered else "",
+        resource_updated_on="2026-11-22T00:00:00Z" if answered else None,
         size_mb=max(1, now // 90) if answered else None,
         download_command=f"datasets download virus genome taxon {taxon} {options}".strip() if answered else "",
         phids=() if status in ("ok", "empty", "skipped") else tuple(f"{random.getrandbits(96):024X}" for _ in range(2)),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.jobs import write_job
 from tests.chaos.programs import Programs
 from tests.fakes import raw_server as serve
 from tests.fakes.raw_server import Behaviour, RawServer
@@ -82,9 +83,7 @@ REFUSALS: list[tuple[str, Behaviour, str]] = [
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "night.yaml"
-    path.write_text(JOB)
-    return path
+    return write_job(tmp_path, JOB)
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,11 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 SETTINGS = "api: {requests_per_second: unlimited, attempts: 1}\n"
 NOBODY = "http://127.0.0.1:1/v2"
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CREDENTIALS_DIRECTORY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="module")

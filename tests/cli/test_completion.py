@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main, whole_parser
-from batchsum.cli.completion import SHELLS, completion
+from batchsum.cli.completion import SHELLS, completion_script
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     (work / "my job.yaml").write_text("")
     (work / "jobs.csv").write_text("")
     for shell in SHELLS:
-        (tmp_path / f"script.{shell}").write_text(completion(whole_parser(), shell))
+        (tmp_path / f"script.{shell}").write_text(completion_script(whole_parser(), shell))
     return work
 
 
@@ -50,7 +50,7 @@ def bash_offers(folder: Path, *words: str) -> set[str]:
     asked = f"""
         source {script(folder, "bash")}
         COMP_WORDS=("$@"); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-        _batchsum
+        _shtab_batchsum
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
     done = subprocess.run(
@@ -87,7 +87,8 @@ class Zsh:
             words, stdin=slave, stdout=slave, stderr=slave, cwd=folder, env=env, start_new_session=True
         )
         os.close(slave)
-        self.type(f"autoload -Uz compinit; compinit -u -D; source {script(folder, 'zsh')}; echo loa''ded\n", "loaded")
+        loaded = f'eval "$(<{script(folder, "zsh")})"'  # as in .zshrc
+        self.type(f"autoload -Uz compinit; compinit -u -D; {loaded}; echo loa''ded\n", "loaded")
 
     def type(self, keys: str, until: str) -> str:
         """What is shown from these keys on, up to the text that must come."""
@@ -115,7 +116,7 @@ def zsh(folder: Path) -> Iterator[Zsh]:
 def test_the_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     for shell in SHELLS:
         assert main(["completion", shell]) == 0
-        assert capsys.readouterr().out == completion(whole_parser(), shell)
+        assert capsys.readouterr().out == completion_script(whole_parser(), shell) + "\n"
     assert main(["completion", "powershell"]) == 2
 
 
@@ -132,7 +133,8 @@ def options_of(command: str) -> set[str]:
 
 @needs("bash")
 def test_bash_offers_commands_options_values_and_files(folder: Path) -> None:
-    assert bash_offers(folder, "batchsum", "") >= {*COMMANDS, "--version", "--help"}
+    assert bash_offers(folder, "batchsum", "") == {*COMMANDS}
+    assert bash_offers(folder, "batchsum", "-") == {"--version", "--help", "-h"}
     assert bash_offers(folder, "batchsum", "re") == {"report"}
     for command in COMMANDS:
         offered = bash_offers(folder, "batchsum", command, "-")
@@ -175,6 +177,6 @@ def test_no_word_of_help_breaks_out_of_the_script() -> None:
     for shell in SHELLS:
         if shutil.which(shell) is None:
             continue
-        text = completion(parser, shell)
+        text = completion_script(parser, shell)
         done = subprocess.run([shell, "-n"], input=text, capture_output=True, text=True, timeout=20, check=False)
         assert (done.returncode, done.stderr) == (0, ""), shell

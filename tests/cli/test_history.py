@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from batchsum.store.store import Store
+from tests.builders.jobs import night
 from tests.fakes.scripted_ncbi import scripted_ncbi
-from tests.run.test_night import night
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +22,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job.write_text(
         "version: 1\ntaxa: [{taxon: 11320, label: Flu A}, 11520]\nfilter_sets: {all: {}, human: {host: human}}\n"
     )
-    with pytest.MonkeyPatch.context() as patch, scripted_ncbi() as ncbi:
-        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-        patch.delenv("NCBI_API_KEY", raising=False)
+    with scripted_ncbi() as ncbi:
         for count in (100, 110, 20):
             ncbi.answers = {"11320": {"record_count": count}}
             night(job, ncbi)
@@ -96,7 +93,7 @@ def test_explain_does_not_guess(tmp_path: Path, capsys: pytest.CaptureFixture[st
         job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Flu}, {taxon: 11520, label: Flu}]\n")
         night(job, ncbi)
     assert main(["explain", str(out), "Flu"]) == 2
-    assert "'Flu' is the label of several taxa; name one of 11320, 11520" in capsys.readouterr().err
+    assert "'Flu' is the name of several taxa; name one of 11320, 11520" in capsys.readouterr().err
 
 
 def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,8 @@ from batchsum.cli import main
 from batchsum.cli.init import starter_job
 from batchsum.config.load import load_job
 from batchsum.config.schema import JobKeys, job_schema
+from tests.builders.jobs import rows
 from tests.fakes.local_ncbi_server import serving
-from tests.run.test_night import rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,8 +63,7 @@ def test_init_leaves_a_job_that_loads_and_its_schema(tmp_path: Path, capsys: pyt
     assert main(["check", str(directory / "job.yaml")]) == 0
 
 
-def test_the_job_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+def test_the_job_runs_as_it_is(tmp_path: Path) -> None:
     assert main(["init", str(tmp_path)]) == 0
     with serving() as server:
         assert main(["run", str(tmp_path / "job.yaml"), "--base-url", server.base_url, "--rps", "unlimited"]) == 0

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,13 @@ import pytest
 from batchsum.cli import main
 from batchsum.cli.log import configure
 from batchsum.run import ask
+from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, answer, error
-
-JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 2}\n"
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    yield
-    configure(verbose=False, file=None, json_lines=False)
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "night.yaml"
-    path.write_text(JOB)
-    return path
+    return write_job(tmp_path, job_text(11320, 11520, api={"attempts": 2}))
 
 
 def night(job: Path, raw: RawServer, *options: str) -> int:
@@ -79,7 +67,7 @@ def test_verbose_is_on_stderr_too(raw: RawServer, job: Path, capfd: pytest.Captu
 
 def test_failures_are_told_but_do_not_flood(raw: RawServer, tmp_path: Path) -> None:
     job = tmp_path / "night.yaml"
-    job.write_text(JOB.replace("11320, 11520", ", ".join(map(str, range(1, 120)))))
+    job.write_text(job_text(*range(1, 120), api={"attempts": 2}))
     raw.always(error(404, "no such taxon"))
     raw.on("2697049", answer(200, {"record_count": 7}))
     assert night(job, raw) == 3

@@ -3,35 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from batchsum.cli import _COMMANDS, main
-from batchsum.cli.log import configure
+from batchsum.cli import COMMANDS, main
 from batchsum.run import ask
 from batchsum.version import __version__
+from tests.builders.jobs import job_text, next_day
 from tests.fakes.raw_server import RawServer, answer, delayed, error, never
-from tests.run.test_night import next_day
-
-JOB = "version: 1\nname: night\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n"
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
-    yield
-    configure(verbose=False, file=None, json_lines=False)
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Path:
-    path = tmp_path / "night.yaml"
-    path.write_text(JOB)
-    return path
 
 
 def night(job: Path, raw: RawServer, *options: object) -> int:
@@ -70,7 +50,7 @@ def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[s
 
 
 def test_a_job_file_with_problems_is_2_and_leaves_nothing(job: Path, raw: RawServer) -> None:
-    job.write_text(JOB + "nonsense: 1\n")
+    job.write_text(job_text(11320, nonsense=1))
     assert night(job, raw) == 2
     assert raw.arrivals == []
     assert [path.name for path in job.parent.iterdir()] == ["night.yaml"]
@@ -111,7 +91,7 @@ def test_a_change_may_have_an_exit_code(job: Path, raw: RawServer) -> None:
 
 def test_the_failure_fits_a_mail(tmp_path: Path, raw: RawServer, capfd: pytest.CaptureFixture[str]) -> None:
     job = tmp_path / "night.yaml"
-    job.write_text(JOB.replace("11320, 11520", ", ".join(map(str, range(1, 500)))))
+    job.write_text(job_text(*range(1, 500), api={"attempts": 1}))
     reasons = [400, 404, 405, 406, 409, 410, 501]
     for number in range(1, 400):
         raw.on(str(number), error(reasons[number % 7], f"number {number} " + "and so on " * 50))
@@ -145,12 +125,8 @@ def test_after_the_deadline_the_rest_is_skipped_and_the_table_is_there(
     assert raw.counts == {"11320": 1, "11520": 1}
 
 
-def test_what_an_outage_left_unasked_is_not_the_deadlines(
-    job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
-    taxa = ", ".join(map(str, range(1, 30)))
-    job.write_text(JOB.replace("11320, 11520", f"11320, {taxa}").replace("attempts: 1", "attempts: 1, max_outage: 1s"))
+def test_what_an_outage_left_unasked_is_not_the_deadlines(job: Path, raw: RawServer, long_pause: None) -> None:
+    job.write_text(job_text(11320, *range(1, 30), api={"attempts": 1, "max_outage": "1s"}))
     raw.always(error(500))
     raw.on("11320", answer(200, {"record_count": 7}))
     assert night(job, raw, "--workers", 1, "--deadline", "4s") == 3
@@ -160,9 +136,8 @@ def test_what_an_outage_left_unasked_is_not_the_deadlines(
 
 
 def test_a_server_that_wants_to_be_left_alone_ends_the_night_at_once(
-    job: Path, raw: RawServer, monkeypatch: pytest.MonkeyPatch
+    job: Path, raw: RawServer, long_pause: None
 ) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 60.0)
     raw.on("11520", answer(429, b"", {"Retry-After": "86400"}))
     assert night(job, raw, "--workers", 1, "--deadline", "30s") == 3
     assert "outage: the server wants no request for 86,400 s" in (job.parent / "out/night/summary.csv").read_text()
@@ -219,8 +194,15 @@ def test_a_night_whose_stderr_is_closed_goes_on(job: Path, raw: RawServer) -> No
 
 
 def test_whoever_stops_reading_is_no_error(job: Path) -> None:
-    command = f"{sys.executable} -m batchsum check {job} --json | head -c 1; exit ${{PIPESTATUS[0]}}"
+    check = f"{sys.executable} -m batchsum check {job} --json --base-url http://127.0.0.1:1/v2"
+    command = f"{check} | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_where_standard_output_is_closed_the_command_works_all_the_same(job: Path) -> None:
+    command = [sys.executable, "-m", "batchsum", "check", str(job), "--base-url", "http://127.0.0.1:1/v2"]
+    done = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
@@ -233,7 +215,7 @@ def test_output_that_cannot_be_written_is_6(job: Path) -> None:
 
 
 def test_every_command_has_its_own_help(capfd: pytest.CaptureFixture[str]) -> None:
-    for name, *_ in _COMMANDS:
+    for name, *_ in COMMANDS:
         assert main([name, "--help"]) == 0
         assert f"batchsum {name}" in capfd.readouterr().out
 

@@ -8,17 +8,12 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all, questions
+from batchsum.cli.assumptions import questions
+from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
 
 KEY = "0123456789abcdef0123456789abcdef0123"
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def probe(directory: Path, base_url: str, *options: str) -> tuple[int, dict[str, Any]]:

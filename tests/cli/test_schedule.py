@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -14,18 +13,10 @@ from hypothesis import strategies as st
 
 from batchsum.cli import main, schedule
 from batchsum.config.load import load_job
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NASTY = "night $HOME 100% \"a\" 'b' `id` ;é\\n #x.yaml"
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def write_job(path: Path, extra: str = "") -> Path:
@@ -205,12 +196,6 @@ def test_the_examples_are_what_is_printed() -> None:
 
 
 # How often
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
 
 
 def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:

@@ -19,7 +19,6 @@ from batchsum.cli.progress import Progress, Standing
 from batchsum.cli.terminal import _Lenient, excerpt, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
-from batchsum.run import ask
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
@@ -118,8 +117,7 @@ def test_before_anything_is_asked_there_is_no_line() -> None:
 
 
 @pytest.fixture
-def ncbi(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+def ncbi() -> Any:
     with scripted_ncbi(otherwise=narrower) as server:
         yield server
 
@@ -221,8 +219,7 @@ def summary_of(outcome: Outcome, width: int = 120, **words: Any) -> list[str]:
 
 
 @pytest.fixture
-def second_night(ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+def second_night(ncbi: ScriptedNcbi, tmp_path: Path) -> Outcome:
     job = load_job(write_job(tmp_path))
     run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22))
     ncbi.answers = {

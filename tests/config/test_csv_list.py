@@ -75,7 +75,7 @@ def test_one_column_holds_names_with_every_other_sign(tmp_path: Path) -> None:
 
 
 def test_blank_lines_and_rows_of_empty_cells_are_passed_over(tmp_path: Path) -> None:
-    job = alone(tmp_path, "\n\ntaxon,label\n\n11320,x\n   \n,\n , \n11053,y\n\n")
+    job = alone(tmp_path, "\n\ntaxon,label\n\n11320,x\n   \n,\n , \n,,,\n11053,y\n\n")
     assert [one.taxon for one in job.taxa] == ["11320", "11053"]
 
 

@@ -1,9 +1,10 @@
-"""Trouble on demand: each fault seen from the client's side, and every bad line explained."""
+"""Faults on demand: each seen from the client's side, and every bad line explained."""
 
 import http.client
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
-from batchsum.local_ncbi.limits import parse_duration, parse_latency
+from batchsum.local_ncbi.limits import duration_seconds, parse_latency
 from tests.fakes.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"
@@ -71,7 +72,7 @@ def test_after_and_for_count_from_the_first_request() -> None:
     plan = FaultPlan([parse_fault("after=10s for=30s outage")])
     asked = Asked("GET /x", "summary")
     begun = 1000.0
-    seen = [plan.trouble(asked, begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
+    seen = [plan.effects(asked, begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
     assert seen == ["", "", "outage", "outage", ""]
 
 
@@ -139,6 +140,18 @@ def test_stale_is_the_answer_of_that_day() -> None:
     assert (stale["record_count"], stale["resource_updated_on"]) == (true["record_count"], true["resource_updated_on"])
 
 
+def test_a_copy_that_lags_gives_its_data_and_its_date_together() -> None:
+    """One request in two meets the copy; the same question gets one state or the other, and never a mixture."""
+    then_day = TODAY - timedelta(days=30)
+    with serving(as_of=TODAY) as now, serving(as_of=then_day) as then:
+        states = {(f"{day}T14:33:00Z", served.count(2697049)) for day, served in ((TODAY, now), (then_day, then))}
+    with serving(as_of=TODAY, faults=["share=0.5 stale=30d"]) as served:
+        answers = [served.summary(2697049) for _ in range(60)]
+    seen = Counter((answer["resource_updated_on"], answer["record_count"]) for answer in answers)
+    assert set(seen) == states
+    assert min(seen.values()) >= 15
+
+
 def test_zero_is_left_out_on_demand() -> None:
     with serving(faults=["zero=omit"]) as served:
         assert served.summary(11320, usa_state="ZZ") == {}
@@ -174,8 +187,8 @@ def test_retry_after_alone_is_for_the_servers_own_limit() -> None:
 
 def test_two_faults_meet_in_one_answer() -> None:
     plan = FaultPlan([parse_fault("delay=2s"), parse_fault("status=503 retry-after=4"), parse_fault("status=500")])
-    trouble = plan.trouble(Asked("GET /x", "summary"), 0.0)
-    assert (trouble.delay, trouble.status, trouble.retry_after) == (2.0, 503, 4)
+    effects = plan.effects(Asked("GET /x", "summary"), 0.0)
+    assert (effects.delay, effects.status, effects.retry_after) == (2.0, 503, 4)
 
 
 @pytest.mark.parametrize(
@@ -222,14 +235,14 @@ def test_any_line_is_a_fault_or_a_message(spec: str) -> None:
         fault = parse_fault(spec)
     except ValueError as exc:
         message = str(exc)
-    assert message.startswith("fault ") or fault.trouble != HEALTHY
+    assert message.startswith("fault ") or fault.effects != HEALTHY
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("200ms", 0.2), ("30s", 30), ("1.5s", 1.5), ("10m", 600), ("6h", 21600), ("7d", 604800)]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert duration_seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(

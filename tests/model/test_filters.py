@@ -43,7 +43,7 @@ def test_taxa_as_written(text: str) -> None:
         ("12.5", "'12.5' is neither an NCBI Taxonomy ID (digits only) nor a name"),
         ("2-Jan", "'2-Jan' is a name that a spreadsheet has turned into a date; write the name"),
         ("..", "'..' is not the name of a taxon"),
-        ("", "is empty; write a value, or leave it out"),
+        ("", "is empty; write a Taxonomy ID or a name, or remove the entry"),
         (" x", "has blanks around it; write 'x'"),
         ("v" * 201, "has 201 characters; at most 200 are allowed"),
         ("a\u202eb", "has an invisible character, U+202E (RIGHT-TO-LEFT OVERRIDE); remove it"),

@@ -1,7 +1,6 @@
 """metrics.prom, read as Prometheus reads it."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,26 +11,12 @@ from hypothesis import strategies as st
 from batchsum.cli import main
 from batchsum.notify import metrics
 from batchsum.notify.news import News
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import next_day
+from tests.builders.jobs import next_day
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
 
 
 def night(directory: Path, ncbi: ScriptedNcbi, taxa: str = "[11320, 11520, 12216]") -> int:

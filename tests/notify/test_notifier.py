@@ -18,11 +18,10 @@ from yarl import URL
 from batchsum.cli import main
 from batchsum.notify import notifier
 from batchsum.notify.channels import post_message
-from batchsum.run import ask
+from tests.builders.jobs import next_day
 from tests.fakes.listener import Listener, listening
 from tests.fakes.raw_server import RawServer
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import next_day
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 HOOK = """\
 import json, os, sys
@@ -34,19 +33,6 @@ with open(sys.argv[1], "a") as file:
 print("said to somebody")
 sys.exit(int(open(sys.argv[2]).read()) if len(sys.argv) > 2 else 0)
 """
-
-
-@pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "CHAT", "PING"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
 
 
 @pytest.fixture

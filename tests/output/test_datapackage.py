@@ -15,20 +15,16 @@ from batchsum.model.queries import STATUSES, Believed, Past, Summary, Verdict
 from batchsum.output.changes import kind_of_change
 from batchsum.output.formats import datapackage
 from batchsum.output.table import CHANGES
+from tests.builders.jobs import JOB, count_by_text, night, write_job
 from tests.fakes.scripted_ncbi import scripted_ncbi
-from tests.run.test_night import count_by_text, night, write_job
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two nights, the second with a fall that is not believed, a refusal, an empty row and a failure."""
     directory = tmp_path_factory.mktemp("package")
-    job = write_job(directory)
-    with pytest.MonkeyPatch.context() as patch, scripted_ncbi(otherwise=count_by_text) as ncbi:
-        from batchsum.run import ask
-
-        patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-        patch.delenv("NCBI_API_KEY", raising=False)
+    job = write_job(directory, JOB.replace("api: {", "api: {attempts: 1, "))
+    with scripted_ncbi(otherwise=count_by_text) as ncbi:
         night(job, ncbi, "--format", "csv,tsv")
         ncbi.answers = {
             "11250": {"record_count": 1},

@@ -22,8 +22,8 @@ from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windo
 from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
 from batchsum.output import changes, formats, table
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Row
+from tests.builders.jobs import count_by_text, night, write_job
 from tests.fakes.scripted_ncbi import scripted_ncbi
-from tests.run.test_night import count_by_text, night, write_job
 
 pytest.importorskip("pyarrow", reason="needs batchsum[parquet]")
 pytest.importorskip("xlsxwriter", reason="needs batchsum[xlsx]")
@@ -268,8 +268,8 @@ def test_a_missing_package_is_told_before_anything_is_asked(
     assert f"pip install 'batchsum[{name}]'" in capsys.readouterr().err
     assert ncbi.asked == []
     assert not (tmp_path / "out/night/state.sqlite3").exists()
-    job.write_text(job.read_text().replace("unlimited", "auto") + f"output: {{formats: [{name}]}}\n")
-    assert main(["check", str(job), "--json"]) == 2
+    job.write_text(job.read_text() + f"output: {{formats: [{name}]}}\n")
+    assert main(["check", str(job), "--json", "--base-url", ncbi.base_url]) == 2
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert f"pip install 'batchsum[{name}]'" in problem["message"]
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.output.report import page
-from batchsum.output.report.digest import REASONS, advice, digest, headline, subline
-from batchsum.output.report.night import Night, RemovedRow, ReportRow
+from batchsum.output.report.digest import REASONS, advice, digest, night_headline, night_subline
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.report.page import took, write_report
 from tests.builders.report_page import Page, Row
-from tests.builders.sample_nights import bad_night, sample_night
+from tests.builders.sample_nights import bad_night, kept_row, report_row, sample_night
 
 HOSTILE = (
     "<script>alert(1)</script>", "</script><script>alert(2)</script>", "</style><img src=x onerror=alert(3)>",
@@ -26,13 +26,13 @@ HOSTILE = (
 )  # fmt: skip
 
 
-def night_of(*rows: ReportRow, **changes: object) -> Night:
+def night_of(*rows: ReportRow, **changes: object) -> ReportNight:
     empty = sample_night(0, nights=2)
     return replace(empty, rows=rows, **changes)  # type: ignore[arg-type]
 
 
 def row(taxon: str = "11320", status: str = "ok", count: int | None = 10, **more: object) -> ReportRow:
-    return ReportRow(taxon, "all", status, count, **more)  # type: ignore[arg-type]
+    return report_row(taxon, "all", status, count, **more)
 
 
 def number(text: str) -> int | None:
@@ -40,25 +40,25 @@ def number(text: str) -> int | None:
 
 
 def assert_shows(shown: Row, given_row: ReportRow) -> None:
-    cells = shown.cells
+    cells, kept = shown.cells, given_row.kept
     name, small = cells[1].parts["bdi"], cells[1].parts.get("small")
-    assert (name, small) == ((given_row.label, given_row.taxon) if given_row.label else (given_row.taxon, None))
-    assert cells[2].parts["bdi"] == given_row.filter_set
-    assert cells[3].text == given_row.status == shown.attributes["class"]
-    assert number(cells[4].text) == given_row.record_count
+    assert (name, small) == ((kept.label, kept.taxon) if kept.label else (kept.taxon, None))
+    assert cells[2].parts["bdi"] == kept.filter_set
+    assert cells[3].text == kept.status == shown.attributes["class"]
+    assert number(cells[4].text) == kept.record_count
     assert number(cells[5].text.partition(" ")[0]) == given_row.record_count_change
-    assert cells[7].attributes.get("data-v", cells[7].text) == given_row.resource_updated_on
+    assert cells[7].attributes.get("data-v", cells[7].text) == (kept.resource_updated_on or "")
     assert number(cells[8].text) == given_row.size_mb
-    assert cells[9].parts.get("b", "") == given_row.error
+    assert cells[9].parts.get("b", "") == kept.error
     handed_on = given_row.download_command if given_row.download_command.isprintable() else ""
     assert shown.attributes.get("data-c", "") == handed_on
     assert shown.attributes.get("data-b") == (
-        None if given_row.previous_record_count is None else str(given_row.previous_record_count)
+        None if kept.previous_record_count is None else str(kept.previous_record_count)
     )
 
 
 @pytest.mark.parametrize("night", [sample_night(150), bad_night(150), sample_night(2_100), sample_night(40, nights=1)])
-def test_every_row_is_on_the_page_as_it_was_given(night: Night) -> None:
+def test_every_row_is_on_the_page_as_it_was_given(night: ReportNight) -> None:
     shown = Page(night).rows
     for one, other in zip(shown, night.rows, strict=True):
         assert_shows(one, other)
@@ -97,8 +97,8 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 
 
 def hostile_row(text: str) -> ReportRow:
-    return ReportRow(
-        taxon=text, filter_set=text, status="suspect", record_count=1, label=f"label {text}", filters=f"host={text}",
+    return report_row(
+        text, text, "suspect", 1, label=f"label {text}", filters=f"host={text}",
         error=f"fell: {text}", messages=(text,), resource_updated_on=text, download_command=f"datasets {text}",
         phids=(text,), nightly_counts=(2, 1), nightly_statuses=("ok", "suspect"), change="became_suspect",
     )  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_hostile_text_stays_text(text: str) -> None:
                 hostile_row(each),
                 job=each,
                 notes=(each,),
-                removed=(RemovedRow(each, each, each, 3),),
+                removed=(kept_row(each, each, record_count=3, label=each),),
                 versions={each: each},
                 files=(each,),
                 base_url=f"https://{each}/",
@@ -158,7 +158,7 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
 )
 def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
     rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
-    assert headline(digest(night_of(*rows))) == said
+    assert night_headline(digest(night_of(*rows))) == said
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, 
 )
 def test_the_second_sentence_says_what_changed(changes: list[tuple[str, str]], said: str) -> None:
     night = night_of(*(row(str(number), status, change=word) for number, (status, word) in enumerate(changes)))
-    assert subline(digest(night), night) == said
+    assert night_subline(digest(night), night) == said
 
 
 def test_a_first_night_has_nothing_to_compare_with() -> None:
@@ -191,7 +191,7 @@ def test_rows_in_trouble_stand_together_by_reason_with_ncbis_ids() -> None:
         row("99", "suspect", 5, error="fell: 5 is 50.0 % below 10", change="became_suspect", phids=("X1", "X2"))
     )
     facts = digest(night_of(*rows))
-    assert [(each.status, each.reason, each.count, each.new_count) for each in facts.troubles] == [
+    assert [(each.status, each.reason, each.count, each.new_count) for each in facts.by_reason] == [
         ("suspect", "fell", 1, 1),
         ("failed", "timeout", 20, 0),
     ]
@@ -209,16 +209,16 @@ def test_what_lost_records_is_told_before_what_grew() -> None:
         row("lost", "ok", 90, previous_record_count=100, change="fell"),
         row("same", "ok", 5, previous_record_count=5, change="updated"),
     ]
-    assert [each.taxon for each in digest(night_of(*rows)).leading] == ["lost", "small", "huge"]
+    assert [each.kept.taxon for each in digest(night_of(*rows)).leading] == ["lost", "small", "huge"]
 
 
 def test_the_leading_changes_are_the_first_of_all_however_many_there_are() -> None:
     rows = [row(str(n), "ok", 100 + n, previous_record_count=100, change="grew") for n in range(1, 2_000)]
-    assert [each.taxon for each in digest(night_of(*rows)).leading] == [str(n) for n in range(1_999, 1_989, -1)]
+    assert [each.kept.taxon for each in digest(night_of(*rows)).leading] == [str(n) for n in range(1_999, 1_989, -1)]
 
 
 def test_the_heat_map_keeps_the_taxa_with_the_most_records_in_job_order() -> None:
-    rows = [ReportRow(str(n), name, "ok", n) for n in range(1, 9_001) for name in ("all", "human")]
+    rows = [report_row(str(n), name, "ok", n) for n in range(1, 9_001) for name in ("all", "human")]
     heat = digest(night_of(*rows)).heat
     assert [taxon for taxon, _, _ in heat.taxa] == [str(n) for n in range(8_921, 9_001)]
     assert (heat.filter_sets, heat.left_out) == (["all", "human"], 8_920)
@@ -233,7 +233,7 @@ def test_what_is_stale_is_one_line_and_no_row(
 
 
 def test_removed_rows_are_counted_and_named() -> None:
-    removed = [RemovedRow(str(n), "all", "", 5) for n in range(12)]
+    removed = [kept_row(str(n), record_count=5) for n in range(12)]
     shown = Page(night_of(row(), removed=removed))
     assert "12 rows differ from 2026-11-22: 12 removed." in shown.text
     assert "and 4 more in changes.csv" in shown.text
@@ -261,7 +261,7 @@ def test_a_long_table_is_written_as_it_is_read(tmp_path: Path) -> None:
     assert rows.passes == 1
     source = (tmp_path / "report.html").read_text(encoding="utf-8")
     first, _, rest = source.partition('<template id="more">')
-    assert (first.count('<tr class="ok"'), rest.count('<tr class="ok"')) == (page.PAGE, 3_000 - page.PAGE)
+    assert (first.count('<tr class="ok"'), rest.count('<tr class="ok"')) == (page.ROWS_A_PAGE, 3_000 - page.ROWS_A_PAGE)
 
 
 def test_the_nights_of_a_row_can_be_told_again_from_its_steps() -> None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.report.page import write_report
-from tests.builders.sample_nights import bad_night, sample_night
+from tests.builders.sample_nights import bad_night, report_row, sample_night
 from tests.output.test_report import HOSTILE, hostile_row, night_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+# One browser is started, not one in each of the processes that share the tests.
+pytestmark = pytest.mark.xdist_group("browser")
 
 WIDE, NARROW = (1280, 800), (390, 844)
 FLAGS = (
@@ -42,7 +45,7 @@ def open_report(browser: Any, tmp_path: Path) -> Iterator[Open]:
     said: list[str] = []
     contexts = []
 
-    def open_it(night: Night, size: tuple[int, int] = WIDE, theme: str = "light") -> Any:
+    def open_it(night: ReportNight, size: tuple[int, int] = WIDE, theme: str = "light") -> Any:
         path = tmp_path / "report.html"
         write_report(path, night)
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=theme)
@@ -93,16 +96,17 @@ def cell(text: str) -> str:
 
 
 def as_copied(row: ReportRow) -> list[str]:
+    kept = row.kept
     values = (
-        cell(row.taxon), cell(row.label), cell(row.filter_set), cell(row.filters), row.status, row.record_count,
-        row.previous_record_count, row.record_count_change, row.change, cell(row.resource_updated_on), row.size_mb,
-        cell(row.download_command if row.download_command.isprintable() else ""), cell(row.error),
+        cell(kept.taxon), cell(kept.label), cell(kept.filter_set), cell(kept.filters), kept.status, kept.record_count,
+        kept.previous_record_count, row.record_count_change, kept.change, cell(kept.resource_updated_on or ""),
+        row.size_mb, cell(row.download_command if row.download_command.isprintable() else ""), cell(kept.error),
     )  # fmt: skip
     return ["" if value is None else str(value) for value in values]
 
 
 @pytest.mark.parametrize("night", [bad_night(150), sample_night(2_100, nights=3), sample_night(7, nights=1)])
-def test_copied_as_csv_the_rows_are_those_that_were_given(open_report: Open, night: Night) -> None:
+def test_copied_as_csv_the_rows_are_those_that_were_given(open_report: Open, night: ReportNight) -> None:
     lines = list(csv.reader(io.StringIO(copied(open_report(night), "#copy"))))
     assert lines[0][:5] == ["taxon", "label", "filter_set", "filters", "status"]
     assert lines[1:] == [as_copied(row) for row in night.rows]
@@ -150,14 +154,14 @@ def test_filtering_by_text_and_status_is_counted_aloud(open_report: Open) -> Non
     assert tab.get_attribute("#count", "role") == "status"
     assert tab.inner_text("#count") == "150 rows"
     tab.fill("#query", "DENGUE human_complete")
-    wanted = [row for row in rows if "dengue" in row.label.lower() and row.filter_set == "human_complete"]
+    wanted = [row for row in rows if "dengue" in row.kept.label.lower() and row.kept.filter_set == "human_complete"]
     assert wanted
     assert tab.inner_text("#count") == f"{len(wanted)} of 150 rows"
-    assert column(tab, 4) == ["" if row.record_count is None else f"{row.record_count:,}" for row in wanted]
+    assert column(tab, 4) == ["" if row.kept.record_count is None else f"{row.kept.record_count:,}" for row in wanted]
     tab.fill("#query", "")
     for status in ("failed", "suspect"):
         tab.click(f"#chips [data-status={status}]")
-    shown = [row for row in rows if row.status in ("failed", "suspect")]
+    shown = [row for row in rows if row.kept.status in ("failed", "suspect")]
     assert tab.inner_text("#count") == f"{len(shown)} of 150 rows"
     assert {text.strip() for text in column(tab, 3)} == {"failed", "suspect"}
     assert tab.get_attribute("#chips [data-status=failed]", "aria-pressed") == "true"
@@ -173,7 +177,7 @@ def test_the_first_screen_leads_into_the_table(open_report: Open) -> None:
     tab.click("main button[data-query=outage]")
     assert tab.inner_text("#count") == f"{len(skipped)} of 150 rows"
     assert tab.evaluate("document.activeElement.id") == "query"
-    changed = [row for row in night.rows if row.change]
+    changed = [row for row in night.rows if row.kept.change]
     tab.click("main button[data-changed]")
     assert tab.inner_text("#count") == f"{len(changed)} of 150 rows"
 
@@ -207,7 +211,7 @@ def test_everything_can_be_done_by_keyboard(open_report: Open) -> None:
 
 def test_a_row_opens_with_its_trend_its_dates_and_its_reason(open_report: Open) -> None:
     night = night_of(
-        ReportRow(
+        report_row(
             "11320", "all", "suspect", 50, 120, label="flu", error="fell: 50 is 58.3 % below 120", phids=("AB12",),
             change="became_suspect", nightly_counts=(100, None, 120, 50), messages=("be careful",),
             nightly_statuses=("ok", "failed", "ok", "suspect"), filters="host=human",
@@ -241,7 +245,7 @@ def test_the_planner_adds_up_and_hands_over_ncbis_own_commands(open_report: Open
     total = sum(row.size_mb or 0 for row in planned)
     tab.fill("#query", "influenza")
     tab.check("#grid thead input")
-    assert tab.inner_text("#plan-size").startswith(f"{len([r for r in planned if 'Influenza' in r.label])} rows,")
+    assert tab.inner_text("#plan-size").startswith(f"{len([r for r in planned if 'Influenza' in r.kept.label])} rows,")
     tab.fill("#query", "")
     tab.check("#grid thead input")
     assert tab.inner_text("#plan-size").startswith(f"{len(planned)} rows, {total:,} MB")
@@ -261,10 +265,10 @@ def test_a_long_table_is_paged_sorted_and_filtered_as_a_whole(open_report: Open)
     tab.click("#next")
     assert tab.inner_text("#page") == "rows 501 to 1,000 of 3,000"
     tab.locator("#grid thead th", has_text="Records").locator("button").click()
-    highest = sorted((row.record_count for row in night.rows if row.record_count is not None), reverse=True)
+    highest = sorted((row.kept.record_count for row in night.rows if row.kept.record_count is not None), reverse=True)
     assert [count(text) for text in column(tab, 4)] == highest[:500]
     tab.fill("#query", "isolate human_complete")
-    wanted = [row for row in night.rows if "isolate" in row.label and row.filter_set == "human_complete"]
+    wanted = [row for row in night.rows if "isolate" in row.kept.label and row.kept.filter_set == "human_complete"]
     playwright.expect(tab.locator("#count")).to_have_text(f"{len(wanted)} of 3,000 rows")
     assert len(column(tab, 1)) == min(len(wanted), 500)
 
@@ -299,7 +303,7 @@ def test_axe_finds_nothing(open_report: Open, size: tuple[int, int], theme: str)
 
 
 @pytest.mark.parametrize("night", [sample_night(5), bad_night(150), sample_night(30, nights=60)])
-def test_a_phone_never_scrolls_sideways(open_report: Open, night: Night) -> None:
+def test_a_phone_never_scrolls_sideways(open_report: Open, night: ReportNight) -> None:
     tab = open_report(night, NARROW)
     tab.locator("#rows .name").first.click()
     tab.check("#grid thead input")

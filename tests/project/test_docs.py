@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,21 +20,14 @@ from batchsum import errors
 from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
 from batchsum.config.load import load_job
-from batchsum.run import ask
 from tests.builders import reference_tables
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.scripted_ncbi import scripted_ncbi
+from tests.project.snakemake import SNAKEMAKE, needs_snakemake
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs/recipes"
 PAGE = reference_tables.PAGE.read_text(encoding="utf-8")
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "SLACK_WEBHOOK"):
-        monkeypatch.delenv(name, raising=False)
 
 
 def options_of(command: str) -> set[str]:
@@ -47,7 +39,7 @@ def options_of(command: str) -> set[str]:
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    # python -m tests.reference_tables writes them
+    # python -m tests.builders.reference_tables writes them
     assert reference_tables.filled(PAGE) == PAGE
 
 
@@ -252,7 +244,7 @@ def test_nextflows_python_says_what_snakemakes_does() -> None:
     assert all(line in nextflow for line in shared)
 
 
-@pytest.mark.skipif(shutil.which("snakemake") is None, reason="snakemake is not installed")
+@needs_snakemake
 def test_the_snakemake_step_runs(tmp_path: Path) -> None:
     job = tmp_path / "job.csv"
     job.write_text("taxon\n11320\n11520\n")
@@ -263,7 +255,7 @@ def test_the_snakemake_step_runs(tmp_path: Path) -> None:
     with scripted_ncbi(answers={"11520": (400, {"code": 3, "message": "The taxonomy name is not valid"})}) as server:
         env = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "BATCHSUM_BASE_URL": server.base_url}
         done = subprocess.run(
-            ["snakemake", "--cores", "1", "--snakefile", RECIPES / "Snakefile", "--config", f"job={job}"],
+            [str(SNAKEMAKE), "--cores", "1", "--snakefile", RECIPES / "Snakefile", "--config", f"job={job}"],
             cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,12 +14,11 @@ import pytest
 import yaml
 
 from tests.fakes.local_ncbi_server import serving
+from tests.project.snakemake import BIN, SNAKEMAKE, needs_snakemake
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NIGHT = "2026-11-20"
-BIN = Path(sys.executable).parent
 BATCHSUM = BIN / "batchsum"
-SNAKEMAKE = shutil.which("snakemake", path=f"{BIN}:{os.environ['PATH']}")
 
 JOB = """\
 version: 1
@@ -33,8 +31,6 @@ filter_sets:
   week: {released_since: 7d}
 api: {requests_per_second: unlimited, workers: 1}
 """
-
-needs_snakemake = pytest.mark.skipif(SNAKEMAKE is None, reason="snakemake is not installed (extra: pipeline)")
 
 
 @dataclass

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchsum import errors
-from batchsum.cli import _parser
-from batchsum.cli.demo import demo
+from batchsum.cli import _parser, main
 from batchsum.config.load import load_job
 from tests.fakes.local_ncbi_server import serving
 
@@ -46,7 +45,7 @@ def test_the_two_commands_stand_on_the_first_screen() -> None:
 
 
 def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo(tmp_path / "demo") == 0
+    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     lines = capsys.readouterr().out.splitlines()
     shown = next(block for _, block in BLOCKS if block.startswith("night of")).splitlines()
     pattern = re.compile(r"night of \d{4}-\d\d-\d\d: 141 rows, \d+ changed, \d+ s")

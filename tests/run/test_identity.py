@@ -203,7 +203,7 @@ def test_a_night_without_a_table_is_a_gap(nights: Nights, capsys: pytest.Capture
     assert head.split()[3:] == ["11-01", "11-02", "11-03", "11-04", "11-05"]
     assert row.split() == ["11320", "all", "100", "-", "-", "101", "102"]
     assert [gap.partition(" left no table: ")[0] for gap in gaps] == ["2026-11-02", "2026-11-03"]
-    assert "http_500" in gaps[0]
+    assert "no row has an answer" in gaps[0]
     assert main(["explain", str(nights.out), "11320"]) == 0
     told = capsys.readouterr().out
     assert told.index("2026-11-04") < told.index("2026-11-03             -  no table") < told.index("2026-11-01 ")

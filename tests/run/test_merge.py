@@ -13,16 +13,9 @@ import pytest
 
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
-from batchsum.run import ask, merge
+from batchsum.run import merge
 from tests.builders.sharded_night import ShardedNight
 from tests.fakes.scripted_ncbi import scripted_ncbi
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -1,103 +1,16 @@
 """Whole nights through the command line, against a server that says exactly what the test scripts."""
 
-import csv
 import json
-import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from batchsum.cli import main
 from batchsum.output import changes, table
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.builders.jobs import count_by_text, night, rows, write_job
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-JOB = """\
-version: 1
-name: night
-taxa:
-  - 2697049
-  - Influenza A virus
-  - {taxon: 1335626, label: MERS}
-  - Lake trout rhabdovirus 903/87
-  - Potato virus Y
-  - {taxon: "Virus é", label: "=label"}
-  - 11250
-filter_sets:
-  all: {}
-  human: {host: human, complete_only: true}
-  refseq: {refseq_only: true}
-  parts: {include_sequence: [GENOME, cds], aux_report: [BIOSAMPLE], released_since: 2025-01-15}
-api: {requests_per_second: unlimited}
-"""
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
-
-
-def write_job(directory: Path, text: str = JOB) -> Path:
-    path = directory / "night.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
-    """The night after the last one of the job; the exit code."""
-    ncbi.asked.clear()
-    with next_day(job):
-        return main(["run", str(job), "--base-url", ncbi.base_url, *options])
-
-
-@contextmanager
-def next_day(job: Path) -> Iterator[None]:
-    """Make it the day after the last night of the job; today before the first. Inside another one it is the same."""
-    if "BATCHSUM_TODAY" in os.environ:
-        yield
-        return
-    day, manifest = datetime.now().astimezone().date(), job.parent / "out" / job.stem / "run.json"
-    if manifest.exists():
-        day = date.fromisoformat(json.loads(manifest.read_text())["today"]) + timedelta(days=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHSUM_TODAY", f"{day}")
-        yield
-
-
-def rows(job: Path, name: str = "summary.csv") -> list[dict[str, str]]:
-    with (job.parent / "out" / job.stem / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def count_by_text(question: Question) -> dict[str, object]:
-    """A count that every question has for itself, narrower ones fewer."""
-    count = 1000 + 37 * len(question.taxon) - 100 * len(question.parameters)
-    return {
-        "record_count": count,
-        "assembly_count": count,
-        "resource_updated_on": "2026-11-20T03:04:05Z",
-        "hydrated": {
-            "estimated_file_size_mb": count // 100,
-            "url": "https://example.org/download?a=1,2",
-            "cli_download_command_line": f'datasets download virus genome taxon "{question.taxon}"',
-        },
-        "available_files": {"all_genomic_fasta": {"file_count": 1, "size_mb": count / 64}},
-        "messages": [{"warning": {"message": "sizes are estimates"}}],
-    }
 
 
 def test_the_table_is_the_golden_one_whatever_the_order_of_answers(ncbi: ScriptedNcbi, tmp_path: Path) -> None:

@@ -1,39 +1,17 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchsum.run import ask
 from batchsum.store.store import Store
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night, rows
+from tests.builders.jobs import job_text, night, rows
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    monkeypatch.delenv("BATCHSUM_BASE_URL", raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
-        yield server
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Path:
-    path = tmp_path / "watch.yaml"
-    path.write_text("version: 1\ntaxa: [11320, 11520]\napi: {requests_per_second: unlimited, attempts: 1}\n")
-    return path
 
 
 def says(count: Any, updated: str = "2026-11-20T00:00:00Z") -> dict[str, Any]:
@@ -141,7 +119,7 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     assert night(job, ncbi, "--accept", "Influenza A/human") == 2
     assert "11320 has no filter set human; write one of all" in capfd.readouterr().err
     assert ncbi.asked == []
-    with Store(job.parent / "out" / "watch" / "state.sqlite3") as store:
+    with Store(job.parent / "out" / "night" / "state.sqlite3") as store:
         assert store.last_run("open") is None
 
 
@@ -161,7 +139,7 @@ def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, j
     night(job, ncbi)
     ncbi.answers["11320"] = broken
     assert night(job, ncbi, "--accept", "11320") == 3
-    told = json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"]
+    told = json.loads((job.parent / "out" / "night" / "run.json").read_text())["warnings"]
     assert told == ["nothing to accept for 11320/all: no answer that can be believed"]
     ncbi.answers["11320"] = says(3)
     assert night(job, ncbi) == 3
@@ -169,7 +147,7 @@ def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, j
 
 
 def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
-    job = tmp_path / "watch.yaml"
+    job = tmp_path / "night.yaml"
     job.write_text("version: 1\ntaxa: [11320, 11520, 11320]\nfilter_sets: {all: {}, human: {host: human}}\n")
     ncbi.answers = {
         "11320": says(90), "11320?host=human": says(95), "11520": says(9), "11520?host=human": says(9),
@@ -187,14 +165,14 @@ def test_a_narrower_filter_with_more_records_than_a_wider_one(ncbi: ScriptedNcbi
 def test_a_row_that_its_neighbour_makes_suspect_is_listed_once_and_not_again(
     ncbi: ScriptedNcbi, tmp_path: Path
 ) -> None:
-    job = tmp_path / "watch.yaml"
+    job = tmp_path / "night.yaml"
     job.write_text("version: 1\ntaxa: [11320, 11320]\nfilter_sets: {all: {}, human: {host: human}}\n")
 
     def after(human: int) -> list[tuple[str, str, str]]:
         ncbi.answers = {"11320": says(90), "11320?host=human": says(human)}
         night(job, ncbi)
         listed = rows(job, "changes.csv")
-        assert json.loads((tmp_path / "out" / "watch" / "run.json").read_text())["changes"] == len(listed)
+        assert json.loads((tmp_path / "out" / "night" / "run.json").read_text())["changes"] == len(listed)
         return [(row["filter_set"], row["change"], row["error"].partition(":")[0]) for row in listed]
 
     assert after(80) == []
@@ -220,21 +198,21 @@ def test_a_window_is_not_updated_by_what_came_after_it(ncbi: ScriptedNcbi, job: 
             }
         assert night(job, ncbi) == 0
     assert [(row["filter_set"], row["change"]) for row in rows(job, "changes.csv")] == [("all", "updated")] * 3
-    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["data_date"] is None
+    assert json.loads((job.parent / "out" / "night" / "run.json").read_text())["data_date"] is None
 
 
 @pytest.mark.parametrize(("fallen", "told"), [(3, False), (4, True)])
 def test_a_night_on_which_nearly_everything_fell(ncbi: ScriptedNcbi, tmp_path: Path, fallen: int, told: bool) -> None:
     """Of five rows with a count to compare; a new one and one without an answer are none of them."""
-    job = tmp_path / "watch.yaml"
-    job.write_text("version: 1\ntaxa: [1, 2, 3, 4, 5, 6]\napi: {requests_per_second: unlimited, attempts: 1}\n")
+    job = tmp_path / "night.yaml"
+    job.write_text(job_text(*range(1, 7), api={"attempts": 1}))
     ncbi.answers = {str(taxon): says(100) for taxon in range(1, 7)}
     night(job, ncbi)
-    job.write_text(job.read_text().replace("6]", "6, 7]"))
+    job.write_text(job_text(*range(1, 8), api={"attempts": 1}))
     ncbi.answers |= {str(taxon): says(99) for taxon in range(1, fallen + 1)}
     ncbi.answers |= {"6": (500, {}), "7": says(1)}
     night(job, ncbi)
-    warnings = json.loads((tmp_path / "out" / "watch" / "run.json").read_text())["warnings"]
+    warnings = json.loads((tmp_path / "out" / "night" / "run.json").read_text())["warnings"]
     assert warnings == (
         [f"{fallen} of 5 rows have fewer records than when last believed: NCBI's night, not the taxa's"] if told else []
     )
@@ -260,7 +238,7 @@ def test_rows_come_and_go_with_the_job(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text("version: 1\ntaxa: [11320]\n")
     assert night(job, ncbi) == 0
     assert [(row["taxon"], row["change"]) for row in rows(job, "changes.csv")] == [("11250", "removed")]
-    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["changes"] == 1
+    assert json.loads((job.parent / "out" / "night" / "run.json").read_text())["changes"] == 1
 
 
 def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Path) -> None:
@@ -306,7 +284,7 @@ def test_the_exit_code_can_tell_of_a_change(ncbi: ScriptedNcbi, job: Path) -> No
 
 
 def test_a_weekly_series_costs_one_request_an_edge(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
-    job = tmp_path / "watch.yaml"
+    job = tmp_path / "night.yaml"
     job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {weekly: {host: human, windows: {every: 7d, last: 12}}}\n")
     counts = dict[str, int]()
 

@@ -3,18 +3,15 @@
 import csv
 import json
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from batchsum.cli import main
-from batchsum.cli.log import configure
 from batchsum.model.queries import CANARY
-from batchsum.run import ask
+from tests.builders.jobs import next_day, write_job
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
-from tests.run.test_night import next_day
 
 JOB = """\
 version: 1
@@ -28,19 +25,9 @@ api: {requests_per_second: unlimited, attempts: 1, workers: 1}
 """
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.delenv("NCBI_API_KEY", raising=False)
-    yield
-    configure(verbose=False, file=None, json_lines=False)
-
-
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "night.yaml"
-    path.write_text(JOB)
-    return path
+    return write_job(tmp_path, JOB)
 
 
 def night(job: Path, raw: RawServer, *options: str) -> int:

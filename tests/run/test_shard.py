@@ -20,20 +20,12 @@ from hypothesis import strategies as st
 from batchsum.cli import main
 from batchsum.config.load import load_job
 from batchsum.model.queries import request_key
-from batchsum.run import ask
 from batchsum.run.plan import build_plan
 from batchsum.run.shard import Shard, owner
 from tests.builders.sharded_night import ShardedNight
 from tests.fakes.scripted_ncbi import Question, scripted_ncbi
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

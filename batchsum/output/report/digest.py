@@ -9,224 +9,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
+from batchsum.store.history import KeptRow
 from batchsum.text import counted
 
 _SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
+"""Changes of believed rows, as they are worth a look: what lost records first."""
 _BAD_SHARE = 0.2
 _ROWS_A_REASON = 8
 _LEADING = 10
+"""Changes on the first screen."""
 _HEAT_TAXA = 80
 _HEAT_SETS = 24
 _NARROW_SETS = 4
+"""Filter sets up to which two halves of the heat map stand side by side,"""
 _LEAST_HALF = 6
-
-
-@dataclass(slots=True)
-class Trouble:
-    """The rows that share a status and a reason; only the first few are kept."""
-
-    status: str
-    reason: str
-    count: int = 0
-    new_count: int = 0
-    """Those that were all right last night."""
-    rows: list[ReportRow] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Heat:
-    """Counts by taxon and filter set: the taxa with the most records, in job order."""
-
-    filter_sets: list[str]
-    taxa: list[tuple[str, str, dict[str, ReportRow]]]
-    """Taxon, label, and the row of each filter set."""
-    left_out: int
-    """Taxa not shown."""
-    left_out_sets: int
-
-    def blocks(self) -> list[list[tuple[str, str, dict[str, ReportRow]]]]:
-        """The taxa in one piece, or in two halves to stand side by side where few filter sets leave the room."""
-        half = -(-len(self.taxa) // 2)
-        if len(self.filter_sets) > _NARROW_SETS or half < _LEAST_HALF:
-            return [self.taxa]
-        return [self.taxa[:half], self.taxa[half:]]
-
-
-@dataclass(slots=True)
-class Digest:
-    row_count: int
-    statuses: dict[str, int]
-    """All six, in the contract's order."""
-    changes: dict[str, int]
-    """By word, those that occur, in the contract's order."""
-    troubles: list[Trouble]
-    leading: list[ReportRow]
-    """The believed changes worth looking at first."""
-    heat: Heat
-    troubled_nights: list[int]
-    """Rows without a believed answer, on each of `Night.dates`."""
-    total_mb: int
-
-    @property
-    def believed(self) -> int:
-        return self.statuses["ok"] + self.statuses["empty"]
-
-    @property
-    def troubled(self) -> int:
-        return self.row_count - self.believed
-
-    @property
-    def new_troubles(self) -> int:
-        return sum(trouble.new_count for trouble in self.troubles)
-
-    @property
-    def mood(self) -> str:
-        """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in trouble."""
-        if not self.troubled:
-            return "good"
-        return "bad" if self.troubled > _BAD_SHARE * self.row_count else "look"
-
-
-def is_noteworthy(row: ReportRow) -> bool:
-    return bool(row.change) or not row.is_believed
-
-
-def digest(night: Night) -> Digest:
-    """All that stands above the table, from one pass through `night.rows`."""
-    statuses, changes = Counter[str](), Counter[str]()
-    troubles: dict[tuple[str, str], Trouble] = {}
-    leading = _Foremost(_LEADING, _surprise)
-    heat = _HeatTable()
-    nights = [0] * len(night.dates)
-    row_count = total_mb = 0
-    for row in night.rows:
-        row_count += 1
-        statuses[row.status] += 1
-        changes[row.change] += 1
-        total_mb += row.size_mb or 0
-        if not row.is_believed:
-            _add_trouble(troubles, row, is_new=night.previous_date is None or bool(row.change))
-        elif row.change in _SURPRISE:
-            leading.add(row)
-        heat.add(row)
-        for position, status in enumerate(row.nightly_statuses[: len(nights)]):
-            nights[position] += status in DOUBTFUL
-    changes["removed"] += len(night.removed)
-    return Digest(
-        row_count,
-        {status: statuses[status] for status in STATUSES},
-        {word: changes[word] for word in CHANGES if changes[word]},
-        sorted(troubles.values(), key=lambda trouble: STATUSES.index(trouble.status)),
-        leading.rows(),
-        heat.close(),
-        nights,
-        total_mb,
-    )
-
-
-def _add_trouble(troubles: dict[tuple[str, str], Trouble], row: ReportRow, *, is_new: bool) -> None:
-    trouble = troubles.setdefault((row.status, row.reason), Trouble(row.status, row.reason))
-    trouble.count += 1
-    trouble.new_count += is_new
-    if len(trouble.rows) < _ROWS_A_REASON:
-        trouble.rows.append(row)
-
-
-def _surprise(row: ReportRow) -> tuple[int, float]:
-    change = abs(row.record_count_change or row.record_count or 0)
-    # Between the plain and the relative change: 10 more of 100 tell as much as 1,000 more of a million.
-    return _SURPRISE.index(row.change), -change / math.sqrt(max(row.previous_record_count or 0, 1))
-
-
-class _Foremost:
-    """The first `limit` rows by `key`, and how many there were."""
-
-    def __init__(self, limit: int, key: Callable[[ReportRow], object]) -> None:
-        self.count = 0
-        self._limit = limit
-        self._key = key
-        self._kept: list[ReportRow] = []
-
-    def add(self, row: ReportRow) -> None:
-        self.count += 1
-        self._kept.append(row)
-        if len(self._kept) > 50 * self._limit:
-            self._kept = self.rows()
-
-    def rows(self) -> list[ReportRow]:
-        return sorted(self._kept, key=self._key)[: self._limit]  # type: ignore[arg-type]
-
-
-class _HeatTable:
-    """Keeps the taxa with the most records; the rows of a taxon follow each other."""
-
-    def __init__(self) -> None:
-        self._filter_sets: dict[str, None] = {}
-        self._taxa: dict[str, dict[str, ReportRow]] = {}
-        self._dropped = 0
-
-    def add(self, row: ReportRow) -> None:
-        self._filter_sets.setdefault(row.filter_set)
-        if row.taxon not in self._taxa and len(self._taxa) > 50 * _HEAT_TAXA:
-            self._keep_largest()
-        self._taxa.setdefault(row.taxon, {})[row.filter_set] = row
-
-    def _keep_largest(self) -> None:
-        largest = sorted(self._taxa, key=lambda taxon: -_peak(self._taxa[taxon].values()))[:_HEAT_TAXA]
-        self._dropped += len(self._taxa) - len(largest)
-        kept = set(largest)
-        self._taxa = {taxon: rows for taxon, rows in self._taxa.items() if taxon in kept}
-
-    def close(self) -> Heat:
-        self._keep_largest()
-        shown = list(self._filter_sets)[:_HEAT_SETS]
-        taxa = [(taxon, next(iter(rows.values())).label, rows) for taxon, rows in self._taxa.items()]
-        return Heat(shown, taxa, self._dropped, len(self._filter_sets) - len(shown))
-
-
-def _peak(rows: Iterable[ReportRow]) -> int:
-    return max(row.record_count or 0 for row in rows)
-
-
-def headline(facts: Digest) -> str:
-    """The answer to the first question, in one sentence."""
-    if not facts.row_count:
-        return "The job has no rows."
-    if facts.mood == "good":
-        return f"All {counted(facts.row_count, 'row')} answered, nothing in doubt."
-    if facts.mood == "bad":
-        return f"A bad night: {facts.troubled:,} of {counted(facts.row_count, 'row')} without an answer to rely on."
-    verb = "needs" if facts.troubled == 1 else "need"
-    return f"{facts.believed:,} of {counted(facts.row_count, 'row')} are good, {facts.troubled:,} {verb} a look."
-
-
-def subline(facts: Digest, night: Night) -> str:
-    """The answer to the second question: what changed, and what of the trouble is new."""
-    if night.previous_date is None:
-        return "The job's first night: there is nothing to compare with yet."
-    told = []
-    if facts.troubled:
-        told.append(_how_new(facts.new_troubles, facts.troubled))
-    total = sum(facts.changes.values())
-    if not total:
-        return " ".join([*told, f"No row differs from {night.previous_date}."])
-    differ = "row differs" if total == 1 else "rows differ"
-    parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in facts.changes.items())
-    return " ".join([*told, f"{total:,} {differ} from {night.previous_date}: {parts}."])
-
-
-def _how_new(fresh: int, troubled: int) -> str:
-    if not fresh:
-        return "That is nothing new." if troubled == 1 else "None of them is new."
-    if fresh == troubled:
-        return "That is new tonight." if troubled == 1 else f"All {troubled:,} are new tonight."
-    return f"{fresh:,} of the {troubled:,} {'is' if fresh == 1 else 'are'} new tonight."
-
-
-# What each reason means to somebody who reads it in the morning, and what to do about it.
-
+"""where each has at least so many taxa."""
 
 _ACCEPT = "If it is right, run the job once with --accept TAXON/FILTER_SET."
 _UNKNOWN = "Nothing is known of this reason; the row's error says what happened."
@@ -253,6 +52,147 @@ REASONS = {
 }
 
 
+@dataclass(slots=True)
+class ReasonGroup:
+    """The rows in doubt that share a status and a reason; only the first few are kept."""
+
+    status: str
+    reason: str
+    count: int = 0
+    new_count: int = 0
+    """Those that were all right last night."""
+    rows: list[ReportRow] = field(default_factory=list)
+
+    def add(self, row: ReportRow, *, is_new: bool) -> None:
+        self.count += 1
+        self.new_count += is_new
+        if len(self.rows) < _ROWS_A_REASON:
+            self.rows.append(row)
+
+
+@dataclass(slots=True)
+class Heat:
+    """Counts by taxon and filter set: the taxa with the most records, in job order."""
+
+    filter_sets: list[str]
+    taxa: list[tuple[str, str, dict[str, KeptRow]]]
+    """Taxon, label, and the row of each filter set."""
+    left_out: int
+    """Taxa not shown."""
+    left_out_sets: int
+
+    def blocks(self) -> list[list[tuple[str, str, dict[str, KeptRow]]]]:
+        """The taxa in one piece, or in two halves to stand side by side where few filter sets leave the room."""
+        half = -(-len(self.taxa) // 2)
+        if len(self.filter_sets) > _NARROW_SETS or half < _LEAST_HALF:
+            return [self.taxa]
+        return [self.taxa[:half], self.taxa[half:]]
+
+
+@dataclass(slots=True)
+class Digest:
+    """What the page says above its table."""
+
+    row_count: int
+    statuses: dict[str, int]
+    """All six, in the contract's order."""
+    changes: dict[str, int]
+    """By word, those that occur, in the contract's order."""
+    by_reason: list[ReasonGroup]
+    """The rows in doubt, in the order of their statuses."""
+    leading: list[ReportRow]
+    """The believed changes worth looking at first."""
+    heat: Heat
+    doubtful_by_night: list[int]
+    """Rows without a believed answer, on each of `ReportNight.dates`."""
+    total_mb: int
+
+    @property
+    def believed(self) -> int:
+        return self.statuses["ok"] + self.statuses["empty"]
+
+    @property
+    def doubtful(self) -> int:
+        return self.row_count - self.believed
+
+    @property
+    def newly_doubtful(self) -> int:
+        return sum(group.new_count for group in self.by_reason)
+
+    @property
+    def mood(self) -> str:
+        """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in doubt."""
+        if not self.doubtful:
+            return "good"
+        return "bad" if self.doubtful > _BAD_SHARE * self.row_count else "look"
+
+
+def is_noteworthy(kept: KeptRow) -> bool:
+    """Whether the page needs the row even where it cannot carry all of them."""
+    return bool(kept.change) or not kept.is_believed
+
+
+def digest(night: ReportNight) -> Digest:
+    """All that stands above the table, from one walk through `night.rows`."""
+    statuses, changes = Counter[str](), Counter[str]()
+    by_reason: dict[tuple[str, str], ReasonGroup] = {}
+    leading = _Foremost(_LEADING, _surprise)
+    heat = _HeatTable()
+    doubtful_by_night = [0] * len(night.dates)
+    total_mb = 0
+    for row in night.rows:
+        kept = row.kept
+        statuses[kept.status] += 1
+        changes[kept.change] += 1
+        total_mb += row.size_mb or 0
+        if not kept.is_believed:
+            group = by_reason.setdefault((kept.status, row.reason), ReasonGroup(kept.status, row.reason))
+            group.add(row, is_new=night.previous_date is None or bool(kept.change))
+        elif kept.change in _SURPRISE:
+            leading.add(row)
+        heat.add(kept)
+        for position, status in enumerate(row.nightly_statuses[: len(doubtful_by_night)]):
+            doubtful_by_night[position] += status in DOUBTFUL
+    changes["removed"] += len(night.removed)
+    return Digest(
+        row_count=statuses.total(),
+        statuses={status: statuses[status] for status in STATUSES},
+        changes={word: changes[word] for word in CHANGES if changes[word]},
+        by_reason=sorted(by_reason.values(), key=lambda group: STATUSES.index(group.status)),
+        leading=leading.rows(),
+        heat=heat.close(),
+        doubtful_by_night=doubtful_by_night,
+        total_mb=total_mb,
+    )
+
+
+def night_headline(facts: Digest) -> str:
+    """The answer to the first question, in one sentence."""
+    if not facts.row_count:
+        return "The job has no rows."
+    if facts.mood == "good":
+        return f"All {counted(facts.row_count, 'row')} answered, nothing in doubt."
+    if facts.mood == "bad":
+        return f"A bad night: {facts.doubtful:,} of {counted(facts.row_count, 'row')} without an answer to rely on."
+    verb = "needs" if facts.doubtful == 1 else "need"
+    return f"{facts.believed:,} of {counted(facts.row_count, 'row')} are good, {facts.doubtful:,} {verb} a look."
+
+
+def night_subline(facts: Digest, night: ReportNight) -> str:
+    """The answer to the second question: what changed, and what of the trouble is new."""
+    if night.previous_date is None:
+        return "The job's first night: there is nothing to compare with yet."
+    told = []
+    if facts.doubtful:
+        told.append(_how_new(facts.newly_doubtful, facts.doubtful))
+    total = sum(facts.changes.values())
+    if not total:
+        return " ".join([*told, f"No row differs from {night.previous_date}."])
+    differ = "row differs" if total == 1 else "rows differ"
+    parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in facts.changes.items())
+    return " ".join([*told, f"{total:,} {differ} from {night.previous_date}: {parts}."])
+
+
 def advice(reason: str) -> str:
     """One or two sentences about `reason`, the word before an error's colon."""
     if reason in REASONS:
@@ -262,3 +202,67 @@ def advice(reason: str) -> str:
     if reason.startswith("http_"):
         return "The server refused the question with this HTTP status."
     return _UNKNOWN
+
+
+def _surprise(row: ReportRow) -> tuple[int, float]:
+    change = abs(row.record_count_change or row.kept.record_count or 0)
+    # Between the plain and the relative change: 10 more of 100 tell as much as 1,000 more of a million.
+    return _SURPRISE.index(row.kept.change), -change / math.sqrt(max(row.kept.previous_record_count or 0, 1))
+
+
+class _Foremost:
+    """The first `limit` rows by `key`, and how many there were."""
+
+    def __init__(self, limit: int, key: Callable[[ReportRow], object]) -> None:
+        self.count = 0
+        self._limit = limit
+        self._key = key
+        self._kept: list[ReportRow] = []
+
+    def add(self, row: ReportRow) -> None:
+        self.count += 1
+        self._kept.append(row)
+        if len(self._kept) > 50 * self._limit:  # sorted now and then, and not for each row
+            self._kept = self.rows()
+
+    def rows(self) -> list[ReportRow]:
+        return sorted(self._kept, key=self._key)[: self._limit]  # type: ignore[arg-type]
+
+
+class _HeatTable:
+    """Keeps the taxa with the most records; the rows of a taxon follow each other."""
+
+    def __init__(self) -> None:
+        self._filter_sets: dict[str, None] = {}
+        self._taxa: dict[str, dict[str, KeptRow]] = {}
+        self._dropped = 0
+
+    def add(self, kept: KeptRow) -> None:
+        self._filter_sets.setdefault(kept.filter_set)
+        if kept.taxon not in self._taxa and len(self._taxa) > 50 * _HEAT_TAXA:
+            self._keep_largest()
+        self._taxa.setdefault(kept.taxon, {})[kept.filter_set] = kept
+
+    def _keep_largest(self) -> None:
+        largest = sorted(self._taxa, key=lambda taxon: -_peak(self._taxa[taxon].values()))[:_HEAT_TAXA]
+        self._dropped += len(self._taxa) - len(largest)
+        kept = set(largest)
+        self._taxa = {taxon: rows for taxon, rows in self._taxa.items() if taxon in kept}
+
+    def close(self) -> Heat:
+        self._keep_largest()
+        shown = list(self._filter_sets)[:_HEAT_SETS]
+        taxa = [(taxon, next(iter(rows.values())).label, rows) for taxon, rows in self._taxa.items()]
+        return Heat(shown, taxa, self._dropped, len(self._filter_sets) - len(shown))
+
+
+def _peak(rows: Iterable[KeptRow]) -> int:
+    return max(row.record_count or 0 for row in rows)
+
+
+def _how_new(fresh: int, doubtful: int) -> str:
+    if not fresh:
+        return "That is nothing new." if doubtful == 1 else "None of them is new."
+    if fresh == doubtful:
+        return "That is new tonight." if doubtful == 1 else f"All {doubtful:,} are new tonight."
+    return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new tonight."

@@ -11,46 +11,47 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from heapq import merge
-from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, digest, headline, is_noteworthy, subline
-from batchsum.output.report.night import Night, ReportRow
+from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
+from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-
 WHOLE_TABLE = 2_000
 """Rows up to which the table stands in one piece; longer ones are paged through by the script."""
-PAGE = 500
+ROWS_A_PAGE = 500
 """Rows on each page of a longer table."""
 MOST_ROWS = 20_000
-"""Rows the page carries, a size that a browser opens at once; of a longer table those in trouble and those that changed
+"""Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
 come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
+_STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
+"""As page.js reads them in the nights of a row."""
 
 
-def write_report(path: Path, night: Night) -> None:
+def write_report(path: Path, night: ReportNight) -> None:
     """Write the page of `night` to `path`, a piece at a time. The same night gives the same bytes."""
     # A lone surrogate (JSON may carry one) has no UTF-8; it becomes a reference that a browser shows as unknown.
     with path.open("w", encoding="utf-8", errors="xmlcharrefreplace", newline="\n") as file:
-        file.writelines(render(night))
+        file.writelines(render_page(night))
 
 
-def render(night: Night) -> Iterator[str]:
+def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
     table = _Table()
+    # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
     facts = digest(replace(night, rows=table.drawn(night.rows)))
-    rows = table.close()
-    first = facts.row_count if facts.row_count <= WHOLE_TABLE else PAGE
+    rows = table.in_job_order()
+    is_paged = facts.row_count > WHOLE_TABLE
     style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
     stream = (
@@ -59,19 +60,19 @@ def render(night: Night) -> Iterator[str]:
         .stream(
             night=night,
             facts=facts,
-            headline=headline(facts),
-            subline=subline(facts, night),
+            headline=night_headline(facts),
+            subline=night_subline(facts, night),
             style=style,
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
             icon=_icon(facts.mood),
             host=_host(night.base_url),
-            first_rows=islice(rows, first),
+            first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,
             filter_texts=table.filters,
             left_out=max(facts.row_count - MOST_ROWS, 0),
-            page_size=PAGE if facts.row_count > WHOLE_TABLE else WHOLE_TABLE,
+            page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
     )
     stream.enable_buffering(200)
@@ -83,13 +84,16 @@ class _Table:
 
     def __init__(self) -> None:
         self.filters: dict[str, int] = {}
-        """Texts of the rows' filters, numbered."""
+        """Texts of the rows' filters, numbered: many rows share a few."""
         self._noteworthy: list[tuple[int, str]] = []
         self._quiet: list[tuple[int, str]] = []
+        self._macro: Callable[[ReportRow, Callable[[str], int]], str] = (
+            _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
+        )
 
     def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
         for position, row in enumerate(rows):
-            mine = self._noteworthy if is_noteworthy(row) else self._quiet
+            mine = self._noteworthy if is_noteworthy(row.kept) else self._quiet
             if len(self._noteworthy) + len(self._quiet) < MOST_ROWS:
                 mine.append((position, self._draw(row)))
             elif mine is self._noteworthy and self._quiet:
@@ -97,12 +101,11 @@ class _Table:
                 mine.append((position, self._draw(row)))
             yield row
 
-    def close(self) -> Iterator[str]:
-        """The rows in job order."""
+    def in_job_order(self) -> Iterator[str]:
         return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
 
     def _draw(self, row: ReportRow) -> str:
-        return table_row(row, lambda text: self.filters.setdefault(text, len(self.filters)))
+        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)))
 
 
 @cache
@@ -117,18 +120,11 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, signed=signed, percent=percent, day=day, words=words, advice=advice,
+        grouped=grouped, signed=signed, percent=percent, day=day, words=words, advice=advice, night_steps=night_steps,
         clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
     )  # fmt: skip
-    environment.globals.update(known_as=known_as, sparkline=sparkline, plots=plots)
+    environment.globals.update(plots=plots)
     return environment
-
-
-def _host(base_url: str) -> str:
-    try:
-        return urlsplit(base_url).hostname or base_url
-    except ValueError:
-        return base_url
 
 
 def _text(name: str) -> str:
@@ -145,108 +141,14 @@ def _icon(mood: str) -> str:
     return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
 
 
-def clock(text: str) -> str:
-    """`03:00` of an ISO 8601 time; other text as it is."""
-    moment = _moment(text)
-    return f"{moment:%H:%M}" if moment else text
-
-
-def took(night: Night) -> str:
-    """How long the run took; empty where the times cannot be read."""
-    began, ended = _moment(night.started_at), _moment(night.finished_at)
+def _host(base_url: str) -> str:
     try:
-        seconds = (ended - began).total_seconds() if began and ended else -1.0
-    except TypeError:
-        return ""
-    return spoken(seconds) if seconds >= 0 else ""
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
+        return urlsplit(base_url).hostname or base_url
     except ValueError:
-        return None
+        return base_url
 
 
-# One row of the page's table as markup. Every text in it is escaped here, as the template escapes the rest. A
-# template that is called once for each of 20,000 rows takes four times as long.
-
-
-_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
-
-
-def table_row(row: ReportRow, filter_number: Callable[[str], int]) -> str:
-    """`row` as an element; `filter_number` is where the text of its filters stands among those of the page."""
-    updated, share = day(row.resource_updated_on), percent(row)
-    return (
-        f'<tr class="{escape(row.status)}"{_data(row, filter_number)}><td><th scope="row">{known_as(row)}'
-        f"<td><bdi>{escape(row.filter_set)}</bdi><td>{escape(row.status)}<td>{grouped(row.record_count)}"
-        f"<td>{signed(row.record_count_change)}{f' <small>{escape(share)}</small>' if share else ''}"
-        f"<td>{sparkline(row)}"
-        f"<td{_attribute('v', row.resource_updated_on if updated != row.resource_updated_on else '')}>{escape(updated)}"
-        f"<td>{grouped(row.size_mb)}<td>{_remarks(row)}</tr>\n"
-    )
-
-
-def known_as(row: ReportRow) -> str:
-    """The label and, beside it, the taxon; where both are the same, that is for the script alone."""
-    if not row.label:
-        return f"<bdi>{escape(row.taxon)}</bdi>"
-    hidden = " hidden" if row.label == row.taxon else ""
-    return f"<bdi>{escape(row.label)}</bdi> <small{hidden}>{escape(row.taxon)}</small>"
-
-
-def sparkline(row: ReportRow) -> str:
-    if len(row.nightly_counts) < 2:
-        return ""
-    return plots.sparkline(row.nightly_counts, row.nightly_statuses)
-
-
-def command(row: ReportRow) -> str:
-    """NCBI's command for a shell, unless it holds what cannot be seen: a line's end or a turn of direction."""
-    return row.download_command if row.download_command.isprintable() else ""
-
-
-def history(row: ReportRow) -> str:
-    """The nights of a row for the script: for each the letter of its status and the step from the last count."""
-    told, last = [], 0
-    for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
-        letter = _LETTERS.get(status, "")
-        if count is None:
-            told.append(letter)
-            continue
-        told.append(f"{letter}{count - last}")
-        last = count
-    return ",".join(told)
-
-
-def _data(row: ReportRow, filter_number: Callable[[str], int]) -> str:
-    """What the script shows of an opened row."""
-    data = _attribute("h", history(row)) if row.nightly_counts else ""
-    if row.filters:
-        data += f' data-f="{filter_number(row.filters)}"'
-    if row.previous_record_count is not None:
-        data += f' data-b="{row.previous_record_count}"'
-    data += _attribute("c", command(row)) + _attribute("m", "\n".join(row.messages))
-    return data if row.is_believed else data + _attribute("p", " ".join(row.phids))
-
-
-def _attribute(name: str, text: str) -> str:
-    return f' data-{name}="{escape(text)}"' if text else ""
-
-
-def _remarks(row: ReportRow) -> str:
-    remarks = ""
-    if row.change and not row.is_believed and row.change != "new":
-        remarks = f"<i{_attribute('w', row.change)}>new tonight</i>"
-    elif row.change:
-        remarks = f"<i>{escape(words(row.change))}</i>"
-    if row.error:
-        remarks += f"<b>{escape(row.error)}</b>"
-    return remarks
-
-
-# Numbers, dates and words as the page shows them. Null is never zero: what nobody gave is an empty text.
+# The template's filters: numbers, dates and words as the page shows them. What nobody gave is an empty text.
 
 
 def grouped(number: float | None) -> str:
@@ -262,7 +164,7 @@ def signed(number: int | None) -> str:
 
 def percent(row: ReportRow) -> str:
     """The size of the change; its sign stands before it."""
-    change, previous = row.record_count_change, row.previous_record_count
+    change, previous = row.record_count_change, row.kept.previous_record_count
     if not change or not previous:
         return ""
     share = 100 * abs(change) / previous
@@ -271,10 +173,47 @@ def percent(row: ReportRow) -> str:
     return f"{share:,.1f} %" if share < 1000 else f"{share:,.0f} %"
 
 
-def day(text: str) -> str:
+def day(text: str | None) -> str:
     """The date of a date or date-time; other text as it is."""
+    text = text or ""
     return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
 
 
 def words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def night_steps(row: ReportRow) -> str:
+    """The nights of a row for the script: for each the letter of its status and the step from the last count."""
+    steps, last = [], 0
+    for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
+        letter = _STATUS_LETTERS.get(status, "")
+        if count is None:
+            steps.append(letter)
+            continue
+        steps.append(f"{letter}{count - last}")
+        last = count
+    return ",".join(steps)
+
+
+def clock(text: str) -> str:
+    """`03:00` of an ISO 8601 time; other text as it is."""
+    moment = _moment(text)
+    return f"{moment:%H:%M}" if moment else text
+
+
+def took(night: ReportNight) -> str:
+    """How long the run took; empty where the times cannot be read."""
+    began, ended = _moment(night.started_at), _moment(night.finished_at)
+    try:
+        seconds = (ended - began).total_seconds() if began and ended else -1.0
+    except TypeError:  # one with a time zone, one without
+        return ""
+    return spoken(seconds) if seconds >= 0 else ""
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

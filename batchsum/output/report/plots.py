@@ -22,6 +22,7 @@ def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
     if not known:
         return ""
     low, high = float(min(known)), max(known)
+    # Small and level series stand in the middle of the height, and nothing is divided by zero.
     spare = max(high * _LEAST_SPAN - (high - low), 0) if high > low else 1
     low, span = low - spare / 2, (high - low) + spare
 
@@ -87,7 +88,7 @@ def status_bar(counts: Mapping[str, int]) -> str:
 
 def night_bars(dates: Sequence[str], values: Sequence[int], *, label: str) -> str:
     """A bar a night, a small ring for a night of zero; the highest and the last are numbered."""
-    step, top, floor = 14, 14, 64
+    step, top, floor = 14, 14, 64  # of the picture's own units; the page scales it
     highest = max(values, default=0) or 1
     numbered = {values.index(highest), len(values) - 1} if any(values) else set()
     marks = []
