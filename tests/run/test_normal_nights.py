@@ -28,7 +28,7 @@ filter_sets:
   all: {{}}
   human: {{host: human}}
   fortnight: {{released_since: 14d}}
-  weekly: {{windows: {{every: 7d, last: 3}}}}
+  weekly: {{windows: {{every: 7d, last: 2}}}}
 api: {{requests_per_second: unlimited, attempts: 3}}
 """
 TAXA = {"501": 9, "502": 4, "503": 1, "some virus": 2}
