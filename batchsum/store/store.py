@@ -35,15 +35,27 @@ class Run:
     owner: str
     """The process that has the run, by a random name."""
     state: str
-    """`open`, `publishing`, `published`, or `closed` without a table."""
+    """`open`, `publishing`, `published`, `replaced` by another run of the same night, or without a table: `failed`,
+    or `closed` where it was dropped."""
     publication: str | None = None
     """While publishing: what is to be put in place, as JSON. Then UNTOLD until people have been told."""
+    failure: str = ""
+    """In a sentence, why it left no table."""
 
 
 UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
 _RUN = ", ".join(field.name for field in fields(Run))
+_KEEP = """
+INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
+    attempts = excluded.attempts,
+    earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
+"""
+_EVERY_ANSWER = (
+    "SELECT request, earlier, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
+)
 _ANSWERS = "SELECT request, answer, attempts FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 
@@ -84,7 +96,13 @@ class Store(Database):
     def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
         """Go on with an open run, whoever had it."""
         values = (owner, job_hash, generation, run.run)
-        self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ? WHERE run = ?", *values)
+        self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ?, failure = '' WHERE run = ?", *values)
+        return self._claimed()
+
+    def reopen(self, run: Run, *, owner: str, generation: int) -> Run:
+        """Have a published run, in order to publish it again."""
+        values = (owner, generation, run.run)
+        self.query("UPDATE runs SET owner = ?, generation = ?, state = 'open' WHERE run = ?", *values)
         return self._claimed()
 
     def _claimed(self) -> Run:
@@ -92,17 +110,25 @@ class Store(Database):
         assert self._claim is not None
         return self._claim
 
+    def release(self) -> None:
+        """Have no run any more: what follows is not about the one that was begun."""
+        self._claim = None
+
     def last_run(self, state: str) -> Run | None:
-        """The latest run in a state: at most one is open or publishing."""
-        return next(iter(self.runs(state, limit=1)), None)
+        """The run in a state that was begun last: at most one is open or publishing."""
+        return next(iter(self.runs_where("state = ? ORDER BY run DESC LIMIT 1", state)), None)
 
     def newest(self) -> int:
         """The number of the run that was begun last, whatever became of it; 0 before the first."""
         return int(self.query("SELECT coalesce(max(run), 0) FROM runs")[0][0])
 
     def runs(self, state: str, *, limit: int) -> list[Run]:
-        """The runs in a state, latest first."""
-        rows = self.query(f"SELECT {_RUN} FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?", state, limit)
+        """The runs in a state, that of the latest night first."""
+        return self.runs_where("state = ? ORDER BY today DESC, run DESC LIMIT ?", state, limit)
+
+    def runs_where(self, condition: str, *values: object) -> list[Run]:
+        """The runs that a condition finds."""
+        rows = self.query(f"SELECT {_RUN} FROM runs WHERE {condition}", *values)
         runs = (dict(zip(Run.__slots__, row, strict=True)) for row in rows)
         return [Run(**{**run, "today": date.fromisoformat(run["today"])}) for run in runs]
 
@@ -110,6 +136,19 @@ class Store(Database):
         """Bring a run from one state into another; False where it is not in the old one any more."""
         values = (new, publication, run.run, old)
         return self.write("UPDATE runs SET state = ?, publication = ? WHERE run = ? AND state = ?", [values]) == 1
+
+    def note_failure(self, run: Run, failure: str) -> None:
+        """Note in a sentence why a run left no table; empty where it goes on after all."""
+        self.query("UPDATE runs SET failure = ? WHERE run = ?", failure, run.run)
+
+    def keep_job(self, copy: bytes) -> None:
+        """Keep a copy of the job that is published, for whoever judges its night again; inside a transaction."""
+        self.query("DELETE FROM job")
+        self.query("INSERT INTO job VALUES (?)", copy)
+
+    def kept_job(self) -> bytes:
+        """The copy of the job that was published last; empty where there is none."""
+        return b"".join(copy for (copy,) in self.query("SELECT copy FROM job"))
 
     def mark_told(self) -> None:
         """Whoever is to know of the published runs has been told, as far as that could be done."""
@@ -121,11 +160,23 @@ class Store(Database):
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
         rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
         with self.transaction():
-            self.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self.write(_KEEP, rows)
 
     def drop_answers(self, run: Run) -> None:
-        """Forget what a closed run was told; inside a transaction of the caller."""
+        """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""
         self.query("DELETE FROM answers WHERE run = ?", run.run)
+        self.query("DELETE FROM rows WHERE run = ?", run.run)
+
+    def copy_believed_answers(self, run: Run, to: int) -> int:
+        """Copy the answers of a published run to the run `to`, but for those that its doubtful rows need; how many
+        those are. Inside a transaction of the caller."""
+        columns = "request, round, status, answer, attempts, earlier"
+        self.query(f"INSERT INTO answers SELECT ?, {columns} FROM answers WHERE run = ?", to, run.run)
+        doubtful = "status IN ('suspect', 'failed', 'skipped')"
+        again = self.query(f"SELECT requests FROM rows WHERE run = ? AND {doubtful}", run.run)
+        keys = {key for (requests,) in again for key in requests.split("\n")}
+        self.write("DELETE FROM answers WHERE run = ? AND request = ?", ((to, key) for key in keys))
+        return len(keys)
 
     def answered(self, run: Run) -> set[str]:
         """The keys of the requests that have an answer."""
@@ -146,6 +197,40 @@ class Store(Database):
         """The answers of many requests at once, of those that have one."""
         rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
         return {request: load_answer(answer) for request, answer, _ in rows}
+
+    def every_answer(self, run: Run, keys: Iterable[str]) -> dict[str, list[Answer]]:
+        """The answers of many requests, for each that has one all that it was answered, the last one last."""
+        rows = self.query(_EVERY_ANSWER, run.run, json.dumps([*keys]))
+        return {
+            request: [load_answer(text) for text in (*earlier.split("\n")[:-1], answer)]
+            for request, earlier, answer in rows
+        }
+
+    def has_only_zeros(self, run: Run) -> bool:
+        """Whether there are answers, and each of them is a count of zero."""
+        rows = self.query(
+            "SELECT max(json_extract(answer, '$[0]')) FROM answers WHERE run = ? AND status = 'answered'", run.run
+        )
+        return rows == [(0,)]
+
+    def skip_answers(self, run: Run, failure: Failure) -> None:
+        """What was answered counts as skipped from here on, for this reason."""
+        status, answer, _ = dump_reply(Reply(failure))
+        with self.transaction():
+            self.query(
+                "UPDATE answers SET status = ?, answer = ?, earlier = '' WHERE run = ? AND status = 'answered'",
+                status, answer, run.run,
+            )  # fmt: skip
+
+    def count_dates(self, run: Run) -> dict[str, int]:
+        """The data dates of the answers of a run, as NCBI wrote them, each with how many answers have it."""
+        return dict(
+            self.query(
+                "SELECT json_extract(answer, '$[2]') AS date, count(*) FROM answers"
+                " WHERE run = ? AND status = 'answered' AND date IS NOT NULL GROUP BY date",
+                run.run,
+            )
+        )
 
     def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
         """The same with their attempts."""
