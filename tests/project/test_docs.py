@@ -84,6 +84,16 @@ def test_every_exit_code_is_explained_in_both_places() -> None:
     assert told == listed - {0}
 
 
+def guards_that_speak() -> set[str]:
+    """The words with which the error of a suspect row begins, as the files that judge write them."""
+    judging = [path for name in ("guards", "judge", "neighbours") for path in ROOT.glob(f"batchsum/run/{name}.py")]
+    return {word for path in judging for word in re.findall(r'f"([a-z_]+): ', path.read_text(encoding="utf-8"))}
+
+
+def test_every_guard_is_explained() -> None:
+    assert guards_that_speak() == set(re.findall(r"^\| `(\w+):` \|", PAGE, re.MULTILINE))
+
+
 # --help
 
 
