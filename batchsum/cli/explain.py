@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow, Nights
+from batchsum.store.history import KeptRow
+from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
 
 
@@ -24,16 +25,26 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def find_row(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    """The row of the last night that is meant. A taxon's own spelling wins over the same word as a label."""
+    """The row of the last night that is meant, by taxon, label or scientific name, in any case.
+
+    A taxon's own spelling wins over the same word as a label.
+    """
     if not kept.runs:
         raise UsageError("no night was published yet")
-    named = [row for row in kept.rows(kept.runs[-1]) if taxon in (row.taxon, row.label)]
+    called = taxon.casefold()
+    named = [
+        row
+        for row in kept.rows(kept.runs[-1])
+        if called in (row.taxon.casefold(), row.label.casefold(), row.scientific_name.casefold())
+    ]
     of_taxon = [row for row in named if row.taxon == taxon] or named
     if not of_taxon:
         raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
     if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
-        raise UsageError(f"{taxon!r} is the label of several taxa; name one of {', '.join(taxa)}")
-    found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
+        raise UsageError(f"{taxon!r} is the name of several taxa; name one of {', '.join(taxa)}")
+    wanted = filter_set and filter_set.casefold()
+    found = [row for row in of_taxon if wanted in (None, row.filter_set.casefold())]
+    found = [row for row in found if row.filter_set == filter_set] or found
     names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
     if not found:
         raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
@@ -53,11 +64,10 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     yield from _asked(store, run, row)
     yield ""
     yield "nights"
-    for night, one in reversed(kept.series(row.taxon, row.filter_set)):
-        yield f"  {night.today}  {shown_count(one):>12}  {one.status:<8}  {one.error}".rstrip()
-    for level in kept.accepted(row.taxon, row.filter_set):
-        was, now = level.previous_record_count, level.record_count
-        yield f"  {level.night}  accepted by --accept: {_count(now)} instead of {_count(was)}"
+    told = [(run.today, f"{shown_count(one):>12}  {one.status:<8}  {one.error}") for run, one in kept.series(row.query)]
+    told += [(run.today, f"{'-':>12}  no table  {run.failure}") for run in kept.failed()]
+    yield from (f"  {day}  {what}".rstrip() for day, what in sorted(told, reverse=True))
+    yield from (f"  {level.night}  {level}" for level in kept.accepted(row.query))
 
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
@@ -74,7 +84,3 @@ def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
                 f"  attempt {number:<2} {attempt.sent_at}  {attempt.seconds:.3f} s  {http}  {attempt.outcome}"
                 f"  NCBI-PHID {attempt.phid}"
             )
-
-
-def _count(count: int | None) -> str:
-    return "none" if count is None else f"{count:,}"

@@ -93,7 +93,7 @@ def test_explain_does_not_guess(tmp_path: Path, capsys: pytest.CaptureFixture[st
         job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Flu}, {taxon: 11520, label: Flu}]\n")
         night(job, ncbi)
     assert main(["explain", str(out), "Flu"]) == 2
-    assert "'Flu' is the label of several taxa; name one of 11320, 11520" in capsys.readouterr().err
+    assert "'Flu' is the name of several taxa; name one of 11320, 11520" in capsys.readouterr().err
 
 
 def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
