@@ -20,6 +20,7 @@ from batchsum import errors
 from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
 from batchsum.config.load import load_job
+from batchsum.local_ncbi.faults import parse_fault
 from tests.builders import reference_tables
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.scripted_ncbi import scripted_ncbi
@@ -54,17 +55,18 @@ def test_every_key_of_the_commented_job_is_in_the_page() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]*)", PAGE):
         assert (reference_tables.PAGE.parent / target).exists(), target
-    for anchor in re.findall(r"\]\(#([^)]+)\)", PAGE):
-        assert anchor in {re.sub(r"[^a-z0-9 -]", "", line.lower()).strip().replace(" ", "-") for line in headings()}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors(PAGE)
 
 
-def headings() -> list[str]:
-    return [line.lstrip("# ") for line in PAGE.splitlines() if line.startswith("#")]
+def anchors(page: str) -> set[str]:
+    """What a link can lead to in a page: its headings, as they become addresses."""
+    headings = (line.lstrip("# ") for line in page.splitlines() if line.startswith("#"))
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def command_lines() -> list[str]:
     inline = re.findall(r"`(batchsum [^`]+)`", PAGE)
-    fenced = [line for line in PAGE.splitlines() if line.startswith("batchsum ")]
+    fenced = re.findall(r"^(?:\$ )?(?:[A-Z_]+=\S+ )?(batchsum [^&;\n]+)", PAGE, re.MULTILINE)
     scripts = [epilog(command) for command in ("", "run", "check", "init")]
     shown = [line.strip() for text in scripts for line in text.splitlines() if line.startswith("  batchsum ")]
     return [re.split(r" {3,}|&&|\|", line)[0] for line in (*inline, *fenced, *shown) if "COMMAND" not in line]
@@ -74,6 +76,16 @@ def command_lines() -> list[str]:
 def test_every_command_that_is_shown_exists(line: str) -> None:
     _, name, *words = shlex.split(line)
     assert {word for word in words if word.startswith("--")} <= options_of(name)
+
+
+def test_every_fault_that_is_shown_is_one() -> None:
+    shown = re.findall(r"--fault '([^']+)'", PAGE)
+    assert len(shown) == 3
+    assert all(parse_fault(text) for text in shown)
+
+
+def test_the_files_of_a_run_are_explained() -> None:
+    assert set(FILES) <= set(re.findall(r"^\| `([\w.]+)` \|", PAGE, re.MULTILINE))
 
 
 def test_every_exit_code_is_explained_in_both_places() -> None:
