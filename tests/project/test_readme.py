@@ -16,6 +16,7 @@ from batchsum.cli import _parser, main
 from batchsum.config.load import load_job
 from batchsum.model.queries import STATUSES
 from batchsum.output.table import CHANGES
+from tests.builders import page_picture
 from tests.fakes.local_ncbi_server import serving
 from tests.project.test_docs import anchors
 
@@ -116,6 +117,14 @@ def test_links_lead_somewhere() -> None:
     for target, _, anchor in (found.partition("#") for found in re.findall(r"\]\((?!https?:)([^)]+)", README)):
         assert (ROOT / target).exists(), target
         assert not anchor or anchor in anchors((ROOT / target).read_text(encoding="utf-8")), anchor
+
+
+def test_the_picture_is_there_and_small() -> None:
+    assert f"]({page_picture.PICTURE.relative_to(ROOT)})" in README
+    data = page_picture.PICTURE.read_bytes()
+    again = "python -m tests.builders.page_picture makes it anew"
+    assert data.startswith(b"\x89PNG"), again
+    assert len(data) <= page_picture.LARGEST, again
 
 
 def test_it_is_read_in_one_go() -> None:
