@@ -59,12 +59,12 @@ def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
 
 
 @contextmanager
-def next_day(job: Path) -> Iterator[None]:
+def next_day(job: Path, out: Path | None = None) -> Iterator[None]:
     """Make it the day after the last night of the job; today before the first. Inside another one it is the same."""
     if "BATCHSUM_TODAY" in os.environ:
         yield
         return
-    day, manifest = datetime.now().astimezone().date(), job.parent / "out" / job.stem / "run.json"
+    day, manifest = datetime.now().astimezone().date(), (out or job.parent / "out" / job.stem) / "run.json"
     if manifest.exists():
         day = date.fromisoformat(json.loads(manifest.read_text())["today"]) + timedelta(days=1)
     with pytest.MonkeyPatch.context() as patch:
