@@ -224,8 +224,7 @@ def test_the_heat_map_keeps_the_taxa_with_the_most_records_in_job_order() -> Non
     assert (heat.filter_sets, heat.left_out) == (["all", "human"], 8_920)
 
 
-def test_what_is_stale_is_one_line_and_no_row(
-) -> None:
+def test_what_is_stale_is_one_line_and_no_row() -> None:
     told = ("NCBI's data are those of 2026-11-02 still", "no count has changed for a long time: Zika")
     shown = Page(replace(night_of(row("1")), stale=told))
     assert "; ".join(told) + "." in shown.text
