@@ -77,11 +77,13 @@ def run_job(
                     return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))
-            where: dict[str, Any] = {"base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun}
+            start: dict[str, Any] = {
+                "base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun, "accept": accept,
+            }  # fmt: skip
             if retry:
-                night = open_retry(store, job, lock, **where).accepting(accept)
+                night = open_retry(store, job, lock, **start)
             else:
-                night = open_night(store, job, lock, **where, today=today, fresh=fresh, accept=accept)
+                night = open_night(store, job, lock, **start, today=today, fresh=fresh)
             night = replace(night, warnings=(lost,) if lost else ())
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from typing import NamedTuple
 
 from batchsum.model.queries import (
@@ -267,7 +268,14 @@ class History:
         Each with its word of changes.csv: the calendar takes a window out of its series. A row in whose place
         another one stands tonight is not among them.
         """
-        if self._last_run is None:
+        gone = kept_rows(
+            self._store,
+            "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
+            " WHERE now.query = rows.query AND now.night = ?2 AND now.run = ?3) ORDER BY position",
+            self._last_run, self._tonight, self._run.run,
+        )  # fmt: skip
+        first = next(gone, None)
+        if first is None:  # as on most nights: then tonight's rows need not be walked through
             return
         series = self._series(self._run.run)
         refiltered = {
@@ -276,12 +284,7 @@ class History:
             for name in (row.taxon, row.tax_id)
         }
         seen = set[tuple[str, str]]()
-        for row in kept_rows(
-            self._store,
-            "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
-            " WHERE now.query = rows.query AND now.night = ?2 AND now.run = ?3) ORDER BY position",
-            self._last_run, self._tonight, self._run.run,
-        ):  # fmt: skip
+        for row in chain([first], gone):
             names = {(row.taxon, row.filter_set), (row.tax_id or row.taxon, row.filter_set)}
             if (row.taxon, row.filter_set) not in seen and refiltered.isdisjoint(names):
                 seen.add((row.taxon, row.filter_set))
