@@ -27,10 +27,10 @@ def answer_of_row(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], da
     found = [known[key] for key in keys if key in known]
     if len(found) < len(keys):
         return None
-    return window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
+    return answer_of_window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
 
 
-def window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
+def answer_of_window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
     """The answer of a window. It contradicts itself where no answers of its two edges fit together.
 
     `since` and `until` are the answers to each edge, oldest first. On a night of common dates two answers fit where

@@ -57,7 +57,7 @@ class SteadyNcbi:
 
     def answer(self, question: Question) -> Any:
         self.asked += 1
-        if self.chance.random() < 0.001:  # each costs a pause
+        if self.chance.random() < 0.002:  # each costs a pause
             return 503, "try again"
         parameters = dict(question.parameters)
         state = self.today - timedelta(days=self.is_updating and self.asked < 10)
@@ -91,7 +91,7 @@ def test_sixty_normal_nights_raise_no_alarm(
     told = Counter[str]()
     names = {"some virus": [node(777, "Virus quidam", 1, 10239, GENUS)]}
     names |= {taxon: [node(int(taxon), "", 1, 10239, GENUS)] for taxon in ("501", "502", "503")}
-    with scripted_taxonomy(otherwise=model.answer, names=names) as ncbi:
+    with scripted_taxonomy(otherwise=model.answer, names=names, rate_limit=None) as ncbi:
         for number in range(NIGHTS):
             model.today, model.asked = FIRST + timedelta(days=number), 0
             model.is_updating = number % 7 == 5

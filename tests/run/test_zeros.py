@@ -13,7 +13,7 @@ from tests.run.test_night import night, rows
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(otherwise=lambda question: {}) as server:
+    with scripted_ncbi(otherwise=lambda question: {}, rate_limit=None) as server:
         yield server
 
 
