@@ -16,6 +16,7 @@ from batchsum.config.schema import FilterSetKeys
 from batchsum.config.values import FORMATS
 from batchsum.local_ncbi import question
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.ncbi.refusals import error_in_words
 from batchsum.output.report.digest import REASONS
 from batchsum.output.table import SUMMARY
 from batchsum.run.guards import includes
@@ -64,11 +65,11 @@ def test_every_path_exists() -> None:
 
 @pytest.mark.parametrize("line", lines_with_names())
 def test_every_name_is_in_a_file_of_its_line(line: str) -> None:
-    """`name()`, `Class.name()` and `NAME` stand in one of the Python files that are named beside them."""
+    """`name()`, `Class.name()`, `Class` and `NAME` stand in one of the Python files that are named beside them."""
     words = quoted(line)
     paths = [path for word in words if word.endswith(".py") and (path := found(word)) is not None]
     there = set[str]().union(*map(names_in, paths))
-    named = [word.removesuffix("()") for word in words if re.fullmatch(r"[\w.]+\(\)|_?[A-Z][A-Z_]{3,}", word)]
+    named = [word.removesuffix("()") for word in words if re.fullmatch(r"[\w.]+\(\)|_?[A-Z]\w{3,}", word)]
     assert [name for name in named if name not in there] == []
 
 
@@ -121,6 +122,11 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
     assert [name for name in columns if name in FILTER_COLUMNS] == [*FILTER_COLUMNS]
     assert question.FILTERS.keys() | question.PACKAGE.keys() == {*FILTER_NAMES}
     assert {one.name for one in fields(question.Filters)} - {"taxa"} == {*FILTER_NAMES}
+
+
+@pytest.mark.parametrize("name", FILTER_NAMES)
+def test_a_refusal_that_names_a_filter_is_about_the_query(name: str) -> None:
+    assert error_in_words(400, f"{name} is wrong").reason == "bad_request"
 
 
 @pytest.mark.parametrize("name", [one for one in FILTER_COLUMNS if one not in ("include_sequence", "aux_report")])
