@@ -20,6 +20,7 @@ from batchsum import errors
 from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
 from batchsum.config.load import load_job
+from batchsum.local_ncbi.faults import parse_fault
 from tests.builders import reference_tables
 from tests.builders.jobs import next_day
 from tests.fakes.local_ncbi_server import serving
@@ -55,17 +56,18 @@ def test_every_key_of_the_commented_job_is_in_the_page() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]*)", PAGE):
         assert (reference_tables.PAGE.parent / target).exists(), target
-    for anchor in re.findall(r"\]\(#([^)]+)\)", PAGE):
-        assert anchor in {re.sub(r"[^a-z0-9 -]", "", line.lower()).strip().replace(" ", "-") for line in headings()}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PAGE)) <= anchors(PAGE)
 
 
-def headings() -> list[str]:
-    return [line.lstrip("# ") for line in PAGE.splitlines() if line.startswith("#")]
+def anchors(page: str) -> set[str]:
+    """What a link can lead to in a page: its headings, as they become addresses."""
+    headings = (line.lstrip("# ") for line in page.splitlines() if line.startswith("#"))
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 def command_lines() -> list[str]:
     inline = re.findall(r"`(batchsum [^`]+)`", PAGE)
-    fenced = [line for line in PAGE.splitlines() if line.startswith("batchsum ")]
+    fenced = re.findall(r"^(?:\$ )?(?:[A-Z_]+=\S+ )?(batchsum [^&;\n]+)", PAGE, re.MULTILINE)
     scripts = [epilog(command) for command in ("", "run", "check", "init")]
     shown = [line.strip() for text in scripts for line in text.splitlines() if line.startswith("  batchsum ")]
     return [re.split(r" {3,}|&&|\|", line)[0] for line in (*inline, *fenced, *shown) if "COMMAND" not in line]
@@ -77,12 +79,32 @@ def test_every_command_that_is_shown_exists(line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= options_of(name)
 
 
+def test_every_fault_that_is_shown_is_one() -> None:
+    shown = re.findall(r"--fault '([^']+)'", PAGE)
+    assert len(shown) == 3
+    assert all(parse_fault(text) for text in shown)
+
+
+def test_the_files_of_a_run_are_explained() -> None:
+    assert set(FILES) <= set(re.findall(r"^\| `([\w.]+)` \|", PAGE, re.MULTILINE))
+
+
 def test_every_exit_code_is_explained_in_both_places() -> None:
     raised = {kind.exit_code for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "exit_code")}
     told = {int(code) for codes in re.findall(r"^\| ([\d, ]+) \|", PAGE, re.MULTILINE) for code in codes.split(", ")}
     listed = {int(code) for codes in EXIT_CODES for code in codes.split(", ")}
     assert raised - {0} <= told
     assert told == listed - {0}
+
+
+def guards_that_speak() -> set[str]:
+    """The words with which the error of a suspect row begins, as the files that judge write them."""
+    judging = [path for name in ("guards", "judge", "neighbours") for path in ROOT.glob(f"batchsum/run/{name}.py")]
+    return {word for path in judging for word in re.findall(r'f"([a-z_]+): ', path.read_text(encoding="utf-8"))}
+
+
+def test_every_guard_is_explained() -> None:
+    assert guards_that_speak() == set(re.findall(r"^\| `(\w+):` \|", PAGE, re.MULTILINE))
 
 
 # --help

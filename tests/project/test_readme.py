@@ -1,6 +1,8 @@
 """The README is true: its commands exist, its example runs, its tables are those of the code."""
 
 import argparse
+import ast
+import os
 import re
 import shlex
 import subprocess
@@ -12,7 +14,11 @@ import pytest
 from batchsum import errors
 from batchsum.cli import _parser, main
 from batchsum.config.load import load_job
+from batchsum.model.queries import STATUSES
+from batchsum.output.table import CHANGES
+from tests.builders import page_picture
 from tests.fakes.local_ncbi_server import serving
+from tests.project.test_docs import anchors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,23 +64,42 @@ def test_the_demo_asks_the_sample_list() -> None:
     assert (ROOT / "batchsum/cli/data/taxa.csv").read_bytes() == (ROOT / "sample_inputs/taxa.csv").read_bytes()
 
 
+def block(language: str) -> str:
+    return next(text for name, text in BLOCKS if name == language)
+
+
 def test_the_job_that_is_shown_loads(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text(next(block for language, block in BLOCKS if language == "yaml"), encoding="utf-8")
+    path.write_text(block("yaml"), encoding="utf-8")
     job = load_job(path)
     assert [one.taxon for one in job.taxa] == ["2697049", "Influenza A virus", "1335626"]
     assert [one.name for one in job.filter_sets] == ["all", "human", "this_week"]
     assert job.output.dir == tmp_path / "out" / "job"
 
 
+def test_the_lists_that_are_shown_load(tmp_path: Path) -> None:
+    sheet, plain = tmp_path / "list.csv", tmp_path / "taxa.txt"
+    sheet.write_text(block("csv"), encoding="utf-8")
+    plain.write_text("2697049\nInfluenza A virus\n", encoding="utf-8")
+    first, second = load_job(sheet).taxa
+    assert (first.taxon, first.label, first.sets and first.sets[0].filters.host) == ("2697049", "SARS-CoV-2", "human")
+    assert (second.taxon, second.label, second.sets) == ("11320", "Influenza A", None)
+    assert [one.taxon for one in load_job(plain).taxa] == ["2697049", "Influenza A virus"]
+
+
 def test_the_python_that_is_shown_runs(tmp_path: Path) -> None:
-    example = next(block for language, block in BLOCKS if language == "python")
     with serving() as server:
-        local = example.replace("DatasetsClient()", f"DatasetsClient({server.base_url!r})")
-        assert local != example
-        done = subprocess.run([sys.executable, "-c", local], capture_output=True, text=True, timeout=60, check=False)
+        job = f"{block('yaml')}api: {{base_url: '{server.base_url}', requests_per_second: unlimited}}\n"
+        (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", block("python")],
+            cwd=tmp_path, env={**os.environ, "BATCHSUM_BASE_URL": server.base_url},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
     assert done.stderr == ""
-    assert int(done.stdout) > 0
+    counts, answer = done.stdout.splitlines()
+    assert ast.literal_eval(counts)["ok"] > 0
+    assert answer.startswith("Summary(record_count=")
 
 
 def test_the_exit_codes_are_those_of_the_errors() -> None:
@@ -83,14 +108,24 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     assert raised <= told
 
 
-def test_every_guard_is_explained() -> None:
-    source = "".join(
-        (ROOT / "batchsum" / name).read_text(encoding="utf-8") for name in ("run/guards.py", "run/judge.py")
-    )
-    spoken = set(re.findall(r'f?"(\w+): ', source))
-    assert spoken == set(re.findall(r"^\| `(\w+):` \|", README, re.MULTILINE))
+def test_every_status_and_every_change_is_explained() -> None:
+    told = set(re.findall(r"`(\w+)`", README))
+    assert {*STATUSES, *CHANGES} <= told
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+    for target, _, anchor in (found.partition("#") for found in re.findall(r"\]\((?!https?:)([^)]+)", README)):
         assert (ROOT / target).exists(), target
+        assert not anchor or anchor in anchors((ROOT / target).read_text(encoding="utf-8")), anchor
+
+
+def test_the_picture_is_there_and_small() -> None:
+    assert f"]({page_picture.PICTURE.relative_to(ROOT)})" in README
+    data = page_picture.PICTURE.read_bytes()
+    again = "python -m tests.builders.page_picture makes it anew"
+    assert data.startswith(b"\x89PNG"), again
+    assert len(data) <= page_picture.LARGEST, again
+
+
+def test_it_is_read_in_one_go() -> None:
+    assert len(README.splitlines()) <= 180
