@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from batchsum.local_ncbi.faults import Effects
-from batchsum.local_ncbi.question import code_for
+from batchsum.local_ncbi.question import Refusal
 
 _BLOCKED_PAGE = (
     "<!DOCTYPE html><html><head><title>{status} Error - NCBI</title></head>"
@@ -37,7 +37,7 @@ async def break_answer(
         # The connection is gone, but aiohttp wants a response to end the request with.
         return web.Response(status=503)
     if breakage in ("status", "html"):
-        return web.Response(**_error(effects, headers))
+        return _error(effects, headers)
     if status == 200:
         if breakage in ("empty", "garbage", "error"):
             content = {"empty": b"", "garbage": b'{"record_count": 12', "error": _dump(_ERROR_INSIDE)}
@@ -50,18 +50,14 @@ async def break_answer(
     return web.Response(body=body, status=status, headers=headers)
 
 
-def _error(effects: Effects, headers: dict[str, str]) -> dict[str, Any]:
+def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
     if effects.retry_after is not None:
         headers = {**headers, "Retry-After": str(effects.retry_after)}
     if effects.breakage == "html":
-        page = _BLOCKED_PAGE.format(status=effects.status)
-        return {
-            "text": page,
-            "status": effects.status,
-            "headers": {**headers, "Content-Type": "text/html; charset=utf-8"},
-        }
-    document = {"code": code_for(effects.status), "message": f"Fault on demand: {effects.status}", "details": []}
-    return {"body": _dump(document), "status": effects.status, "headers": headers}
+        headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
+        return web.Response(text=_BLOCKED_PAGE.format(status=effects.status), status=effects.status, headers=headers)
+    refusal = Refusal(f"Fault on demand: {effects.status}", effects.status)
+    return web.Response(body=_dump(refusal.document), status=effects.status, headers=headers)
 
 
 def _dump(document: dict[str, Any]) -> bytes:

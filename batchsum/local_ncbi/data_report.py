@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Catalogue, Taxon, build, package_taxa
+from batchsum.local_ncbi.question import is_unicode
 from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
 
 _REPORT_NAME = "data_report.jsonl"
@@ -178,11 +179,6 @@ def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:
     if "\\u" in text and not is_unicode(json.dumps(report, ensure_ascii=False)):
         raise ValueError("text that is not Unicode")
     return text, report
-
-
-def is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, which JSON lets pass and nothing can hold or send."""
-    return text.encode(errors="ignore").decode() == text
 
 
 def snake_cased(value: Any) -> Any:

@@ -6,11 +6,10 @@ not known is refused. RefSeq's genomes are a snapshot: they are there as of any 
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue, Taxon
-from batchsum.local_ncbi.question import Filters, Refusal, ambiguous_name, not_a_virus, unknown_id, unknown_name
+from batchsum.local_ncbi.question import Filters, Refusal, unknown_id, unknown_name
 from batchsum.local_ncbi.records import GenomeRecord
 
 # As of a day, a record whose revision lies ahead was last updated when it was released.
@@ -50,13 +49,13 @@ class Selection:
         # RefSeq's release dates are estimates; its genomes are there as of any day.
         terms = ["(refseq OR released <= :as_of)"]
         if filters.taxa:
-            terms.append(self._within("virus_lineage", [resolve_virus(catalogue, text) for text in filters.taxa]))
+            terms.append(self._within("virus_lineage", [_resolve_virus(catalogue, text) for text in filters.taxa]))
         if filters.accessions:
             given = self._bind("accessions", json.dumps(filters.accessions))
             listed = f"(SELECT value FROM json_each({given}))"
             terms.append(f"(accession IN {listed} OR unversioned IN {listed})")
         if filters.host:
-            terms.append(self._within("host_lineage", [resolve_host(catalogue, filters.host)]))
+            terms.append(self._within("host_lineage", [_resolve(catalogue, filters.host, "viral host")]))
         terms += [name for name in ("refseq", "annotated", "complete") if getattr(filters, f"{name}_only")]
         if filters.released_since:
             terms.append(f"released >= {self._bind('released_since', filters.released_since)}")
@@ -97,32 +96,39 @@ class Selection:
         return [FoundRecord(row[0], GenomeRecord(*row[3:])._replace(report=row[2] or ""), row[1]) for row in rows]
 
 
-def resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
-    taxon = _resolve(catalogue, text, "virus", catalogue.is_virus)
-    if not catalogue.is_virus(taxon):
-        raise not_a_virus(text.strip(), taxon.tax_id, taxon.name)
-    return taxon
+def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
+    taxon, text = _resolve(catalogue, text, "virus"), text.strip()
+    if catalogue.is_virus(taxon):
+        return taxon
+    if text.isdigit():
+        raise Refusal(f"The taxonomy ID '{text}' is valid for '{taxon.name}', but it is not a virus taxon.")
+    raise Refusal(f"The taxonomy name '{text}' (taxid: '{taxon.tax_id}') is valid, but it is not a virus taxon.")
 
 
-def resolve_host(catalogue: Catalogue, text: str) -> Taxon:
-    return _resolve(catalogue, text, "viral host", lambda taxon: True)
-
-
-def _resolve(catalogue: Catalogue, text: str, kind: str, suits: Callable[[Taxon], bool]) -> Taxon:
+def _resolve(catalogue: Catalogue, text: str, kind: str) -> Taxon:
+    """The one taxon that `text` names. `kind` is what it is asked for as: "virus" or "viral host"."""
     text = text.strip()
     matches = catalogue.matches(text)
     if len(matches) > 1:
-        raise ambiguous_name(text, [described(taxon) for taxon in matches])
+        raise Refusal(
+            f"The taxonomy name '{text}' is an exact match for more than one taxid. "
+            f"Please select one of these taxids:\n{_listed(matches)}"
+        )
     if matches:
         return matches[0]
     # No id is near another; of names that are not known, the near ones are told as NCBI does.
     if text.isascii() and text.isdigit():
         raise unknown_id(text, kind)
-    near = [described(taxon) for taxon in catalogue.suggestions(text, 10) if suits(taxon)] if text else []
-    raise unknown_name(text, kind, near)
+    near = catalogue.suggestions(text, 10) if text else []
+    if kind == "virus":
+        near = [taxon for taxon in near if catalogue.is_virus(taxon)]
+    raise unknown_name(text, kind, _listed(near))
 
 
-def described(taxon: Taxon) -> str:
-    """As NCBI's program lists a taxon to choose from."""
-    common = f", {taxon.common_name}" if taxon.common_name else ""
-    return f"{taxon.name} ({taxon.rank.replace(' ', '_')}, taxid: {taxon.tax_id}{common})"
+def _listed(taxa: list[Taxon]) -> str:
+    """As NCBI's program lists taxa to choose from, one a line."""
+    lines = []
+    for taxon in taxa:
+        common = f", {taxon.common_name}" if taxon.common_name else ""
+        lines.append(f"{taxon.name} ({taxon.rank.replace(' ', '_')}, taxid: {taxon.tax_id}{common})")
+    return "\n".join(lines)

@@ -200,7 +200,7 @@ class Responder:
         except Refusal as refusal:
             # Not even a question; a fault without conditions hits it all the same, as an outage would.
             return _refused(refusal, self._effects(target, (), "", now))
-        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.endpoint, now)
+        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.route.endpoint, now)
         try:
             document = self._gateway.document(routed, stale_days=effects.stale_days)
         except Refusal as refusal:

@@ -4,61 +4,21 @@ A name that is not known is no error of the request: its report says so, and the
 that several taxa have is answered with each of them.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
-from batchsum.local_ncbi.question import (
-    Reader,
-    Refusal,
-    read_boolean,
-    read_choice,
-    read_number,
-    read_text,
-    unknown_id,
-    unknown_name,
-)
+from batchsum.local_ncbi.question import Refusal, unknown_id, unknown_name
 from batchsum.local_ncbi.virus_reports import page_size
 
 MOST_TAXA = 1000
 _MOST_SUGGESTIONS = 20
 # Ranks that NCBI's report repeats under `classification`.
 _CLASSIFIED = "superkingdom kingdom phylum class order family genus species domain realm acellular_root"
-_RANKS = """
-NO_RANK SUPERKINGDOM DOMAIN REALM KINGDOM SUBKINGDOM SUPERPHYLUM SUBPHYLUM PHYLUM CLADE SUPERCLASS CLASS SUBCLASS
-INFRACLASS COHORT SUBCOHORT SUPERORDER ORDER SUBORDER INFRAORDER PARVORDER SUPERFAMILY FAMILY SUBFAMILY GENUS SUBGENUS
-SPECIES_GROUP SPECIES_SUBGROUP SPECIES SUBSPECIES TRIBE SUBTRIBE FORMA VARIETAS STRAIN SECTION SUBSECTION PATHOGROUP
-SUBVARIETY GENOTYPE SEROTYPE ISOLATE MORPH SERIES FORMA_SPECIALIS SEROGROUP BIOTYPE ACELLULAR_ROOT CELLULAR_ROOT
-"""
-RANKS = tuple(_RANKS.split())
-
-TAXONOMY_OPTIONS: dict[str, tuple[Reader, bool]] = {
-    "returned_content": (read_choice(("COMPLETE", "TAXIDS", "METADATA")), False),
-    "page_size": (read_number, False),
-    "page_token": (read_text, False),
-    "include_tabular_header": (
-        read_choice([f"INCLUDE_TABULAR_HEADER_{when}" for when in ("FIRST_PAGE_ONLY", "ALWAYS", "NEVER")]),
-        False,
-    ),
-    "table_format": (read_choice(("SUMMARY",)), False),
-    "children": (read_boolean, False),
-    "ranks": (read_choice(RANKS), True),
-}
-TAXONOMY_BODY: dict[str, tuple[Reader, bool]] = {"taxons": (read_text, True), **TAXONOMY_OPTIONS}
-SUGGEST_OPTIONS: dict[str, tuple[Reader, bool]] = {
-    "tax_rank_filter": (read_choice(("species", "higher_taxon")), False),
-    "taxon_resource_filter": (
-        read_choice([f"TAXON_RESOURCE_FILTER_{what}" for what in ("ALL", "GENOME", "GENE", "ORGANELLE")]),
-        False,
-    ),
-    "exact_match": (read_boolean, False),
-}
-SUGGEST_BODY = {"organism_query": (read_text, False), "taxon_query": (read_text, False), **SUGGEST_OPTIONS}
 
 
-def taxonomy_page(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order."""
-    known, unknown = _looked_up(catalogue, taxa, values)
+    known, unknown = _looked_up(catalogue, values)
     content = values.get("returned_content") or "COMPLETE"
     every: list[tuple[Taxon | None, list[str]]] = [*known, *((None, [text]) for text in unknown)]
     start, size = _read_offset(values.get("page_token", "")), page_size(values)
@@ -74,18 +34,17 @@ def taxonomy_page(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, A
     return page
 
 
-def taxonomy_metadata(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+def taxonomy_metadata(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """The older form of the same, `v2TaxonomyMetadataResponse`."""
-    known, unknown = _looked_up(catalogue, taxa, values)
+    known, unknown = _looked_up(catalogue, values)
     nodes: list[dict[str, Any]] = [{"query": query, "taxonomy": _old_node(catalogue, taxon)} for taxon, query in known]
     nodes += [{"query": [text], "errors": [_unknown_error(text)]} for text in unknown]
     return {"taxonomy_nodes": nodes}
 
 
-def _looked_up(
-    catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]
-) -> tuple[list[tuple[Taxon, list[str]]], list[str]]:
+def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> tuple[list[tuple[Taxon, list[str]]], list[str]]:
     """Each taxon once, with what it was asked by, and the texts that are no taxon."""
+    taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
     if len(taxa) > MOST_TAXA:
@@ -102,7 +61,7 @@ def _looked_up(
             for each in (taxon, *below):
                 queries.setdefault(each, []).append(text)
     wanted = set(values.get("ranks") or ())
-    known = [pair for pair in queries.items() if not wanted or rank_of(pair[0]) in wanted]
+    known = [pair for pair in queries.items() if not wanted or _rank(pair[0]) in wanted]
     return known, unknown
 
 
@@ -126,9 +85,8 @@ def _unknown_error(text: str) -> dict[str, Any]:
     }
 
 
-def rank_of(taxon: Taxon) -> str:
-    rank = taxon.rank.upper().replace(" ", "_")
-    return rank if rank in RANKS else "NO_RANK"
+def _rank(taxon: Taxon) -> str:
+    return taxon.rank.upper().replace(" ", "_")
 
 
 def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
@@ -164,13 +122,12 @@ def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
 
 
 def _rank_if_any(taxon: Taxon) -> str:
-    rank = rank_of(taxon)
-    return "" if rank == "NO_RANK" else rank
+    return "" if taxon.rank == "no rank" else _rank(taxon)
 
 
-def suggest(catalogue: Catalogue, text: str, values: dict[str, Any]) -> dict[str, Any]:
+def suggest(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """Taxa for a name or part of it. `higher_taxon` means any rank, `species` (the default) species and below."""
-    text = text.strip()
+    text = (values.get("taxon_query") or values.get("organism_query") or "").strip()
     if not text:
         raise Refusal("taxon_query must not be empty")
     found = catalogue.matches(text)

@@ -13,48 +13,31 @@ from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
 from batchsum.local_ncbi.data_report import snake_cased
-from batchsum.local_ncbi.question import (
-    FILTERS,
-    TAXA,
-    Filters,
-    Reader,
-    Refusal,
-    make_filters,
-    read_choice,
-    read_document,
-    read_number,
-    read_text,
-)
+from batchsum.local_ncbi.question import Filters, Parameter, Refusal, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.selection import FoundRecord, Selection
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 
-PAGING: dict[str, tuple[Reader, bool]] = {
-    "returned_content": (read_choice(("COMPLETE", "ACCESSIONS_ONLY")), False),
-    "table_fields": (read_text, True),
-    "table_format": (read_text, False),
-    "page_size": (read_number, False),
-    "page_token": (read_text, False),
-}
 # By GET the filters are fields of `filter`; accessions and taxa are not among them.
 REPORTS_QUERY = {
-    **{f"filter.{name}": reader for name, reader in FILTERS.items() if name != "accessions"},
-    **{name: reader for name, reader in PAGING.items() if name != "table_format"},
+    **{f"filter.{name}": parameter for name, parameter in parameters("filters").items()},
+    **parameters("paging"),
 }
 
 
 def _read_filter(name: str, value: object) -> Filters:
-    return make_filters(read_document(value, TAXA | FILTERS))
+    return make_filters(read_document(value, parameters("taxa", "accessions", "filters")))
 
 
-REPORTS_BODY: dict[str, tuple[Reader, bool]] = {"filter": (_read_filter, False), **PAGING}
+REPORTS_BODY = {"filter": Parameter(_read_filter), **parameters("paging", "paging_by_post")}
 
 
-def report_page(
-    catalogue: Catalogue, filters: Filters, values: dict[str, Any], as_of: str, *, zero: str = "count"
-) -> dict[str, Any]:
-    """One page of records as of a day; `values` are the paging parameters as read."""
+def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zero: str = "count") -> dict[str, Any]:
+    """One page of records as of a day; `values` are the parameters as read."""
+    filters = values.get("filter") or make_filters(
+        {name.removeprefix("filter."): value for name, value in values.items()}
+    )
     # One record more than wanted tells whether there is a next page.
     size = page_size(values)
     after = _read_token(values.get("page_token", ""), filters)
