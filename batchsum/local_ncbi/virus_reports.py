@@ -24,13 +24,11 @@ REPORTS_QUERY = {
     **{f"filter.{name}": parameter for name, parameter in parameters("filters").items()},
     **parameters("paging"),
 }
-
-
-def _read_filter(name: str, value: object) -> Filters:
-    return make_filters(read_document(value, parameters("taxa", "accessions", "filters")))
-
-
-REPORTS_BODY = {"filter": Parameter(_read_filter), **parameters("paging", "paging_by_post")}
+_FILTER = parameters("taxa", "accessions", "filters")
+REPORTS_BODY = {
+    "filter": Parameter(lambda name, value: make_filters(read_document(value, _FILTER))),
+    **parameters("paging", "paging_by_post"),
+}
 
 
 def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zero: str = "count") -> dict[str, Any]:
