@@ -159,12 +159,10 @@ async def _ask(
 
 
 async def _head(response: aiohttp.ClientResponse) -> bytes:
-    body = b""
-    async for chunk in response.content.iter_chunked(2**14):
-        body += chunk
-        if len(body) >= LARGEST_BODY:
-            return body[:LARGEST_BODY]
-    return body
+    try:
+        return await response.content.readexactly(LARGEST_BODY)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
 
 
 def _clean(text: str, api_key: str | None) -> str:
