@@ -16,10 +16,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, known_records, read_table
+from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, made_up_records, read_table, refseq_records
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ def _build_file(path: Path, last_year: int) -> None:
 
 def _built(last_year: int) -> sqlite3.Connection:
     taxa, host_groups = package_taxa()
-    return build(taxa, known_records(host_groups, last_year), ":memory:")
+    return build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), ":memory:")
 
 
 def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
@@ -247,10 +248,11 @@ def _insert_lineages(database: sqlite3.Connection, lineages: _Lineages, taxa: Ma
 
 def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
     database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?)", taxa.values())
-    names = [(taxon.tax_id, name) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    names = [(name, taxon.tax_id) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    # Names by which everybody calls some viruses, beside the scientific one.
+    names += [(row["common_name"], int(row["tax_id"])) for row in read_table("common_names.tsv")]
     database.executemany(
-        "INSERT OR IGNORE INTO name VALUES (?, ?)",
-        ((name.casefold(), tax_id) for tax_id, name in (*names, *extra_names())),
+        "INSERT OR IGNORE INTO name VALUES (?, ?)", ((name.casefold(), tax_id) for name, tax_id in names)
     )
 
 
@@ -271,12 +273,6 @@ def _inherited(tax_id: int, taxa: Mapping[int, Taxon], own_groups: Mapping[int, 
     while not own_groups[tax_id] and tax_id != ROOT:
         tax_id = taxa[tax_id].parent_id
     return own_groups[tax_id]
-
-
-def extra_names() -> Iterator[tuple[int, str]]:
-    """Names by which everybody calls some viruses, beside the scientific one."""
-    for row in read_table("common_names.tsv"):
-        yield int(row["tax_id"]), row["common_name"]
 
 
 def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
