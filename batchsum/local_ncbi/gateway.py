@@ -25,7 +25,7 @@ from batchsum.local_ncbi.question import (
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
 from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_metadata, taxonomy_page
-from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page
+from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page, without_defaults
 
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"
@@ -107,7 +107,7 @@ class Gateway:
     def version(self, values: Values, as_of: str) -> Document:
         major, minor, patch = VERSION.split(".")
         numbers = {"major_ver": int(major), "minor_ver": int(minor), "patch_ver": int(patch)}
-        return {"version": VERSION, **{name: number for name, number in numbers.items() if number}}
+        return {"version": VERSION, **without_defaults(numbers)}
 
 
 class Route(NamedTuple):

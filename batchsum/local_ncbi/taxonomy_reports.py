@@ -8,7 +8,7 @@ from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
 from batchsum.local_ncbi.question import Refusal, unknown_id, unknown_name
-from batchsum.local_ncbi.virus_reports import page_size
+from batchsum.local_ncbi.virus_reports import page_size, without_defaults
 
 MOST_TAXA = 1000
 _MOST_SUGGESTIONS = 20
@@ -106,7 +106,7 @@ def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
     }
     if content == "COMPLETE" and (genomes := catalogue.count_genomes(taxon)):
         every["counts"] = [{"type": "COUNT_TYPE_ASSEMBLY", "count": genomes}]
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)
 
 
 def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
         "children": [each.tax_id for each in catalogue.children(taxon)],
         "rank": _rank_if_any(taxon),
     }
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)
 
 
 def _rank_if_any(taxon: Taxon) -> str:
@@ -152,4 +152,4 @@ def _suggestion(catalogue: Catalogue, taxon: Taxon, text: str) -> dict[str, Any]
         "rank": _rank_if_any(taxon),
         "group_name": "viruses" if catalogue.is_virus(taxon) else "",
     }
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from batchsum.local_ncbi.catalogue import Catalogue, Taxon
+from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.data_report import snake_cased
 from batchsum.local_ncbi.question import Filters, Parameter, Refusal, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
@@ -83,72 +83,52 @@ def virus_report(catalogue: Catalogue, found: FoundRecord) -> dict[str, Any]:
     record = found.record
     if record.report:
         return dict(snake_cased(json.loads(record.report)))
-    # What nobody submitted says so, in the field where NCBI has the laboratory.
-    made_up = not record.refseq
-    every: dict[str, Any] = {
+    lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
+    report: dict[str, Any] = {
         "accession": record.accession,
         "is_complete": bool(record.complete),
         "is_annotated": bool(record.annotated),
-        "isolate": _isolate(record) if made_up else {},
-        "source_database": "GenBank" if made_up else "RefSeq",
+        "isolate": {},
+        "source_database": "RefSeq",
         "protein_count": record.proteins,
         "gene_count": record.proteins,
         "host": _organism(catalogue, record.host_id),
-        "virus": {**_organism(catalogue, record.tax_id), **_lineage(record)},
+        "virus": {**_organism(catalogue, record.tax_id), **lineage},
         "location": _location(record),
-        "release_date": _midnight(record.released),
-        "update_date": _midnight(found.updated),
+        "release_date": f"{record.released}T00:00:00Z",
+        "update_date": f"{found.updated}T00:00:00Z",
         "nucleotide_completeness": "complete" if record.complete else "partial",
         "completeness": "COMPLETE" if record.complete else "PARTIAL",
         "length": record.length,
-        "submitter": {
-            "names": ["Demo,B."],
-            "affiliation": "made up by batchsum; no such sequence exists",
-            "country": record.country,
-        }
-        if made_up
-        else {},
     }
-    return {name: value for name, value in every.items() if value}
+    if not record.refseq:
+        place = f"{record.country} {record.usa_state}".strip()
+        name = f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}"
+        report["isolate"] = {"name": name, "collection_date": record.collected}
+        report["source_database"] = "GenBank"
+        # What nobody submitted says so, in the field where NCBI has the laboratory.
+        affiliation = "made up by batchsum; no such sequence exists"
+        report["submitter"] = {"names": ["Demo,B."], "affiliation": affiliation, "country": record.country}
+    return without_defaults(report)
 
 
-def _midnight(day: str) -> str:
-    return f"{day}T00:00:00Z" if day else ""
-
-
-def _isolate(record: GenomeRecord) -> dict[str, str]:
-    place = f"{record.country} {record.usa_state}".strip()
-    return {
-        "name": f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}",
-        "collection_date": record.collected,
-    }
-
-
-def _lineage(record: GenomeRecord) -> dict[str, str]:
-    return {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
+def without_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """As protobuf writes JSON: a field at its default is left out."""
+    return {name: value for name, value in document.items() if value}
 
 
 def _location(record: GenomeRecord) -> dict[str, str]:
-    if not record.country:
-        return {}
+    place = record.country
     if record.usa_state:
-        state = us_states().get(record.usa_state, record.usa_state)
-        return {
-            "geographic_location": f"USA: {state}",
-            "geographic_region": record.continent,
-            "usa_state": record.usa_state,
-        }
-    return {"geographic_location": record.country, "geographic_region": record.continent}
+        place = f"USA: {us_states().get(record.usa_state, record.usa_state)}"
+    location = {"geographic_location": place, "geographic_region": record.continent, "usa_state": record.usa_state}
+    return without_defaults(location)
 
 
 def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
-    taxon = catalogue.taxon(tax_id) if tax_id is not None else None
-    if taxon is None:
-        return {"tax_id": tax_id} if tax_id is not None else {}
-    organism: dict[str, Any] = {"tax_id": taxon.tax_id, "organism_name": taxon.name}
-    if taxon.common_name:
-        organism["common_name"] = taxon.common_name
+    if tax_id is None or (taxon := catalogue.taxon(tax_id)) is None:
+        return without_defaults({"tax_id": tax_id})
     # NCBI's lineages begin below the root.
-    above: list[Taxon] = [*catalogue.lineage(taxon)[1:], taxon]
-    organism["lineage"] = [{"tax_id": each.tax_id, "name": each.name} for each in above]
-    return organism
+    lineage = [{"tax_id": each.tax_id, "name": each.name} for each in (*catalogue.lineage(taxon)[1:], taxon)]
+    organism = {"tax_id": tax_id, "organism_name": taxon.name, "common_name": taxon.common_name, "lineage": lineage}
+    return without_defaults(organism)
