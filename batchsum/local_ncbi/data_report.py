@@ -9,6 +9,7 @@ today's. Only a record without a lineage is placed by the tree.
 
 import gzip
 import json
+import logging
 import re
 import sqlite3
 import zipfile
@@ -22,14 +23,16 @@ from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Cat
 from batchsum.local_ncbi.question import is_unicode
 from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
 
+log = logging.getLogger(__name__)
+
 _REPORT_NAME = "data_report.jsonl"
 _MOST_NAMED_PROBLEMS = 20
 _LONGEST_LINE = 4_000_000
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
-    """A catalogue of these files' records alone, and what could not be used, in sentences to show.
+def open_reports(paths: Sequence[Path]) -> Catalogue:
+    """A catalogue of these files' records alone. What cannot be used is logged, in sentences to show.
 
     Raises ValueError, with a message to show, for a file that is none, or that there is no room for.
     """
@@ -38,11 +41,10 @@ def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
         catalogue = Catalogue(build(reports.taxa, reports.records(paths), ""))
     except sqlite3.OperationalError as exc:
         raise ValueError(f"catalogue: {exc}; SQLite keeps the records in a temporary file: set TMPDIR") from None
-    problems = reports.problems
     if reports.bad_lines:
         served = catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0]
-        problems.append(f"{reports.bad_lines} lines of the catalogue could not be used; {served} records are served")
-    return catalogue, problems
+        log.warning("%d lines of the catalogue could not be used; %d records are served", reports.bad_lines, served)
+    return catalogue
 
 
 class _Reports:
@@ -50,7 +52,6 @@ class _Reports:
 
     def __init__(self) -> None:
         self.taxa, _ = package_taxa()
-        self.problems: list[str] = []
         self.bad_lines = 0
         # Each lineage as it was given is looked at once: a million records have some thousands.
         self._lineages: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -72,8 +73,8 @@ class _Reports:
                 record = self._record(line)
             except ValueError as exc:
                 self.bad_lines += 1
-                if len(self.problems) < _MOST_NAMED_PROBLEMS:
-                    self.problems.append(f"{path}:{number}: {exc}")
+                if self.bad_lines <= _MOST_NAMED_PROBLEMS:
+                    log.warning("%s:%d: %s", path, number, exc)
             else:
                 yield record
 

@@ -24,7 +24,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.breakage import break_answer
-from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
+from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
 from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, Fault, FaultPlan, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
@@ -40,8 +40,6 @@ _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 AccessLog = Callable[[str], None]
-RateOption = float | Literal["ncbi"] | None
-Zero = Literal["count", "omit"]
 
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
@@ -70,12 +68,12 @@ async def running(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    requests_per_second: RateOption = "ncbi",
+    requests_per_second: float | Literal["ncbi"] | None = "ncbi",
     latency: str | Latency | None = None,
     as_of: date | None = None,
     faults: Sequence[str | Fault] = (),
     catalogue: Sequence[Path] = (),
-    zero: Zero = "count",
+    zero: Literal["count", "omit"] = "count",
     access_log: AccessLog | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
@@ -88,38 +86,23 @@ async def running(
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
     """
-    day = _checked_day(as_of)
+    if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
+        raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
+    day = as_of or min(datetime.now(UTC).date(), LAST_DAY)
     if not 0 <= port <= 65535:
         raise ValueError(f"port {port}: write a number from 0 to 65535")
     plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
     delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
     limit = RateLimit(requests_per_second)
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
-    known = await asyncio.to_thread(_open, catalogue, day)
-    gateway = Gateway(known, day, "", zero)
-    responder = Responder(gateway, limit, plan, delay, access_log)
-    with closing(known):
-        async with _listening(responder, host, port) as taken:
+    opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
+    with closing(await opened) as known:
+        gateway = Gateway(known, day, "", zero)
+        async with _listening(Responder(gateway, limit, plan, delay, access_log), host, port) as taken:
             name = f"[{host}]" if ":" in host else host
             # Answers hold links to this server, whose port is known only now.
             gateway.base_url = f"http://{name}:{taken}{PREFIX}"
             yield gateway.base_url
-
-
-def _checked_day(as_of: date | None) -> date:
-    day = as_of or datetime.now(UTC).date()
-    if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
-        raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
-    return min(day, LAST_DAY)
-
-
-def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
-    if not catalogue:
-        return open_catalogue(day.year)
-    own, problems = open_reports(catalogue)
-    for problem in problems:
-        log.warning("%s", problem)
-    return own
 
 
 @asynccontextmanager

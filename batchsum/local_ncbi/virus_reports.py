@@ -118,9 +118,7 @@ def without_defaults(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _location(record: GenomeRecord) -> dict[str, str]:
-    place = record.country
-    if record.usa_state:
-        place = f"USA: {us_states().get(record.usa_state, record.usa_state)}"
+    place = f"USA: {us_states()[record.usa_state]}" if record.usa_state else record.country
     location = {"geographic_location": place, "geographic_region": record.continent, "usa_state": record.usa_state}
     return without_defaults(location)
 
