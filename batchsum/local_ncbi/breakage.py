@@ -17,13 +17,9 @@ _BLOCKED_PAGE = (
     "<body><h1>Access denied</h1><p>Your access to this site has been restricted.</p></body></html>"
 )
 _ERROR_INSIDE = {
-    "errors": [
-        {
-            "virus_error_code": "UNKNOWN_VIRUS_ERROR_CODE",
-            "reason": "Internal error",
-            "message": "The virus service did not answer this question.",
-        }
-    ]
+    "virus_error_code": "UNKNOWN_VIRUS_ERROR_CODE",
+    "reason": "Internal error",
+    "message": "The virus service did not answer this question.",
 }
 
 
@@ -33,21 +29,31 @@ async def break_answer(
     """The answer with its effects. What is no longer an HTTP answer has been sent when this returns."""
     breakage = effects.breakage
     if breakage == "outage":
-        _drop(request)
+        _hang_up(request)
         # The connection is gone, but aiohttp wants a response to end the request with.
         return web.Response(status=503)
     if breakage in ("status", "html"):
         return _error(effects, headers)
     if status == 200:
         if breakage in ("empty", "garbage", "error"):
-            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": _dump(_ERROR_INSIDE)}
+            error = _dump({"errors": [_ERROR_INSIDE]})
+            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": error}
             return web.Response(body=content[breakage], headers=headers)
         body = _miscounted(body, effects)
-    if breakage in ("truncate", "reset"):
-        return await _cut(request, effects, status, body, headers)
-    if effects.drip:
-        return await _drip(request, effects.drip, status, body, headers)
-    return web.Response(body=body, status=status, headers=headers)
+    if breakage not in ("truncate", "reset") and not effects.drip:
+        return web.Response(body=body, status=status, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    # The whole length is promised: that the body is cut short can be seen.
+    response.content_length = len(body)
+    await response.prepare(request)
+    if breakage:
+        await response.write(body[: len(body) // 2])
+        _hang_up(request, breakage)
+        return response
+    for index in range(len(body)):
+        await asyncio.sleep(effects.drip)
+        await response.write(body[index : index + 1])
+    return response
 
 
 def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
@@ -82,40 +88,14 @@ def _miscounted(body: bytes, effects: Effects) -> bytes:
     return _dump(document)
 
 
-def _drop(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        request.transport.abort()
-
-
-async def _cut(
-    request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
-) -> web.StreamResponse:
-    response = await _begin(request, status, body, headers)
-    await response.write(body[: len(body) // 2])
+def _hang_up(request: web.BaseRequest, how: str = "") -> None:
     transport = request.transport
-    if transport is not None and effects.breakage == "reset":
-        # Nothing lingers: the close below becomes a TCP reset.
-        raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    elif transport is not None:
+    if transport is not None and how == "truncate":
+        # What was written is sent before.
         transport.close()
-    return response
-
-
-async def _drip(
-    request: web.BaseRequest, pause: float, status: int, body: bytes, headers: dict[str, str]
-) -> web.StreamResponse:
-    response = await _begin(request, status, body, headers)
-    for index in range(len(body)):
-        await asyncio.sleep(pause)
-        await response.write(body[index : index + 1])
-    return response
-
-
-async def _begin(request: web.BaseRequest, status: int, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    response = web.StreamResponse(status=status, headers=headers)
-    # The whole length is promised: that the body is cut short can be seen.
-    response.content_length = len(body)
-    await response.prepare(request)
-    return response
+    elif transport is not None:
+        if how == "reset":
+            # Nothing lingers: the close becomes a TCP reset.
+            raw: socket.socket = transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()

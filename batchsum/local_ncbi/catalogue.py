@@ -130,30 +130,26 @@ class Catalogue:
 
 def open_catalogue(last_year: int) -> Catalogue:
     """The package's catalogue with everything released until the end of `last_year`; built if need be."""
-    path = _cache_file(last_year)
-    if path is None:
+    try:
+        path = _cache_file(last_year)
+        if path.exists():
+            try:
+                return Catalogue(_opened(path))
+            except sqlite3.DatabaseError:
+                log.warning("%s is damaged; building it again", path)
+        _build_file(path, last_year)
+        return Catalogue(_opened(path))
+    except (OSError, RuntimeError, sqlite3.DatabaseError) as exc:
+        log.info("the catalogue cannot be kept: %s", exc)
         return Catalogue(_built(last_year))
-    for attempt in "kept", "rebuilt":
-        try:
-            if attempt == "rebuilt" or not path.exists():
-                _build_file(path, last_year)
-            return Catalogue(_opened(path))
-        except OSError as exc:
-            log.info("the catalogue cannot be kept in %s: %s", path.parent, exc.strerror)
-            break
-        except sqlite3.DatabaseError:
-            log.warning("%s is damaged; building it again", path)
-    return Catalogue(_built(last_year))
 
 
-def _cache_file(last_year: int) -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME", "")
+def _cache_file(last_year: int) -> Path:
+    """Where the catalogue is kept. Raises RuntimeError where there is no home directory."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The standard says to ignore a relative path here.
-    if not Path(home).is_absolute():
-        try:
-            home = str(Path.home() / ".cache")
-        except RuntimeError:
-            return None
+    if not home.is_absolute():
+        home = Path.home() / ".cache"
     package = files("batchsum.local_ncbi")
     code = [package.joinpath(name) for name in ("records.py", "catalogue.py")]
     data = sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name)
@@ -161,7 +157,7 @@ def _cache_file(last_year: int) -> Path | None:
     for entry in (*code, *data, PLACES_FILE):
         digest.update(entry.name.encode() + entry.read_bytes())
     name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
-    return Path(home) / "batchsum" / f"{name}-{last_year}.sqlite3"
+    return home / "batchsum" / f"{name}-{last_year}.sqlite3"
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -178,19 +174,16 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _build_file(path: Path, last_year: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        # Built beside and renamed: two servers that start at once each find a whole file.
-        with closing(_built(last_year)) as memory, closing(sqlite3.connect(name)) as file:
+    # Built beside and renamed: two servers that start at once each find a whole file.
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        whole = Path(directory) / path.name
+        with closing(_built(last_year)) as memory, closing(sqlite3.connect(whole)) as file:
             memory.backup(file)
-        Path(name).replace(path)
-        # What another version of the package kept; a server that still has it open is not disturbed.
-        for other in path.parent.glob("catalogue-*.sqlite3"):
-            if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
-                other.unlink(missing_ok=True)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        whole.replace(path)
+    # What another version of the package kept; a server that still has it open is not disturbed.
+    for other in path.parent.glob("catalogue-*.sqlite3"):
+        if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
+            other.unlink(missing_ok=True)
 
 
 def _built(last_year: int) -> sqlite3.Connection:

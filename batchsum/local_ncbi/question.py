@@ -130,16 +130,19 @@ class Refusal(Exception):
         return {"code": code, "message": self.message, "details": []}
 
 
-def unknown_id(tax_id: str, kind: str) -> Refusal:
-    return Refusal(f"The taxonomy ID '{tax_id}' does not match any existing taxids for '{kind}'")
-
-
-def unknown_name(name: str, kind: str, near: str = "") -> Refusal:
-    """`near` lists taxa to choose from, one a line."""
+def unknown_taxon(text: str, kind: str, near: str = "") -> Refusal:
+    """`text` is no taxon. `kind` is what it is asked for as; `near` lists taxa to choose from, one a line."""
+    # No id is near another: near ones are told for names alone, as NCBI does.
+    if text.isascii() and text.isdigit():
+        return Refusal(f"The taxonomy ID '{text}' does not match any existing taxids for '{kind}'")
     if near:
-        return Refusal(f"The taxonomy name '{name}' is not exact. Try using one of the suggested taxids:\n{near}")
+        return Refusal(f"The taxonomy name '{text}' is not exact. Try using one of the suggested taxids:\n{near}")
     recognized = "is not a recognized virus taxon" if kind == "virus" else "is not recognized"
-    return Refusal(f"The taxonomy name '{name}' {recognized}.")
+    return Refusal(f"The taxonomy name '{text}' {recognized}.")
+
+
+def bad_page_token() -> Refusal:
+    return Refusal("invalid page_token: send it back with the request that it came from")
 
 
 def _bad(name: str, value: object, wanted: str) -> Refusal:

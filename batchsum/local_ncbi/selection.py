@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue, Taxon
-from batchsum.local_ncbi.question import Filters, Refusal, unknown_id, unknown_name
+from batchsum.local_ncbi.question import Filters, Refusal, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord
 
 # As of a day, a record whose revision lies ahead was last updated when it was released.
@@ -23,15 +23,6 @@ class Totals:
     count: int
     length: int
     proteins: int
-    updated: str
-
-
-@dataclass(frozen=True, slots=True)
-class FoundRecord:
-    """A record and its row number in the catalogue, by which pages are cut."""
-
-    row: int
-    record: GenomeRecord
     updated: str
 
 
@@ -86,14 +77,18 @@ class Selection:
         ).fetchone()
         return Totals(row[0], int(row[1]), int(row[2]), row[3] or "")
 
-    def page(self, size: int, after: int) -> list[FoundRecord]:
-        """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page)."""
+    def page(self, size: int, after: int) -> list[tuple[int, GenomeRecord]]:
+        """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page).
+
+        Each with its row, and revised as of the day.
+        """
+        columns = ", ".join(_UPDATED if name == "revised" else name for name in RECORD_COLUMNS)
         rows = self._database.execute(
-            f"SELECT id, {_UPDATED}, line, {', '.join(RECORD_COLUMNS)} FROM record LEFT JOIN report USING (id)"
+            f"SELECT id, line, {columns} FROM record LEFT JOIN report USING (id)"
             f" WHERE id > :after AND {self._condition} ORDER BY id LIMIT :size",
             {**self._values, "after": after, "size": size},
         )
-        return [FoundRecord(row[0], GenomeRecord(*row[3:])._replace(report=row[2] or ""), row[1]) for row in rows]
+        return [(row, GenomeRecord(*columns)._replace(report=line or "")) for row, line, *columns in rows]
 
 
 def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
@@ -116,13 +111,10 @@ def _resolve(catalogue: Catalogue, text: str, kind: str) -> Taxon:
         )
     if matches:
         return matches[0]
-    # No id is near another; of names that are not known, the near ones are told as NCBI does.
-    if text.isascii() and text.isdigit():
-        raise unknown_id(text, kind)
     near = catalogue.suggestions(text, 10) if text else []
     if kind == "virus":
         near = [taxon for taxon in near if catalogue.is_virus(taxon)]
-    raise unknown_name(text, kind, _listed(near))
+    raise unknown_taxon(text, kind, _listed(near))
 
 
 def _listed(taxa: list[Taxon]) -> str:

@@ -26,7 +26,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from batchsum.local_ncbi.breakage import break_answer
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, Fault, FaultPlan, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -69,9 +69,9 @@ async def running(
     host: str = "127.0.0.1",
     port: int = 0,
     requests_per_second: float | Literal["ncbi"] | None = "ncbi",
-    latency: str | Latency | None = None,
+    latency: str | None = None,
     as_of: date | None = None,
-    faults: Sequence[str | Fault] = (),
+    faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
     zero: Literal["count", "omit"] = "count",
     access_log: AccessLog | None = None,
@@ -79,7 +79,7 @@ async def running(
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
     requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
-    latency, faults: as on the command line (`parse_latency`, `parse_fault`), or already parsed.
+    latency, faults: as on the command line (`parse_latency`, `parse_fault`).
     as_of: the day of the answers, today (UTC) if None. catalogue: files of records to serve instead of the package's.
     zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
     access_log: called with one line an answer; it never holds a key.
@@ -91,8 +91,8 @@ async def running(
     day = as_of or min(datetime.now(UTC).date(), LAST_DAY)
     if not 0 <= port <= 65535:
         raise ValueError(f"port {port}: write a number from 0 to 65535")
-    plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
-    delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
+    plan = FaultPlan([parse_fault(spec) for spec in faults])
+    delay = Latency() if latency is None else parse_latency(latency)
     limit = RateLimit(requests_per_second)
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)

@@ -4,10 +4,12 @@ A name that is not known is no error of the request: its report says so, and the
 that several taxa have is answered with each of them.
 """
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
-from batchsum.local_ncbi.question import Refusal, unknown_id, unknown_name
+from batchsum.local_ncbi.question import Refusal, bad_page_token, unknown_taxon
 from batchsum.local_ncbi.virus_reports import page_size, without_defaults
 
 MOST_TAXA = 1000
@@ -16,34 +18,36 @@ _MOST_SUGGESTIONS = 20
 _CLASSIFIED = "superkingdom kingdom phylum class order family genus species domain realm acellular_root"
 
 
+LookedUp = list[tuple[Taxon | None, list[str]]]
+"""Each taxon once, with the texts that asked for it; then the texts that are no taxon."""
+
+
 def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order."""
-    known, unknown = _looked_up(catalogue, values)
+    found = _looked_up(catalogue, values)
     content = values.get("returned_content") or "COMPLETE"
-    every: list[tuple[Taxon | None, list[str]]] = [*known, *((None, [text]) for text in unknown)]
-    start, size = _read_offset(values.get("page_token", "")), page_size(values)
-    reports = []
-    for taxon, query in every[start : start + size]:
-        if taxon is None:
-            reports.append({"query": query, "errors": [_unknown_error(query[0])]})
-        else:
-            reports.append({"taxonomy": _node(catalogue, taxon, content), "query": query})
-    page: dict[str, Any] = {"reports": reports, "total_count": len(every)}
-    if start + size < len(every):
-        page["next_page_token"] = f"p{start + size}"
+    start = _read_offset(values.get("page_token", ""))
+    end = start + page_size(values)
+    reports = _reports(found[start:end], lambda taxon: _node(catalogue, taxon, content))
+    page: dict[str, Any] = {"reports": reports, "total_count": len(found)}
+    if end < len(found):
+        page["next_page_token"] = f"p{end}"
     return page
 
 
 def taxonomy_metadata(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """The older form of the same, `v2TaxonomyMetadataResponse`."""
-    known, unknown = _looked_up(catalogue, values)
-    nodes: list[dict[str, Any]] = [{"query": query, "taxonomy": _old_node(catalogue, taxon)} for taxon, query in known]
-    nodes += [{"query": [text], "errors": [_unknown_error(text)]} for text in unknown]
-    return {"taxonomy_nodes": nodes}
+    return {"taxonomy_nodes": _reports(_looked_up(catalogue, values), lambda taxon: _old_node(catalogue, taxon))}
 
 
-def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> tuple[list[tuple[Taxon, list[str]]], list[str]]:
-    """Each taxon once, with what it was asked by, and the texts that are no taxon."""
+def _reports(found: LookedUp, node: Callable[[Taxon], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"query": query, **({"taxonomy": node(taxon)} if taxon else {"errors": [_unknown_error(query[0])]})}
+        for taxon, query in found
+    ]
+
+
+def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> LookedUp:
     taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
@@ -51,36 +55,32 @@ def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> tuple[list[tuple
         raise Refusal(f"too many taxons: {len(taxa)}, at most {MOST_TAXA} at once")
     # One taxon may be asked for by several texts, such as its id and a name; it is reported once.
     queries: dict[Taxon, list[str]] = {}
-    unknown = []
+    unknown: LookedUp = []
     for text in taxa:
         matches = catalogue.matches(text)
         if not matches:
-            unknown.append(text)
+            unknown.append((None, [text]))
         for taxon in matches:
             below = catalogue.children(taxon) if values.get("children") else []
             for each in (taxon, *below):
                 queries.setdefault(each, []).append(text)
     wanted = set(values.get("ranks") or ())
-    known = [pair for pair in queries.items() if not wanted or _rank(pair[0]) in wanted]
-    return known, unknown
+    return [*((taxon, texts) for taxon, texts in queries.items() if not wanted or _rank(taxon) in wanted), *unknown]
 
 
 def _read_offset(token: str) -> int:
     if not token:
         return 0
-    digits = token.removeprefix("p")
-    if token == digits or not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
-        raise Refusal("invalid page_token: send it back with the request that it came from")
-    return int(digits)
+    if not re.fullmatch("p[0-9]{1,9}", token):
+        raise bad_page_token()
+    return int(token[1:])
 
 
 def _unknown_error(text: str) -> dict[str, Any]:
-    is_id = text.isascii() and text.isdigit()
-    refusal = unknown_id(text, "taxonomy") if is_id else unknown_name(text, "taxonomy")
     return {
         "taxonomy_error_code": "INVALID_TAXONOMY_TAXON",
         "reason": "Invalid taxon",
-        "message": refusal.message,
+        "message": unknown_taxon(text, "taxonomy").message,
         "invalid_identifiers": [text],
     }
 

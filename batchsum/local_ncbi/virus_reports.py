@@ -13,9 +13,9 @@ from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.data_report import snake_cased
-from batchsum.local_ncbi.question import Filters, Parameter, Refusal, make_filters, parameters, read_document
+from batchsum.local_ncbi.question import Filters, Parameter, bad_page_token, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
-from batchsum.local_ncbi.selection import FoundRecord, Selection
+from batchsum.local_ncbi.selection import Selection
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 
@@ -42,15 +42,15 @@ def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zer
     selection = Selection(catalogue, filters, as_of)
     found = selection.page(size + 1, after)
     if values.get("returned_content") == "ACCESSIONS_ONLY":
-        reports: Sequence[dict[str, Any]] = [{"accession": each.record.accession} for each in found[:size]]
+        reports: Sequence[dict[str, Any]] = [{"accession": record.accession} for _, record in found[:size]]
     else:
-        reports = [virus_report(catalogue, each) for each in found[:size]]
+        reports = [virus_report(catalogue, record) for _, record in found[:size]]
     page: dict[str, Any] = {"reports": reports} if reports else {}
     total = selection.totals().count
     if total or zero == "count":
         page["total_count"] = total
     if len(found) > size:
-        page["next_page_token"] = _make_token(found[size - 1].row, filters)
+        page["next_page_token"] = _make_token(found[size - 1][0], filters)
     return page
 
 
@@ -76,11 +76,10 @@ def _read_token(token: str, filters: Filters) -> int:
             return int(row)
     except ValueError:
         pass
-    raise Refusal("invalid page_token: send it back with the request that it came from")
+    raise bad_page_token()
 
 
-def virus_report(catalogue: Catalogue, found: FoundRecord) -> dict[str, Any]:
-    record = found.record
+def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
     if record.report:
         return dict(snake_cased(json.loads(record.report)))
     lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
@@ -96,7 +95,7 @@ def virus_report(catalogue: Catalogue, found: FoundRecord) -> dict[str, Any]:
         "virus": {**_organism(catalogue, record.tax_id), **lineage},
         "location": _location(record),
         "release_date": f"{record.released}T00:00:00Z",
-        "update_date": f"{found.updated}T00:00:00Z",
+        "update_date": f"{record.revised}T00:00:00Z",
         "nucleotide_completeness": "complete" if record.complete else "partial",
         "completeness": "COMPLETE" if record.complete else "PARTIAL",
         "length": record.length,
