@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Catalogue, Taxon, build, package_taxa
 from batchsum.local_ncbi.question import is_unicode
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _REPORT_NAME = "data_report.jsonl"
 _MOST_NAMED_PROBLEMS = 20
 _LONGEST_LINE = 4_000_000
+Kind = TypeVar("Kind")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -98,8 +99,8 @@ class _Reports:
             tax_id=tax_id,
             length=_number(report, "length"),
             refseq=_text(report, "source_database").casefold() == "refseq",
-            annotated=_field(report, "is_annotated") is True,
-            complete=_field(report, "is_complete") is True or completeness.casefold() == "complete",
+            annotated=_field(report, "is_annotated", bool, False),
+            complete=_field(report, "is_complete", bool, False) or completeness.casefold() == "complete",
             proteins=_number(report, "protein_count"),
             released=released,
             revised=_day(report, "update_date") or released,
@@ -199,32 +200,32 @@ def _camel(name: str) -> str:
     return re.sub(r"_(.)", lambda match: match[1].upper(), name)
 
 
-def _field(report: Mapping[str, Any], name: str) -> Any:
-    """A field by its name in snake case, however the report spells it."""
+def _field(report: Mapping[str, Any], name: str, kind: type[Kind], default: Kind) -> Kind:
+    """A field by its name in snake case, however the report spells it; `default` where it is of another kind."""
     # Both spellings are looked up: to rename the keys of every report took most of the time of loading.
     value = report.get(name)
-    return report.get(_camel(name)) if value is None else value
+    if value is None:
+        value = report.get(_camel(name))
+    # No isinstance: True is no number.
+    return value if type(value) is kind else default
 
 
 def _tax_id(organism: Mapping[str, Any]) -> int:
     """Its id, or 0."""
-    tax_id = _field(organism, "tax_id")
-    return tax_id if type(tax_id) is int and 0 < tax_id < 2**31 else 0
+    return _number(organism, "tax_id", 2**31)
 
 
-def _object(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = report.get(name)
-    return value if isinstance(value, dict) else {}
+def _object(report: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return _field(report, name, dict, {})
 
 
 def _text(report: Mapping[str, Any], name: str) -> str:
-    value = _field(report, name)
-    return value if isinstance(value, str) else ""
+    return _field(report, name, str, "")
 
 
-def _number(report: Mapping[str, Any], name: str) -> int:
-    value = _field(report, name)
-    return value if isinstance(value, int) and 0 <= value < 2**40 else 0
+def _number(report: Mapping[str, Any], name: str, end: int = 2**40) -> int:
+    value = _field(report, name, int, 0)
+    return value if 0 <= value < end else 0
 
 
 def _day(report: Mapping[str, Any], name: str) -> str:

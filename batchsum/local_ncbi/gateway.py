@@ -48,14 +48,14 @@ class RoutedRequest:
     """The taxa that it names, for faults that are about one."""
 
 
+@dataclass(slots=True)
 class Gateway:
     """Answers as of one day from one catalogue. `zero` is how nothing is told: "count" (a 0) or "omit"."""
 
-    def __init__(self, catalogue: Catalogue, as_of: date, base_url: str, zero: str = "count") -> None:
-        self.catalogue = catalogue
-        self.as_of = as_of
-        self.base_url = base_url
-        self.zero = zero
+    catalogue: Catalogue
+    as_of: date
+    base_url: str
+    zero: str
 
     def read(self, method: str, target: str, body: bytes = b"") -> RoutedRequest:
         """The question of a request target as it stands in the request line. Raises Refusal."""

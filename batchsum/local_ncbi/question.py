@@ -70,19 +70,18 @@ def parameters(*groups: str) -> dict[str, Parameter]:
 
 def read_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, Parameter]) -> dict[str, Any]:
     """The values of a query string, by parameter; a list is given by repeating its name."""
-    values: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     for name, text in pairs:
         # The key may stand in the query as well; it is no filter.
         if name == "api_key":
             continue
-        parameter = _parameter(name, known)
-        if parameter.is_list:
-            values.setdefault(name, []).append(parameter.read(name, text))
-        elif name in values:
+        if _parameter(name, known).is_list:
+            document.setdefault(name, []).append(text)
+        elif name in document:
             raise Refusal(f'too many values for field "{name}"')
         else:
-            values[name] = parameter.read(name, text)
-    return values
+            document[name] = text
+    return read_document(document, known)
 
 
 def read_document(document: object, known: Mapping[str, Parameter]) -> dict[str, Any]:

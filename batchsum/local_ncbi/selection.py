@@ -16,6 +16,21 @@ from batchsum.local_ncbi.records import GenomeRecord
 _UPDATED = "CASE WHEN revised <= :as_of THEN revised ELSE released END"
 
 
+# What a filter that is set asks of a record. Taxa and hosts are looked up first.
+_GIVEN = "(SELECT value FROM json_each(:accessions))"
+_TERMS = {
+    "accessions": f"(accession IN {_GIVEN} OR unversioned IN {_GIVEN})",
+    "refseq_only": "refseq",
+    "annotated_only": "annotated",
+    "complete_only": "complete",
+    "released_since": "released >= :released_since",
+    "updated_since": f"{_UPDATED} >= :updated_since",
+    "pangolin_classification": "pango_lineage = :pangolin_classification",
+    "geo_location": "(continent = :geo_location OR country = :geo_location)",
+    "usa_state": "usa_state = :usa_state",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over the records found. Lengths are nucleotides; `updated` is the latest day, or empty."""
@@ -31,51 +46,24 @@ class Selection:
 
     def __init__(self, catalogue: Catalogue, filters: Filters, as_of: str) -> None:
         self._database = catalogue.database
-        self._values: dict[str, object] = {"as_of": as_of}
-        self._condition = " AND ".join(self._terms(catalogue, filters))
-
-    def _terms(self, catalogue: Catalogue, filters: Filters) -> list[str]:
         if not filters.taxa and not filters.accessions:
             raise Refusal("No valid taxons or accessions were passed.")
         # RefSeq's release dates are estimates; its genomes are there as of any day.
         terms = ["(refseq OR released <= :as_of)"]
         if filters.taxa:
-            terms.append(self._within("virus_lineage", [_resolve_virus(catalogue, text) for text in filters.taxa]))
-        if filters.accessions:
-            given = self._bind("accessions", json.dumps(filters.accessions))
-            listed = f"(SELECT value FROM json_each({given}))"
-            terms.append(f"(accession IN {listed} OR unversioned IN {listed})")
+            terms.append(_within("virus_lineage", [_resolve_virus(catalogue, text) for text in filters.taxa]))
         if filters.host:
-            terms.append(self._within("host_lineage", [_resolve(catalogue, filters.host, "viral host")]))
-        terms += [name for name in ("refseq", "annotated", "complete") if getattr(filters, f"{name}_only")]
-        if filters.released_since:
-            terms.append(f"released >= {self._bind('released_since', filters.released_since)}")
-        if filters.updated_since:
-            terms.append(f"{_UPDATED} >= {self._bind('updated_since', filters.updated_since)}")
-        if filters.pangolin_classification:
-            terms.append(f"pango_lineage = {self._bind('pango_lineage', filters.pangolin_classification.strip())}")
-        if filters.geo_location:
-            place = self._bind("place", filters.geo_location.strip())
-            terms.append(f"(continent = {place} OR country = {place})")
-        if filters.usa_state:
-            terms.append(f"usa_state = {self._bind('usa_state', filters.usa_state.strip())}")
-        return terms
-
-    def _bind(self, name: str, value: object) -> str:
-        self._values[name] = value
-        return f":{name}"
-
-    def _within(self, column: str, taxa: list[Taxon]) -> str:
-        # Numbers of the catalogue, never text of the asker.
-        ids = ", ".join(str(taxon.tax_id) for taxon in dict.fromkeys(taxa))
-        return f"{column} IN (SELECT number FROM lineage WHERE tax_id IN ({ids}))"
+            terms.append(_within("host_lineage", [_resolve(catalogue, filters.host, "viral host")]))
+        given = {name: value for name in _TERMS if (value := getattr(filters, name))}
+        self._condition = " AND ".join([*terms, *(_TERMS[name] for name in given)])
+        self._values: dict[str, object] = {"as_of": as_of}
+        for name, value in given.items():
+            self._values[name] = value.strip() if isinstance(value, str) else json.dumps(value)
 
     def totals(self) -> Totals:
-        row = self._database.execute(
-            f"SELECT count(*), total(length), total(proteins), max({_UPDATED}) FROM record WHERE {self._condition}",
-            self._values,
-        ).fetchone()
-        return Totals(row[0], int(row[1]), int(row[2]), row[3] or "")
+        sums = f"count(*), ifnull(sum(length), 0), ifnull(sum(proteins), 0), ifnull(max({_UPDATED}), '')"
+        query = f"SELECT {sums} FROM record WHERE {self._condition}"
+        return Totals(*self._database.execute(query, self._values).fetchone())
 
     def page(self, size: int, after: int) -> list[tuple[int, GenomeRecord]]:
         """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page).
@@ -88,7 +76,13 @@ class Selection:
             f" WHERE id > :after AND {self._condition} ORDER BY id LIMIT :size",
             {**self._values, "after": after, "size": size},
         )
-        return [(row, GenomeRecord(*columns)._replace(report=line or "")) for row, line, *columns in rows]
+        return [(row, GenomeRecord(*values)._replace(report=line or "")) for row, line, *values in rows]
+
+
+def _within(column: str, taxa: list[Taxon]) -> str:
+    # Numbers of the catalogue, never text of the asker.
+    ids = ", ".join(str(taxon.tax_id) for taxon in dict.fromkeys(taxa))
+    return f"{column} IN (SELECT number FROM lineage WHERE tax_id IN ({ids}))"
 
 
 def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:

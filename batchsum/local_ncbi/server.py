@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -23,10 +23,9 @@ from typing import Any, Literal
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batchsum.local_ncbi.breakage import break_answer
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, break_answer, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -98,27 +97,19 @@ async def running(
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
         gateway = Gateway(known, day, "", zero)
-        async with _listening(Responder(gateway, limit, plan, delay, access_log), host, port) as taken:
+        responder = Responder(gateway, limit, plan, delay, access_log)
+        # A client that hangs up ends the delay or the drip that was meant for it.
+        server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, host, port, backlog=1024).start()
             name = f"[{host}]" if ":" in host else host
             # Answers hold links to this server, whose port is known only now.
-            gateway.base_url = f"http://{name}:{taken}{PREFIX}"
+            gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
             yield gateway.base_url
-
-
-@asynccontextmanager
-async def _listening(responder: "Responder", host: str, port: int) -> AsyncIterator[int]:
-    """Listen inside the block; gives the port taken."""
-    # A client that hangs up ends the delay or the drip that was meant for it.
-    runner = web.ServerRunner(
-        web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log),
-        shutdown_timeout=0.5,
-    )
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+        finally:
+            await runner.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +122,24 @@ class GatewayAnswer:
     content_type: str = "application/json"
 
 
+@dataclass(slots=True)
 class Responder:
     """What stands between the socket and the gateway. `answer` is called for every request."""
 
-    def __init__(
-        self, gateway: Gateway, limit: RateLimit, plan: FaultPlan, latency: Latency, access_log: AccessLog | None
-    ) -> None:
-        self._gateway = gateway
-        self._limit = limit
-        self._plan = plan
-        self._latency = latency
-        self._access_log = access_log
-        self._delays = Random(2697049)
-        # Bodies of questions already answered: the catalogue does not change while the server runs.
-        self._answers: dict[str, bytes] = {}
+    gateway: Gateway
+    limit: RateLimit
+    plan: FaultPlan
+    latency: Latency
+    access_log: AccessLog | None
+    _delays: Random = field(default_factory=lambda: Random(2697049))
+    # Bodies of questions already answered: the catalogue does not change while the server runs.
+    _answers: dict[str, bytes] = field(default_factory=dict)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
         # Counted before anything is read: a request that is too much costs the server nothing more.
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
-        allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
+        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
         try:
             if allowance is not None and not allowance.granted:
@@ -165,27 +154,27 @@ class Responder:
             response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
         else:
             response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
-        if self._access_log is not None:
+        if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
-            self._access_log(_access_line(request, response.status, len(answer.body), took))
+            self.access_log(_access_line(request, response.status, len(answer.body), took))
         return response
 
     async def _answer(self, request: web.BaseRequest, now: float) -> GatewayAnswer:
         target = request.raw_path
         wants_lines = _wants_lines(request)
         # A fault may change every answer anew, so that none is kept beside one.
-        may_keep = request.method == "GET" and not self._plan and not wants_lines
+        may_keep = request.method == "GET" and not self.plan and not wants_lines
         if may_keep and (kept := self._answers.get(target)) is not None:
             return GatewayAnswer(200, kept)
         content = await _read_body(request) if request.method == "POST" else b""
         try:
-            routed = self._gateway.read(request.method, target, content)
+            routed = self.gateway.read(request.method, target, content)
         except Refusal as refusal:
             # Not even a question; a fault without conditions hits it all the same, as an outage would.
             return _refused(refusal, self._effects(target, (), "", now))
         effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.route.endpoint, now)
         try:
-            document = self._gateway.document(routed, stale_days=effects.stale_days)
+            document = self.gateway.document(routed, stale_days=effects.stale_days)
         except Refusal as refusal:
             return _refused(refusal, effects)
         if wants_lines and "total_count" in document:
@@ -199,25 +188,25 @@ class Responder:
         return GatewayAnswer(200, body, effects)
 
     def _effects(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Effects:
-        if not self._plan:
+        if not self.plan:
             return HEALTHY
         names: set[str] = set()
         for text in taxa:
             names.add(text.strip().casefold())
             # A fault may name the taxon in another way than the question does.
-            for taxon in self._gateway.catalogue.matches(text):
+            for taxon in self.gateway.catalogue.matches(text):
                 names |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self._plan.effects(Asked(question, endpoint, frozenset(names)), now)
+        return self.plan.effects(Asked(question, endpoint, frozenset(names)), now)
 
     async def _wait(self, effects: Effects) -> None:
-        seconds = self._latency.draw(self._delays) + effects.delay
+        seconds = self.latency.draw(self._delays) + effects.delay
         if seconds:
             await asyncio.sleep(seconds)
 
     def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
         """In NCBI's words, which repeat the key or the address of the asker."""
-        if self._plan.retry_after is not None:
-            headers["Retry-After"] = str(self._plan.retry_after)
+        if self.plan.retry_after is not None:
+            headers["Retry-After"] = str(self.plan.retry_after)
         message = "API rate limit exceeded"
         return _encode(
             {
