@@ -14,7 +14,6 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -177,8 +176,7 @@ def _build_file(path: Path, last_year: int) -> None:
     # Built beside and renamed: two servers that start at once each find a whole file.
     with tempfile.TemporaryDirectory(dir=path.parent) as directory:
         whole = Path(directory) / path.name
-        with closing(_built(last_year)) as memory, closing(sqlite3.connect(whole)) as file:
-            memory.backup(file)
+        _built(last_year, str(whole)).close()
         whole.replace(path)
     # What another version of the package kept; a server that still has it open is not disturbed.
     for other in path.parent.glob("catalogue-*.sqlite3"):
@@ -186,13 +184,13 @@ def _build_file(path: Path, last_year: int) -> None:
             other.unlink(missing_ok=True)
 
 
-def _built(last_year: int) -> sqlite3.Connection:
+def _built(last_year: int, place: str = ":memory:") -> sqlite3.Connection:
     taxa, host_groups = package_taxa()
-    return build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), ":memory:")
+    return build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), place)
 
 
 def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
-    """A catalogue in `place`: ":memory:", or "" for a file that SQLite makes and removes by itself.
+    """A catalogue in `place`: a path, ":memory:", or "" for a file that SQLite makes and removes by itself.
 
     `records` may add taxa while it is read. A later record of an accession replaces the earlier one. A record whose
     host is no known taxon keeps it, but no host filter finds it.
@@ -259,13 +257,11 @@ def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
         parent_id = int(row["parent_tax_id"] or ROOT)
         taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
         own_groups[tax_id] = row.get("host_groups", "")
-    return taxa, {tax_id: _inherited(tax_id, taxa, own_groups) for tax_id in taxa}
-
-
-def _inherited(tax_id: int, taxa: Mapping[int, Taxon], own_groups: Mapping[int, str]) -> str:
-    while not own_groups[tax_id] and tax_id != ROOT:
-        tax_id = taxa[tax_id].parent_id
-    return own_groups[tax_id]
+    groups = {
+        tax_id: next((own_groups[each] for each in ids_up_to_root(tax_id, taxa) if own_groups[each]), "")
+        for tax_id in taxa
+    }
+    return taxa, groups
 
 
 def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:

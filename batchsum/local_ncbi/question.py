@@ -11,7 +11,7 @@ of NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
@@ -197,18 +197,16 @@ def _read_day(name: str, value: object) -> str:
     return day.isoformat()
 
 
-def _read_choice(choices: Collection[str]) -> Callable[[str, object], str]:
-    def read(name: str, value: object) -> str:
+_READERS = {"text": _read_text, "boolean": _read_boolean, "number": _read_number, "day": _read_day}
+
+
+def _reader(kind: str) -> Callable[[str, object], Any]:
+    """The reader of a kind of values, or of the words between which there is a choice."""
+    choices = kind.split()
+
+    def read_choice(name: str, value: object) -> str:
         if not isinstance(value, str) or (value and value not in choices):
             raise _bad(name, value, f"one of {', '.join(choices)}")
         return value
 
-    return read
-
-
-_READERS = {"text": _read_text, "boolean": _read_boolean, "number": _read_number, "day": _read_day}
-
-
-def _reader(value: str) -> Callable[[str, object], Any]:
-    """The reader of a kind of values, or of words between which there is a choice."""
-    return _READERS.get(value) or _read_choice(value.split())
+    return _READERS.get(kind, read_choice)
