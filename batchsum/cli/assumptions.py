@@ -1,22 +1,23 @@
 """What batchsum takes for granted of the service, and the questions whose answers bear it out or not.
 
 Each assumption names the one file that depends on it, so that what a probe refutes is mended there. To add one: a
-question to `questions`, a line to `_ASSUMPTIONS`, and a function that looks at what came back.
+line to `data/probe_questions.tsv`, one to `_ASSUMPTIONS`, and a function that looks at what came back.
 """
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from batchsum.model.queries import Answer, Failure, Summary
 from batchsum.ncbi.parse import parse_answer
 from batchsum.text import one_line
 
 _WIDEST = 90
-_MERS = "1335626"
+_QUESTIONS = Path(__file__).parent / "data" / "probe_questions.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,37 +74,15 @@ Look = Callable[[Mapping[str, Seen]], Found]
 
 
 def questions(today: date) -> tuple[Question, ...]:
-    """What a probe asks, in order; `today` is a day on which nothing can have been released yet."""
+    """What a probe asks, in order; `today` is a day on which nothing can have been released yet.
 
-    def summary(name: str, settles: str, taxon: str, *query: str) -> Question:
-        path = f"/virus/taxon/{quote(taxon, safe='')}/genome"
-        return Question(name, settles, f"{path}?{'&'.join(query)}" if query else path)
-
-    since = "released_since=2025-01-15T00:00:00"
-    return (
-        # First what any later answer is compared with.
-        summary("known", "what an answer looks like, and its headers", "2697049"),
-        summary(
-            "zero", "how zero is sent", "12216", "refseq_only=true", f"released_since={today.isoformat()}T00:00:00Z"
-        ),
-        summary("date_rfc3339", "whether an RFC 3339 date is taken", _MERS, f"{since}Z"),
-        summary("date_plain", "whether a plain date is taken", _MERS, "released_since=2025-01-15"),
-        summary("date_generated", "whether the generated client's date is taken", _MERS, f"{since}.000000%2B0000"),
-        # An influenza strain is written with slashes; a proxy may unfold them into a longer path.
-        summary("slash", "whether %2F in a name reaches the taxon", "Lake trout rhabdovirus 903/87"),
-        Question(
-            "post",
-            "whether POST counts as GET does",
-            "/virus/genome",
-            {"taxon": _MERS, "released_since": "2025-01-15T00:00:00Z"},
-        ),
-        summary("unknown_taxon", "how an unknown name is refused", "Batchsum virus of no taxonomy"),
-        summary("unknown_id", "how an unknown id is refused", "2147483000"),
-        # A genus and a subgenus of mice: two taxa, and neither is a virus.
-        summary("ambiguous", "how a name of two taxa is refused", "Mus"),
-        summary("biosample_report", "whether the enum's value is taken", _MERS, "aux_report=BIOSAMPLE_REPORT"),
-        summary("biosample", "whether the published example's value is taken", _MERS, "aux_report=BIOSAMPLE"),
-        summary("lists", "whether lists go as repeated keys", _MERS, "include_sequence=GENOME", "include_sequence=CDS"),
+    The first is what any later answer is compared with. An influenza strain is written with slashes, which a proxy
+    may unfold into a longer path. Mus is a genus and a subgenus of mice: two taxa, and neither is a virus.
+    """
+    text = _QUESTIONS.read_text(encoding="utf-8").replace("{today}", today.isoformat())
+    return tuple(
+        Question(row["name"], row["settles"], row["path"], json.loads(row["body"]) if row["body"] else None)
+        for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     )
 
 
