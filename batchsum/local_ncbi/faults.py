@@ -112,7 +112,7 @@ def parse_fault(spec: str) -> Fault:
         words = shlex.split(spec)
     except ValueError:
         raise ValueError(f"fault {spec!r}: a quotation mark is not closed") from None
-    meant: dict[str, dict[str, Any]] = {"condition": {}, "effect": {}}
+    meant: dict[str, Any] = {}
     seen: set[str] = set()
     for text in words:
         name, sep, value = text.partition("=")
@@ -120,16 +120,17 @@ def parse_fault(spec: str) -> Fault:
             if name in seen:
                 raise ValueError(f"'{name}' is given twice")
             seen.add(name)
-            kind, meaning = _read_word(name, value) if sep else ("effect", _bare_effect(name))
+            fields = _read_word(name, value) if sep else _bare_effect(name)
             # One answer cannot both be reset and be a page of HTML.
-            if "breakage" in meaning and "breakage" in meant["effect"]:
+            if "breakage" in fields and "breakage" in meant:
                 raise ValueError("an answer can be broken in one way only; make it two faults")
         except ValueError as exc:
             raise ValueError(f"fault {spec!r}: {exc}") from None
-        meant[kind].update(meaning)
-    if not meant["effect"]:
+        meant |= fields
+    effects = {name: meant.pop(name) for name in Effects.__slots__ if name in meant}
+    if not effects:
         raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
-    return Fault(spec, Effects(**meant["effect"]), **meant["condition"])
+    return Fault(spec, Effects(**effects), **meant)
 
 
 class FaultPlan:
@@ -190,13 +191,14 @@ async def break_answer(
             content = {"empty": b"", "garbage": b'{"record_count": 12', "error": error}
             return web.Response(body=content[breakage], headers=headers)
         body = _miscounted(body, effects)
-    if breakage not in ("truncate", "reset") and not effects.drip:
+    is_cut = breakage in ("truncate", "reset")
+    if not is_cut and not effects.drip:
         return web.Response(body=body, status=status, headers=headers)
     response = web.StreamResponse(status=status, headers=headers)
     # The whole length is promised: that the body is cut short can be seen.
     response.content_length = len(body)
     await response.prepare(request)
-    if breakage:
+    if is_cut:
         await response.write(body[: len(body) // 2])
         _hang_up(request, breakage)
         return response
@@ -262,17 +264,17 @@ _ERROR_INSIDE = {
 }
 
 
-def _read_word(name: str, value: str) -> tuple[str, dict[str, Any]]:
-    """Whether `name=value` is a condition or an effect, and the fields that it sets."""
+def _read_word(name: str, value: str) -> dict[str, Any]:
+    """The fields of Fault or of Effects that `name=value` sets."""
     if (word := _WORDS.get(name)) is None:
         known = ", ".join([*_WORDS, *BREAKAGES, "html403"])
         raise ValueError(f"'{name}' is no word of a fault; known are {known}")
     if not value.strip() or not re.fullmatch(word.pattern, value):
         wrong = f"{name}={value}" if value.strip() else f"'{name}=' is empty"
         raise ValueError(f"{wrong}: write {word.wanted}, such as {name}={word.example}")
-    meaning = {word.field: word.convert(value)}
+    fields = {word.field: word.convert(value)}
     # A status is a breakage of its own; `status=503 reset` is refused like any other two.
-    return word.kind, {"breakage": "status", **meaning} if name == "status" else meaning
+    return {"breakage": "status", **fields} if name == "status" else fields
 
 
 def _bare_effect(name: str) -> dict[str, Any]:
@@ -290,8 +292,7 @@ def _bare_effect(name: str) -> dict[str, Any]:
 class _Word(NamedTuple):
     """What may stand behind the `=` of a word, and what it means."""
 
-    kind: str  # condition, a field of Fault; or effect, one of Effects
-    field: str
+    field: str  # of Fault or of Effects
     pattern: str
     convert: Callable[[str], object]
     example: str
@@ -300,19 +301,17 @@ class _Word(NamedTuple):
 
 _TIME = "it as 200ms, 30s, 10m, 6h or 7d"
 _WORDS = {
-    "taxon": _Word("condition", "taxon", r"(?s:.*)", lambda text: text.strip().casefold(), "11320", "its id or a name"),
-    "endpoint": _Word("condition", "endpoint", "|".join(ENDPOINTS), str, "summary", f"one of {', '.join(ENDPOINTS)}"),
-    "share": _Word("condition", "share", r"0?\.\d+|1(\.0+)?|0", float, "0.05", "a share from 0 to 1"),
-    "times": _Word("condition", "times", r"0*[1-9]\d{0,5}", int, "2", "a whole number, 1 or more"),
-    "after": _Word("condition", "after", DURATION, duration_seconds, "10s", _TIME),
-    "for": _Word("condition", "lasting", DURATION, duration_seconds, "30s", _TIME),
-    "status": _Word("effect", "status", r"[3-5]\d\d", int, "503", "an HTTP status from 300 to 599"),
-    "retry-after": _Word("effect", "retry_after", r"\d{1,6}", int, "2", "a whole number of seconds"),
-    "delay": _Word("effect", "delay", DURATION, duration_seconds, "20s", _TIME),
-    "drip": _Word("effect", "drip", DURATION, duration_seconds, "1s", _TIME),
-    "count": _Word(
-        "effect", "count", r"\*\d+(\.\d+)?|\d{1,9}|none|null", str, "*0.4", "a factor, a number, none or null"
-    ),
-    "zero": _Word("effect", "zero", "omit", str, "omit", "one of omit"),
-    "stale": _Word("effect", "stale_days", r"\d{1,4}d", lambda text: int(text[:-1]), "30d", "whole days"),
+    "taxon": _Word("taxon", r"(?s:.*)", lambda text: text.strip().casefold(), "11320", "its id or a name"),
+    "endpoint": _Word("endpoint", "|".join(ENDPOINTS), str, "summary", f"one of {', '.join(ENDPOINTS)}"),
+    "share": _Word("share", r"0?\.\d+|1(\.0+)?|0", float, "0.05", "a share from 0 to 1"),
+    "times": _Word("times", r"0*[1-9]\d{0,5}", int, "2", "a whole number, 1 or more"),
+    "after": _Word("after", DURATION, duration_seconds, "10s", _TIME),
+    "for": _Word("lasting", DURATION, duration_seconds, "30s", _TIME),
+    "status": _Word("status", r"[3-5]\d\d", int, "503", "an HTTP status from 300 to 599"),
+    "retry-after": _Word("retry_after", r"\d{1,6}", int, "2", "a whole number of seconds"),
+    "delay": _Word("delay", DURATION, duration_seconds, "20s", _TIME),
+    "drip": _Word("drip", DURATION, duration_seconds, "1s", _TIME),
+    "count": _Word("count", r"\*\d+(\.\d+)?|\d{1,9}|none|null", str, "*0.4", "a factor, a number, none or null"),
+    "zero": _Word("zero", "omit", str, "omit", "one of omit"),
+    "stale": _Word("stale_days", r"\d{1,4}d", lambda text: int(text[:-1]), "30d", "whole days"),
 }

@@ -146,10 +146,12 @@ class Responder:
                 answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
             else:
                 answer = await self._answer(request, begun)
-                await self._wait(answer.effects)
+                if seconds := self.latency.draw(self._delays) + answer.effects.delay:
+                    await asyncio.sleep(seconds)
         except Refusal as refusal:
             answer = _refused(refusal, HEALTHY)
-        headers["Content-Type"] = answer.content_type if answer.status == 200 else _error_type(request)
+        error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
+        headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
         if answer.effects == HEALTHY:
             response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
         else:
@@ -160,8 +162,9 @@ class Responder:
         return response
 
     async def _answer(self, request: web.BaseRequest, now: float) -> GatewayAnswer:
-        target = request.raw_path
-        wants_lines = _wants_lines(request)
+        target, accept = request.raw_path, request.headers.get("Accept", "")
+        # NCBI's program asks for records as lines of JSON; its Python client takes one document.
+        wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
         # A fault may change every answer anew, so that none is kept beside one.
         may_keep = request.method == "GET" and not self.plan and not wants_lines
         if may_keep and (kept := self._answers.get(target)) is not None:
@@ -198,26 +201,13 @@ class Responder:
                 names |= {str(taxon.tax_id), taxon.name.casefold()}
         return self.plan.effects(Asked(question, endpoint, frozenset(names)), now)
 
-    async def _wait(self, effects: Effects) -> None:
-        seconds = self.latency.draw(self._delays) + effects.delay
-        if seconds:
-            await asyncio.sleep(seconds)
-
     def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
         """In NCBI's words, which repeat the key or the address of the asker."""
         if self.plan.retry_after is not None:
             headers["Retry-After"] = str(self.plan.retry_after)
-        message = "API rate limit exceeded"
-        return _encode(
-            {
-                "error": message,
-                "api-key": asker,
-                "count": str(allowance.limit + 1),
-                "limit": str(allowance.limit),
-                "code": RESOURCE_EXHAUSTED,
-                "message": message,
-            }
-        )
+        words, limit = "API rate limit exceeded", allowance.limit
+        document = {"error": words, "api-key": asker, "count": str(limit + 1), "limit": str(limit)}
+        return _encode({**document, "code": RESOURCE_EXHAUSTED, "message": words})
 
 
 def _encode(document: dict[str, Any]) -> bytes:
@@ -242,16 +232,6 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
         headers["X-RateLimit-Limit"] = str(allowance.limit)
         headers["X-RateLimit-Remaining"] = str(allowance.remaining)
     return headers
-
-
-def _error_type(request: web.BaseRequest) -> str:
-    return "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
-
-
-# NCBI's program asks for records as lines of JSON; its Python client takes one document.
-def _wants_lines(request: web.BaseRequest) -> bool:
-    accept = request.headers.get("Accept", "")
-    return "application/x-ndjson" in accept and "application/json" not in accept
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

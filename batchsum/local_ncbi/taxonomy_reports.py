@@ -26,7 +26,10 @@ def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order."""
     found = _looked_up(catalogue, values)
     content = values.get("returned_content") or "COMPLETE"
-    start = _read_offset(values.get("page_token", ""))
+    token = values.get("page_token") or "p0"
+    if not re.fullmatch("p[0-9]{1,9}", token):
+        raise bad_page_token()
+    start = int(token[1:])
     end = start + page_size(values)
     reports = _reports(found[start:end], lambda taxon: _node(catalogue, taxon, content))
     page: dict[str, Any] = {"reports": reports, "total_count": len(found)}
@@ -66,14 +69,6 @@ def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> LookedUp:
                 queries.setdefault(each, []).append(text)
     wanted = set(values.get("ranks") or ())
     return [*((taxon, texts) for taxon, texts in queries.items() if not wanted or _rank(taxon) in wanted), *unknown]
-
-
-def _read_offset(token: str) -> int:
-    if not token:
-        return 0
-    if not re.fullmatch("p[0-9]{1,9}", token):
-        raise bad_page_token()
-    return int(token[1:])
 
 
 def _unknown_error(text: str) -> dict[str, Any]:
