@@ -85,18 +85,12 @@ class Catalogue:
     def suggestions(self, text: str, limit: int) -> list[Taxon]:
         """Taxa with a name that begins with `text`, or else contains it."""
         folded = text.strip().casefold()
+        named = "tax_id IN (SELECT tax_id FROM name WHERE {}) ORDER BY name LIMIT ?"
         # The text after every text that begins with `folded`: U+10FFFF is no character of a name.
-        found = self._taxa(
-            "tax_id IN (SELECT tax_id FROM name WHERE folded >= ? AND folded < ?) ORDER BY name LIMIT ?",
-            folded,
-            folded + "\U0010ffff",
-            limit,
-        )
+        found = self._taxa(named.format("folded >= ? AND folded < ?"), folded, folded + "\U0010ffff", limit)
         if found or len(folded) < 3:
             return found
-        return self._taxa(
-            "tax_id IN (SELECT tax_id FROM name WHERE instr(folded, ?) > 0) ORDER BY name LIMIT ?", folded, limit
-        )
+        return self._taxa(named.format("instr(folded, ?) > 0"), folded, limit)
 
     def children(self, taxon: Taxon) -> list[Taxon]:
         return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
@@ -115,12 +109,9 @@ class Catalogue:
 
     def count_genomes(self, taxon: Taxon) -> int:
         """RefSeq genomes of the taxon and of everything below it."""
-        row = self.database.execute(
-            "SELECT count(*) FROM record WHERE refseq AND virus_lineage IN"
-            " (SELECT number FROM lineage WHERE tax_id = ?)",
-            (taxon.tax_id,),
-        ).fetchone()
-        return int(row[0])
+        below = "virus_lineage IN (SELECT number FROM lineage WHERE tax_id = ?)"
+        counted = self.database.execute(f"SELECT count(*) FROM record WHERE refseq AND {below}", (taxon.tax_id,))
+        return int(counted.fetchone()[0])
 
     def _taxa(self, condition: str, *values: object) -> list[Taxon]:
         rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)

@@ -14,10 +14,9 @@ import re
 import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import IO, Any, BinaryIO, TypeVar
 
 from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Catalogue, Taxon, build, package_taxa
 from batchsum.local_ncbi.question import is_unicode
@@ -61,12 +60,12 @@ class _Reports:
         """Every record that can be used, file by file. Raises ValueError for a file that cannot be read."""
         for path in paths:
             try:
-                with _open_report(path) as lines:
-                    yield from self._records_of(path, lines)
+                with path.open("rb") as file:
+                    yield from self._records_of(path, _unpacked(path, file))
             except (OSError, EOFError, zipfile.BadZipFile) as exc:
                 raise ValueError(f"catalogue {path}: {getattr(exc, 'strerror', None) or exc}") from None
 
-    def _records_of(self, path: Path, lines: BinaryIO) -> Iterator[GenomeRecord]:
+    def _records_of(self, path: Path, lines: IO[bytes] | gzip.GzipFile) -> Iterator[GenomeRecord]:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
             if not line.strip():
                 continue
@@ -149,24 +148,19 @@ class _Reports:
         return tuple(dict.fromkeys((top, *above, tax_id))) if above else (tax_id,)
 
 
-@contextmanager
-def _open_report(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            with gzip.open(file) as unzipped:
-                yield cast(BinaryIO, unzipped)
-        elif start == b"PK\x03\x04":
-            with zipfile.ZipFile(file) as package:
-                # NCBI's package has it at ncbi_dataset/data/, others at the top.
-                names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
-                if len(names) != 1:
-                    raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
-                with package.open(names[0]) as member:
-                    yield cast(BinaryIO, member)
-        else:
-            yield file
+def _unpacked(path: Path, file: BinaryIO) -> IO[bytes] | gzip.GzipFile:
+    start = file.read(4)
+    file.seek(0)
+    if start[:2] == b"\x1f\x8b":
+        return gzip.open(file)
+    if start != b"PK\x03\x04":
+        return file
+    package = zipfile.ZipFile(file)
+    # NCBI's package has it at ncbi_dataset/data/, others at the top.
+    names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
+    if len(names) != 1:
+        raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
+    return package.open(names[0])
 
 
 def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:

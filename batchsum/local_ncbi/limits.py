@@ -43,7 +43,7 @@ class RateLimit:
         if sent is None:
             # A client that makes up keys must not fill the memory.
             if len(self._sent) >= _MOST_ASKERS:
-                self._sent = {name: sent for name, sent in self._sent.items() if sent and now - sent[-1] < _WINDOW}
+                self._sent = {name: times for name, times in self._sent.items() if times and now - times[-1] < _WINDOW}
             sent = self._sent[asker] = deque()
         while sent and now - sent[0] >= window:
             sent.popleft()

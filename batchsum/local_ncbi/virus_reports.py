@@ -7,7 +7,6 @@ unless zero is to be omitted.
 
 import json
 import re
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -41,10 +40,10 @@ def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zer
     after = _read_token(values.get("page_token", ""), filters)
     selection = Selection(catalogue, filters, as_of)
     found = selection.page(size + 1, after)
-    if values.get("returned_content") == "ACCESSIONS_ONLY":
-        reports: Sequence[dict[str, Any]] = [{"accession": record.accession} for _, record in found[:size]]
-    else:
-        reports = [virus_report(catalogue, record) for _, record in found[:size]]
+    is_short = values.get("returned_content") == "ACCESSIONS_ONLY"
+    reports = [
+        {"accession": record.accession} if is_short else virus_report(catalogue, record) for _, record in found[:size]
+    ]
     page: dict[str, Any] = {"reports": reports} if reports else {}
     total = selection.totals().count
     if total or zero == "count":
