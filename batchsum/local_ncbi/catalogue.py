@@ -28,20 +28,9 @@ ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 
 _DIGEST_END = len("catalogue-") + 16
 
-# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers here.
+# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers in data/catalogue.sql.
 RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
 
-_SCHEMA = """
-CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT);
-CREATE TABLE name (folded TEXT, tax_id INTEGER, PRIMARY KEY (folded, tax_id)) WITHOUT ROWID;
-CREATE TABLE lineage (tax_id INTEGER, number INTEGER, PRIMARY KEY (tax_id, number)) WITHOUT ROWID;
-CREATE TABLE record (
-    id INTEGER PRIMARY KEY, accession TEXT UNIQUE, tax_id INTEGER, length INTEGER, refseq INTEGER, annotated INTEGER,
-    complete INTEGER, proteins INTEGER, released TEXT, revised TEXT, collected TEXT, host_id INTEGER,
-    continent TEXT COLLATE NOCASE, country TEXT COLLATE NOCASE, usa_state TEXT COLLATE NOCASE,
-    pango_lineage TEXT COLLATE NOCASE, unversioned TEXT, virus_lineage INTEGER, host_lineage INTEGER);
-CREATE TABLE report (id INTEGER PRIMARY KEY, line TEXT);
-"""
 _INDEXES = """
 CREATE INDEX taxon_parent ON taxon (parent_id);
 CREATE INDEX record_virus ON record (virus_lineage);
@@ -189,7 +178,8 @@ def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str
     database = sqlite3.connect(place, check_same_thread=False)
     try:
         # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
-        database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;" + _SCHEMA)
+        database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;")
+        database.executescript(files("batchsum.local_ncbi").joinpath("data", "catalogue.sql").read_text())
         lineages = _insert_records(database, records)
         _insert_lineages(database, lineages, taxa)
         _insert_taxa(database, taxa)
