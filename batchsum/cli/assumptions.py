@@ -1,22 +1,23 @@
 """What batchsum takes for granted of the service, and the questions whose answers bear it out or not.
 
 Each assumption names the one file that depends on it, so that what a probe refutes is mended there. To add one: a
-question to `questions`, a line to `_ASSUMPTIONS`, and a function that looks at what came back.
+line to `data/probe_questions.tsv`, one to `_ASSUMPTIONS`, and a function that looks at what came back.
 """
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from batchsum.model.queries import Answer, Failure, Summary
 from batchsum.ncbi.parse import parse_answer
 from batchsum.text import one_line
 
 _WIDEST = 90
-_MERS = "1335626"
+_QUESTIONS = Path(__file__).parent / "data" / "probe_questions.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,49 +69,31 @@ class Assumption:
 
 Found = tuple[bool | None, str]
 """Whether it held (None: nothing to tell by), and what was seen."""
+Look = Callable[[Mapping[str, Seen]], Found]
+"""Looks at the answers to the questions of an assumption, by name. There is at least one."""
 
 
 def questions(today: date) -> tuple[Question, ...]:
-    """What a probe asks, in order; `today` is a day on which nothing can have been released yet."""
+    """What a probe asks, in order; `today` is a day on which nothing can have been released yet.
 
-    def summary(name: str, settles: str, taxon: str, *query: str) -> Question:
-        path = f"/virus/taxon/{quote(taxon, safe='')}/genome"
-        return Question(name, settles, f"{path}?{'&'.join(query)}" if query else path)
-
-    since = "released_since=2025-01-15T00:00:00"
-    return (
-        # First what any later answer is compared with.
-        summary("known", "what an answer looks like, and its headers", "2697049"),
-        summary(
-            "zero", "how zero is sent", "12216", "refseq_only=true", f"released_since={today.isoformat()}T00:00:00Z"
-        ),
-        summary("date_rfc3339", "whether an RFC 3339 date is taken", _MERS, f"{since}Z"),
-        summary("date_plain", "whether a plain date is taken", _MERS, "released_since=2025-01-15"),
-        summary("date_generated", "whether the generated client's date is taken", _MERS, f"{since}.000000%2B0000"),
-        # An influenza strain is written with slashes; a proxy may unfold them into a longer path.
-        summary("slash", "whether %2F in a name reaches the taxon", "Lake trout rhabdovirus 903/87"),
-        Question(
-            "post",
-            "whether POST counts as GET does",
-            "/virus/genome",
-            {"taxon": _MERS, "released_since": "2025-01-15T00:00:00Z"},
-        ),
-        summary("unknown_taxon", "how an unknown name is refused", "Batchsum virus of no taxonomy"),
-        summary("unknown_id", "how an unknown id is refused", "2147483000"),
-        # A genus and a subgenus of mice: two taxa, and neither is a virus.
-        summary("ambiguous", "how a name of two taxa is refused", "Mus"),
-        summary("biosample_report", "whether the enum's value is taken", _MERS, "aux_report=BIOSAMPLE_REPORT"),
-        summary("biosample", "whether the published example's value is taken", _MERS, "aux_report=BIOSAMPLE"),
-        summary("lists", "whether lists go as repeated keys", _MERS, "include_sequence=GENOME", "include_sequence=CDS"),
+    The first is what any later answer is compared with. An influenza strain is written with slashes, which a proxy
+    may unfold into a longer path. Mus is a genus and a subgenus of mice: two taxa, and neither is a virus.
+    """
+    text = _QUESTIONS.read_text(encoding="utf-8").replace("{today}", today.isoformat())
+    return tuple(
+        Question(row["name"], row["settles"], row["path"], json.loads(row["body"]) if row["body"] else None)
+        for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     )
 
 
 def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
     """One verdict for each assumption; of a question asked twice the last answer counts."""
     answered = {one.name: one for one in seen if one.status is not None}
-    return [Assumption(text, *look(answered), lives_in) for text, lives_in, look in _ASSUMPTIONS] + [
-        Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "ncbi/http.py")
-    ]
+    found = []
+    for text, lives_in, names, look in _ASSUMPTIONS:
+        answers = {name: one for name, one in answered.items() if name in (names or answered)}
+        found.append(Assumption(text, *(look(answers) if answers else (None, "no answer")), lives_in))
+    return [*found, Assumption("a 429 says in Retry-After how long to wait", *_retry_after(seen), "ncbi/http.py")]
 
 
 def in_words(one: Seen) -> str:
@@ -130,76 +113,63 @@ def _answer(one: Seen) -> Answer:
     return parse_answer(one.status or 0, one.body.encode())
 
 
-def _document(one: Seen) -> Mapping[str, Any]:
-    try:
-        value = json.loads(one.body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _count(answered: Mapping[str, Seen], name: str) -> int | None:
-    answer = _answer(answered[name]) if name in answered else None
+def _count(one: Seen | None) -> int | None:
+    answer = _answer(one) if one else None
     return answer.record_count if isinstance(answer, Summary) else None
 
 
-def _known(answered: Mapping[str, Seen]) -> Found:
-    if "known" not in answered:
-        return None, "no answer"
-    return bool(_count(answered, "known")), in_words(answered["known"])
+def _known(answers: Mapping[str, Seen]) -> Found:
+    (one,) = answers.values()
+    return bool(_count(one)), in_words(one)
 
 
-def _zero(answered: Mapping[str, Seen]) -> Found:
-    if (one := answered.get("zero")) is None:
-        return None, "no answer"
-    if count := _count(answered, "zero"):
+def _zero(answers: Mapping[str, Seen]) -> Found:
+    (one,) = answers.values()
+    count = _count(one)
+    if count:
         return None, f"{count:,} records were found after all"
-    how = "record_count: 0 was sent" if "record_count" in _document(one) else "record_count was left out"
-    return (True, how) if count == 0 else (False, in_words(one))
+    if count is None:
+        return False, in_words(one)
+    # A count is told by an object of JSON alone, so that the body is one.
+    return True, "record_count: 0 was sent" if "record_count" in json.loads(
+        one.body.encode()
+    ) else "record_count was left out"
 
 
-def _taken(name: str) -> Callable[[Mapping[str, Seen]], Found]:
-    def look(answered: Mapping[str, Seen]) -> Found:
-        if name not in answered:
-            return None, "no answer"
-        return isinstance(_answer(answered[name]), Summary), in_words(answered[name])
-
-    return look
+def _taken(answers: Mapping[str, Seen]) -> Found:
+    (one,) = answers.values()
+    return isinstance(_answer(one), Summary), in_words(one)
 
 
-def _other_dates(answered: Mapping[str, Seen]) -> Found:
+def _other_dates(answers: Mapping[str, Seen]) -> Found:
     """Never sent by batchsum: a word for whoever compares it with other clients."""
     forms = {"plain": "date_plain", "+0000": "date_generated"}
-    told = ", ".join(f"{form}: {in_words(answered[name])}" for form, name in forms.items() if name in answered)
-    counts = {_count(answered, name) for name in forms.values()} - {None}
-    right = _count(answered, "date_rfc3339")
+    told = ", ".join(f"{form}: {in_words(answers[name])}" for form, name in forms.items() if name in answers)
+    counts = {_count(answers.get(name)) for name in forms.values()} - {None}
+    right = _count(answers.get("date_rfc3339"))
     return None if not counts or right is None else counts == {right}, told or "no answer"
 
 
-def _post(answered: Mapping[str, Seen]) -> Found:
-    posted, got = _count(answered, "post"), _count(answered, "date_rfc3339")
-    if "post" not in answered or got is None:
+def _post(answers: Mapping[str, Seen]) -> Found:
+    posted, got = answers.get("post"), _count(answers.get("date_rfc3339"))
+    if posted is None or got is None:
         return None, "no answer to compare"
-    return posted == got, f"POST: {in_words(answered['post'])}; GET: {got:,} records"
+    return _count(posted) == got, f"POST: {in_words(posted)}; GET: {got:,} records"
 
 
-def _refused_as(reasons: tuple[str, ...], *names: str) -> Callable[[Mapping[str, Seen]], Found]:
-    def look(answered: Mapping[str, Seen]) -> Found:
-        answers = {name: _answer(answered[name]) for name in names if name in answered}
-        if not answers:
-            return None, "no answer"
-        held = all(isinstance(answer, Failure) and answer.reason in reasons for answer in answers.values())
-        return held, "; ".join(f"{answered[name].status} {in_words(answered[name])}" for name in answers)
+def _refused_as(*reasons: str) -> Look:
+    def look(answers: Mapping[str, Seen]) -> Found:
+        parsed = [_answer(one) for one in answers.values()]
+        held = all(isinstance(answer, Failure) and answer.reason in reasons for answer in parsed)
+        return held, "; ".join(f"{one.status} {in_words(one)}" for one in answers.values())
 
     return look
 
 
-def _header(name: str) -> Callable[[Mapping[str, Seen]], Found]:
-    def look(answered: Mapping[str, Seen]) -> Found:
-        if not answered:
-            return None, "no answer"
-        values = [value for one in answered.values() if (value := one.header(name))]
-        told = f"on {len(values)} of {len(answered)} answers"
+def _header(name: str) -> Look:
+    def look(answers: Mapping[str, Seen]) -> Found:
+        values = [value for one in answers.values() if (value := one.header(name))]
+        told = f"on {len(values)} of {len(answers)} answers"
         return bool(values), f"{told}, as in {one_line(values[0])[:60]}" if values else told
 
     return look
@@ -213,26 +183,34 @@ def _retry_after(seen: Sequence[Seen]) -> Found:
     return bool(values), f"{len(refused)} answers of 429, Retry-After: {', '.join(values) or 'none'}"
 
 
-_ASSUMPTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Seen]], Found]], ...] = (
-    ("taxon 2697049 is known and has records", "model/filters.py", _known),
-    ("zero is sent as 0, or left out", "ncbi/parse.py", _zero),
-    ("dates in RFC 3339 are taken", "model/filters.py", _taken("date_rfc3339")),
-    ("other forms of a date, where taken, count the same", "model/filters.py", _other_dates),
-    ("%2F in a name reaches the taxon", "model/queries.py", _taken("slash")),
-    ("POST counts as GET does", "model/queries.py", _post),
+# What is assumed, the file that depends on it, the questions that tell (none: all of them), and how to see it.
+_ASSUMPTIONS: tuple[tuple[str, str, tuple[str, ...], Look], ...] = (
+    ("taxon 2697049 is known and has records", "model/filters.py", ("known",), _known),
+    ("zero is sent as 0, or left out", "ncbi/parse.py", ("zero",), _zero),
+    ("dates in RFC 3339 are taken", "model/filters.py", ("date_rfc3339",), _taken),
+    (
+        "other forms of a date, where taken, count the same",
+        "model/filters.py",
+        ("date_rfc3339", "date_plain", "date_generated"),
+        _other_dates,
+    ),
+    ("%2F in a name reaches the taxon", "model/queries.py", ("slash",), _taken),
+    ("POST counts as GET does", "model/queries.py", ("post", "date_rfc3339"), _post),
     (
         "an unknown taxon is refused as unknown",
         "ncbi/parse.py",
-        _refused_as(("unknown_taxon",), "unknown_taxon", "unknown_id"),
+        ("unknown_taxon", "unknown_id"),
+        _refused_as("unknown_taxon"),
     ),
     (
         "a name of two taxa, or of no virus, is refused as such",
         "ncbi/parse.py",
-        _refused_as(("ambiguous_name", "not_a_virus"), "ambiguous"),
+        ("ambiguous",),
+        _refused_as("ambiguous_name", "not_a_virus"),
     ),
-    ("BIOSAMPLE_REPORT is taken", "model/filters.py", _taken("biosample_report")),
-    ("BIOSAMPLE is not in the enum, and refused", "model/filters.py", _refused_as(("bad_request",), "biosample")),
-    ("lists go as repeated keys", "model/queries.py", _taken("lists")),
-    ("the limit is told in X-RateLimit-Limit", "ncbi/http.py", _header("X-RateLimit-Limit")),
-    ("answers carry an NCBI-PHID", "ncbi/http.py", _header("NCBI-PHID")),
+    ("BIOSAMPLE_REPORT is taken", "model/filters.py", ("biosample_report",), _taken),
+    ("BIOSAMPLE is not in the enum, and refused", "model/filters.py", ("biosample",), _refused_as("bad_request")),
+    ("lists go as repeated keys", "model/queries.py", ("lists",), _taken),
+    ("the limit is told in X-RateLimit-Limit", "ncbi/http.py", (), _header("X-RateLimit-Limit")),
+    ("answers carry an NCBI-PHID", "ncbi/http.py", (), _header("NCBI-PHID")),
 )

@@ -64,30 +64,21 @@ def _night(directory: Path, night: date) -> Outcome:
 @contextmanager
 def _embedded_server(night: date) -> Iterator[str]:
     """The server in a thread of its own, on a free port: `run_job` has the main thread's loop to itself."""
-    listening: list[str] = []
-    ready, done = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
-    failure: list[BaseException] = []
-
-    async def serve() -> None:
-        try:
-            async with running(requests_per_second=REQUESTS_PER_SECOND, as_of=night) as base_url:
-                listening.append(base_url)
-                ready.set()
-                await done.wait()
-        except Exception as error:  # else nobody would hear of it, and the main thread would wait for ever
-            failure.append(error)
-            ready.set()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="embedded server")
+    thread = threading.Thread(target=loop.run_forever, name="embedded server")
     thread.start()
-    ready.wait()
+    server = running(requests_per_second=REQUESTS_PER_SECOND, as_of=night)
     try:
-        if failure:
-            raise OutputError(f"the embedded server cannot start: {failure[0]}")
-        yield listening[0]
+        try:
+            base_url = asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+        except Exception as error:
+            raise OutputError(f"the embedded server cannot start: {error}") from None
+        try:
+            yield base_url
+        finally:
+            asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
     finally:
-        loop.call_soon_threadsafe(done.set)
+        loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 

@@ -7,13 +7,10 @@ the address, are left out.
 import argparse
 import asyncio
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -22,10 +19,11 @@ from batchsum.atomic import replace_file
 from batchsum.cli.assumptions import Assumption, Question, Seen, in_words, judge_assumptions, questions
 from batchsum.cli.terminal import say
 from batchsum.config.api_key import find_api_key
-from batchsum.errors import OutputError, Refused, UsageError
+from batchsum.errors import Refused, UsageError
 from batchsum.ncbi.http import proxy_of_environment
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.urls import BASE_URL, check_base_url
+from batchsum.ncbi.urls import check_base_url, default_base_url
+from batchsum.store.directory import output_errors
 from batchsum.text import utc_text
 from batchsum.version import __version__
 
@@ -68,7 +66,10 @@ def probe_command(arguments: argparse.Namespace) -> int:
             "exchanges": [asdict(one) for one in seen],
             "assumptions": [asdict(one) for one in found],
         }
-        _write(directory, document)
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        with output_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            replace_file(directory / "probe.json", text.encode(errors="replace"))
         _show(seen, found)
         say(f"bodies and headers: {directory / 'probe.json'}")
     if all(one.status is None for one in seen):
@@ -77,9 +78,8 @@ def probe_command(arguments: argparse.Namespace) -> int:
 
 
 def _server(option: str | None) -> str:
-    """The base URL of the option, else of BATCHSUM_BASE_URL, else NCBI's. UsageError where it is none."""
     try:
-        return check_base_url(option or os.environ.get("BATCHSUM_BASE_URL") or BASE_URL)
+        return check_base_url(option) if option else default_base_url()
     except ValueError as error:
         raise UsageError(f"base URL {error}") from None
 
@@ -91,15 +91,6 @@ def _show(seen: Sequence[Seen], found: Sequence[Assumption]) -> None:
     print()
     for assumption in found:
         print(f"{_VERDICTS[assumption.held]:<8} {assumption.assumption}: {assumption.saw}")
-
-
-def _write(directory: Path, document: dict[str, Any]) -> None:
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        replace_file(directory / "probe.json", text.encode(errors="replace"))
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
 
 
 async def ask_all(
@@ -159,12 +150,10 @@ async def _ask(
 
 
 async def _head(response: aiohttp.ClientResponse) -> bytes:
-    body = b""
-    async for chunk in response.content.iter_chunked(2**14):
-        body += chunk
-        if len(body) >= LARGEST_BODY:
-            return body[:LARGEST_BODY]
-    return body
+    try:
+        return await response.content.readexactly(LARGEST_BODY)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
 
 
 def _clean(text: str, api_key: str | None) -> str:

@@ -14,12 +14,12 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, known_records, read_table
+from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, made_up_records, read_table, refseq_records
 
 log = logging.getLogger(__name__)
 
@@ -28,20 +28,9 @@ ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 
 _DIGEST_END = len("catalogue-") + 16
 
-# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers here.
+# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers in data/catalogue.sql.
 RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
 
-_SCHEMA = """
-CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT);
-CREATE TABLE name (folded TEXT, tax_id INTEGER, PRIMARY KEY (folded, tax_id)) WITHOUT ROWID;
-CREATE TABLE lineage (tax_id INTEGER, number INTEGER, PRIMARY KEY (tax_id, number)) WITHOUT ROWID;
-CREATE TABLE record (
-    id INTEGER PRIMARY KEY, accession TEXT UNIQUE, tax_id INTEGER, length INTEGER, refseq INTEGER, annotated INTEGER,
-    complete INTEGER, proteins INTEGER, released TEXT, revised TEXT, collected TEXT, host_id INTEGER,
-    continent TEXT COLLATE NOCASE, country TEXT COLLATE NOCASE, usa_state TEXT COLLATE NOCASE,
-    pango_lineage TEXT COLLATE NOCASE, unversioned TEXT, virus_lineage INTEGER, host_lineage INTEGER);
-CREATE TABLE report (id INTEGER PRIMARY KEY, line TEXT);
-"""
 _INDEXES = """
 CREATE INDEX taxon_parent ON taxon (parent_id);
 CREATE INDEX record_virus ON record (virus_lineage);
@@ -85,18 +74,12 @@ class Catalogue:
     def suggestions(self, text: str, limit: int) -> list[Taxon]:
         """Taxa with a name that begins with `text`, or else contains it."""
         folded = text.strip().casefold()
+        named = "tax_id IN (SELECT tax_id FROM name WHERE {}) ORDER BY name LIMIT ?"
         # The text after every text that begins with `folded`: U+10FFFF is no character of a name.
-        found = self._taxa(
-            "tax_id IN (SELECT tax_id FROM name WHERE folded >= ? AND folded < ?) ORDER BY name LIMIT ?",
-            folded,
-            folded + "\U0010ffff",
-            limit,
-        )
+        found = self._taxa(named.format("folded >= ? AND folded < ?"), folded, folded + "\U0010ffff", limit)
         if found or len(folded) < 3:
             return found
-        return self._taxa(
-            "tax_id IN (SELECT tax_id FROM name WHERE instr(folded, ?) > 0) ORDER BY name LIMIT ?", folded, limit
-        )
+        return self._taxa(named.format("instr(folded, ?) > 0"), folded, limit)
 
     def children(self, taxon: Taxon) -> list[Taxon]:
         return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
@@ -115,12 +98,9 @@ class Catalogue:
 
     def count_genomes(self, taxon: Taxon) -> int:
         """RefSeq genomes of the taxon and of everything below it."""
-        row = self.database.execute(
-            "SELECT count(*) FROM record WHERE refseq AND virus_lineage IN"
-            " (SELECT number FROM lineage WHERE tax_id = ?)",
-            (taxon.tax_id,),
-        ).fetchone()
-        return int(row[0])
+        below = "virus_lineage IN (SELECT number FROM lineage WHERE tax_id = ?)"
+        counted = self.database.execute(f"SELECT count(*) FROM record WHERE refseq AND {below}", (taxon.tax_id,))
+        return int(counted.fetchone()[0])
 
     def _taxa(self, condition: str, *values: object) -> list[Taxon]:
         rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)
@@ -129,30 +109,26 @@ class Catalogue:
 
 def open_catalogue(last_year: int) -> Catalogue:
     """The package's catalogue with everything released until the end of `last_year`; built if need be."""
-    path = _cache_file(last_year)
-    if path is None:
+    try:
+        path = _cache_file(last_year)
+        if path.exists():
+            try:
+                return Catalogue(_opened(path))
+            except sqlite3.DatabaseError:
+                log.warning("%s is damaged; building it again", path)
+        _build_file(path, last_year)
+        return Catalogue(_opened(path))
+    except (OSError, RuntimeError, sqlite3.DatabaseError) as exc:
+        log.info("the catalogue cannot be kept: %s", exc)
         return Catalogue(_built(last_year))
-    for attempt in "kept", "rebuilt":
-        try:
-            if attempt == "rebuilt" or not path.exists():
-                _build_file(path, last_year)
-            return Catalogue(_opened(path))
-        except OSError as exc:
-            log.info("the catalogue cannot be kept in %s: %s", path.parent, exc.strerror)
-            break
-        except sqlite3.DatabaseError:
-            log.warning("%s is damaged; building it again", path)
-    return Catalogue(_built(last_year))
 
 
-def _cache_file(last_year: int) -> Path | None:
-    home = os.environ.get("XDG_CACHE_HOME", "")
+def _cache_file(last_year: int) -> Path:
+    """Where the catalogue is kept. Raises RuntimeError where there is no home directory."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The standard says to ignore a relative path here.
-    if not Path(home).is_absolute():
-        try:
-            home = str(Path.home() / ".cache")
-        except RuntimeError:
-            return None
+    if not home.is_absolute():
+        home = Path.home() / ".cache"
     package = files("batchsum.local_ncbi")
     code = [package.joinpath(name) for name in ("records.py", "catalogue.py")]
     data = sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name)
@@ -160,7 +136,7 @@ def _cache_file(last_year: int) -> Path | None:
     for entry in (*code, *data, PLACES_FILE):
         digest.update(entry.name.encode() + entry.read_bytes())
     name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
-    return Path(home) / "batchsum" / f"{name}-{last_year}.sqlite3"
+    return home / "batchsum" / f"{name}-{last_year}.sqlite3"
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -177,28 +153,24 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 def _build_file(path: Path, last_year: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    os.close(handle)
-    try:
-        # Built beside and renamed: two servers that start at once each find a whole file.
-        with closing(_built(last_year)) as memory, closing(sqlite3.connect(name)) as file:
-            memory.backup(file)
-        Path(name).replace(path)
-        # What another version of the package kept; a server that still has it open is not disturbed.
-        for other in path.parent.glob("catalogue-*.sqlite3"):
-            if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
-                other.unlink(missing_ok=True)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    # Built beside and renamed: two servers that start at once each find a whole file.
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        whole = Path(directory) / path.name
+        _built(last_year, str(whole)).close()
+        whole.replace(path)
+    # What another version of the package kept; a server that still has it open is not disturbed.
+    for other in path.parent.glob("catalogue-*.sqlite3"):
+        if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
+            other.unlink(missing_ok=True)
 
 
-def _built(last_year: int) -> sqlite3.Connection:
+def _built(last_year: int, place: str = ":memory:") -> sqlite3.Connection:
     taxa, host_groups = package_taxa()
-    return build(taxa, known_records(host_groups, last_year), ":memory:")
+    return build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), place)
 
 
 def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
-    """A catalogue in `place`: ":memory:", or "" for a file that SQLite makes and removes by itself.
+    """A catalogue in `place`: a path, ":memory:", or "" for a file that SQLite makes and removes by itself.
 
     `records` may add taxa while it is read. A later record of an accession replaces the earlier one. A record whose
     host is no known taxon keeps it, but no host filter finds it.
@@ -206,7 +178,8 @@ def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str
     database = sqlite3.connect(place, check_same_thread=False)
     try:
         # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
-        database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;" + _SCHEMA)
+        database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;")
+        database.executescript(files("batchsum.local_ncbi").joinpath("data", "catalogue.sql").read_text())
         lineages = _insert_records(database, records)
         _insert_lineages(database, lineages, taxa)
         _insert_taxa(database, taxa)
@@ -247,10 +220,11 @@ def _insert_lineages(database: sqlite3.Connection, lineages: _Lineages, taxa: Ma
 
 def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
     database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?)", taxa.values())
-    names = [(taxon.tax_id, name) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    names = [(name, taxon.tax_id) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    # Names by which everybody calls some viruses, beside the scientific one.
+    names += [(row["common_name"], int(row["tax_id"])) for row in read_table("common_names.tsv")]
     database.executemany(
-        "INSERT OR IGNORE INTO name VALUES (?, ?)",
-        ((name.casefold(), tax_id) for tax_id, name in (*names, *extra_names())),
+        "INSERT OR IGNORE INTO name VALUES (?, ?)", ((name.casefold(), tax_id) for name, tax_id in names)
     )
 
 
@@ -264,19 +238,11 @@ def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
         parent_id = int(row["parent_tax_id"] or ROOT)
         taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
         own_groups[tax_id] = row.get("host_groups", "")
-    return taxa, {tax_id: _inherited(tax_id, taxa, own_groups) for tax_id in taxa}
-
-
-def _inherited(tax_id: int, taxa: Mapping[int, Taxon], own_groups: Mapping[int, str]) -> str:
-    while not own_groups[tax_id] and tax_id != ROOT:
-        tax_id = taxa[tax_id].parent_id
-    return own_groups[tax_id]
-
-
-def extra_names() -> Iterator[tuple[int, str]]:
-    """Names by which everybody calls some viruses, beside the scientific one."""
-    for row in read_table("common_names.tsv"):
-        yield int(row["tax_id"]), row["common_name"]
+    groups = {
+        tax_id: next((own_groups[each] for each in ids_up_to_root(tax_id, taxa) if own_groups[each]), "")
+        for tax_id in taxa
+    }
+    return taxa, groups
 
 
 def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:

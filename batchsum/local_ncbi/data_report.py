@@ -9,26 +9,30 @@ today's. Only a record without a lineage is placed by the tree.
 
 import gzip
 import json
+import logging
 import re
 import sqlite3
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, TypeVar
 
 from batchsum.local_ncbi.catalogue import CELLULAR_ORGANISMS, ROOT, VIRUSES, Catalogue, Taxon, build, package_taxa
+from batchsum.local_ncbi.question import is_unicode
 from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
+
+log = logging.getLogger(__name__)
 
 _REPORT_NAME = "data_report.jsonl"
 _MOST_NAMED_PROBLEMS = 20
 _LONGEST_LINE = 4_000_000
+Kind = TypeVar("Kind")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
-    """A catalogue of these files' records alone, and what could not be used, in sentences to show.
+def open_reports(paths: Sequence[Path]) -> Catalogue:
+    """A catalogue of these files' records alone. What cannot be used is logged, in sentences to show.
 
     Raises ValueError, with a message to show, for a file that is none, or that there is no room for.
     """
@@ -37,11 +41,10 @@ def open_reports(paths: Sequence[Path]) -> tuple[Catalogue, list[str]]:
         catalogue = Catalogue(build(reports.taxa, reports.records(paths), ""))
     except sqlite3.OperationalError as exc:
         raise ValueError(f"catalogue: {exc}; SQLite keeps the records in a temporary file: set TMPDIR") from None
-    problems = reports.problems
     if reports.bad_lines:
         served = catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0]
-        problems.append(f"{reports.bad_lines} lines of the catalogue could not be used; {served} records are served")
-    return catalogue, problems
+        log.warning("%d lines of the catalogue could not be used; %d records are served", reports.bad_lines, served)
+    return catalogue
 
 
 class _Reports:
@@ -49,7 +52,6 @@ class _Reports:
 
     def __init__(self) -> None:
         self.taxa, _ = package_taxa()
-        self.problems: list[str] = []
         self.bad_lines = 0
         # Each lineage as it was given is looked at once: a million records have some thousands.
         self._lineages: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -58,12 +60,12 @@ class _Reports:
         """Every record that can be used, file by file. Raises ValueError for a file that cannot be read."""
         for path in paths:
             try:
-                with _open_report(path) as lines:
-                    yield from self._records_of(path, lines)
+                with path.open("rb") as file:
+                    yield from self._records_of(path, _unpacked(path, file))
             except (OSError, EOFError, zipfile.BadZipFile) as exc:
                 raise ValueError(f"catalogue {path}: {getattr(exc, 'strerror', None) or exc}") from None
 
-    def _records_of(self, path: Path, lines: BinaryIO) -> Iterator[GenomeRecord]:
+    def _records_of(self, path: Path, lines: IO[bytes] | gzip.GzipFile) -> Iterator[GenomeRecord]:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), b""), start=1):
             if not line.strip():
                 continue
@@ -71,8 +73,8 @@ class _Reports:
                 record = self._record(line)
             except ValueError as exc:
                 self.bad_lines += 1
-                if len(self.problems) < _MOST_NAMED_PROBLEMS:
-                    self.problems.append(f"{path}:{number}: {exc}")
+                if self.bad_lines <= _MOST_NAMED_PROBLEMS:
+                    log.warning("%s:%d: %s", path, number, exc)
             else:
                 yield record
 
@@ -96,8 +98,8 @@ class _Reports:
             tax_id=tax_id,
             length=_number(report, "length"),
             refseq=_text(report, "source_database").casefold() == "refseq",
-            annotated=_field(report, "is_annotated") is True,
-            complete=_field(report, "is_complete") is True or completeness.casefold() == "complete",
+            annotated=_field(report, "is_annotated", bool, False),
+            complete=_field(report, "is_complete", bool, False) or completeness.casefold() == "complete",
             proteins=_number(report, "protein_count"),
             released=released,
             revised=_day(report, "update_date") or released,
@@ -146,24 +148,19 @@ class _Reports:
         return tuple(dict.fromkeys((ROOT, top, *above, tax_id))) if above else (tax_id,)
 
 
-@contextmanager
-def _open_report(path: Path) -> Iterator[BinaryIO]:
-    with path.open("rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            with gzip.open(file) as unzipped:
-                yield cast(BinaryIO, unzipped)
-        elif start == b"PK\x03\x04":
-            with zipfile.ZipFile(file) as package:
-                # NCBI's package has it at ncbi_dataset/data/, others at the top.
-                names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
-                if len(names) != 1:
-                    raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
-                with package.open(names[0]) as member:
-                    yield cast(BinaryIO, member)
-        else:
-            yield file
+def _unpacked(path: Path, file: BinaryIO) -> IO[bytes] | gzip.GzipFile:
+    start = file.read(4)
+    file.seek(0)
+    if start[:2] == b"\x1f\x8b":
+        return gzip.open(file)
+    if start != b"PK\x03\x04":
+        return file
+    package = zipfile.ZipFile(file)
+    # NCBI's package has it at ncbi_dataset/data/, others at the top.
+    names = [name for name in package.namelist() if name.rpartition("/")[2] == _REPORT_NAME]
+    if len(names) != 1:
+        raise ValueError(f"catalogue {path}: the package has {len(names)} files {_REPORT_NAME}, not one")
+    return package.open(names[0])
 
 
 def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:
@@ -178,11 +175,6 @@ def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:
     if "\\u" in text and not is_unicode(json.dumps(report, ensure_ascii=False)):
         raise ValueError("text that is not Unicode")
     return text, report
-
-
-def is_unicode(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, which JSON lets pass and nothing can hold or send."""
-    return text.encode(errors="ignore").decode() == text
 
 
 def snake_cased(value: Any) -> Any:
@@ -202,32 +194,32 @@ def _camel(name: str) -> str:
     return re.sub(r"_(.)", lambda match: match[1].upper(), name)
 
 
-def _field(report: Mapping[str, Any], name: str) -> Any:
-    """A field by its name in snake case, however the report spells it."""
+def _field(report: Mapping[str, Any], name: str, kind: type[Kind], default: Kind) -> Kind:
+    """A field by its name in snake case, however the report spells it; `default` where it is of another kind."""
     # Both spellings are looked up: to rename the keys of every report took most of the time of loading.
     value = report.get(name)
-    return report.get(_camel(name)) if value is None else value
+    if value is None:
+        value = report.get(_camel(name))
+    # No isinstance: True is no number.
+    return value if type(value) is kind else default
 
 
 def _tax_id(organism: Mapping[str, Any]) -> int:
     """Its id, or 0."""
-    tax_id = _field(organism, "tax_id")
-    return tax_id if type(tax_id) is int and 0 < tax_id < 2**31 else 0
+    return _number(organism, "tax_id", 2**31)
 
 
-def _object(report: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = report.get(name)
-    return value if isinstance(value, dict) else {}
+def _object(report: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return _field(report, name, dict, {})
 
 
 def _text(report: Mapping[str, Any], name: str) -> str:
-    value = _field(report, name)
-    return value if isinstance(value, str) else ""
+    return _field(report, name, str, "")
 
 
-def _number(report: Mapping[str, Any], name: str) -> int:
-    value = _field(report, name)
-    return value if isinstance(value, int) and 0 <= value < 2**40 else 0
+def _number(report: Mapping[str, Any], name: str, end: int = 2**40) -> int:
+    value = _field(report, name, int, 0)
+    return value if 0 <= value < end else 0
 
 
 def _day(report: Mapping[str, Any], name: str) -> str:

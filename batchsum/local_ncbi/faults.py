@@ -29,16 +29,23 @@ Effects (one answer is broken in one way; `delay`, `drip`, `count` and `stale` g
 Durations are `200ms`, `30s`, `10m`, `6h` or `7d`.
 """
 
+import asyncio
+import json
 import math
 import re
 import shlex
+import socket
+import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-from batchsum.local_ncbi.limits import duration_seconds
+from aiohttp import web
+
+from batchsum.local_ncbi.limits import DURATION, duration_seconds
+from batchsum.local_ncbi.question import Refusal
 
 # Endpoints as the gateway's routes name them.
 ENDPOINTS = ("summary", "report", "taxonomy", "version")
@@ -105,25 +112,25 @@ def parse_fault(spec: str) -> Fault:
         words = shlex.split(spec)
     except ValueError:
         raise ValueError(f"fault {spec!r}: a quotation mark is not closed") from None
-    conditions: dict[str, Any] = {}
-    effects: dict[str, Any] = {}
+    meant: dict[str, Any] = {}
     seen: set[str] = set()
-    for word in words:
-        name, sep, value = word.partition("=")
-        if name in seen:
-            raise ValueError(f"fault {spec!r}: '{name}' is given twice")
-        seen.add(name)
+    for text in words:
+        name, sep, value = text.partition("=")
         try:
-            where, meaning = _read_word(name, value if sep else None)
+            if name in seen:
+                raise ValueError(f"'{name}' is given twice")
+            seen.add(name)
+            fields = _read_word(name, value) if sep else _bare_effect(name)
+            # One answer cannot both be reset and be a page of HTML.
+            if "breakage" in fields and "breakage" in meant:
+                raise ValueError("an answer can be broken in one way only; make it two faults")
         except ValueError as exc:
             raise ValueError(f"fault {spec!r}: {exc}") from None
-        # One answer cannot both be reset and be a page of HTML.
-        if where == "effect" and "breakage" in meaning and "breakage" in effects:
-            raise ValueError(f"fault {spec!r}: an answer can be broken in one way only; make it two faults")
-        (effects if where == "effect" else conditions).update(meaning)
+        meant |= fields
+    effects = {name: meant.pop(name) for name in Effects.__slots__ if name in meant}
     if not effects:
         raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
-    return Fault(spec, Effects(**effects), **conditions)
+    return Fault(spec, Effects(**effects), **meant)
 
 
 class FaultPlan:
@@ -167,117 +174,144 @@ class FaultPlan:
         return True
 
 
-def _read_word(name: str, value: str | None) -> tuple[str, dict[str, Any]]:
-    if value is None:
-        return "effect", _bare_effect(name)
-    if name in _CONDITIONS:
-        key, read = _CONDITIONS[name]
-        return "condition", {key: read(name, value)}
-    if name in _EFFECTS:
-        key, read = _EFFECTS[name]
-        effect = {key: read(name, value)}
-        # A status is a breakage of its own; `status=503 reset` is refused like any other two.
-        return "effect", {"breakage": "status", **effect} if name == "status" else effect
-    known = ", ".join([*_CONDITIONS, *_EFFECTS, *BREAKAGES, "html403"])
-    raise ValueError(f"'{name}' is no word of a fault; known are {known}")
+async def break_answer(
+    request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    """The answer with its effects. What is no longer an HTTP answer has been sent when this returns."""
+    breakage = effects.breakage
+    if breakage == "outage":
+        _hang_up(request)
+        # The connection is gone, but aiohttp wants a response to end the request with.
+        return web.Response(status=503)
+    if breakage in ("status", "html"):
+        return _error(effects, headers)
+    if status == 200:
+        if breakage in ("empty", "garbage", "error"):
+            error = _dump({"errors": [_ERROR_INSIDE]})
+            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": error}
+            return web.Response(body=content[breakage], headers=headers)
+        body = _miscounted(body, effects)
+    is_cut = breakage in ("truncate", "reset")
+    if not is_cut and not effects.drip:
+        return web.Response(body=body, status=status, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    # The whole length is promised: that the body is cut short can be seen.
+    response.content_length = len(body)
+    await response.prepare(request)
+    if is_cut:
+        await response.write(body[: len(body) // 2])
+        _hang_up(request, breakage)
+        return response
+    for index in range(len(body)):
+        await asyncio.sleep(effects.drip)
+        await response.write(body[index : index + 1])
+    return response
 
 
-def _bare_effect(word: str) -> dict[str, Any]:
-    if word in BREAKAGES:
-        return {"breakage": word}
-    if word == "drip":
+def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
+    if effects.retry_after is not None:
+        headers = {**headers, "Retry-After": str(effects.retry_after)}
+    if effects.breakage == "html":
+        headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
+        return web.Response(text=_BLOCKED_PAGE.format(status=effects.status), status=effects.status, headers=headers)
+    refusal = Refusal(f"Fault on demand: {effects.status}", effects.status)
+    return web.Response(body=_dump(refusal.document), status=effects.status, headers=headers)
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode()
+
+
+def _miscounted(body: bytes, effects: Effects) -> bytes:
+    """The body with its count wrong, where it has one."""
+    # Pages of records count in total_count, so that both endpoints tell the same wrong number.
+    document = json.loads(body)
+    name = "total_count" if "total_count" in document else "record_count"
+    count = document.get(name)
+    if effects.zero == "omit" and count == 0:
+        document.pop(name)
+    if effects.count and count is not None:
+        if factor := re.fullmatch(r"\*(.+)", effects.count):
+            document[name] = int(count * float(factor[1]))
+        elif effects.count == "none":
+            document.pop(name)
+        else:
+            document[name] = json.loads(effects.count)
+    return _dump(document)
+
+
+def _hang_up(request: web.BaseRequest, how: str = "") -> None:
+    transport = request.transport
+    if transport is not None and how == "truncate":
+        # What was written is sent before.
+        transport.close()
+    elif transport is not None:
+        if how == "reset":
+            # Nothing lingers: the close becomes a TCP reset.
+            raw: socket.socket = transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+
+_BLOCKED_PAGE = (
+    "<!DOCTYPE html><html><head><title>{status} Error - NCBI</title></head>"
+    "<body><h1>Access denied</h1><p>Your access to this site has been restricted.</p></body></html>"
+)
+_ERROR_INSIDE = {
+    "virus_error_code": "UNKNOWN_VIRUS_ERROR_CODE",
+    "reason": "Internal error",
+    "message": "The virus service did not answer this question.",
+}
+
+
+def _read_word(name: str, value: str) -> dict[str, Any]:
+    """The fields of Fault or of Effects that `name=value` sets."""
+    if (word := _WORDS.get(name)) is None:
+        known = ", ".join([*_WORDS, *BREAKAGES, "html403"])
+        raise ValueError(f"'{name}' is no word of a fault; known are {known}")
+    if not value.strip() or not re.fullmatch(word.pattern, value):
+        wrong = f"{name}={value}" if value.strip() else f"'{name}=' is empty"
+        raise ValueError(f"{wrong}: write {word.wanted}, such as {name}={word.example}")
+    fields = {word.field: word.convert(value)}
+    # A status is a breakage of its own; `status=503 reset` is refused like any other two.
+    return {"breakage": "status", **fields} if name == "status" else fields
+
+
+def _bare_effect(name: str) -> dict[str, Any]:
+    if name in BREAKAGES:
+        return {"breakage": name}
+    if name == "drip":
         return {"drip": 1.0}
-    if page := re.fullmatch(r"html([45]\d\d)", word):
+    if page := re.fullmatch(r"html([45]\d\d)", name):
         return {"breakage": "html", "status": int(page[1])}
-    if word in _CONDITIONS or word in _EFFECTS:
-        raise ValueError(f"'{word}' needs a value, such as {word}={_EXAMPLES.get(word, '1')}")
-    raise ValueError(f"'{word}' is no word of a fault; {EXAMPLE}")
+    if word := _WORDS.get(name):
+        raise ValueError(f"'{name}' needs a value, such as {name}={word.example}")
+    raise ValueError(f"'{name}' is no word of a fault; {EXAMPLE}")
 
 
-def _read_seconds(name: str, value: str) -> float:
-    try:
-        return duration_seconds(value)
-    except ValueError as exc:
-        raise ValueError(f"{name}={value}: {exc}") from None
+class _Word(NamedTuple):
+    """What may stand behind the `=` of a word, and what it means."""
+
+    field: str  # of Fault or of Effects
+    pattern: str
+    convert: Callable[[str], object]
+    example: str
+    wanted: str
 
 
-def _read_days(name: str, value: str) -> int:
-    if not re.fullmatch(r"\d{1,4}d", value):
-        raise ValueError(f"{name}={value}: write whole days, such as {name}=30d")
-    return int(value[:-1])
-
-
-def _read_number(name: str, value: str) -> int:
-    if not re.fullmatch(r"\d{1,6}", value):
-        raise ValueError(f"{name}={value}: write a whole number, such as {name}=2")
-    return int(value)
-
-
-def _read_times(name: str, value: str) -> int:
-    if (times := _read_number(name, value)) < 1:
-        raise ValueError(f"{name}={value}: write 1 or more")
-    return times
-
-
-def _read_status(name: str, value: str) -> int:
-    if not re.fullmatch(r"[3-5]\d\d", value):
-        raise ValueError(f"{name}={value}: write an HTTP status from 300 to 599, such as {name}=503")
-    return int(value)
-
-
-def _read_share(name: str, value: str) -> float:
-    if not re.fullmatch(r"0?\.\d+|1(\.0+)?|0", value):
-        raise ValueError(f"{name}={value}: write a share from 0 to 1, such as {name}=0.05")
-    return float(value)
-
-
-def _read_text(name: str, value: str) -> str:
-    if not value.strip():
-        raise ValueError(f"'{name}=' is empty")
-    return value.strip().casefold()
-
-
-def _read_count(name: str, value: str) -> str:
-    if not re.fullmatch(r"\*\d+(\.\d+)?|\d{1,9}|none|null", value):
-        raise ValueError(f"{name}={value}: write {name}=*0.4, {name}=7, {name}=none or {name}=null")
-    return value
-
-
-def _one_of(*choices: str) -> Callable[[str, str], str]:
-    def read(name: str, value: str) -> str:
-        if value not in choices:
-            raise ValueError(f"{name}={value}: write one of {', '.join(choices)}")
-        return value
-
-    return read
-
-
-_CONDITIONS: dict[str, tuple[str, Callable[[str, str], object]]] = {
-    "taxon": ("taxon", _read_text),
-    "endpoint": ("endpoint", _one_of(*ENDPOINTS)),
-    "share": ("share", _read_share),
-    "times": ("times", _read_times),
-    "after": ("after", _read_seconds),
-    "for": ("lasting", _read_seconds),
-}
-_EFFECTS: dict[str, tuple[str, Callable[[str, str], object]]] = {
-    "status": ("status", _read_status),
-    "retry-after": ("retry_after", _read_number),
-    "delay": ("delay", _read_seconds),
-    "drip": ("drip", _read_seconds),
-    "count": ("count", _read_count),
-    "zero": ("zero", _one_of("omit")),
-    "stale": ("stale_days", _read_days),
-}
-_EXAMPLES = {
-    "taxon": "11320",
-    "endpoint": "summary",
-    "share": "0.05",
-    "after": "10s",
-    "for": "30s",
-    "status": "503",
-    "delay": "20s",
-    "count": "*0.4",
-    "zero": "omit",
-    "stale": "30d",
+_TIME = "it as 200ms, 30s, 10m, 6h or 7d"
+_WORDS = {
+    "taxon": _Word("taxon", r"(?s:.*)", lambda text: text.strip().casefold(), "11320", "its id or a name"),
+    "endpoint": _Word("endpoint", "|".join(ENDPOINTS), str, "summary", f"one of {', '.join(ENDPOINTS)}"),
+    "share": _Word("share", r"0?\.\d+|1(\.0+)?|0", float, "0.05", "a share from 0 to 1"),
+    "times": _Word("times", r"0*[1-9]\d{0,5}", int, "2", "a whole number, 1 or more"),
+    "after": _Word("after", DURATION, duration_seconds, "10s", _TIME),
+    "for": _Word("lasting", DURATION, duration_seconds, "30s", _TIME),
+    "status": _Word("status", r"[3-5]\d\d", int, "503", "an HTTP status from 300 to 599"),
+    "retry-after": _Word("retry_after", r"\d{1,6}", int, "2", "a whole number of seconds"),
+    "delay": _Word("delay", DURATION, duration_seconds, "20s", _TIME),
+    "drip": _Word("drip", DURATION, duration_seconds, "1s", _TIME),
+    "count": _Word("count", r"\*\d+(\.\d+)?|\d{1,9}|none|null", str, "*0.4", "a factor, a number, none or null"),
+    "zero": _Word("zero", "omit", str, "omit", "one of omit"),
+    "stale": _Word("stale_days", r"\d{1,4}d", lambda text: int(text[:-1]), "30d", "whole days"),
 }

@@ -43,7 +43,7 @@ class RateLimit:
         if sent is None:
             # A client that makes up keys must not fill the memory.
             if len(self._sent) >= _MOST_ASKERS:
-                self._forget(now)
+                self._sent = {name: times for name, times in self._sent.items() if times and now - times[-1] < _WINDOW}
             sent = self._sent[asker] = deque()
         while sent and now - sent[0] >= window:
             sent.popleft()
@@ -59,18 +59,18 @@ class RateLimit:
         # Below one a second the window grows instead: 0.5 is one in two seconds.
         return max(1, int(per_second)), _WINDOW if per_second >= 1 else _WINDOW / per_second
 
-    def _forget(self, now: float) -> None:
-        self._sent = {asker: sent for asker, sent in self._sent.items() if sent and now - sent[-1] < _WINDOW}
-
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # How many standard deviations of a normal distribution 99 in 100 stay below.
 _P99 = 2.3263
 
 
+DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
+
+
 def duration_seconds(text: str) -> float:
     """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", text, re.ASCII)
+    match = re.fullmatch(DURATION, text)
     if not match:
         raise ValueError(f"{text!r} is no duration; write it as 200ms, 30s, 10m, 6h or 7d")
     return float(match[1]) * _UNITS[match[2]]
@@ -92,17 +92,12 @@ class Latency:
 
 def parse_latency(text: str) -> Latency:
     """`200ms`, or `200ms,p99=5s` for a heavy tail. Raises ValueError with a message to show."""
-    median_text, comma, tail = text.partition(",")
+    median_text, *tail = re.split(r"\s*,\s*p99=", text.strip(), maxsplit=1)
     try:
-        median = duration_seconds(median_text.strip())
-        if not comma:
-            return Latency(median, median)
-        name, _, p99_text = tail.strip().partition("=")
-        if name != "p99":
-            raise ValueError(f"{tail.strip()!r} is not p99=DURATION")
-        p99 = duration_seconds(p99_text)
+        median = duration_seconds(median_text)
+        p99 = duration_seconds(tail[0]) if tail else median
     except ValueError as exc:
         raise ValueError(f"latency {text!r}: {exc}; write 200ms, or 200ms,p99=5s for a heavy tail") from None
-    if not 0 < median <= p99:
+    if tail and not 0 < median <= p99:
         raise ValueError(f"latency {text!r}: the median must be above zero and not above p99")
     return Latency(median, p99)

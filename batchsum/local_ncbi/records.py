@@ -28,40 +28,6 @@ SNAPSHOT_DAY = date(2024, 9, 1)
 # Each made-up taxon has its own range of accession numbers, so that a new one moves no other's.
 _NUMBERS_A_TAXON = 20_000
 
-# The number of an NC_ accession, and the day about which NCBI gave it out.
-_ACCESSION_DAYS = (
-    (0, date(2000, 1, 3)),
-    (4718, date(2003, 4, 14)),
-    (10000, date(2008, 1, 15)),
-    (20000, date(2012, 10, 10)),
-    (38294, date(2018, 8, 1)),
-    (45512, date(2020, 1, 17)),
-    (63383, date(2022, 5, 31)),
-    (87000, date(2024, 8, 20)),
-)
-
-# The first group that a taxon's list has, in this order, is its genome's host.
-_HOST_OF_GROUP = (
-    ("human", 9606),
-    ("vertebrates", 7742),
-    ("land plants", 3193),
-    ("plants", 33090),
-    ("fungi", 4751),
-    ("bacteria", 2),
-    ("archaea", 2157),
-    ("insects", 50557),
-)
-
-_LINEAGES_OF_YEAR = {
-    2020: ("A.1", "B.1", "B.1.1", "B.1.177", "B.1.2"),
-    2021: ("B.1.1.7", "B.1.351", "P.1", "B.1.617.2", "AY.4", "AY.44", "BA.1"),
-    2022: ("BA.1.1", "BA.2", "BA.2.12.1", "BA.5.2", "BQ.1.1"),
-    2023: ("XBB.1.5", "XBB.1.16", "EG.5.1", "HV.1", "JN.1"),
-    2024: ("JN.1", "KP.2", "KP.3.1.1", "XEC"),
-    2025: ("LP.8.1", "XEC", "NB.1.8.1", "XFG"),
-    2026: ("XFG", "NB.1.8.1", "LP.8.1", "BA.3.2"),
-}
-
 
 class GenomeRecord(NamedTuple):
     """One nucleotide record. Dates are `YYYY-MM-DD`; `collected` may be shorter; empty means unknown."""
@@ -89,12 +55,6 @@ class GenomeRecord(NamedTuple):
     """The record as it was given, one line of JSON; empty for records made here."""
 
 
-def known_records(host_groups: Mapping[int, str], last_year: int) -> Iterator[GenomeRecord]:
-    """RefSeq's genomes, then the made-up records released until the end of `last_year`."""
-    yield from refseq_records(host_groups)
-    yield from made_up_records(last_year)
-
-
 def read_table(name: str) -> Iterator[dict[str, str]]:
     """The rows of one file of this package's data, by column name."""
     return _rows(files("batchsum.local_ncbi").joinpath("data", name))
@@ -109,6 +69,13 @@ def _rows(path: Traversable) -> Iterator[dict[str, str]]:
 # INSDC's list stands outside: `batchsum check` reads the same file. It is data, so that nothing is imported for it.
 PLACES_FILE = files("batchsum").joinpath("model", "data", "places.tsv")
 CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(PLACES_FILE)}
+
+
+# The number of an NC_ accession, and the day about which NCBI gave it out.
+_ACCESSION_DAYS = [(int(row["number"]), date.fromisoformat(row["day"])) for row in read_table("accession_days.tsv")]
+# The first group that a taxon's list has, in the order of the file, is its genome's host.
+_HOST_OF_GROUP = {row["host_group"]: int(row["tax_id"]) for row in read_table("host_groups.tsv")}
+_LINEAGES_OF_YEAR = {int(row["year"]): row["pango_lineages"].split() for row in read_table("demo_lineages.tsv")}
 
 
 def refseq_records(host_groups: Mapping[int, str]) -> Iterator[GenomeRecord]:
@@ -126,7 +93,7 @@ def refseq_records(host_groups: Mapping[int, str]) -> Iterator[GenomeRecord]:
             proteins=max(1, length // 1500),
             released=released.isoformat(),
             revised=min(revision, SNAPSHOT_DAY).isoformat(),
-            host_id=next((host for group, host in _HOST_OF_GROUP if group in groups), None),
+            host_id=next((host for group, host in _HOST_OF_GROUP.items() if group in groups), None),
         )
 
 
@@ -179,22 +146,20 @@ def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[GenomeRecord
     days = sorted(random.randrange(365) for _ in range(count))
     hosts, places = _weighted(row["hosts"]), _weighted(row["places"])
     for day in days:
-        released = date(year, 1, 1) + timedelta(days=day)
-        yield _made_up(row, released, hosts, places, random)
+        yield _made_up(row, date(year, 1, 1) + timedelta(days=day), hosts, places, random)
 
 
-def _weighted(cell: str) -> tuple[list[str], list[int]]:
+_Weighted = tuple[list[str], list[int]]
+
+
+def _weighted(cell: str) -> _Weighted:
     """`9606*9 9031*1` as its names and weights."""
     pairs = [word.split("*") for word in cell.split()]
     return [name.replace("_", " ") for name, _ in pairs], [int(weight) for _, weight in pairs]
 
 
 def _made_up(
-    row: Mapping[str, str],
-    released: date,
-    hosts: tuple[list[str], list[int]],
-    places: tuple[list[str], list[int]],
-    random: Random,
+    row: Mapping[str, str], released: date, hosts: _Weighted, places: _Weighted, random: Random
 ) -> GenomeRecord:
     full = int(row["length"])
     complete = random.random() < 0.8
@@ -203,7 +168,7 @@ def _made_up(
     revision = released + timedelta(days=random.randrange(20, 400)) if random.random() < 0.15 else released
     (host,) = random.choices(*hosts)
     continent, country, state = _pick_place(random.choices(*places)[0], random)
-    lineages = _LINEAGES_OF_YEAR[min(max(released.year, 2020), 2026)] if row["tax_id"] == "2697049" else ("",)
+    lineages = _LINEAGES_OF_YEAR[min(released.year, max(_LINEAGES_OF_YEAR))] if row["tax_id"] == "2697049" else [""]
     return GenomeRecord(
         accession="",
         tax_id=int(row["tax_id"]),

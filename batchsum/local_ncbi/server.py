@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -23,10 +23,9 @@ from typing import Any, Literal
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batchsum.local_ncbi.breakage import break_answer
-from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
+from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, Fault, FaultPlan, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, break_answer, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -41,8 +40,6 @@ _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 AccessLog = Callable[[str], None]
-RateOption = float | Literal["ncbi"] | None
-Zero = Literal["count", "omit"]
 
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
@@ -71,18 +68,18 @@ async def running(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
-    requests_per_second: RateOption = "ncbi",
-    latency: str | Latency | None = None,
+    requests_per_second: float | Literal["ncbi"] | None = "ncbi",
+    latency: str | None = None,
     as_of: date | None = None,
-    faults: Sequence[str | Fault] = (),
+    faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    zero: Zero = "count",
+    zero: Literal["count", "omit"] = "count",
     access_log: AccessLog | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
     requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
-    latency, faults: as on the command line (`parse_latency`, `parse_fault`), or already parsed.
+    latency, faults: as on the command line (`parse_latency`, `parse_fault`).
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
     zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
@@ -90,54 +87,31 @@ async def running(
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
     """
-    day = _checked_day(as_of)
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port {port}: write a number from 0 to 65535")
-    plan = FaultPlan([parse_fault(fault) if isinstance(fault, str) else fault for fault in faults])
-    delay = parse_latency(latency) if isinstance(latency, str) else latency or Latency()
-    limit = RateLimit(requests_per_second)
-    # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
-    known = await asyncio.to_thread(_open, catalogue, day)
-    gateway = Gateway(known, day, "", zero)
-    responder = Responder(gateway, limit, plan, delay, access_log)
-    with closing(known):
-        async with _listening(responder, host, port) as taken:
-            name = f"[{host}]" if ":" in host else host
-            # Answers hold links to this server, whose port is known only now.
-            gateway.base_url = f"http://{name}:{taken}{PREFIX}"
-            yield gateway.base_url
-
-
-def _checked_day(as_of: date | None) -> date:
-    day = as_of or last_update(datetime.now(UTC))
     if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
         raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
-    return min(day, LAST_DAY)
-
-
-def _open(catalogue: Sequence[Path], day: date) -> Catalogue:
-    if not catalogue:
-        return open_catalogue(day.year)
-    own, problems = open_reports(catalogue)
-    for problem in problems:
-        log.warning("%s", problem)
-    return own
-
-
-@asynccontextmanager
-async def _listening(responder: "Responder", host: str, port: int) -> AsyncIterator[int]:
-    """Listen inside the block; gives the port taken."""
-    # A client that hangs up ends the delay or the drip that was meant for it.
-    runner = web.ServerRunner(
-        web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log),
-        shutdown_timeout=0.5,
-    )
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    day = as_of or min(last_update(datetime.now(UTC)), LAST_DAY)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port {port}: write a number from 0 to 65535")
+    plan = FaultPlan([parse_fault(spec) for spec in faults])
+    delay = Latency() if latency is None else parse_latency(latency)
+    limit = RateLimit(requests_per_second)
+    # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
+    opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
+    with closing(await opened) as known:
+        gateway = Gateway(known, day, "", zero)
+        responder = Responder(gateway, limit, plan, delay, access_log)
+        # A client that hangs up ends the delay or the drip that was meant for it.
+        server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
+        runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        try:
+            await runner.setup()
+            await web.TCPSite(runner, host, port, backlog=1024).start()
+            name = f"[{host}]" if ":" in host else host
+            # Answers hold links to this server, whose port is known only now.
+            gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
+            yield gateway.base_url
+        finally:
+            await runner.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,61 +124,62 @@ class GatewayAnswer:
     content_type: str = "application/json"
 
 
+@dataclass(slots=True)
 class Responder:
     """What stands between the socket and the gateway. `answer` is called for every request."""
 
-    def __init__(
-        self, gateway: Gateway, limit: RateLimit, plan: FaultPlan, latency: Latency, access_log: AccessLog | None
-    ) -> None:
-        self._gateway = gateway
-        self._limit = limit
-        self._plan = plan
-        self._latency = latency
-        self._access_log = access_log
-        self._delays = Random(2697049)
-        # Bodies of questions already answered: the catalogue does not change while the server runs.
-        self._answers: dict[str, bytes] = {}
+    gateway: Gateway
+    limit: RateLimit
+    plan: FaultPlan
+    latency: Latency
+    access_log: AccessLog | None
+    _delays: Random = field(default_factory=lambda: Random(2697049))
+    # Bodies of questions already answered: the catalogue does not change while the server runs.
+    _answers: dict[str, bytes] = field(default_factory=dict)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
         # Counted before anything is read: a request that is too much costs the server nothing more.
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
-        allowance = self._limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
+        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
         try:
             if allowance is not None and not allowance.granted:
                 answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
             else:
                 answer = await self._answer(request, begun)
-                await self._wait(answer.effects)
+                if seconds := self.latency.draw(self._delays) + answer.effects.delay:
+                    await asyncio.sleep(seconds)
         except Refusal as refusal:
             answer = _refused(refusal, HEALTHY)
-        headers["Content-Type"] = answer.content_type if answer.status == 200 else _error_type(request)
+        error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
+        headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
         if answer.effects == HEALTHY:
             response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
         else:
             response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
-        if self._access_log is not None:
+        if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
-            self._access_log(_access_line(request, response.status, len(answer.body), took))
+            self.access_log(_access_line(request, response.status, len(answer.body), took))
         return response
 
     async def _answer(self, request: web.BaseRequest, now: float) -> GatewayAnswer:
-        target = request.raw_path
-        wants_lines = _wants_lines(request)
+        target, accept = request.raw_path, request.headers.get("Accept", "")
+        # NCBI's program asks for records as lines of JSON; its Python client takes one document.
+        wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
         # A fault may change every answer anew, so that none is kept beside one.
-        may_keep = request.method == "GET" and not self._plan and not wants_lines
+        may_keep = request.method == "GET" and not self.plan and not wants_lines
         if may_keep and (kept := self._answers.get(target)) is not None:
             return GatewayAnswer(200, kept)
         content = await _read_body(request) if request.method == "POST" else b""
         try:
-            routed = self._gateway.read(request.method, target, content)
+            routed = self.gateway.read(request.method, target, content)
         except Refusal as refusal:
             # Not even a question; a fault without conditions hits it all the same, as an outage would.
             return _refused(refusal, self._effects(target, (), "", now))
-        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.endpoint, now)
+        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.route.endpoint, now)
         try:
-            document = self._gateway.document(routed, stale_days=effects.stale_days)
+            document = self.gateway.document(routed, stale_days=effects.stale_days)
         except Refusal as refusal:
             return _refused(refusal, effects)
         if wants_lines and "total_count" in document:
@@ -218,36 +193,23 @@ class Responder:
         return GatewayAnswer(200, body, effects)
 
     def _effects(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Effects:
-        if not self._plan:
+        if not self.plan:
             return HEALTHY
         names: set[str] = set()
         for text in taxa:
             names.add(text.strip().casefold())
             # A fault may name the taxon in another way than the question does.
-            for taxon in self._gateway.catalogue.matches(text):
+            for taxon in self.gateway.catalogue.matches(text):
                 names |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self._plan.effects(Asked(question, endpoint, frozenset(names)), now)
-
-    async def _wait(self, effects: Effects) -> None:
-        seconds = self._latency.draw(self._delays) + effects.delay
-        if seconds:
-            await asyncio.sleep(seconds)
+        return self.plan.effects(Asked(question, endpoint, frozenset(names)), now)
 
     def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
         """In NCBI's words, which repeat the key or the address of the asker."""
-        if self._plan.retry_after is not None:
-            headers["Retry-After"] = str(self._plan.retry_after)
-        message = "API rate limit exceeded"
-        return _encode(
-            {
-                "error": message,
-                "api-key": asker,
-                "count": str(allowance.limit + 1),
-                "limit": str(allowance.limit),
-                "code": RESOURCE_EXHAUSTED,
-                "message": message,
-            }
-        )
+        if self.plan.retry_after is not None:
+            headers["Retry-After"] = str(self.plan.retry_after)
+        words, limit = "API rate limit exceeded", allowance.limit
+        document = {"error": words, "api-key": asker, "count": str(limit + 1), "limit": str(limit)}
+        return _encode({**document, "code": RESOURCE_EXHAUSTED, "message": words})
 
 
 def _encode(document: dict[str, Any]) -> bytes:
@@ -272,16 +234,6 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
         headers["X-RateLimit-Limit"] = str(allowance.limit)
         headers["X-RateLimit-Remaining"] = str(allowance.remaining)
     return headers
-
-
-def _error_type(request: web.BaseRequest) -> str:
-    return "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
-
-
-# NCBI's program asks for records as lines of JSON; its Python client takes one document.
-def _wants_lines(request: web.BaseRequest) -> bool:
-    accept = request.headers.get("Accept", "")
-    return "application/x-ndjson" in accept and "application/json" not in accept
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:

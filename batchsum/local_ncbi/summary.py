@@ -35,13 +35,8 @@ _CLI_OPTIONS = {
     "geo_location": "--geo-location",
     "usa_state": "--usa-state",
 }
-_CLI_INCLUDES = {
-    "GENOME": "genome",
-    "CDS": "cds",
-    "PROTEIN": "protein",
-    "ANNOTATION": "annotation",
-    "BIOSAMPLE_REPORT": "biosample",
-}
+# What `--include` can name; its words are NCBI's enum's in small letters.
+_CLI_INCLUDES = ("GENOME", "CDS", "PROTEIN", "ANNOTATION", "BIOSAMPLE_REPORT")
 
 
 def last_update(now: datetime) -> date:
@@ -57,7 +52,8 @@ def summary_document(
         return {"record_count": 0} if zero == "count" else {}
     sizes = _sizes(totals, filters)
     reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in filters.aux_report))
-    zipped = sum(size * _zip_ratio(name) for name, size in sizes.items()) + reports * _ZIPPED_TEXT
+    zipped = (reports + sizes.get("annotation_report", 0)) * _ZIPPED_TEXT
+    zipped += sum(size for name, size in sizes.items() if name.endswith("_fasta")) * _ZIPPED_SEQUENCE
     return {
         "record_count": totals.count,
         "assembly_count": totals.count,
@@ -71,30 +67,24 @@ def summary_document(
     }
 
 
-def _zip_ratio(name: str) -> float:
-    return _ZIPPED_TEXT if name == "annotation_report" else _ZIPPED_SEQUENCE
-
-
 def _sizes(totals: Totals, filters: Filters) -> dict[str, int]:
     """Bytes of each file of the package, before it is zipped."""
-    wanted = set(filters.include_sequence or ("GENOME",))
-    # A coding sequence has three nucleotides for an amino acid.
-    protein = totals.proteins * (_AMINO_ACIDS_A_PROTEIN + _HEADER)
+    wanted = {*(filters.include_sequence or ("GENOME",)), *filters.aux_report}
     every = {
-        "all_genomic_fasta": ("GENOME" in wanted, totals.length + totals.count * _HEADER),
-        "prot_fasta": ("PROTEIN" in wanted, protein),
-        "cds_fasta": ("CDS" in wanted, totals.proteins * (3 * _AMINO_ACIDS_A_PROTEIN + _HEADER)),
-        "annotation_report": ("ANNOTATION" in filters.aux_report, totals.count * _ANNOTATION),
+        "all_genomic_fasta": ("GENOME", totals.length + totals.count * _HEADER),
+        "prot_fasta": ("PROTEIN", totals.proteins * (_AMINO_ACIDS_A_PROTEIN + _HEADER)),
+        # A coding sequence has three nucleotides for an amino acid.
+        "cds_fasta": ("CDS", totals.proteins * (3 * _AMINO_ACIDS_A_PROTEIN + _HEADER)),
+        "annotation_report": ("ANNOTATION", totals.count * _ANNOTATION),
     }
-    return {name: size for name, (asked, size) in every.items() if asked}
+    return {name: size for name, (part, size) in every.items() if part in wanted}
 
 
 def _download_url(filters: Filters, base_url: str) -> str:
     query: list[tuple[str, str]] = [("accessions", accession) for accession in filters.accessions]
     query += [(name, "true") for name in _CLI_FLAGS if getattr(filters, name)]
     for name in _CLI_OPTIONS:
-        value = getattr(filters, name)
-        if value:
+        if value := getattr(filters, name):
             query.append((name, f"{value}T00:00:00Z" if name.endswith("_since") else value))
     query += [("include_sequence", name) for name in filters.include_sequence]
     query += [("aux_report", name) for name in filters.aux_report]
@@ -104,19 +94,14 @@ def _download_url(filters: Filters, base_url: str) -> str:
 
 
 def _command_line(filters: Filters) -> str:
-    if filters.taxa:
-        words = ["datasets", "download", "virus", "genome", "taxon", ",".join(filters.taxa)]
-    else:
-        words = ["datasets", "download", "virus", "genome", "accession", *filters.accessions]
+    named = ["taxon", ",".join(filters.taxa)] if filters.taxa else ["accession", *filters.accessions]
+    words = ["datasets", "download", "virus", "genome", *named]
     words += [flag for name, flag in _CLI_FLAGS.items() if getattr(filters, name)]
     for name, option in _CLI_OPTIONS.items():
         if value := getattr(filters, name):
             words += [option, value]
-    includes = [
-        _CLI_INCLUDES[name] for name in (*filters.include_sequence, *filters.aux_report) if name in _CLI_INCLUDES
-    ]
-    if includes:
-        words += ["--include", ",".join(includes)]
-    elif "NONE" in filters.include_sequence:
-        words += ["--include", "none"]
+    parts = (*filters.include_sequence, *filters.aux_report)
+    includes = [name.removesuffix("_REPORT").lower() for name in parts if name in _CLI_INCLUDES]
+    if includes or "NONE" in parts:
+        words += ["--include", ",".join(includes) or "none"]
     return shlex.join(words)

@@ -4,131 +4,84 @@ A name that is not known is no error of the request: its report says so, and the
 that several taxa have is answered with each of them.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
-from batchsum.local_ncbi.question import (
-    Reader,
-    Refusal,
-    read_boolean,
-    read_choice,
-    read_number,
-    read_text,
-    unknown_id,
-    unknown_name,
-)
-from batchsum.local_ncbi.virus_reports import page_size
+from batchsum.local_ncbi.question import Refusal, bad_page_token, unknown_taxon
+from batchsum.local_ncbi.virus_reports import page_size, without_defaults
 
 MOST_TAXA = 1000
 _MOST_SUGGESTIONS = 20
 # Ranks that NCBI's report repeats under `classification`.
 _CLASSIFIED = "superkingdom kingdom phylum class order family genus species domain realm acellular_root"
-_RANKS = """
-NO_RANK SUPERKINGDOM DOMAIN REALM KINGDOM SUBKINGDOM SUPERPHYLUM SUBPHYLUM PHYLUM CLADE SUPERCLASS CLASS SUBCLASS
-INFRACLASS COHORT SUBCOHORT SUPERORDER ORDER SUBORDER INFRAORDER PARVORDER SUPERFAMILY FAMILY SUBFAMILY GENUS SUBGENUS
-SPECIES_GROUP SPECIES_SUBGROUP SPECIES SUBSPECIES TRIBE SUBTRIBE FORMA VARIETAS STRAIN SECTION SUBSECTION PATHOGROUP
-SUBVARIETY GENOTYPE SEROTYPE ISOLATE MORPH SERIES FORMA_SPECIALIS SEROGROUP BIOTYPE ACELLULAR_ROOT CELLULAR_ROOT
-"""
-RANKS = tuple(_RANKS.split())
-
-TAXONOMY_OPTIONS: dict[str, tuple[Reader, bool]] = {
-    "returned_content": (read_choice(("COMPLETE", "TAXIDS", "METADATA")), False),
-    "page_size": (read_number, False),
-    "page_token": (read_text, False),
-    "include_tabular_header": (
-        read_choice([f"INCLUDE_TABULAR_HEADER_{when}" for when in ("FIRST_PAGE_ONLY", "ALWAYS", "NEVER")]),
-        False,
-    ),
-    "table_format": (read_choice(("SUMMARY",)), False),
-    "children": (read_boolean, False),
-    "ranks": (read_choice(RANKS), True),
-}
-TAXONOMY_BODY: dict[str, tuple[Reader, bool]] = {"taxons": (read_text, True), **TAXONOMY_OPTIONS}
-SUGGEST_OPTIONS: dict[str, tuple[Reader, bool]] = {
-    "tax_rank_filter": (read_choice(("species", "higher_taxon")), False),
-    "taxon_resource_filter": (
-        read_choice([f"TAXON_RESOURCE_FILTER_{what}" for what in ("ALL", "GENOME", "GENE", "ORGANELLE")]),
-        False,
-    ),
-    "exact_match": (read_boolean, False),
-}
-SUGGEST_BODY = {"organism_query": (read_text, False), "taxon_query": (read_text, False), **SUGGEST_OPTIONS}
 
 
-def taxonomy_page(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+LookedUp = list[tuple[Taxon | None, list[str]]]
+"""Each taxon once, with the texts that asked for it; then the texts that are no taxon."""
+
+
+def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order."""
-    known, unknown = _looked_up(catalogue, taxa, values)
+    found = _looked_up(catalogue, values)
     content = values.get("returned_content") or "COMPLETE"
-    every: list[tuple[Taxon | None, list[str]]] = [*known, *((None, [text]) for text in unknown)]
-    start, size = _read_offset(values.get("page_token", "")), page_size(values)
-    reports = []
-    for taxon, query in every[start : start + size]:
-        if taxon is None:
-            reports.append({"query": query, "errors": [_unknown_error(query[0])]})
-        else:
-            reports.append({"taxonomy": _node(catalogue, taxon, content), "query": query})
-    page: dict[str, Any] = {"reports": reports, "total_count": len(every)}
-    if start + size < len(every):
-        page["next_page_token"] = f"p{start + size}"
+    token = values.get("page_token") or "p0"
+    if not re.fullmatch("p[0-9]{1,9}", token):
+        raise bad_page_token()
+    start = int(token[1:])
+    end = start + page_size(values)
+    reports = _reports(found[start:end], lambda taxon: _node(catalogue, taxon, content))
+    page: dict[str, Any] = {"reports": reports, "total_count": len(found)}
+    if end < len(found):
+        page["next_page_token"] = f"p{end}"
     return page
 
 
-def taxonomy_metadata(catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]) -> dict[str, Any]:
+def taxonomy_metadata(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """The older form of the same, `v2TaxonomyMetadataResponse`."""
-    known, unknown = _looked_up(catalogue, taxa, values)
-    nodes: list[dict[str, Any]] = [{"query": query, "taxonomy": _old_node(catalogue, taxon)} for taxon, query in known]
-    nodes += [{"query": [text], "errors": [_unknown_error(text)]} for text in unknown]
-    return {"taxonomy_nodes": nodes}
+    return {"taxonomy_nodes": _reports(_looked_up(catalogue, values), lambda taxon: _old_node(catalogue, taxon))}
 
 
-def _looked_up(
-    catalogue: Catalogue, taxa: Sequence[str], values: dict[str, Any]
-) -> tuple[list[tuple[Taxon, list[str]]], list[str]]:
-    """Each taxon once, with what it was asked by, and the texts that are no taxon."""
+def _reports(found: LookedUp, node: Callable[[Taxon], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"query": query, **({"taxonomy": node(taxon)} if taxon else {"errors": [_unknown_error(query[0])]})}
+        for taxon, query in found
+    ]
+
+
+def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> LookedUp:
+    taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
     if len(taxa) > MOST_TAXA:
         raise Refusal(f"too many taxons: {len(taxa)}, at most {MOST_TAXA} at once")
     # One taxon may be asked for by several texts, such as its id and a name; it is reported once.
     queries: dict[Taxon, list[str]] = {}
-    unknown = []
+    unknown: LookedUp = []
     for text in taxa:
         matches = catalogue.matches(text)
         if not matches:
-            unknown.append(text)
+            unknown.append((None, [text]))
         for taxon in matches:
             below = catalogue.children(taxon) if values.get("children") else []
             for each in (taxon, *below):
                 queries.setdefault(each, []).append(text)
     wanted = set(values.get("ranks") or ())
-    known = [pair for pair in queries.items() if not wanted or rank_of(pair[0]) in wanted]
-    return known, unknown
-
-
-def _read_offset(token: str) -> int:
-    if not token:
-        return 0
-    digits = token.removeprefix("p")
-    if token == digits or not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
-        raise Refusal("invalid page_token: send it back with the request that it came from")
-    return int(digits)
+    return [*((taxon, texts) for taxon, texts in queries.items() if not wanted or _rank(taxon) in wanted), *unknown]
 
 
 def _unknown_error(text: str) -> dict[str, Any]:
-    is_id = text.isascii() and text.isdigit()
-    refusal = unknown_id(text, "taxonomy") if is_id else unknown_name(text, "taxonomy")
     return {
         "taxonomy_error_code": "INVALID_TAXONOMY_TAXON",
         "reason": "Invalid taxon",
-        "message": refusal.message,
+        "message": unknown_taxon(text, "taxonomy").message,
         "invalid_identifiers": [text],
     }
 
 
-def rank_of(taxon: Taxon) -> str:
-    rank = taxon.rank.upper().replace(" ", "_")
-    return rank if rank in RANKS else "NO_RANK"
+def _rank(taxon: Taxon) -> str:
+    return taxon.rank.upper().replace(" ", "_")
 
 
 def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
@@ -148,7 +101,7 @@ def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
     }
     if content == "COMPLETE" and (genomes := catalogue.count_genomes(taxon)):
         every["counts"] = [{"type": "COUNT_TYPE_ASSEMBLY", "count": genomes}]
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)
 
 
 def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
@@ -160,17 +113,16 @@ def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
         "children": [each.tax_id for each in catalogue.children(taxon)],
         "rank": _rank_if_any(taxon),
     }
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)
 
 
 def _rank_if_any(taxon: Taxon) -> str:
-    rank = rank_of(taxon)
-    return "" if rank == "NO_RANK" else rank
+    return "" if taxon.rank == "no rank" else _rank(taxon)
 
 
-def suggest(catalogue: Catalogue, text: str, values: dict[str, Any]) -> dict[str, Any]:
+def suggest(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
     """Taxa for a name or part of it. `higher_taxon` means any rank, `species` (the default) species and below."""
-    text = text.strip()
+    text = (values.get("taxon_query") or values.get("organism_query") or "").strip()
     if not text:
         raise Refusal("taxon_query must not be empty")
     found = catalogue.matches(text)
@@ -195,4 +147,4 @@ def _suggestion(catalogue: Catalogue, taxon: Taxon, text: str) -> dict[str, Any]
         "rank": _rank_if_any(taxon),
         "group_name": "viruses" if catalogue.is_virus(taxon) else "",
     }
-    return {name: value for name, value in every.items() if value}
+    return without_defaults(every)

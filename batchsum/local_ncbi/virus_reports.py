@@ -6,70 +6,50 @@ unless zero is to be omitted.
 """
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+import re
 from hashlib import sha256
 from typing import Any
 
-from batchsum.local_ncbi.catalogue import Catalogue, Taxon
+from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.data_report import snake_cased
-from batchsum.local_ncbi.question import (
-    FILTERS,
-    TAXA,
-    Filters,
-    Reader,
-    Refusal,
-    make_filters,
-    read_choice,
-    read_document,
-    read_number,
-    read_text,
-)
+from batchsum.local_ncbi.question import Filters, Parameter, bad_page_token, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
-from batchsum.local_ncbi.selection import FoundRecord, Selection
+from batchsum.local_ncbi.selection import Selection
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 
-PAGING: dict[str, tuple[Reader, bool]] = {
-    "returned_content": (read_choice(("COMPLETE", "ACCESSIONS_ONLY")), False),
-    "table_fields": (read_text, True),
-    "table_format": (read_text, False),
-    "page_size": (read_number, False),
-    "page_token": (read_text, False),
-}
 # By GET the filters are fields of `filter`; accessions and taxa are not among them.
 REPORTS_QUERY = {
-    **{f"filter.{name}": reader for name, reader in FILTERS.items() if name != "accessions"},
-    **{name: reader for name, reader in PAGING.items() if name != "table_format"},
+    **{f"filter.{name}": parameter for name, parameter in parameters("filters").items()},
+    **parameters("paging"),
+}
+_FILTER = parameters("taxa", "accessions", "filters")
+REPORTS_BODY = {
+    "filter": Parameter(lambda name, value: make_filters(read_document(value, _FILTER))),
+    **parameters("paging", "paging_by_post"),
 }
 
 
-def _read_filter(name: str, value: object) -> Filters:
-    return make_filters(read_document(value, TAXA | FILTERS))
-
-
-REPORTS_BODY: dict[str, tuple[Reader, bool]] = {"filter": (_read_filter, False), **PAGING}
-
-
-def report_page(
-    catalogue: Catalogue, filters: Filters, values: dict[str, Any], as_of: str, *, zero: str = "count"
-) -> dict[str, Any]:
-    """One page of records as of a day; `values` are the paging parameters as read."""
+def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zero: str = "count") -> dict[str, Any]:
+    """One page of records as of a day; `values` are the parameters as read."""
+    filters = values.get("filter") or make_filters(
+        {name.removeprefix("filter."): value for name, value in values.items()}
+    )
     # One record more than wanted tells whether there is a next page.
     size = page_size(values)
     after = _read_token(values.get("page_token", ""), filters)
     selection = Selection(catalogue, filters, as_of)
     found = selection.page(size + 1, after)
-    if values.get("returned_content") == "ACCESSIONS_ONLY":
-        reports: Sequence[dict[str, Any]] = [{"accession": each.record.accession} for each in found[:size]]
-    else:
-        reports = [virus_report(catalogue, each) for each in found[:size]]
+    is_short = values.get("returned_content") == "ACCESSIONS_ONLY"
+    reports = [
+        {"accession": record.accession} if is_short else virus_report(catalogue, record) for _, record in found[:size]
+    ]
     page: dict[str, Any] = {"reports": reports} if reports else {}
     total = selection.totals().count
     if total or zero == "count":
         page["total_count"] = total
     if len(found) > size:
-        page["next_page_token"] = _make_token(found[size - 1].row, filters)
+        page["next_page_token"] = _token(found[size - 1][0], filters)
     return page
 
 
@@ -77,97 +57,68 @@ def page_size(values: dict[str, Any]) -> int:
     return min(values.get("page_size") or USUAL_ON_A_PAGE, MOST_ON_A_PAGE)
 
 
-def _digest(filters: Filters) -> str:
-    return sha256(repr(filters).encode()).hexdigest()[:16]
-
-
-def _make_token(row: int, filters: Filters) -> str:
-    return urlsafe_b64encode(f"{row}.{_digest(filters)}".encode()).decode()
+def _token(row: int, filters: Filters) -> str:
+    """For the page behind the record of this row. A token belongs to its question."""
+    return f"{row}-{sha256(repr(filters).encode()).hexdigest()[:16]}"
 
 
 def _read_token(token: str, filters: Filters) -> int:
-    """The row of the last record seen; 0 where there is none. A token belongs to its question."""
+    """The row of the last record seen; 0 where there is none."""
     if not token:
         return 0
-    try:
-        row, _, digest = urlsafe_b64decode(token.encode()).decode().partition(".")
-        if digest == _digest(filters) and 0 < int(row) < 2**62:
-            return int(row)
-    except ValueError:
-        pass
-    raise Refusal("invalid page_token: send it back with the request that it came from")
+    row = token.partition("-")[0]
+    if not re.fullmatch("[0-9]{1,18}", row) or token != _token(int(row), filters):
+        raise bad_page_token()
+    return int(row)
 
 
-def virus_report(catalogue: Catalogue, found: FoundRecord) -> dict[str, Any]:
-    record = found.record
+def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
     if record.report:
         return dict(snake_cased(json.loads(record.report)))
-    # What nobody submitted says so, in the field where NCBI has the laboratory.
-    made_up = not record.refseq
-    every: dict[str, Any] = {
+    lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
+    report: dict[str, Any] = {
         "accession": record.accession,
         "is_complete": bool(record.complete),
         "is_annotated": bool(record.annotated),
-        "isolate": _isolate(record) if made_up else {},
-        "source_database": "GenBank" if made_up else "RefSeq",
+        "isolate": {},
+        "source_database": "RefSeq",
         "protein_count": record.proteins,
         "gene_count": record.proteins,
         "host": _organism(catalogue, record.host_id),
-        "virus": {**_organism(catalogue, record.tax_id), **_lineage(record)},
+        "virus": {**_organism(catalogue, record.tax_id), **lineage},
         "location": _location(record),
-        "release_date": _midnight(record.released),
-        "update_date": _midnight(found.updated),
+        "release_date": f"{record.released}T00:00:00Z",
+        "update_date": f"{record.revised}T00:00:00Z",
         "nucleotide_completeness": "complete" if record.complete else "partial",
         "completeness": "COMPLETE" if record.complete else "PARTIAL",
         "length": record.length,
-        "submitter": {
-            "names": ["Demo,B."],
-            "affiliation": "made up by batchsum; no such sequence exists",
-            "country": record.country,
-        }
-        if made_up
-        else {},
     }
-    return {name: value for name, value in every.items() if value}
+    if not record.refseq:
+        place = f"{record.country} {record.usa_state}".strip()
+        name = f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}"
+        report["isolate"] = {"name": name, "collection_date": record.collected}
+        report["source_database"] = "GenBank"
+        # What nobody submitted says so, in the field where NCBI has the laboratory.
+        affiliation = "made up by batchsum; no such sequence exists"
+        report["submitter"] = {"names": ["Demo,B."], "affiliation": affiliation, "country": record.country}
+    return without_defaults(report)
 
 
-def _midnight(day: str) -> str:
-    return f"{day}T00:00:00Z" if day else ""
-
-
-def _isolate(record: GenomeRecord) -> dict[str, str]:
-    place = f"{record.country} {record.usa_state}".strip()
-    return {
-        "name": f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}",
-        "collection_date": record.collected,
-    }
-
-
-def _lineage(record: GenomeRecord) -> dict[str, str]:
-    return {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
+def without_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """As protobuf writes JSON: a field at its default is left out."""
+    return {name: value for name, value in document.items() if value}
 
 
 def _location(record: GenomeRecord) -> dict[str, str]:
-    if not record.country:
-        return {}
-    if record.usa_state:
-        state = us_states().get(record.usa_state, record.usa_state)
-        return {
-            "geographic_location": f"USA: {state}",
-            "geographic_region": record.continent,
-            "usa_state": record.usa_state,
-        }
-    return {"geographic_location": record.country, "geographic_region": record.continent}
+    place = f"USA: {us_states()[record.usa_state]}" if record.usa_state else record.country
+    location = {"geographic_location": place, "geographic_region": record.continent, "usa_state": record.usa_state}
+    return without_defaults(location)
 
 
 def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
-    taxon = catalogue.taxon(tax_id) if tax_id is not None else None
-    if taxon is None:
-        return {"tax_id": tax_id} if tax_id is not None else {}
-    organism: dict[str, Any] = {"tax_id": taxon.tax_id, "organism_name": taxon.name}
-    if taxon.common_name:
-        organism["common_name"] = taxon.common_name
+    if tax_id is None or (taxon := catalogue.taxon(tax_id)) is None:
+        return without_defaults({"tax_id": tax_id})
     # NCBI's lineages begin below the root.
-    above: list[Taxon] = [*catalogue.lineage(taxon)[1:], taxon]
-    organism["lineage"] = [{"tax_id": each.tax_id, "name": each.name} for each in above]
-    return organism
+    lineage = [{"tax_id": each.tax_id, "name": each.name} for each in (*catalogue.lineage(taxon)[1:], taxon)]
+    organism = {"tax_id": tax_id, "organism_name": taxon.name, "common_name": taxon.common_name, "lineage": lineage}
+    return without_defaults(organism)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from tests.chaos.programs import Programs
-from tests.fakes.raw_server import PREFIX, RawServer, answer
+from tests.fakes.raw_server import PREFIX, Arrival, RawServer, answer
 
 TAXA = [
     "../../gene/id/1", "a/../b", "..%2f..", "%2e%2e", "a?b=c", "a#b", "a&host=human", "a+b", "a b", "a%20b", "a%",
