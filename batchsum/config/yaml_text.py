@@ -136,11 +136,11 @@ class _Composer:
     def repeat(self, event: Any, depth: int) -> YamlNode:
         if event.anchor not in self.anchors:
             self.stop(event, f"the alias *{event.anchor} stands for nothing that ends above it")
-        for _, below in _walk(node := self.anchors[event.anchor]):
+        for inner, below in _walk(node := self.anchors[event.anchor]):
             self.repeated += 1
             if self.repeated > MOST_REPEATED:
                 self.stop(event, f"aliases repeat more than {MOST_REPEATED:,} values; write fewer")
-            if depth + below >= DEEPEST:
+            if depth + below >= DEEPEST and isinstance(inner.value, list | dict):
                 self.stop(event, f"nested more than {DEEPEST} deep")
         return node
 
