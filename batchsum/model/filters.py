@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 FILTER_NAMES = (
@@ -76,15 +76,18 @@ class FilterSet:
 
     def cell_texts(self) -> tuple[str, ...]:
         """The same in the order of FILTER_COLUMNS, without the names."""
-        return _cell_texts(self)
+        return tuple(_cell(getattr(self, name)) for name in FILTER_COLUMNS)
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return _text(self)
+        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
-        return _asked(self)
+        if self.released_before is None:
+            return (self,)
+        since = replace(self, released_before=None)
+        return since, replace(since, released_since=self.released_before)
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
@@ -98,27 +101,6 @@ class FilterSet:
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
                 yield name, _cell(value)
-
-
-# A night has a million rows, but few filter sets: what follows from a set alone is worked out once.
-
-
-@lru_cache(maxsize=4096)
-def _cell_texts(filters: FilterSet) -> tuple[str, ...]:
-    return tuple(_cell(getattr(filters, name)) for name in FILTER_COLUMNS)
-
-
-@lru_cache(maxsize=4096)
-def _text(filters: FilterSet) -> str:
-    return ";".join(f"{name}={cell}" for name, cell in filters.cells().items() if cell)
-
-
-@lru_cache(maxsize=4096)
-def _asked(filters: FilterSet) -> tuple[FilterSet, ...]:
-    if filters.released_before is None:
-        return (filters,)
-    since = replace(filters, released_before=None)
-    return since, replace(since, released_since=filters.released_before)
 
 
 def _cell(value: Any) -> str:
@@ -142,23 +124,9 @@ def _cell(value: Any) -> str:
 SEQUENCE_TYPES = ("GENOME", "CDS", "PROTEIN", "NONE")
 REPORT_TYPES = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
 
-# NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-_SYNONYMS = {"BIOSAMPLE": "BIOSAMPLE_REPORT"}
-
-USA_STATES = {
-    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California",
-    "CO": "Colorado", "CT": "Connecticut", "DE": "Delaware", "DC": "District of Columbia",
-    "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho", "IL": "Illinois", "IN": "Indiana",
-    "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana", "ME": "Maine", "MD": "Maryland",
-    "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi", "MO": "Missouri",
-    "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey",
-    "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio",
-    "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina",
-    "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
-    "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
-    "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
-    "VI": "U.S. Virgin Islands",
-}  # fmt: skip
+_STATES_FILE = Path(__file__).parent / "data" / "usa_states.tsv"
+USA_STATES = dict(line.split("\t") for line in _STATES_FILE.read_text(encoding="utf-8").splitlines()[1:])
+"""The names of the states and territories by their codes."""
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -308,7 +276,6 @@ def parse_accession(text: str) -> str:
 
 def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
     word = text.strip().upper()
-    word = _SYNONYMS.get(word, word) if "BIOSAMPLE_REPORT" in choices else word
     if word not in choices:
         near = difflib.get_close_matches(word, choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -321,7 +288,8 @@ def parse_sequence_type(text: str) -> str:
 
 
 def parse_report_type(text: str) -> str:
-    return _parse_choice(text, REPORT_TYPES)
+    # NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
+    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, REPORT_TYPES)
 
 
 def once_each(values: Iterable[str]) -> tuple[str, ...]:
