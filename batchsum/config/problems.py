@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -80,9 +80,9 @@ def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
 def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
     """The model of a mapping inside `model`."""
     for name in names:
-        for kind in get_args(model.model_fields[name].annotation):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                model = kind
+        kind = model.model_fields[name].annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model = kind
     return model
 
 
