@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from batchsum.model.filters import FILTER_NAMES, FilterSet
+from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
 MOST_SETS = 10_000
@@ -79,17 +79,11 @@ def overlaps(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _written(value: Any) -> str:
     match value:
-        case bool():
-            return "true" if value else "false"
+        case False:
+            return "false"
         case [date() | timedelta() as begin, date() | timedelta() as end]:
-            return f"{_written(begin)}..{_written(end)}"
-        case list():
-            return "|".join(value)
-        case timedelta():
-            return f"{value.days}d"
-        case date():
-            return value.isoformat()
-    return str(value)
+            return f"{cell_text(begin)}..{cell_text(end)}"
+    return cell_text(value)
 
 
 def named_as_windows(sets: Iterable[NamedSet], names: Iterable[str]) -> Iterator[str]:

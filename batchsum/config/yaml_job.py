@@ -80,9 +80,12 @@ class YamlJob:
             ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
-    def report(self, location: Location, message: str, at_key: bool = False) -> None:
+    def problem(self, location: Location, message: str, at_key: bool = False) -> Problem:
         node = place(self.root, location, at_key)
-        self.listing.problems.append(Problem(str(self.path), node.line, node.column, message))
+        return Problem(str(self.path), node.line, node.column, message)
+
+    def report(self, location: Location, message: str, at_key: bool = False) -> None:
+        self.listing.problems.append(self.problem(location, message, at_key))
 
     def piece(self, model: type[Keys], value: Any, location: Location) -> dict[str, Any] | None:
         """What was given, read by the model; None where something is wrong with it, which is reported."""
@@ -156,9 +159,7 @@ class YamlJob:
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return None
         made = tuple(expand(name, given, matrix, guards, windows))
-        if not self.add_sets(made, location):
-            return None
-        return made
+        return made if self.add_sets(made, location) else None
 
     def add_sets(self, made: Sequence[NamedSet], location: Location) -> bool:
         known = self.listing.sets
@@ -179,8 +180,7 @@ class YamlJob:
                 value = getattr(one.filters, key)
                 number = [values.index(value)] if value in values else []
                 location = ("filter_sets", name, "matrix", key, *number)
-            node = place(self.root, location)
-            self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
+            self.listing.warnings.append(self.problem(location, message))
 
     def read_taxa(self) -> None:
         taxa = self.listing.taxa
@@ -247,8 +247,7 @@ class YamlJob:
         # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
         for key in ("on_change", "on_failure", "on_success"):
             if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
-                node = place(self.root, ("notify", key, 0))
-                self.listing.warnings.append(Problem(str(self.path), node.line, node.column, f"{key}: {why}"))
+                self.listing.warnings.append(self.problem(("notify", key, 0), f"{key}: {why}"))
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""

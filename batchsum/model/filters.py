@@ -76,7 +76,7 @@ class FilterSet:
 
     def cell_texts(self) -> tuple[str, ...]:
         """The same in the order of FILTER_COLUMNS, without the names."""
-        return tuple(_cell(getattr(self, name)) for name in FILTER_COLUMNS)
+        return tuple(cell_text(getattr(self, name)) for name in FILTER_COLUMNS)
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
@@ -100,10 +100,11 @@ class FilterSet:
             elif isinstance(value, timedelta):
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
-                yield name, _cell(value)
+                yield name, cell_text(value)
 
 
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """The value of a filter as the table shows it."""
     match value:
         case True:
             return "true"
@@ -111,7 +112,7 @@ def _cell(value: Any) -> str:
             return value.isoformat()
         case timedelta():
             return f"{value.days}d"
-        case tuple():
+        case tuple() | list():
             return "|".join(value)
         case str():
             return value
