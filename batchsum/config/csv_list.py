@@ -304,7 +304,7 @@ class Records:
         self._lines: list[str] = []
 
     def __iter__(self) -> Iterator[list[str]]:
-        lines = self._read_lines()
+        lines: Iterator[str] = self._read_lines()
         for first in lines:
             if first.strip():
                 break
@@ -313,15 +313,18 @@ class Records:
             self.line = 1
             header = "the first line must be a header with the column taxon"
             self.stop(f"this file is empty; {header if self._has_header else 'write one taxon a line'}")
-        yield from self._table(first, lines) if self._has_header else self._bare(first, lines)
-
-    def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
-        self.delimiter = _delimiter(first)
-        # Strict: the lenient reader swallows the rest of the file behind a stray quote.
-        reader = csv.reader(chain([first], lines), delimiter=self.delimiter, strict=True)
+        lines = chain([first], lines)
+        if self._has_header:
+            self.delimiter = _delimiter(first)
+            # Strict: the lenient reader swallows the rest of the file behind a stray quote.
+            rows: Iterator[list[str]] = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        else:
+            if _is_header(first):
+                self.stop("a .txt has one taxon a line and no header; call this file .csv")
+            rows = ([line] for line in lines)
         while True:
             try:
-                row = next(reader)
+                row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -329,14 +332,6 @@ class Records:
             else:
                 if len(row) > 1 or (row and row[0].strip()):
                     yield row
-            self._next()
-
-    def _bare(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
-        if _is_header(first):
-            self.stop("a .txt has one taxon a line and no header; call this file .csv")
-        for line in chain([first], lines):
-            if line.strip():
-                yield [line]
             self._next()
 
     def _next(self) -> None:
