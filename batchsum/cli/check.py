@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
+from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, UsageError
 from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Ask, Lookup
@@ -50,7 +50,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     except JobFileError as error:
         if not arguments.json:
             raise
-        print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
+        print(json.dumps({"file": str(arguments.job), "problems": [asdict(one) for one in error.problems]}, indent=2))
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
     if arguments.online and not stops:
@@ -96,9 +96,9 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
         "requests": plan.request_count,
         "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
         "problems": [],
-        "warnings": [_as_json(warning) for warning in job.warnings],
+        "warnings": [asdict(warning) for warning in job.warnings],
         "relative_dates": relative_dates(plan),
-        "lock": {"file": str(lock_file(job.path)), "taxa": _locked(job, lock)},
+        "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
     }
 
 
@@ -171,10 +171,6 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
     return report, lock
 
 
-def _locked(job: Job, lock: TaxaLock) -> int:
-    return sum(taxon in lock for taxon in job_names(job)) if len(lock) else 0
-
-
 def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
     if isinstance(names, Failure):
         raise NothingUsable(f"NCBI's taxonomy gives no answer, so no name was checked and no lock written: {names}")
@@ -236,10 +232,6 @@ def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:
 
 def _where(odd: dict[str, Any]) -> str:
     return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)
-
-
-def _as_json(problem: Problem) -> dict[str, Any]:
-    return {name: getattr(problem, name) for name in ("file", "line", "column", "message")}
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ filters without a name. Values in a name are as the table shows them.
 """
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -17,10 +16,6 @@ from batchsum.model.job import NamedSet, Windows
 MOST_SETS = 10_000
 
 EVERYTHING = NamedSet("all", FilterSet())
-
-
-def combinations(matrix: Mapping[str, Sequence[Any]]) -> int:
-    return math.prod(map(len, matrix.values()))
 
 
 def expand(

@@ -225,7 +225,9 @@ FilterSetKeys: Any = create_model(
 Duration = Annotated[timedelta, *as_value(parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(values.parse_path)]
 Format = Annotated[str, *as_value(values.parse_format, enum=[*values.FORMATS])]
-Rate = Annotated[float | Literal["auto", "unlimited"], *as_value(values.parse_requests_per_second, "string", "number")]
+RequestsPerSecond = Annotated[
+    float | Literal["auto", "unlimited"], *as_value(values.parse_requests_per_second, "string", "number")
+]
 EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
 
@@ -271,7 +273,7 @@ class ApiKeys(Keys):
         "Where NCBI Datasets answers."
     )
     api_key_file: FilePath = optional("File that holds the NCBI API key.")
-    requests_per_second: Rate = optional("auto, unlimited or a ceiling.")
+    requests_per_second: RequestsPerSecond = optional("auto, unlimited or a ceiling.")
     workers: Annotated[int, *whole_number(1, 1000)] = optional("Requests under way at once (64).")
     timeout: Annotated[timedelta, *as_value(values.parse_timeout, pattern=LENGTH)] = optional(
         "Longest time of one attempt (60s)."

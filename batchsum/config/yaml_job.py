@@ -4,6 +4,7 @@ A name that a broken piece would have defined counts as known, so that no proble
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from datetime import date
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
-from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
+from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, named_as_windows, overlaps
 from batchsum.config.odd_values import odd_filters, odd_program
 from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
 from batchsum.config.schema import (
@@ -154,7 +155,7 @@ class YamlJob:
                 self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
                 return None
         windows = Windows(**given.pop("windows").given()) if "windows" in given else None
-        if combinations(matrix) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
+        if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
             here = (*location, "matrix" if matrix else "windows")
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return None
@@ -260,5 +261,5 @@ class YamlJob:
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, each value once."""
+    """Lists as tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

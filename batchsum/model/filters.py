@@ -6,7 +6,7 @@ Source: the parameters of `virus_genome_summary` in NCBI's OpenAPI document for 
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -137,9 +137,6 @@ _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
-# What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
-_PLAIN_TAXON = re.compile(r"[1-9][0-9]{0,8}|(?![0-9A-Fa-f]{36})[A-Za-z](?:[ -~]{0,198}[!-~])?")
-_PLAIN_TEXT = re.compile(r"(?![0-9A-Fa-f]{36})[!-~](?:[ -~]{0,198}[!-~])?")
 
 LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
 """How an NCBI API key looks. No message may repeat one."""
@@ -152,8 +149,6 @@ SECRET_MISPLACED = (
 
 def parse_text(text: str) -> str:
     """One line of 1 to 200 visible characters."""
-    if _PLAIN_TEXT.fullmatch(text):
-        return text
     if not text.strip():
         raise ValueError("is empty; write a value, or leave it out")
     if text != text.strip():
@@ -172,8 +167,6 @@ def parse_text(text: str) -> str:
 
 def parse_tax_id_or_name(text: str) -> str:
     """A Taxonomy ID or a name, for a taxon or a host; a spreadsheet's damage to an id is told."""
-    if _PLAIN_TAXON.fullmatch(text):
-        return text
     text = parse_text(text)
     if re.fullmatch(r"[0-9]+", text):
         plain = text.lstrip("0")
@@ -293,11 +286,6 @@ def parse_report_type(text: str) -> str:
     return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, REPORT_TYPES)
 
 
-def once_each(values: Iterable[str]) -> tuple[str, ...]:
-    """In the order written; a value written twice asks nothing new."""
-    return tuple(dict.fromkeys(values))
-
-
 def midnight_before(length: timedelta, today: date) -> date:
     """The day `length` before tonight's midnight, never before the calendar's first day."""
     start = datetime(today.year, today.month, today.day, tzinfo=UTC)
@@ -309,7 +297,8 @@ def midnight_before(length: timedelta, today: date) -> date:
 
 def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
     def parse_list(value: Any) -> tuple[str, ...]:
-        return once_each(parse(item) for item in ([value] if isinstance(value, str) else value))
+        items = [value] if isinstance(value, str) else value
+        return tuple(dict.fromkeys(map(parse, items)))  # a value written twice asks nothing new
 
     return parse_list
 

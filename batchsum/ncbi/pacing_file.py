@@ -213,13 +213,10 @@ def _directories() -> list[Path]:
 
 def _open(directories: list[Path], name: str) -> int:
     """The file `name` in the first directory that will do. OSError where none does."""
-    for last, directory in enumerate(directories, 1 - len(directories)):
-        try:
+    for directory in directories[:-1]:
+        with suppress(OSError):
             return _open_in(directory, name)
-        except OSError:
-            if not last:
-                raise
-    raise FileNotFoundError("no home directory")
+    return _open_in(directories[-1], name)
 
 
 def _open_in(directory: Path, name: str) -> int:
