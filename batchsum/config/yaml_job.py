@@ -31,7 +31,7 @@ from batchsum.config.schema import (
 from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
-from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
+from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_text
 from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
 
@@ -53,7 +53,6 @@ class YamlJob:
         self.listing = Listing(today, {})
         self.filter_sets: list[NamedSet] = []
         self._order: dict[str, int] = {}
-        self._chosen: dict[tuple[str, ...], tuple[NamedSet, ...]] = {}
 
     def read(self) -> Job | None:
         """The job as far as it can be read; its problems, if any, are in `listing`."""
@@ -187,19 +186,13 @@ class YamlJob:
         taxa = self.listing.taxa
         for index, entry in enumerate(self.sequence("taxa")):
             location = ("taxa", index)
-            node = place(self.root, location)
-            here = str(self.path), node.line, node.column
-            if isinstance(entry, str):
-                try:
-                    taxa.append(ListedTaxon(parse_taxon(entry), place=here))
-                except ValueError as error:
-                    self.report(location, f"taxon: {error}")
-                continue
             given = self.piece(TaxonKeys, entry, location)
             # Its filter sets are looked up even where the rest is broken.
             sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
             if given is not None:
                 guards = given["guards"].given() if "guards" in given else {}
+                node = place(self.root, location)
+                here = str(self.path), node.line, node.column
                 taxa.append(ListedTaxon(given["taxon"], given.get("label", ""), sets or None, guards or None, here))
 
     def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
@@ -213,11 +206,8 @@ class YamlJob:
                 self.report(here, f"filter set {name!r} is named twice")
             elif name not in self.listing.sets and name not in self.listing.broken_sets:
                 self.report(here, unknown("filter set", name, [*self.listing.sets, *self.listing.broken_sets]))
-        key = tuple(names)
-        if key not in self._chosen:
-            chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
-            self._chosen[key] = tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
-        return self._chosen[key]
+        chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
+        return tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
 
     def read_taxa_files(self) -> None:
         seen: set[str] = set()
