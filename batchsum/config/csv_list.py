@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
@@ -22,6 +21,7 @@ from batchsum.errors import Problem
 from batchsum.model.filters import (
     FILTER_NAMES,
     FILTER_PARSERS,
+    LIST_FILTERS,
     SHEET_ERRORS,
     FilterSet,
     parse_taxon,
@@ -36,8 +36,6 @@ LONGEST_LINE = 1_000_000
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-
-_LISTS = ("accessions", "include_sequence", "aux_report")
 
 Sets = tuple[NamedSet, ...] | None
 """The filter sets of a row; None for all of the job."""
@@ -151,8 +149,7 @@ class _ListFile:
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
         # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
-        pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
-        known: dict[object, _Shared] = {}
+        known: dict[tuple[str, ...], _Shared] = {}
         for row in records:
             if not row[0].strip() and not any(map(str.strip, row)):
                 continue
@@ -162,11 +159,14 @@ class _ListFile:
             if row == header:
                 self.report(None, "the header stands here again; remove this row")
                 continue
-            self.count_row()
-            shared = known.get(key := pick(row))
-            if shared is None:
+            self.listing.rows += 1
+            if self.listing.rows > MOST_ROWS:
+                self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+            key = tuple([row[cell] for cell in filter_cells])
+            if key not in known:
                 cells = {self.columns[cell]: (cell, row[cell].strip()) for cell in filter_cells}
-                shared = known[key] = self.read_filters(cells)
+                known[key] = self.read_filters(cells)
+            shared = known[key]
             for cell, message in shared.faults:
                 self.report(cell, message)
             for cell, message in shared.oddities:
@@ -187,11 +187,6 @@ class _ListFile:
             return False
         return True
 
-    def count_row(self) -> None:
-        self.listing.rows += 1
-        if self.listing.rows > MOST_ROWS:
-            self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
-
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
         if cells < width:
@@ -208,7 +203,7 @@ class _ListFile:
         faults: list[tuple[int, str]] = []
         for column, text in written.items():
             try:
-                values[column] = FILTER_PARSERS[column](_items(text) if column in _LISTS else text)
+                values[column] = FILTER_PARSERS[column](_items(text) if column in LIST_FILTERS else text)
             except ValueError as error:
                 faults.append((cells[column][0], f"{column}: {error}"))
         sets: Sets = None

@@ -109,10 +109,6 @@ Flag = Annotated[bool, *as_value(parse_boolean, "boolean", "string", enum=[True,
 # Filter sets: each filter with one value, or with a list of values in the matrix.
 
 
-def _wrapped(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
 
 
@@ -141,12 +137,10 @@ def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> 
     item = {"type": "string", "enum": [*choices]} if choices else {"type": "string"}
     one_or_more = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
     values = list[Annotated[str, *as_value(parse)]]
-    return Annotated[values, BeforeValidator(_wrapped), AfterValidator(not_empty), WithJsonSchema(one_or_more)]
+    wrapped = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    return Annotated[values, wrapped, AfterValidator(not_empty), WithJsonSchema(one_or_more)]
 
 
-Accessions = _list_filter(parse_accession)
-SequenceTypes = _list_filter(parse_sequence_type, SEQUENCE_TYPES)
-ReportTypes = _list_filter(parse_report_type, REPORT_TYPES)
 Window = Annotated[
     list[Moment],
     Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
@@ -182,7 +176,7 @@ class WindowsKeys(Keys):
 
 
 _FILTERS: dict[str, tuple[Any, str]] = {
-    "accessions": (Accessions, "Only these nucleotide accessions."),
+    "accessions": (_list_filter(parse_accession), "Only these nucleotide accessions."),
     "refseq_only": (Flag, "Only RefSeq genomes."),
     "annotated_only": (Flag, "Only annotated genomes."),
     "released_since": (Moment, "Released on or after this day; 7d is a week before the night."),
@@ -192,8 +186,8 @@ _FILTERS: dict[str, tuple[Any, str]] = {
     "geo_location": (Text, "Continent or country where the sample was collected."),
     "usa_state": (State, "Two-letter code of the US state or territory."),
     "complete_only": (Flag, "Only complete genomes."),
-    "include_sequence": (SequenceTypes, "Sequences in the estimated download."),
-    "aux_report": (ReportTypes, "Reports in the estimated download."),
+    "include_sequence": (_list_filter(parse_sequence_type, SEQUENCE_TYPES), "Sequences in the estimated download."),
+    "aux_report": (_list_filter(parse_report_type, REPORT_TYPES), "Reports in the estimated download."),
     "released_between": (Window, "[from, to): released on or after the first day, before the second."),
 }
 

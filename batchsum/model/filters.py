@@ -18,6 +18,9 @@ FILTER_NAMES = (
 )  # fmt: skip
 """The twelve filters, in the order of NCBI's parameters."""
 
+LIST_FILTERS = ("accessions", "include_sequence", "aux_report")
+"""Those that take several values."""
+
 FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
 

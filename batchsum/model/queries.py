@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from batchsum.model.filters import FilterSet
+from batchsum.model.filters import LIST_FILTERS, FilterSet
 
 # What is asked.
 
@@ -247,8 +247,6 @@ def exit_code_of(counts: Mapping[str, int]) -> int:
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""
 
-_LISTS = ("accessions", "include_sequence", "aux_report")
-
 
 def request_key(request: Request) -> str:
     """Path and query below the base URL: two requests with one key send the same.
@@ -264,14 +262,12 @@ def request_key(request: Request) -> str:
 
 def post_body(request: Request) -> dict[str, Any] | None:
     """The same request as v2VirusDatasetRequest, or None where its accessions fit a URL."""
-    if not request.filters.accessions:
-        return None
-    encoded = sum(len(f"&accessions={quote(accession)}") for accession in request.filters.accessions)
-    if encoded - 1 <= LONGEST_LIST:
+    encoded = "&".join(f"accessions={quote(accession)}" for accession in request.filters.accessions)
+    if len(encoded) <= LONGEST_LIST:
         return None
     body: dict[str, Any] = {"taxon": request.taxon}
     for name, value in request.filters.parameters():
-        if name in _LISTS:
+        if name in LIST_FILTERS:
             body.setdefault(name, []).append(value)
         else:
             body[name] = True if value == "true" and name.endswith("_only") else value
