@@ -62,8 +62,9 @@ class Keys(BaseModel):
         return value
 
     def given(self) -> dict[str, Any]:
-        """The values that were written."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        """The values that were written, mappings as dictionaries."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: value.given() if isinstance(value, Keys) else value for name, value in values.items()}
 
 
 def optional(description: str) -> Any:

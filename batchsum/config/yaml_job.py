@@ -80,12 +80,12 @@ class YamlJob:
             ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
-    def problem(self, location: Location, message: str, at_key: bool = False) -> Problem:
+    def here(self, location: Location, at_key: bool = False) -> tuple[str, int, int]:
         node = place(self.root, location, at_key)
-        return Problem(str(self.path), node.line, node.column, message)
+        return str(self.path), node.line, node.column
 
     def report(self, location: Location, message: str, at_key: bool = False) -> None:
-        self.listing.problems.append(self.problem(location, message, at_key))
+        self.listing.problems.append(Problem(*self.here(location, at_key), message))
 
     def piece(self, model: type[Keys], value: Any, location: Location) -> dict[str, Any] | None:
         """What was given, read by the model; None where something is wrong with it, which is reported."""
@@ -146,14 +146,12 @@ class YamlJob:
         given = self.piece(FilterSetKeys, entry, location)
         if given is None or overlapping:
             return None
-        guards = given.pop("guards").given() if "guards" in given else {}
-        matrix = {}
-        if keys := given.pop("matrix", None):
-            matrix = {key: getattr(keys, key) for key in entry["matrix"] if entry["matrix"][key] is not None}
-            if not matrix:
-                self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
-                return None
-        windows = Windows(**given.pop("windows").given()) if "windows" in given else None
+        guards, lists = given.pop("guards", {}), given.pop("matrix", None)
+        if lists == {}:
+            self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
+            return None
+        matrix = {key: lists[key] for key in entry["matrix"] if key in lists} if lists else {}
+        windows = Windows(**given.pop("windows")) if "windows" in given else None
         if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
             here = (*location, "matrix" if matrix else "windows")
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
@@ -180,20 +178,18 @@ class YamlJob:
                 value = getattr(one.filters, key)
                 number = [values.index(value)] if value in values else []
                 location = ("filter_sets", name, "matrix", key, *number)
-            self.listing.warnings.append(self.problem(location, message))
+            self.listing.warnings.append(Problem(*self.here(location), message))
 
     def read_taxa(self) -> None:
-        taxa = self.listing.taxa
         for index, entry in enumerate(self.sequence("taxa")):
             location = ("taxa", index)
             given = self.piece(TaxonKeys, entry, location)
             # Its filter sets are looked up even where the rest is broken.
             sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
             if given is not None:
-                guards = given["guards"].given() if "guards" in given else {}
-                node = place(self.root, location)
-                here = str(self.path), node.line, node.column
-                taxa.append(ListedTaxon(given["taxon"], given.get("label", ""), sets or None, guards or None, here))
+                label, guards = given.get("label", ""), given.get("guards")
+                here = self.here(location)
+                self.listing.taxa.append(ListedTaxon(given["taxon"], label, sets or None, guards or None, here))
 
     def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
@@ -238,7 +234,7 @@ class YamlJob:
         # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
         for key in ("on_change", "on_failure", "on_success"):
             if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
-                self.listing.warnings.append(self.problem(("notify", key, 0), f"{key}: {why}"))
+                self.listing.warnings.append(Problem(*self.here(("notify", key, 0)), f"{key}: {why}"))
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""
