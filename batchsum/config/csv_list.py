@@ -63,15 +63,10 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
     Raises OSError where it cannot be read.
     """
-    # UTF-16 is half NULs, and would be read as text with odd characters.
-    with path.open("rb") as raw:
-        if b"\0" in (first := raw.readline(LONGEST_LINE)):
-            listing.problems.append(undecodable(file, [first]))
-            return
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             _ListFile(file, stream, listing, has_header=path.suffix.lower() != ".txt").read()
-    except UnicodeDecodeError:
+    except UnicodeError:
         with path.open("rb") as raw:
             lines = iter(partial(raw.readline, LONGEST_LINE), b"")
             listing.problems.append(undecodable(file, lines))
@@ -335,6 +330,8 @@ class Records:
 
     def _read_lines(self) -> Iterator[str]:
         for line in iter(partial(self._stream.readline, LONGEST_LINE), ""):
+            if self.line == 1 and "\0" in line:
+                raise UnicodeError("UTF-16 is half NULs, and would be read as text with odd characters")
             if len(line) == LONGEST_LINE:
                 self.stop(f"a line of more than {LONGEST_LINE:,} characters")
             # Inside a record, a line belongs to a quoted cell, whatever it begins with.
