@@ -25,20 +25,13 @@ def expand(
     guards: Mapping[str, Any],
     windows: Windows | None = None,
 ) -> Iterator[NamedSet]:
-    """The set called `name`, or those of its matrix, the first key slowest."""
+    """The set called `name`, or those of its matrix, the first key slowest; `released_between` is a pair."""
     for choice in itertools.product(*matrix.values()):
-        chosen = dict(zip(matrix, choice, strict=True))
+        filters = {**values, **dict(zip(matrix, choice, strict=True))}
+        if between := filters.pop("released_between", None):
+            filters["released_since"], filters["released_before"] = between
         full = "/".join([name, *map(_written, choice)])
-        yield NamedSet(full, filter_set({**values, **chosen}), guards, windows)
-
-
-def filter_set(values: Mapping[str, Any]) -> FilterSet:
-    """`values` by filter, read already; `released_between` is a pair."""
-    values = dict(values)
-    if window := values.pop("released_between", None):
-        values["released_since"], values["released_before"] = window
-    read: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return FilterSet(**read)
+        yield NamedSet(full, FilterSet(**filters), guards, windows)
 
 
 def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:

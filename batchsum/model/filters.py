@@ -75,11 +75,7 @@ class FilterSet:
 
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return dict(zip(FILTER_COLUMNS, self.cell_texts(), strict=True))
-
-    def cell_texts(self) -> tuple[str, ...]:
-        """The same in the order of FILTER_COLUMNS, without the names."""
-        return tuple(cell_text(getattr(self, name)) for name in FILTER_COLUMNS)
+        return {name: cell_text(getattr(self, name)) for name in FILTER_COLUMNS}
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""

@@ -140,7 +140,7 @@ def row(query: Query, verdict: Verdict) -> Row:
     """One row of the table, value by value in the order of SUMMARY."""
     summary = verdict.summary or _NOTHING
     return (
-        query.taxon, query.label, query.filter_set, *query.filters.cell_texts(),
+        query.taxon, query.label, query.filter_set, *query.filters.cells().values(),
         verdict.status, verdict.record_count, summary.assembly_count, summary.resource_updated_on,
         *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
         *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),
