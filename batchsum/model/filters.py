@@ -136,7 +136,6 @@ _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
-
 LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
 """How an NCBI API key looks. No message may repeat one."""
 
