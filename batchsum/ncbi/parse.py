@@ -140,7 +140,6 @@ def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _told(report: Mapping[str, Any]) -> str:
-    text = text_in(report, "message") or text_in(report, "reason")
-    if not text:
-        text = next((text_in(report, name) for name in report if name.endswith("_code")), "")
-    return one_line(text or "an error without a message")
+    names = ["message", "reason", *(name for name in report if name.endswith("_code"))]
+    texts = filter(None, (text_in(report, name) for name in names))
+    return one_line(next(texts, "an error without a message"))
