@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
-from batchsum.model.job import Job
+from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, UsageError
+from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Ask, Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
@@ -50,7 +50,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     except JobFileError as error:
         if not arguments.json:
             raise
-        print(json.dumps({"file": str(arguments.job), "problems": [_as_json(one) for one in error.problems]}, indent=2))
+        print(json.dumps({"file": str(arguments.job), "problems": [asdict(one) for one in error.problems]}, indent=2))
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
     if arguments.online and not stops:
@@ -96,28 +96,17 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
         "requests": plan.request_count,
         "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
         "problems": [],
-        "warnings": [_as_json(warning) for warning in job.warnings],
+        "warnings": [asdict(warning) for warning in job.warnings],
         "relative_dates": relative_dates(plan),
-        "lock": {"file": str(lock_file(job.path)), "taxa": _locked(job, lock)},
+        "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
     }
 
 
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
     """What `run` would stop at on this machine before it asks anything, in the order in which it would."""
-    try:
-        find_api_key(api_key_file, job.api.api_key_file)
-    except UsageError as error:
-        yield error
-    try:
-        _require_directory(job.output.dir)
-        if job.output.dir.exists():
-            check_targets(job.output.dir, [f"summary.{name}" for name in job.output.formats])
-    except OutputError as error:
-        yield error
-    try:
-        require_own_directory(job)
-    except UsageError as error:
-        yield error
+    yield from _refusal(find_api_key, api_key_file, job.api.api_key_file)
+    yield from _refusal(_require_output, job.output)
+    yield from _refusal(require_own_directory, job)
     yield from map(UsageError, format_problems(job))
     server = job.api.base_url or BASE_URL
     if problem := excess(job.api.requests_per_second, urlsplit(server).hostname or ""):
@@ -125,19 +114,27 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
     if job.api.shared_limit:
         from batchsum.ncbi.pacing_redis import SharedLimit
 
-        try:
-            SharedLimit(job.api.shared_limit, server, None)
-        except UsageError as error:
-            yield error
+        yield from _refusal(SharedLimit, job.api.shared_limit, server, None)
 
 
-def _require_directory(directory: Path) -> None:
-    """OutputError where there is no such directory and none can be made; none is made."""
+def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[BatchsumError]:
+    """What a step of `run` raises, if it does."""
+    try:
+        step(*arguments)
+    except BatchsumError as error:
+        yield error
+
+
+def _require_output(output: OutputSettings) -> None:
+    """OutputError where there is no such directory and none can be made, or what it holds cannot be replaced."""
+    directory = output.dir
     there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
     if not there.is_dir():
         raise OutputError(f"{directory} cannot be made: {there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
         raise OutputError(f"{directory}: nothing can be written in {there}; look at its rights, or name another --out")
+    if directory.exists():
+        check_targets(directory, [f"summary.{name}" for name in output.formats])
 
 
 async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple[dict[str, Any], TaxaLock]:
@@ -155,16 +152,24 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
     findings = await _with_near_names(findings, lookup)
     lock = lock.with_names(names.values(), today)
     report = check_job(job, today, lock)
-    places = _first_places(job)
+    places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
-        told = _host(job, finding, hosts) if finding.is_host else _taxon(job, finding, counts, places)
+        if finding.is_host:
+            told = _about_job(job, f"filter set {hosts[finding.text]!r}: {finding.message}")
+            told |= {"kind": finding.kind, "host": finding.text}
+        else:
+            rows = counts[finding.text]
+            file, line, column = places[finding.text] or (str(job.path), None, None)
+            message = finding.message + (f" (listed {rows:,} times)" if rows > 1 else "")
+            told = {"file": file, "line": line, "column": column, "message": message}
+            told |= {"kind": finding.kind, "taxon": finding.text, "rows": rows}
+        told["candidates"] = [
+            {"tax_id": node.tax_id, "scientific_name": node.scientific_name, "rank": node.rank}
+            for node in finding.candidates
+        ]
         report["problems" if finding.is_problem else "warnings"].append(told)
     report["online"] = {"names": len(names), "hosts": len(found_hosts)}
     return report, lock
-
-
-def _locked(job: Job, lock: TaxaLock) -> int:
-    return sum(taxon in lock for taxon in job_names(job)) if len(lock) else 0
 
 
 def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
@@ -182,47 +187,6 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
             finding = with_near(finding, await lookup.near(finding.text, viruses=not finding.is_host))
         told.append(finding)
     return told
-
-
-def _first_places(job: Job) -> dict[str, tuple[str, int, int]]:
-    """Where each taxon is listed first."""
-    places: dict[str, tuple[str, int, int]] = {}
-    for listed in job.taxa:
-        if listed.place is not None:
-            places.setdefault(listed.taxon, listed.place)
-    return places
-
-
-def _taxon(
-    job: Job, finding: Finding, counts: dict[str, int], places: dict[str, tuple[str, int, int]]
-) -> dict[str, Any]:
-    rows = counts[finding.text]
-    file, line, column = places.get(finding.text, (str(job.path), None, None))
-    often = f" (listed {rows:,} times)" if rows > 1 else ""
-    return {
-        "file": file,
-        "line": line,
-        "column": column,
-        "message": finding.message + often,
-        "kind": finding.kind,
-        "taxon": finding.text,
-        "rows": rows,
-        "candidates": _candidates(finding),
-    }
-
-
-def _host(job: Job, finding: Finding, hosts: dict[str, str]) -> dict[str, Any]:
-    return {
-        **_about_job(job, f"filter set {hosts[finding.text]!r}: {finding.message}"),
-        "kind": finding.kind,
-        "host": finding.text,
-        "candidates": _candidates(finding),
-    }
-
-
-def _candidates(finding: Finding) -> list[dict[str, Any]]:
-    kept = ("tax_id", "scientific_name", "rank")
-    return [{name: value for name, value in asdict(node).items() if name in kept} for node in finding.candidates]
 
 
 def relative_dates(plan: Plan) -> dict[str, str]:
@@ -269,10 +233,6 @@ def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:
 
 def _where(odd: dict[str, Any]) -> str:
     return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)
-
-
-def _as_json(problem: Problem) -> dict[str, Any]:
-    return {name: getattr(problem, name) for name in ("file", "line", "column", "message")}
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
@@ -22,6 +21,7 @@ from batchsum.errors import Problem
 from batchsum.model.filters import (
     FILTER_NAMES,
     FILTER_PARSERS,
+    LIST_FILTERS,
     SHEET_ERRORS,
     FilterSet,
     parse_taxon,
@@ -36,8 +36,6 @@ LONGEST_LINE = 1_000_000
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
-
-_LISTS = ("accessions", "include_sequence", "aux_report")
 
 Sets = tuple[NamedSet, ...] | None
 """The filter sets of a row; None for all of the job."""
@@ -65,15 +63,10 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
 
     Raises OSError where it cannot be read.
     """
-    # UTF-16 is half NULs, and would be read as text with odd characters.
-    with path.open("rb") as raw:
-        if b"\0" in (first := raw.readline(LONGEST_LINE)):
-            listing.problems.append(undecodable(file, [first]))
-            return
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             _ListFile(file, stream, listing, has_header=path.suffix.lower() != ".txt").read()
-    except UnicodeDecodeError:
+    except UnicodeError:
         with path.open("rb") as raw:
             lines = iter(partial(raw.readline, LONGEST_LINE), b"")
             listing.problems.append(undecodable(file, lines))
@@ -151,8 +144,7 @@ class _ListFile:
         at_label = self.columns.index("label") if "label" in self.columns else None
         filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
         # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
-        pick = itemgetter(*filter_cells) if filter_cells else lambda row: ()
-        known: dict[object, _Shared] = {}
+        known: dict[tuple[str, ...], _Shared] = {}
         for row in records:
             if not row[0].strip() and not any(map(str.strip, row)):
                 continue
@@ -162,11 +154,14 @@ class _ListFile:
             if row == header:
                 self.report(None, "the header stands here again; remove this row")
                 continue
-            self.count_row()
-            shared = known.get(key := pick(row))
-            if shared is None:
+            self.listing.rows += 1
+            if self.listing.rows > MOST_ROWS:
+                self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
+            key = tuple([row[cell] for cell in filter_cells])
+            if key not in known:
                 cells = {self.columns[cell]: (cell, row[cell].strip()) for cell in filter_cells}
-                shared = known[key] = self.read_filters(cells)
+                known[key] = self.read_filters(cells)
+            shared = known[key]
             for cell, message in shared.faults:
                 self.report(cell, message)
             for cell, message in shared.oddities:
@@ -187,11 +182,6 @@ class _ListFile:
             return False
         return True
 
-    def count_row(self) -> None:
-        self.listing.rows += 1
-        if self.listing.rows > MOST_ROWS:
-            self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
-
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
         if cells < width:
@@ -208,7 +198,7 @@ class _ListFile:
         faults: list[tuple[int, str]] = []
         for column, text in written.items():
             try:
-                values[column] = FILTER_PARSERS[column](_items(text) if column in _LISTS else text)
+                values[column] = FILTER_PARSERS[column](_items(text) if column in LIST_FILTERS else text)
             except ValueError as error:
                 faults.append((cells[column][0], f"{column}: {error}"))
         sets: Sets = None
@@ -304,7 +294,7 @@ class Records:
         self._lines: list[str] = []
 
     def __iter__(self) -> Iterator[list[str]]:
-        lines = self._read_lines()
+        lines: Iterator[str] = self._read_lines()
         for first in lines:
             if first.strip():
                 break
@@ -313,15 +303,18 @@ class Records:
             self.line = 1
             header = "the first line must be a header with the column taxon"
             self.stop(f"this file is empty; {header if self._has_header else 'write one taxon a line'}")
-        yield from self._table(first, lines) if self._has_header else self._bare(first, lines)
-
-    def _table(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
-        self.delimiter = _delimiter(first)
-        # Strict: the lenient reader swallows the rest of the file behind a stray quote.
-        reader = csv.reader(chain([first], lines), delimiter=self.delimiter, strict=True)
+        lines = chain([first], lines)
+        if self._has_header:
+            self.delimiter = _delimiter(first)
+            # Strict: the lenient reader swallows the rest of the file behind a stray quote.
+            rows: Iterator[list[str]] = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        else:
+            if _is_header(first):
+                self.stop("a .txt has one taxon a line and no header; call this file .csv")
+            rows = ([line] for line in lines)
         while True:
             try:
-                row = next(reader)
+                row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
@@ -331,20 +324,14 @@ class Records:
                     yield row
             self._next()
 
-    def _bare(self, first: str, lines: Iterator[str]) -> Iterator[list[str]]:
-        if _is_header(first):
-            self.stop("a .txt has one taxon a line and no header; call this file .csv")
-        for line in chain([first], lines):
-            if line.strip():
-                yield [line]
-            self._next()
-
     def _next(self) -> None:
         self.line += len(self._lines)
         self._lines.clear()
 
     def _read_lines(self) -> Iterator[str]:
         for line in iter(partial(self._stream.readline, LONGEST_LINE), ""):
+            if self.line == 1 and "\0" in line:
+                raise UnicodeError("UTF-16 is half NULs, and would be read as text with odd characters")
             if len(line) == LONGEST_LINE:
                 self.stop(f"a line of more than {LONGEST_LINE:,} characters")
             # Inside a record, a line belongs to a quoted cell, whatever it begins with.

@@ -5,22 +5,17 @@ filters without a name. Values in a name are as the table shows them.
 """
 
 import itertools
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from batchsum.model.filters import FILTER_NAMES, FilterSet
+from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
 MOST_SETS = 10_000
 
 EVERYTHING = NamedSet("all", FilterSet())
-
-
-def combinations(matrix: Mapping[str, Sequence[Any]]) -> int:
-    return math.prod(map(len, matrix.values()))
 
 
 def expand(
@@ -30,20 +25,13 @@ def expand(
     guards: Mapping[str, Any],
     windows: Windows | None = None,
 ) -> Iterator[NamedSet]:
-    """The set called `name`, or those of its matrix, the first key slowest."""
+    """The set called `name`, or those of its matrix, the first key slowest; `released_between` is a pair."""
     for choice in itertools.product(*matrix.values()):
-        chosen = dict(zip(matrix, choice, strict=True))
+        filters = {**values, **dict(zip(matrix, choice, strict=True))}
+        if between := filters.pop("released_between", None):
+            filters["released_since"], filters["released_before"] = between
         full = "/".join([name, *map(_written, choice)])
-        yield NamedSet(full, filter_set({**values, **chosen}), guards, windows)
-
-
-def filter_set(values: Mapping[str, Any]) -> FilterSet:
-    """`values` by filter, read already; `released_between` is a pair."""
-    values = dict(values)
-    if window := values.pop("released_between", None):
-        values["released_since"], values["released_before"] = window
-    read: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return FilterSet(**read)
+        yield NamedSet(full, FilterSet(**filters), guards, windows)
 
 
 def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:
@@ -79,17 +67,11 @@ def overlaps(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _written(value: Any) -> str:
     match value:
-        case bool():
-            return "true" if value else "false"
+        case False:
+            return "false"
         case [date() | timedelta() as begin, date() | timedelta() as end]:
-            return f"{_written(begin)}..{_written(end)}"
-        case list():
-            return "|".join(value)
-        case timedelta():
-            return f"{value.days}d"
-        case date():
-            return value.isoformat()
-    return str(value)
+            return f"{cell_text(begin)}..{cell_text(end)}"
+    return cell_text(value)
 
 
 def named_as_windows(sets: Iterable[NamedSet], names: Iterable[str]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Filter values that NCBI surely does not write so: no reason not to ask, but one to warn, with what was perhaps meant.
 
 A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
-Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents.
+Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents; beside it `place_synonyms.tsv`, names
+that are no misspelling of those, so that likeness does not find them.
 """
 
 import difflib
@@ -17,21 +18,6 @@ from importlib import resources
 from pathlib import Path
 
 from batchsum.model.filters import USA_STATES, FilterSet
-
-# Names that are no misspelling of INSDC's, so that likeness does not find them.
-_ALSO_CALLED = {
-    "america": "USA", "united states": "USA", "united states of america": "USA", "us": "USA", "u.s.": "USA",
-    "u.s.a.": "USA", "uk": "United Kingdom", "u.k.": "United Kingdom", "great britain": "United Kingdom",
-    "britain": "United Kingdom", "england": "United Kingdom", "scotland": "United Kingdom",
-    "wales": "United Kingdom", "northern ireland": "United Kingdom", "holland": "Netherlands",
-    "the netherlands": "Netherlands", "ivory coast": "Cote d'Ivoire", "republic of korea": "South Korea",
-    "korea, south": "South Korea", "dprk": "North Korea", "russian federation": "Russia",
-    "congo": "Republic of the Congo", "congo-brazzaville": "Republic of the Congo",
-    "congo-kinshasa": "Democratic Republic of the Congo", "drc": "Democratic Republic of the Congo",
-    "dr congo": "Democratic Republic of the Congo", "uae": "United Arab Emirates", "cabo verde": "Cape Verde",
-    "lao pdr": "Laos", "palestine": "State of Palestine",
-    "central america": "North America", "australasia": "Oceania",
-}  # fmt: skip
 
 # Where a sample of a US state or territory may be said to come from.
 _MAY_BE_THE_USA = {"USA", "North America", "Oceania", "Virgin Islands", "Pacific Ocean", *USA_STATES.values()}
@@ -120,18 +106,23 @@ def _state(text: str, by_code: bool = True) -> str:
 @cache
 def _places() -> dict[str, str]:
     """Countries and continents as NCBI writes them, by their names in lower case."""
-    text = (resources.files("batchsum.model") / "data" / "places.tsv").read_text(encoding="utf-8")
-    rows = [line.split("\t") for line in text.splitlines()[1:]]
-    names = {name for country, continent, *_ in rows for name in (country, continent) if name}
+    names = {name for country, continent, *_ in _table("places.tsv") for name in (country, continent) if name}
     return {name.casefold(): name for name in sorted(names)}
+
+
+def _table(name: str) -> list[list[str]]:
+    """The rows of a table in `model/data`, without its header."""
+    text = (resources.files("batchsum.model") / "data" / name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines()[1:]]
 
 
 def _near_place(text: str) -> str | None:
     """The place that was perhaps meant: `Viet Nam` for Vietnam."""
     without_accents = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
     folded = without_accents.casefold()
-    if folded in _ALSO_CALLED:
-        return _ALSO_CALLED[folded]
+    for written, name in _table("place_synonyms.tsv"):
+        if folded == written:
+            return name
     near = difflib.get_close_matches(folded, _places(), n=1, cutoff=0.75)
     # `Republic of Ghana`: no word like it, but the name is there.
     near += sorted((name for name in _places() if re.search(rf"\b{re.escape(name)}\b", folded)), key=len, reverse=True)

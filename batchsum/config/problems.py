@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -80,9 +80,9 @@ def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
 def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
     """The model of a mapping inside `model`."""
     for name in names:
-        for kind in get_args(model.model_fields[name].annotation):
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                model = kind
+        kind = model.model_fields[name].annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model = kind
     return model
 
 
@@ -177,15 +177,10 @@ def undecodable(file: str, lines: Iterable[bytes]) -> Problem:
             if not any(line[1:8:2]) or (line[:1] == b"\0" and not any(line[0:8:2])):
                 return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
             line = line.removeprefix(b"\xef\xbb\xbf")
-        nul = line.find(b"\0")
-        try:
-            line.decode()
-        except UnicodeDecodeError as error:
-            if nul < 0 or error.start < nul:
-                column = len(line[: error.start].decode()) + 1
-                byte = line[error.start]
-                return Problem(file, number, column, f"byte 0x{byte:02X} is not UTF-8; save the file as UTF-8")
-        if nul >= 0:
-            column = len(line[:nul].decode()) + 1
-            return Problem(file, number, column, "a NUL byte: this is no text, or UTF-16; save the file as UTF-8")
+        # What is not UTF-8 comes as half of a surrogate pair, 0xDC00 and the byte.
+        if bad := re.search("[\0\ud800-\udfff]", line.decode("utf-8", "surrogateescape")):
+            what = f"byte 0x{ord(bad[0]) - 0xDC00:02X} is not UTF-8"
+            if bad[0] == "\0":
+                what = "a NUL byte: this is no text, or UTF-16"
+            return Problem(file, number, bad.start() + 1, f"{what}; save the file as UTF-8")
     return Problem(file, 1, 1, "this file is not UTF-8; save it as UTF-8")

@@ -62,8 +62,14 @@ class Keys(BaseModel):
         return value
 
     def given(self) -> dict[str, Any]:
-        """The values that were written."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        """The values that were written, mappings as dictionaries."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: value.given() if isinstance(value, Keys) else value for name, value in values.items()}
+
+
+def optional(description: str) -> Any:
+    """A key that may be absent: no value is read for it then, and none is given."""
+    return Field(None, description=description)
 
 
 def read_one(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -104,10 +110,6 @@ Flag = Annotated[bool, *as_value(parse_boolean, "boolean", "string", enum=[True,
 # Filter sets: each filter with one value, or with a list of values in the matrix.
 
 
-def _wrapped(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
 
 
@@ -136,12 +138,10 @@ def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> 
     item = {"type": "string", "enum": [*choices]} if choices else {"type": "string"}
     one_or_more = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
     values = list[Annotated[str, *as_value(parse)]]
-    return Annotated[values, BeforeValidator(_wrapped), AfterValidator(not_empty), WithJsonSchema(one_or_more)]
+    wrapped = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    return Annotated[values, wrapped, AfterValidator(not_empty), WithJsonSchema(one_or_more)]
 
 
-Accessions = _list_filter(parse_accession)
-SequenceTypes = _list_filter(parse_sequence_type, SEQUENCE_TYPES)
-ReportTypes = _list_filter(parse_report_type, REPORT_TYPES)
 Window = Annotated[
     list[Moment],
     Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
@@ -153,16 +153,16 @@ Window = Annotated[
 class GuardKeys(Keys):
     """The bounds within which an answer is believed."""
 
-    max_drop: Annotated[float, *as_value(values.parse_percent, pattern="^[0-9.]+ *%$")] | None = Field(
-        None, description="Share of the records that may be missing against the highest of 14 nights (20%)."
+    max_drop: Annotated[float, *as_value(values.parse_percent, pattern="^[0-9.]+ *%$")] = optional(
+        "Share of the records that may be missing against the highest of 14 nights (20%)."
     )
-    min_drop: Annotated[int, *whole_number(0, 10**12)] | None = Field(
-        None, description="Records that must be missing before a drop is looked at (5)."
+    min_drop: Annotated[int, *whole_number(0, 10**12)] = optional(
+        "Records that must be missing before a drop is looked at (5)."
     )
-    stale_after: Annotated[timedelta, *as_value(values.parse_staleness, pattern=LENGTH)] | None = Field(
-        None, description="Tell when nothing was updated for so long (14d)."
+    stale_after: Annotated[timedelta, *as_value(values.parse_staleness, pattern=LENGTH)] = optional(
+        "Tell when nothing was updated for so long (14d)."
     )
-    allow_zero: Flag | None = Field(None, description="Believe it when all records vanish (false).")
+    allow_zero: Flag = optional("Believe it when all records vanish (false).")
 
 
 class WindowsKeys(Keys):
@@ -177,7 +177,7 @@ class WindowsKeys(Keys):
 
 
 _FILTERS: dict[str, tuple[Any, str]] = {
-    "accessions": (Accessions, "Only these nucleotide accessions."),
+    "accessions": (_list_filter(parse_accession), "Only these nucleotide accessions."),
     "refseq_only": (Flag, "Only RefSeq genomes."),
     "annotated_only": (Flag, "Only annotated genomes."),
     "released_since": (Moment, "Released on or after this day; 7d is a week before the night."),
@@ -187,15 +187,15 @@ _FILTERS: dict[str, tuple[Any, str]] = {
     "geo_location": (Text, "Continent or country where the sample was collected."),
     "usa_state": (State, "Two-letter code of the US state or territory."),
     "complete_only": (Flag, "Only complete genomes."),
-    "include_sequence": (SequenceTypes, "Sequences in the estimated download."),
-    "aux_report": (ReportTypes, "Reports in the estimated download."),
+    "include_sequence": (_list_filter(parse_sequence_type, SEQUENCE_TYPES), "Sequences in the estimated download."),
+    "aux_report": (_list_filter(parse_report_type, REPORT_TYPES), "Reports in the estimated download."),
     "released_between": (Window, "[from, to): released on or after the first day, before the second."),
 }
 
 
 def _fields(shape: Callable[[Any], Any]) -> dict[str, Any]:
     """A field for each filter, absent unless given; `shape` tells how its values are written."""
-    return {name: (shape(kind) | None, Field(None, description=about)) for name, (kind, about) in _FILTERS.items()}
+    return {name: (shape(kind), optional(about)) for name, (kind, about) in _FILTERS.items()}
 
 
 def _list_of(kind: Any) -> Any:
@@ -208,9 +208,9 @@ MatrixKeys: Any = create_model("MatrixKeys", __base__=Keys, **_fields(_list_of))
 FilterSetKeys: Any = create_model(
     "FilterSetKeys",
     __base__=Keys,
-    matrix=(MatrixKeys | None, Field(None, description="One filter set for each combination of these.")),
-    windows=(WindowsKeys | None, Field(None, description="One filter set for each of a series of release windows.")),
-    guards=(GuardKeys | None, Field(None, description="Bounds of this filter set alone.")),
+    matrix=(MatrixKeys, optional("One filter set for each combination of these.")),
+    windows=(WindowsKeys, optional("One filter set for each of a series of release windows.")),
+    guards=(GuardKeys, optional("Bounds of this filter set alone.")),
     **_fields(lambda kind: kind),
 )
 
@@ -219,6 +219,10 @@ FilterSetKeys: Any = create_model(
 
 Duration = Annotated[timedelta, *as_value(parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
 FilePath = Annotated[str, *as_value(values.parse_path)]
+Format = Annotated[str, *as_value(values.parse_format, enum=[*values.FORMATS])]
+RequestsPerSecond = Annotated[
+    float | Literal["auto", "unlimited"], *as_value(values.parse_requests_per_second, "string", "number")
+]
 EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
 
 
@@ -239,11 +243,11 @@ class TaxonKeys(Keys):
     """One entry of the list of taxa; a bare ID or name is the same as `{taxon: ...}`."""
 
     taxon: Annotated[str, *as_value(parse_taxon, "string", "integer")] = Field(description="NCBI Taxonomy ID or name.")
-    label: Text | None = Field(None, description="What the table calls it.")
-    filter_sets: Annotated[list[Text], AfterValidator(not_empty)] | None = Field(
-        None, description="The filter sets asked for this taxon; all of them where absent."
+    label: Text = optional("What the table calls it.")
+    filter_sets: Annotated[list[Text], AfterValidator(not_empty)] = optional(
+        "The filter sets asked for this taxon; all of them where absent."
     )
-    guards: GuardKeys | None = Field(None, description="Bounds of this taxon alone.")
+    guards: GuardKeys = optional("Bounds of this taxon alone.")
 
     @model_validator(mode="before")
     @classmethod
@@ -259,29 +263,26 @@ class ApiKeys(Keys):
     """The server and how hard it may be asked."""
 
     # Before base_url, which depends on it.
-    allow_http: Flag | None = Field(None, description="Allow plain http to another machine (false).")
-    base_url: Annotated[str | None, WithJsonSchema({"type": "string", "format": "uri"})] = Field(
-        None, description="Where NCBI Datasets answers."
+    allow_http: Flag = optional("Allow plain http to another machine (false).")
+    base_url: Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})] = optional(
+        "Where NCBI Datasets answers."
     )
-    api_key_file: FilePath | None = Field(None, description="File that holds the NCBI API key.")
-    requests_per_second: (
-        Annotated[float | Literal["auto", "unlimited"],
-                  *as_value(values.parse_requests_per_second, "string", "number")] | None
-    ) = Field(None, description="auto, unlimited or a ceiling.")  # fmt: skip
-    workers: Annotated[int, *whole_number(1, 1000)] | None = Field(None, description="Requests under way at once (64).")
-    timeout: Annotated[timedelta, *as_value(values.parse_timeout, pattern=LENGTH)] | None = Field(
-        None, description="Longest time of one attempt (60s)."
+    api_key_file: FilePath = optional("File that holds the NCBI API key.")
+    requests_per_second: RequestsPerSecond = optional("auto, unlimited or a ceiling.")
+    workers: Annotated[int, *whole_number(1, 1000)] = optional("Requests under way at once (64).")
+    timeout: Annotated[timedelta, *as_value(values.parse_timeout, pattern=LENGTH)] = optional(
+        "Longest time of one attempt (60s)."
     )
-    attempts: Annotated[int, *whole_number(1, 20)] | None = Field(None, description="Attempts of one request (6).")
-    max_outage: Duration | None = Field(None, description="Give the night up after such an outage (30m).")
-    contact: Annotated[str, *as_value(values.parse_contact)] | None = Field(
-        None, description="E-mail address or URL, told to NCBI in the User-Agent."
+    attempts: Annotated[int, *whole_number(1, 20)] = optional("Attempts of one request (6).")
+    max_outage: Duration = optional("Give the night up after such an outage (30m).")
+    contact: Annotated[str, *as_value(values.parse_contact)] = optional(
+        "E-mail address or URL, told to NCBI in the User-Agent."
     )
-    shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] | None = Field(
-        None, description="Redis or Valkey that counts the requests of all your machines; no password here."
+    shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] = optional(
+        "Redis or Valkey that counts the requests of all your machines; no password here."
     )
-    canary: Annotated[str, *as_value(parse_taxon, "string", "integer")] | None = Field(
-        None, description="Taxon that the server surely has records of (2697049)."
+    canary: Annotated[str, *as_value(parse_taxon, "string", "integer")] = optional(
+        "Taxon that the server surely has records of (2697049)."
     )
 
     @field_validator("base_url", mode="plain")
@@ -295,26 +296,19 @@ class ApiKeys(Keys):
 class OutputKeys(Keys):
     """Where the table goes, and in which formats."""
 
-    dir: FilePath | None = Field(None, description="Output directory (out/<name> beside the job file).")
-    formats: (
-        Annotated[list[Annotated[str, *as_value(values.parse_format, enum=[*values.FORMATS])]],
-                  AfterValidator(not_empty)] | None
-    ) = Field(None, description="Formats of the table ([csv]).")  # fmt: skip
-    keep_nights: Annotated[int, *whole_number(1, 100_000)] | None = Field(
-        None, description="Nights kept in the history (400)."
-    )
+    dir: FilePath = optional("Output directory (out/<name> beside the job file).")
+    formats: Annotated[list[Format], AfterValidator(not_empty)] = optional("Formats of the table ([csv]).")
+    keep_nights: Annotated[int, *whole_number(1, 100_000)] = optional("Nights kept in the history (400).")
 
 
 class NotifyKeys(Keys):
     """Who is told. A command is a list of words, run without a shell."""
 
-    on_change: Command | None = Field(None, description="Run when something changed.")
-    on_failure: Command | None = Field(
-        None, description="Run when the night failed, or has rows without an answer to rely on."
-    )
-    on_success: Command | None = Field(None, description="Run when the night succeeded.")
-    webhook_env: EnvironmentName | None = Field(None, description="Variable that holds the webhook's URL.")
-    ping_env: EnvironmentName | None = Field(None, description="Variable that holds the ping's URL.")
+    on_change: Command = optional("Run when something changed.")
+    on_failure: Command = optional("Run when the night failed, or has rows without an answer to rely on.")
+    on_success: Command = optional("Run when the night succeeded.")
+    webhook_env: EnvironmentName = optional("Variable that holds the webhook's URL.")
+    ping_env: EnvironmentName = optional("Variable that holds the ping's URL.")
 
 
 def _read_version(text: str) -> str:
@@ -329,32 +323,27 @@ class JobHead(Keys):
     version: Annotated[str, *as_value(_read_version, "integer", const=1)] = Field(
         description="Version of this format: 1."
     )
-    name: Annotated[str, *as_value(values.parse_job_name)] | None = Field(
-        None, description="Name of the job (the file's stem)."
-    )
-    min_interval: Duration | None = Field(
-        None, description="A start within this time after the last published run does nothing, as 20h."
-    )
+    name: Annotated[str, *as_value(values.parse_job_name)] = optional("Name of the job (the file's stem).")
+    min_interval: Duration = optional("A start within this time after the last published run does nothing, as 20h.")
 
 
 class JobKeys(JobHead):
     """A batchsum job."""
 
-    taxa: list[TaxonKeys] | None = Field(None, description="What is asked for.")
-    taxa_files: list[FilePath] | None = Field(None, description="CSV, TSV or TXT files with more taxa.")
-    filter_sets: dict[str, FilterSetKeys | None] | None = Field(None, description="Named sets of filters.")
-    api: ApiKeys | None = Field(None, description="The server and how hard it may be asked.")
-    output: OutputKeys | None = Field(None, description="Where the table goes, and in which formats.")
-    guards: GuardKeys | None = Field(None, description="The bounds within which an answer is believed.")
-    notify: NotifyKeys | None = Field(None, description="Who is told.")
+    taxa: list[TaxonKeys] = optional("What is asked for.")
+    taxa_files: list[FilePath] = optional("CSV, TSV or TXT files with more taxa.")
+    filter_sets: dict[str, FilterSetKeys] = optional("Named sets of filters.")
+    # Pydantic leaves out words that are those of the section itself.
+    api: ApiKeys = optional("Which server is asked, and how hard.")
+    output: OutputKeys = optional("Where the table goes, in which formats, and how many nights are kept.")
+    guards: GuardKeys = optional("Within which bounds an answer is believed.")
+    notify: NotifyKeys = optional("Who is told.")
 
 
 # The job file as JSON Schema, for editors. It wants NCBI's own spelling where batchsum takes more (lower case,
 # BIOSAMPLE), and knows nothing of what lies between two keys: `batchsum check` has the last word.
 
 SCHEMA_FILE = "batchsum.schema.json"
-
-_NULL = {"type": "null"}
 
 
 def job_schema() -> dict[str, Any]:
@@ -372,8 +361,8 @@ def job_schema() -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Without the titles and defaults that pydantic adds, and null as one type more: an editor that has to choose
-    between alternatives cannot tell where the mistake is."""
+    """Without the titles and defaults that pydantic adds. A key without a value is as good as absent: null is one type
+    more of it, since an editor that has to choose between alternatives cannot tell where the mistake is."""
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if not isinstance(value, dict):
@@ -381,18 +370,15 @@ def _plain(value: Any) -> Any:
     plain = {
         key: {name: _plain(inner) for name, inner in one.items()} if key in ("properties", "$defs") else _plain(one)
         for key, one in value.items()
-        if not (key == "title" or (key == "default" and one is None))
+        if key not in ("title", "default")
     }
-    choices = plain.get("anyOf", [])
-    if _NULL in choices:
-        rest = [one for one in choices if one != _NULL]
-        del plain["anyOf"]
-        return {**(_or_null(rest[0]) if len(rest) == 1 else {"anyOf": [*rest, _NULL]}), **plain}
-    return plain
+    return _or_null(plain) if "default" in value else plain
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A key without a value is as good as absent. What is referred to says so itself."""
+    """What is referred to says so itself."""
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     if "type" not in schema:
         return schema
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]

@@ -133,11 +133,7 @@ def parse_path(text: str) -> str:
 
 def parse_argument(text: str) -> str:
     """A word of a command: any text that a process can be given."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("is not text that a command can be given") from None
-    if "\0" in text:
+    if re.search("[\0\ud800-\udfff]", text):
         raise ValueError("is not text that a command can be given")
     return text
 

@@ -4,6 +4,7 @@ A name that a broken piece would have defined counts as known, so that no proble
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from datetime import date
@@ -13,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from batchsum.config.csv_list import Listing, read_list
-from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, combinations, expand, named_as_windows, overlaps
+from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, named_as_windows, overlaps
 from batchsum.config.odd_values import odd_filters, odd_program
 from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
 from batchsum.config.schema import (
@@ -30,7 +31,7 @@ from batchsum.config.schema import (
 from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
-from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_taxon, parse_text
+from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_text
 from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
 
@@ -52,7 +53,6 @@ class YamlJob:
         self.listing = Listing(today, {})
         self.filter_sets: list[NamedSet] = []
         self._order: dict[str, int] = {}
-        self._chosen: dict[tuple[str, ...], tuple[NamedSet, ...]] = {}
 
     def read(self) -> Job | None:
         """The job as far as it can be read; its problems, if any, are in `listing`."""
@@ -80,9 +80,12 @@ class YamlJob:
             ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
         )  # fmt: skip
 
-    def report(self, location: Location, message: str, at_key: bool = False) -> None:
+    def here(self, location: Location, at_key: bool = False) -> tuple[str, int, int]:
         node = place(self.root, location, at_key)
-        self.listing.problems.append(Problem(str(self.path), node.line, node.column, message))
+        return str(self.path), node.line, node.column
+
+    def report(self, location: Location, message: str, at_key: bool = False) -> None:
+        self.listing.problems.append(Problem(*self.here(location, at_key), message))
 
     def piece(self, model: type[Keys], value: Any, location: Location) -> dict[str, Any] | None:
         """What was given, read by the model; None where something is wrong with it, which is reported."""
@@ -143,22 +146,18 @@ class YamlJob:
         given = self.piece(FilterSetKeys, entry, location)
         if given is None or overlapping:
             return None
-        guards = given.pop("guards").given() if "guards" in given else {}
-        matrix = {}
-        if keys := given.pop("matrix", None):
-            matrix = {key: getattr(keys, key) for key in entry["matrix"] if entry["matrix"][key] is not None}
-            if not matrix:
-                self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
-                return None
-        windows = Windows(**given.pop("windows").given()) if "windows" in given else None
-        if combinations(matrix) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
+        guards, lists = given.pop("guards", {}), given.pop("matrix", None)
+        if lists == {}:
+            self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
+            return None
+        matrix = {key: lists[key] for key in entry["matrix"] if key in lists} if lists else {}
+        windows = Windows(**given.pop("windows")) if "windows" in given else None
+        if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
             here = (*location, "matrix" if matrix else "windows")
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return None
         made = tuple(expand(name, given, matrix, guards, windows))
-        if not self.add_sets(made, location):
-            return None
-        return made
+        return made if self.add_sets(made, location) else None
 
     def add_sets(self, made: Sequence[NamedSet], location: Location) -> bool:
         known = self.listing.sets
@@ -179,27 +178,18 @@ class YamlJob:
                 value = getattr(one.filters, key)
                 number = [values.index(value)] if value in values else []
                 location = ("filter_sets", name, "matrix", key, *number)
-            node = place(self.root, location)
-            self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
+            self.listing.warnings.append(Problem(*self.here(location), message))
 
     def read_taxa(self) -> None:
-        taxa = self.listing.taxa
         for index, entry in enumerate(self.sequence("taxa")):
             location = ("taxa", index)
-            node = place(self.root, location)
-            here = str(self.path), node.line, node.column
-            if isinstance(entry, str):
-                try:
-                    taxa.append(ListedTaxon(parse_taxon(entry), place=here))
-                except ValueError as error:
-                    self.report(location, f"taxon: {error}")
-                continue
             given = self.piece(TaxonKeys, entry, location)
             # Its filter sets are looked up even where the rest is broken.
             sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
             if given is not None:
-                guards = given["guards"].given() if "guards" in given else {}
-                taxa.append(ListedTaxon(given["taxon"], given.get("label", ""), sets or None, guards or None, here))
+                label, guards = given.get("label", ""), given.get("guards")
+                here = self.here(location)
+                self.listing.taxa.append(ListedTaxon(given["taxon"], label, sets or None, guards or None, here))
 
     def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
@@ -212,11 +202,8 @@ class YamlJob:
                 self.report(here, f"filter set {name!r} is named twice")
             elif name not in self.listing.sets and name not in self.listing.broken_sets:
                 self.report(here, unknown("filter set", name, [*self.listing.sets, *self.listing.broken_sets]))
-        key = tuple(names)
-        if key not in self._chosen:
-            chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
-            self._chosen[key] = tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
-        return self._chosen[key]
+        chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
+        return tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
 
     def read_taxa_files(self) -> None:
         seen: set[str] = set()
@@ -247,8 +234,7 @@ class YamlJob:
         # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
         for key in ("on_change", "on_failure", "on_success"):
             if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
-                node = place(self.root, ("notify", key, 0))
-                self.listing.warnings.append(Problem(str(self.path), node.line, node.column, f"{key}: {why}"))
+                self.listing.warnings.append(Problem(*self.here(("notify", key, 0)), f"{key}: {why}"))
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""
@@ -261,5 +247,5 @@ class YamlJob:
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, each value once."""
+    """Lists as tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

@@ -1,14 +1,14 @@
 """YAML to nodes that know their place. Every scalar stays text, but a plain null, which is None.
 
-The nodes are built from the parser's events, without recursion: composing a document that is nested
-100,000 deep ends the process, and takes ten times as long for any other. Anchors and aliases are allowed
-as far as they repeat little; tags and merge keys are not.
+The nodes are built from the parser's events, no deeper than `DEEPEST`: PyYAML's own composer ends the process on a
+document that is nested 100,000 deep. Anchors and aliases are allowed as far as they repeat little; tags and merge keys
+are not.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import yaml
 
@@ -36,17 +36,6 @@ class YamlNode:
     """Text, None, the nodes of a list, or the key and value nodes of a mapping by the key's text."""
 
 
-@dataclass(slots=True)
-class _Open:
-    """A list or mapping whose end has not come yet."""
-
-    node: YamlNode
-    anchor: str | None
-    begun: int
-    key: YamlNode | None = None
-    height: int = 1
-
-
 class _Stop(Exception):
     """Nothing sensible can be read behind this place."""
 
@@ -58,120 +47,102 @@ def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
         line = text.count("\n", 0, match.start()) + 1
         column = match.start() - text.rfind("\n", 0, match.start())
         return None, [Problem(file, line, column, f"an invisible character, U+{ord(match[0]):04X}; remove it")]
-    return _Composer(file).compose(text)
+    composer = _Composer(text, file)
+    try:
+        root = composer.document()
+    except yaml.MarkedYAMLError as error:
+        if error.problem == _TOO_DEEP and error.problem_mark:
+            # libyaml has a bound of its own since 0.2.6, and looks ahead: what it has read shows the place of ours.
+            return compose(text[: error.problem_mark.index], file)
+        composer.problems.append(syntax_problem(file, text, error))
+    except yaml.YAMLError as error:
+        composer.problems.append(Problem(file, 1, 1, f"this is not YAML: {error}"))
+    except _Stop:
+        pass
+    else:
+        # What is nothing may stand behind the last line, as below a lone ---.
+        return root if root and root.value is not None else None, composer.problems
+    return None, composer.problems
 
 
 class _Composer:
-    def __init__(self, file: str) -> None:
+    def __init__(self, text: str, file: str) -> None:
         self.file = file
         self.problems: list[Problem] = []
-        self.root: YamlNode | None = None
-        self.open: list[_Open] = []
-        self.anchors: dict[str, tuple[YamlNode, int, int]] = {}
-        self.count = 0
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_Loader))
+        self.anchors: dict[str, YamlNode] = {}
         self.repeated = 0
 
-    def compose(self, text: str) -> tuple[YamlNode | None, list[Problem]]:
-        documents = 0
-        try:
-            for event in yaml.parse(text, Loader=_Loader):
-                if isinstance(event, yaml.DocumentStartEvent):
-                    documents += 1
-                    if documents > 1:
-                        self.stop(event, "a second YAML document; a job file is one, remove this '---'")
-                else:
-                    self.take(event)
-        except yaml.MarkedYAMLError as error:
-            if error.problem == _TOO_DEEP and error.problem_mark:
-                # libyaml has a bound of its own since 0.2.6, and looks ahead: what it has read shows the place of ours.
-                return _Composer(self.file).compose(text[: error.problem_mark.index])
-            self.problems.append(syntax_problem(self.file, text, error))
-        except yaml.YAMLError as error:
-            self.problems.append(Problem(self.file, 1, 1, f"this is not YAML: {error}"))
-        except _Stop:
-            pass
-        else:
-            # What is nothing may stand behind the last line, as below a lone ---.
-            return self.root if self.root and self.root.value is not None else None, self.problems
-        return None, self.problems
+    def document(self) -> YamlNode | None:
+        """The node of the one document; None where there is none."""
+        root = None
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root:
+                    self.stop(event, "a second YAML document; a job file is one, remove this '---'")
+                root = self.node(next(self.events), 0)
+        return root
 
     def report(self, place: Any, message: str) -> None:
         self.problems.append(Problem(self.file, *_position(place), message))
 
-    def stop(self, place: Any, message: str) -> None:
+    def stop(self, place: Any, message: str) -> NoReturn:
         self.report(place, message)
         raise _Stop
 
-    def take(self, event: Any) -> None:
-        match event:
-            case yaml.ScalarEvent():
-                self.check_tag(event)
-                if re.search("[\ud800-\udfff]", event.value):
-                    self.stop(event, "an escape (\\u) that stands for no character; write the character itself")
-                absent = event.style in (None, "") and event.tag is None and event.value in _NULLS
-                # A key is text, whatever it looks like.
-                is_key = bool(self.open) and self.open[-1].key is None and event.value != ""
-                is_key = is_key and isinstance(self.open[-1].node.value, dict)
-                node = YamlNode(*_position(event), None if absent and not is_key else event.value)
-                self.count += 1
-                self.add(node, event.anchor, 1, 0)
-            case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
-                self.check_tag(event)
-                if len(self.open) >= DEEPEST:
-                    self.stop(event, f"nested more than {DEEPEST} deep")
-                inside: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-                self.open.append(_Open(YamlNode(*_position(event), inside), event.anchor, self.count))
-                self.count += 1
-            case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                done = self.open.pop()
-                self.add(done.node, done.anchor, self.count - done.begun, done.height)
-            case yaml.AliasEvent():
-                self.repeat(event)
-
-    def check_tag(self, event: Any) -> None:
+    def node(self, event: Any, depth: int, is_key: bool = False) -> YamlNode:
+        """The node that begins with `event`, inside `depth` others."""
+        if isinstance(event, yaml.AliasEvent):
+            return self.repeat(event, depth)
         if event.tag is not None:
             self.report(event, f"the tag {event.tag!r} is not allowed; write the plain value")
+        node = YamlNode(*_position(event), None)
+        if isinstance(event, yaml.ScalarEvent):
+            if re.search("[\ud800-\udfff]", event.value):
+                self.stop(event, "an escape (\\u) that stands for no character; write the character itself")
+            is_null = event.style in (None, "") and event.tag is None and event.value in _NULLS
+            # A key is text, whatever it looks like.
+            node.value = None if is_null and not (is_key and event.value) else event.value
+        elif depth >= DEEPEST:
+            self.stop(event, f"nested more than {DEEPEST} deep")
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node.value = [self.node(item, depth + 1) for item in self.until(yaml.SequenceEndEvent)]
+        else:
+            node.value = self.mapping(depth + 1)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
 
-    def repeat(self, event: Any) -> None:
+    def until(self, end: type[yaml.Event]) -> Iterator[Any]:
+        while not isinstance(event := next(self.events), end):
+            yield event
+
+    def mapping(self, depth: int) -> dict[str, tuple[YamlNode, YamlNode]]:
+        inside: dict[str, tuple[YamlNode, YamlNode]] = {}
+        for event in self.until(yaml.MappingEndEvent):
+            key = self.node(event, depth, is_key=True)
+            value = self.node(next(self.events), depth)
+            if not isinstance(key.value, str):
+                self.report(key, "a key must be a word, followed by a colon")
+            elif key.value == "<<":
+                self.report(key, "merge keys (<<) are not supported; write the keys out")
+            elif key.value in inside:
+                first = inside[key.value][0]
+                self.report(key, f"the key {key.value!r} stands here twice, first in line {first.line}")
+            else:
+                inside[key.value] = key, value
+        return inside
+
+    def repeat(self, event: Any, depth: int) -> YamlNode:
         if event.anchor not in self.anchors:
             self.stop(event, f"the alias *{event.anchor} stands for nothing that ends above it")
-        node, size, height = self.anchors[event.anchor]
-        self.count += size
-        self.repeated += size
-        if self.repeated > MOST_REPEATED:
-            self.stop(event, f"aliases repeat more than {MOST_REPEATED:,} values; write fewer")
-        if len(self.open) + height > DEEPEST:
-            self.stop(event, f"nested more than {DEEPEST} deep")
-        self.add(node, None, size, height)
-
-    def add(self, node: YamlNode, anchor: str | None, size: int, height: int) -> None:
-        """Put a finished node where it belongs."""
-        if anchor is not None:
-            self.anchors[anchor] = node, size, height
-        if not self.open:
-            self.root = node
-            return
-        holder = self.open[-1]
-        holder.height = max(holder.height, height + 1)
-        inside: Any = holder.node.value
-        if isinstance(inside, list):
-            inside.append(node)
-        elif holder.key is None:
-            holder.key = node
-        else:
-            self.pair(inside, holder.key, node)
-            holder.key = None
-
-    def pair(self, inside: dict[str, tuple[YamlNode, YamlNode]], key: YamlNode, value: YamlNode) -> None:
-        if not isinstance(key.value, str):
-            self.report(key, "a key must be a word, followed by a colon")
-        elif key.value == "<<":
-            self.report(key, "merge keys (<<) are not supported; write the keys out")
-        elif key.value in inside:
-            first = inside[key.value][0]
-            self.report(key, f"the key {key.value!r} stands here twice, first in line {first.line}")
-        else:
-            inside[key.value] = key, value
+        for inner, below in _walk(node := self.anchors[event.anchor]):
+            self.repeated += 1
+            if self.repeated > MOST_REPEATED:
+                self.stop(event, f"aliases repeat more than {MOST_REPEATED:,} values; write fewer")
+            if depth + below >= DEEPEST and isinstance(inner.value, list | dict):
+                self.stop(event, f"nested more than {DEEPEST} deep")
+        return node
 
 
 def _position(place: Any) -> tuple[int, int]:
@@ -206,20 +177,24 @@ def place(root: YamlNode, location: Location, at_key: bool = False) -> YamlNode:
 
 def texts(node: YamlNode) -> Iterator[YamlNode]:
     """Every key and every scalar with text; what an alias repeats comes again."""
-    pending = [node]
-    while pending:
-        node = pending.pop()
-        match node.value:
-            case str():
-                yield node
-            case list():
-                pending += node.value
-            case dict():
-                pending += [part for pair in node.value.values() for part in pair]
+    return (one for one, _ in _walk(node) if isinstance(one.value, str))
+
+
+def _walk(node: YamlNode, below: int = 0) -> Iterator[tuple[YamlNode, int]]:
+    """`node` and all inside it, and how deep each is below it."""
+    yield node, below
+    match node.value:
+        case list():
+            inside = node.value
+        case dict():
+            inside = [part for pair in node.value.values() for part in pair]
+        case _:
+            return
+    for one in inside:
+        yield from _walk(one, below + 1)
 
 
 # What the YAML parser complains of, in words that say what to write instead.
-
 
 _UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
 

@@ -6,10 +6,10 @@ Source: the parameters of `virus_genome_summary` in NCBI's OpenAPI document for 
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 FILTER_NAMES = (
@@ -17,6 +17,9 @@ FILTER_NAMES = (
     "pangolin_classification", "geo_location", "usa_state", "complete_only", "include_sequence", "aux_report",
 )  # fmt: skip
 """The twelve filters, in the order of NCBI's parameters."""
+
+LIST_FILTERS = ("accessions", "include_sequence", "aux_report")
+"""Those that take several values."""
 
 FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
@@ -72,7 +75,8 @@ class FilterSet:
 
         Lists are sorted, and `7d` stays `7d`.
         """
-        return _canonical(self)
+        cells = self.cells() | {name: "|".join(sorted(getattr(self, name))) for name in LIST_FILTERS}
+        return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
@@ -85,19 +89,18 @@ class FilterSet:
 
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return dict(zip(FILTER_COLUMNS, self.cell_texts(), strict=True))
-
-    def cell_texts(self) -> tuple[str, ...]:
-        """The same in the order of FILTER_COLUMNS, without the names."""
-        return _cell_texts(self)
+        return {name: cell_text(getattr(self, name)) for name in FILTER_COLUMNS}
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return _text(self)
+        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
-        return _asked(self)
+        if self.released_before is None:
+            return (self,)
+        since = replace(self, released_before=None)
+        return since, replace(since, released_since=self.released_before)
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
@@ -110,39 +113,11 @@ class FilterSet:
             elif isinstance(value, timedelta):
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
-                yield name, _cell(value)
+                yield name, cell_text(value)
 
 
-# A night has a million rows, but few filter sets: what follows from a set alone is worked out once.
-
-
-@lru_cache(maxsize=4096)
-def _cell_texts(filters: FilterSet) -> tuple[str, ...]:
-    return tuple(_cell(getattr(filters, name)) for name in FILTER_COLUMNS)
-
-
-@lru_cache(maxsize=4096)
-def _text(filters: FilterSet) -> str:
-    return ";".join(f"{name}={cell}" for name, cell in filters.cells().items() if cell)
-
-
-@lru_cache(maxsize=4096)
-def _canonical(filters: FilterSet) -> str:
-    lists: dict[str, Any] = {
-        name: tuple(sorted(getattr(filters, name))) for name in ("accessions", "include_sequence", "aux_report")
-    }
-    return replace(filters, **lists).text()
-
-
-@lru_cache(maxsize=4096)
-def _asked(filters: FilterSet) -> tuple[FilterSet, ...]:
-    if filters.released_before is None:
-        return (filters,)
-    since = replace(filters, released_before=None)
-    return since, replace(since, released_since=filters.released_before)
-
-
-def _cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
+    """The value of a filter as the table shows it."""
     match value:
         case True:
             return "true"
@@ -150,7 +125,7 @@ def _cell(value: Any) -> str:
             return value.isoformat()
         case timedelta():
             return f"{value.days}d"
-        case tuple():
+        case tuple() | list():
             return "|".join(value)
         case str():
             return value
@@ -163,23 +138,9 @@ def _cell(value: Any) -> str:
 SEQUENCE_TYPES = ("GENOME", "CDS", "PROTEIN", "NONE")
 REPORT_TYPES = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
 
-# NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-_SYNONYMS = {"BIOSAMPLE": "BIOSAMPLE_REPORT"}
-
-USA_STATES = {
-    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California",
-    "CO": "Colorado", "CT": "Connecticut", "DE": "Delaware", "DC": "District of Columbia",
-    "FL": "Florida", "GA": "Georgia", "HI": "Hawaii", "ID": "Idaho", "IL": "Illinois", "IN": "Indiana",
-    "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky", "LA": "Louisiana", "ME": "Maine", "MD": "Maryland",
-    "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota", "MS": "Mississippi", "MO": "Missouri",
-    "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire", "NJ": "New Jersey",
-    "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota", "OH": "Ohio",
-    "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island", "SC": "South Carolina",
-    "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
-    "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
-    "AS": "American Samoa", "GU": "Guam", "MP": "Northern Mariana Islands", "PR": "Puerto Rico",
-    "VI": "U.S. Virgin Islands",
-}  # fmt: skip
+_STATES_FILE = Path(__file__).parent / "data" / "usa_states.tsv"
+USA_STATES = dict(line.split("\t") for line in _STATES_FILE.read_text(encoding="utf-8").splitlines()[1:])
+"""The names of the states and territories by their codes."""
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -188,10 +149,6 @@ _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
-
-# What nearly every taxon looks like; nothing below could object to it. A list has a million of them.
-_PLAIN_TAXON = re.compile(r"[1-9][0-9]{0,8}|(?![0-9A-Fa-f]{36})[A-Za-z](?:[ -~]{0,198}[!-~])?")
-_PLAIN_TEXT = re.compile(r"(?![0-9A-Fa-f]{36})[!-~](?:[ -~]{0,198}[!-~])?")
 
 LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
 """How an NCBI API key looks. No message may repeat one."""
@@ -204,8 +161,6 @@ SECRET_MISPLACED = (
 
 def parse_text(text: str) -> str:
     """One line of 1 to 200 visible characters."""
-    if _PLAIN_TEXT.fullmatch(text):
-        return text
     if not text.strip():
         raise ValueError("is empty; write a value, or leave it out")
     if text != text.strip():
@@ -224,8 +179,6 @@ def parse_text(text: str) -> str:
 
 def parse_tax_id_or_name(text: str) -> str:
     """A Taxonomy ID or a name, for a taxon or a host; a spreadsheet's damage to an id is told."""
-    if _PLAIN_TAXON.fullmatch(text):
-        return text
     text = parse_text(text)
     if re.fullmatch(r"[0-9]+", text):
         plain = text.lstrip("0")
@@ -329,7 +282,6 @@ def parse_accession(text: str) -> str:
 
 def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
     word = text.strip().upper()
-    word = _SYNONYMS.get(word, word) if "BIOSAMPLE_REPORT" in choices else word
     if word not in choices:
         near = difflib.get_close_matches(word, choices, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -342,12 +294,8 @@ def parse_sequence_type(text: str) -> str:
 
 
 def parse_report_type(text: str) -> str:
-    return _parse_choice(text, REPORT_TYPES)
-
-
-def once_each(values: Iterable[str]) -> tuple[str, ...]:
-    """In the order written; a value written twice asks nothing new."""
-    return tuple(dict.fromkeys(values))
+    # NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
+    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, REPORT_TYPES)
 
 
 def midnight_before(length: timedelta, today: date) -> date:
@@ -361,7 +309,8 @@ def midnight_before(length: timedelta, today: date) -> date:
 
 def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
     def parse_list(value: Any) -> tuple[str, ...]:
-        return once_each(parse(item) for item in ([value] if isinstance(value, str) else value))
+        items = [value] if isinstance(value, str) else value
+        return tuple(dict.fromkeys(map(parse, items)))  # a value written twice asks nothing new
 
     return parse_list
 

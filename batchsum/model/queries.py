@@ -6,11 +6,10 @@ Null is never zero: a count that nobody gave is None here and an empty cell in t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from batchsum.model.filters import FilterSet
+from batchsum.model.filters import LIST_FILTERS, FilterSet
 
 # What is asked.
 
@@ -106,11 +105,8 @@ class Summary:
 
     def has_data(self) -> bool:
         """Whether anything beside the count says that there are records."""
-        sizes = [self.assembly_count, self.hydrated.estimated_file_size_mb]
-        sizes.append(self.dehydrated.estimated_file_size_mb)
-        for files in self.available_files.values():
-            sizes += [files.file_count, files.size_mb]  # type: ignore[list-item]
-        return any(sizes)
+        sizes = (self.assembly_count, self.hydrated.estimated_file_size_mb, self.dehydrated.estimated_file_size_mb)
+        return any(sizes) or any(map(any, self.available_files.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +176,7 @@ def _subtract(since: Summary, until: Summary) -> Summary:
         hydrated=_package_minus(since.hydrated, until.hydrated),
         dehydrated=_package_minus(since.dehydrated, until.dehydrated),
         available_files={
-            kind: FileSummary(
-                _minus(files.file_count, until.available_files.get(kind, FileSummary()).file_count),
-                _size_minus(files.size_mb, until.available_files.get(kind, FileSummary()).size_mb),
-            )
+            kind: FileSummary(*map(_minus, files, until.available_files.get(kind, FileSummary())))
             for kind, files in since.available_files.items()
         },
         messages=tuple(dict.fromkeys(since.messages + until.messages)),
@@ -191,11 +184,8 @@ def _subtract(since: Summary, until: Summary) -> Summary:
     )
 
 
-def _minus(since: int | None, until: int | None) -> int | None:
-    return None if since is None else since - (until or 0)
-
-
-def _size_minus(since: float | None, until: float | None) -> float | None:
+def _minus(since: Any, until: Any) -> Any:
+    """A count, or a size without the noise of binary fractions."""
     return None if since is None else round(since - (until or 0), 6)
 
 
@@ -269,8 +259,6 @@ def exit_code_of(counts: Mapping[str, int]) -> int:
 LONGEST_LIST = 2000
 """Characters of encoded accessions above which the request goes as POST."""
 
-_LISTS = ("accessions", "include_sequence", "aux_report")
-
 
 def request_key(request: Request) -> str:
     """Path and query below the base URL: two requests with one key send the same.
@@ -279,25 +267,19 @@ def request_key(request: Request) -> str:
     """
     if request.taxon in ("", ".", ".."):
         raise ValueError(f"{request.taxon!r} is not the name of a taxon")
-    return f"/virus/taxon/{quote(request.taxon, safe='')}/genome{_query(request.filters)}"
-
-
-@lru_cache(maxsize=4096)
-def _query(filters: FilterSet) -> str:
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in filters.parameters())
-    return f"?{query}" if query else ""
+    path = f"/virus/taxon/{quote(request.taxon, safe='')}/genome"
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.filters.parameters())
+    return f"{path}?{query}" if query else path
 
 
 def post_body(request: Request) -> dict[str, Any] | None:
     """The same request as v2VirusDatasetRequest, or None where its accessions fit a URL."""
-    if not request.filters.accessions:
-        return None
-    encoded = sum(len(f"&accessions={quote(accession)}") for accession in request.filters.accessions)
-    if encoded - 1 <= LONGEST_LIST:
+    encoded = "&".join(f"accessions={quote(accession)}" for accession in request.filters.accessions)
+    if len(encoded) <= LONGEST_LIST:
         return None
     body: dict[str, Any] = {"taxon": request.taxon}
     for name, value in request.filters.parameters():
-        if name in _LISTS:
+        if name in LIST_FILTERS:
             body.setdefault(name, []).append(value)
         else:
             body[name] = True if value == "true" and name.endswith("_only") else value

@@ -7,11 +7,11 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.queries import CANARY, Answer, Attempt, Failure, Reply, Request, Summary, request_key
@@ -22,6 +22,8 @@ from batchsum.ncbi.outage import Canary, Outage
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.refusals import is_refusal, refused
 from batchsum.ncbi.urls import default_base_url
+
+A = TypeVar("A")
 
 log = logging.getLogger("batchsum")
 
@@ -95,13 +97,7 @@ class DatasetsClient:
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
         made = list[Attempt]()
-        try:
-            async with self.outage.patience():
-                answer = await self._ask(request, attempts or self._attempts, made)
-        except TimeoutError:
-            if not self.outage.is_silent:
-                raise  # somebody else's
-            answer = self._nothing_answered()
+        answer = await self._patiently(self._ask(request, attempts or self._attempts, made))
         return Reply(answer, tuple(made))
 
     async def post(
@@ -111,13 +107,7 @@ class DatasetsClient:
 
         No outage is told from it: whoever asks judges what is not answered.
         """
-        try:
-            async with self.outage.patience():
-                return await self._post(path, body, attempts or self._attempts)
-        except TimeoutError:
-            if not self.outage.is_silent:
-                raise
-            return self._nothing_answered()
+        return await self._patiently(self._post(path, body, attempts or self._attempts))
 
     async def is_answering(self) -> bool:
         """After a night that was given up: one more question for the canary. True as long as none was."""
@@ -130,6 +120,18 @@ class DatasetsClient:
             await self._canary.ask_while_unknown()
             self._stop_where_refused(self._canary.question)
         return self._canary.is_known
+
+    async def _patiently(self, asking: Coroutine[Any, Any, A]) -> A | Failure:
+        """What comes of `asking`; a Failure where NCBI says nothing at all for `max_outage`."""
+        try:
+            async with self.outage.patience():
+                return await asking
+        except TimeoutError:
+            if not self.outage.is_silent:
+                raise  # somebody else's
+        if not self.outage.given_up:
+            self._canary.give_up(self._last_failure or Failure("failed", "timeout", "no answer at all"))
+        return self._skipped()
 
     async def _ask(self, request: Request, most: int, made: list[Attempt]) -> Answer:
         """The answer; `made` gets every attempt as it ends."""
@@ -220,14 +222,11 @@ class DatasetsClient:
             self.pacer.hold(pause, refused=response.sent_at if response.attempt.http_status == 429 else None)
         return pause
 
-    def _answered(self) -> None:
-        self._budget.answered()
-        self.outage.answered()
-
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """What a final answer comes to: a rejection is believed only while NCBI knows the canary."""
         if isinstance(answer, Summary):
-            self._answered()
+            self._budget.answered()
+            self.outage.answered()
             if self._canary.is_asked(request):
                 self._canary.judge(answer)
             return answer
@@ -261,11 +260,6 @@ class DatasetsClient:
         verdict = self._canary.verdict
         if isinstance(verdict, Failure) and is_refusal(verdict):
             raise refused(verdict, has_key=self._has_key, met_by=_in_words(met_by))
-
-    def _nothing_answered(self) -> Failure:
-        if not self.outage.given_up:
-            self._canary.give_up(self._last_failure or Failure("failed", "timeout", "no answer at all"))
-        return self._skipped()
 
     def _skipped(self) -> Failure:
         verdict = self._canary.verdict

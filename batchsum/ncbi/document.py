@@ -14,7 +14,6 @@ LONGEST_TEXT = 8000
 
 _BLANKS = " \t\n\r"
 """JSON's own; str.strip() would take more."""
-_ABSENT: Mapping[str, Any] = {}
 
 
 class BadAnswer(ValueError):
@@ -38,21 +37,17 @@ def parse_document(http_status: int, body: bytes) -> dict[str, Any] | Failure:
 def object_in(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """The object `name` of an object, empty where it is missing. Raises BadAnswer."""
     inner = value.get(name)
-    if inner is None:
-        return _ABSENT
-    if not isinstance(inner, dict):
+    if not isinstance(inner, dict | None):
         raise BadAnswer(f"{name} is no object")
-    return inner
+    return inner or {}
 
 
 def list_in(value: Mapping[str, Any], name: str) -> list[Any]:
     """The list `name` of an object, empty where it is missing. Raises BadAnswer."""
     items = value.get(name)
-    if items is None:
-        return []
-    if not isinstance(items, list):
+    if not isinstance(items, list | None):
         raise BadAnswer(f"{name} is no list")
-    return items
+    return items or []
 
 
 def objects_in(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:

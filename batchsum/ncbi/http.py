@@ -15,7 +15,6 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from batchsum.errors import Refused, UsageError
@@ -84,13 +83,8 @@ class Transport:
         self._free = asyncio.Semaphore(connections)
         self._proxy = proxy_of_environment(self._base)
         self._session: aiohttp.ClientSession | None = None
-        self._headers = CIMultiDict(
-            {
-                "User-Agent": f"batchsum/{__version__}" + (f" ({contact})" if contact else ""),
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-            }
-        )
+        agent = f"batchsum/{__version__}" + (f" ({contact})" if contact else "")
+        self._headers = {"User-Agent": agent, "Accept": "application/json", "Accept-Encoding": "gzip"}
         if self._key:
             self._headers["api-key"] = self._key
 
@@ -163,7 +157,8 @@ class Transport:
             http_status,
             self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
-        return Response(answer, attempt, sending.since, _retry_after(headers), _rate_limit(headers))
+        retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
+        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers))
 
     def _open(self, path: str, body: Mapping[str, Any] | None, phid: str) -> Any:
         """Send to a path that is quoted already, below the base URL."""
@@ -171,8 +166,7 @@ class Transport:
             raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         url = URL(str(self._base).rstrip("/") + path, encoded=True)
         # Here and not in the session, which would tell its headers to a proxy too.
-        headers = self._headers.copy()
-        headers["NCBI-PHID"] = phid
+        headers = {**self._headers, "NCBI-PHID": phid}
         # The header with the key would go along to wherever a redirect leads.
         if body is None:
             return self._session.get(url, headers=headers, allow_redirects=False)
@@ -220,12 +214,6 @@ def _spellings(letter: str) -> bytes:
 def _utc_text(timestamp: float) -> str:
     """ISO 8601 with milliseconds."""
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds."""
-    text = headers.get("Retry-After")
-    return retry.seconds_of(text, headers.get("Date", "")) if text else None
 
 
 def _rate_limit(headers: Mapping[str, str]) -> float | None:

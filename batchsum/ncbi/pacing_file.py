@@ -11,8 +11,7 @@ import math
 import os
 import struct
 import zlib
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import insort
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,7 +41,7 @@ def window(rate: float, guard: float) -> tuple[int, float]:
 
 @dataclass(slots=True)
 class Ledger:
-    """The sends that still count, of all processes: parallel arrays, sorted by time.
+    """The sends that still count, of all processes: pairs of time and rate, sorted by time.
 
     A send's rate is what its process knew. Times are seconds of the machine's monotonic clock, so they mean
     nothing after a boot. What cannot be true (torn, of another boot, of the future) is nothing: it may cost a
@@ -50,8 +49,7 @@ class Ledger:
     """
 
     held_until: float = -math.inf
-    times: "array[float]" = field(default_factory=lambda: array("d"))
-    rates: "array[float]" = field(default_factory=lambda: array("d"))
+    sends: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
     def parse(cls, raw: bytes, boot: bytes, now: float) -> Self:
@@ -62,16 +60,12 @@ class Ledger:
         body = raw[_HEAD.size : _HEAD.size + 16 * size]
         if magic != _MAGIC or of_boot != boot or len(body) != 16 * size or checksum != zlib.crc32(body):
             return cls()
-        book = cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf)
-        book.times.frombytes(body[: 8 * size])
-        book.rates.frombytes(body[8 * size :])
-        end = bisect_left(book.times, now + 1.0)
-        del book.times[end:], book.rates[end:]
-        return book
+        sends = [send for send in struct.iter_unpack("=dd", body) if send[0] < now + 1.0]
+        return cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf, sends)
 
     def to_bytes(self, boot: bytes) -> bytes:
-        body = self.times.tobytes() + self.rates.tobytes()
-        return _HEAD.pack(_MAGIC, boot, self.held_until, len(self.times), zlib.crc32(body)) + body
+        body = b"".join(struct.pack("=dd", *send) for send in self.sends)
+        return _HEAD.pack(_MAGIC, boot, self.held_until, len(self.sends), zlib.crc32(body)) + body
 
     def wait(self, now: float, rate: float, guard: float) -> float:
         """Seconds until one may send at `rate`; 0 or less where one may now.
@@ -79,29 +73,30 @@ class Ledger:
         The largest rate of those who sent last is the server's limit, as far as anybody knows: who knows only
         of a smaller one would else never get its turn, and never learn.
         """
-        count, period = window(max(rate, *self.rates) if self.rates else rate, guard)
+        count, period = window(max([rate, *self.rates()]), guard)
         wait = self.held_until - now
-        if self.times:
+        if self.sends:
             # Nearly even: two processes, each at its own pace, would send a second's worth in half of it.
-            wait = max(wait, self.times[-1] + 0.9 * period / count - 0.002 - now)
-        if len(self.times) >= count:
-            wait = max(wait, self.times[-count] + period - now)
+            wait = max(wait, self.sends[-1][0] + 0.9 * period / count - 0.002 - now)
+        if len(self.sends) >= count:
+            wait = max(wait, self.sends[-count][0] + period - now)
         return wait
 
+    def rates(self) -> list[float]:
+        return [rate for _, rate in self.sends]
+
     def add(self, time: float, rate: float) -> None:
-        at = bisect_right(self.times, time)
-        self.times.insert(at, time)
-        self.rates.insert(at, rate)
+        insort(self.sends, (time, rate))
 
     def lower(self, rate: float) -> None:
         """Nobody is known to be allowed more than `rate`."""
-        self.rates = array("d", (min(one, rate) for one in self.rates))
+        self.sends = [(time, min(one, rate)) for time, one in self.sends]
 
     def forget(self, now: float, rate: float, guard: float) -> None:
         """Drop what is too long ago to matter to anybody who is still sending."""
-        _, period = window(min(rate, *self.rates) if self.rates else rate, guard)
-        end = bisect_right(self.times, now - min(period, _LONGEST_MEMORY))
-        del self.times[:end], self.rates[:end]
+        _, period = window(min([rate, *self.rates()]), guard)
+        oldest = now - min(period, _LONGEST_MEMORY)
+        self.sends = [send for send in self.sends if send[0] > oldest]
 
 
 class Reservation:
@@ -213,13 +208,10 @@ def _directories() -> list[Path]:
 
 def _open(directories: list[Path], name: str) -> int:
     """The file `name` in the first directory that will do. OSError where none does."""
-    for last, directory in enumerate(directories, 1 - len(directories)):
-        try:
+    for directory in directories[:-1]:
+        with suppress(OSError):
             return _open_in(directory, name)
-        except OSError:
-            if not last:
-                raise
-    raise FileNotFoundError("no home directory")
+    return _open_in(directories[-1], name)
 
 
 def _open_in(directory: Path, name: str) -> int:

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,58 +30,10 @@ PROBE = 2.0
 """Seconds between two looks whether it is back."""
 SETTLING = PROBE + PATIENCE + 1.5
 """Seconds after which whoever was away has noticed that it is back, and a second more."""
-_KEPT_MS = 3_600_000
 
-# A window log on the clock of Redis, in microseconds: ARGV is rate, guard, lead, member, is_back, settling.
-# The largest rate of those who sent in the last two seconds is the server's limit, as far as anybody knows.
-# Spacing and window are those of `pacing_file.Ledger`. Returns the wait and whether processes are still settling.
-_TAKE = """
-local sends, state = KEYS[1], KEYS[2]
-local function field(name) return tonumber(redis.call('HGET', state, name) or '') or 0 end
-local function put(name, value) redis.call('HSET', state, name, string.format('%.0f', value)) end
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2] + ARGV[3]
-if ARGV[5] == '1' or redis.call('EXISTS', state) == 0 then
-    put('settling', math.max(field('settling'), now + ARGV[6]))
-end
-local rate = tonumber(ARGV[1])
-if now - field('rated') < 2000000 then rate = math.max(rate, field('millirate') / 1000) end
-local count = math.max(1, math.floor(rate))
-local period = math.max(1, count / rate) * 1000000 + ARGV[2]
-redis.call('ZREMRANGEBYSCORE', sends, '-inf', string.format('(%.0f', now - 2 * period))
-redis.call('ZREMRANGEBYSCORE', sends, string.format('(%.0f', now + 1000000), '+inf')
-local held = field('held')
-local wait = held < now + 3600000000 and held - now or 0
-local last = redis.call('ZREVRANGE', sends, 0, 0, 'WITHSCORES')[2]
-if last then wait = math.max(wait, last + 0.9 * period / count - 2000 - now) end
-local first = redis.call('ZREVRANGE', sends, count - 1, count - 1, 'WITHSCORES')[2]
-if first then wait = math.max(wait, first + period - now) end
-if wait <= 0 then
-    redis.call('ZADD', sends, string.format('%.0f', now), ARGV[4])
-    if tonumber(ARGV[1]) >= rate then put('millirate', rate * 1000) put('rated', now) end
-    wait = 0
-end
-redis.call('PEXPIRE', sends, KEPT)
-redis.call('PEXPIRE', state, KEPT)
-return {math.ceil(wait), field('settling') > now and 1 or 0}
-""".replace("KEPT", str(_KEPT_MS))
-
-# What was let through left only now, or nobody may send for a while, or the limit fell: ARGV is member or '',
-# microseconds, thousandths of a request a second or ''.
-_NOTE = """
-local time = redis.call('TIME')
-local moment = string.format('%.0f', time[1] * 1000000 + time[2] + ARGV[2])
-if ARGV[3] ~= '' then
-    local known = tonumber(redis.call('HGET', KEYS[2], 'millirate') or '') or 0
-    if tonumber(ARGV[3]) < known then redis.call('HSET', KEYS[2], 'millirate', ARGV[3]) end
-elseif ARGV[1] ~= '' then
-    redis.call('ZADD', KEYS[1], moment, ARGV[1])
-elseif tonumber(moment) > (tonumber(redis.call('HGET', KEYS[2], 'held') or '') or 0) then
-    redis.call('HSET', KEYS[2], 'held', moment)
-end
-redis.call('PEXPIRE', KEYS[1], KEPT)
-redis.call('PEXPIRE', KEYS[2], KEPT)
-""".replace("KEPT", str(_KEPT_MS))
+# What Redis runs for us; what it keeps goes an hour after the last send.
+_TAKE = Path(__file__).with_name("pacing_take.lua").read_text(encoding="utf-8")
+_NOTE = Path(__file__).with_name("pacing_note.lua").read_text(encoding="utf-8")
 
 
 class SharedLimit:

@@ -25,7 +25,6 @@ LARGEST_COUNT = 2**53
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
-_NO_PACKAGE = Package()
 _ABSENT: Mapping[str, Any] = {}
 _NO_TEXTS: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
@@ -114,8 +113,6 @@ def _shown(value: object) -> str:
 
 def _package(odd: list[str], value: Mapping[str, Any], name: str) -> Package:
     package = _cell(odd, _ABSENT, object_in, value, name)
-    if not package:
-        return _NO_PACKAGE
     return Package(
         _cell(odd, None, _count, package, "estimated_file_size_mb"),
         _cell(odd, "", text_in, package, "url") or None,
@@ -143,7 +140,6 @@ def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _told(report: Mapping[str, Any]) -> str:
-    text = text_in(report, "message") or text_in(report, "reason")
-    if not text:
-        text = next((text_in(report, name) for name in report if name.endswith("_code")), "")
-    return one_line(text or "an error without a message")
+    names = ["message", "reason", *(name for name in report if name.endswith("_code"))]
+    texts = filter(None, (text_in(report, name) for name in names))
+    return one_line(next(texts, "an error without a message"))

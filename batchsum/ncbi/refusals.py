@@ -132,7 +132,4 @@ def refused(answer: Failure, *, has_key: bool, met_by: str) -> Refused:
 
 
 def _phrase(http_status: int) -> str:
-    try:
-        return HTTPStatus(http_status).phrase
-    except ValueError:
-        return "no standard status"
+    return next((one.phrase for one in HTTPStatus if one == http_status), "no standard status")

@@ -158,7 +158,7 @@ def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_na
     return (
         query.taxon, tax_id, scientific_name, query.label, query.filter_set,
         verdict.status, verdict.record_count, verdict.previous_record_count, verdict.record_count_change,
-        verdict.error, "|".join(summary.messages), *query.filters.cell_texts(),
+        verdict.error, "|".join(summary.messages), *query.filters.cells().values(),
         summary.assembly_count, summary.resource_updated_on,
         *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
         *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),
