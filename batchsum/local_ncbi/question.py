@@ -108,10 +108,9 @@ def _parameter(name: str, known: Mapping[str, Parameter]) -> Parameter:
     return known[name]
 
 
-RESOURCE_EXHAUSTED = 8
-
 # gRPC's code for an HTTP status; every other one is an invalid argument or, from 500 on, "unavailable".
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
+RESOURCE_EXHAUSTED = _CODES[429]
 
 
 class Refusal(Exception):
