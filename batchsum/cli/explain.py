@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow, Nights
+from batchsum.store.history import KeptRow
+from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
 
 
@@ -53,11 +54,12 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     yield from _asked(store, run, row)
     yield ""
     yield "nights"
-    for night, one in reversed(kept.series(row.taxon, row.filter_set)):
-        yield f"  {night.today}  {shown_count(one):>12}  {one.status:<8}  {one.error}".rstrip()
-    for level in kept.accepted(row.taxon, row.filter_set):
-        was, now = level.previous_record_count, level.record_count
-        yield f"  {level.night}  accepted by --accept: {_count(now)} instead of {_count(was)}"
+    told = [(one.today, f"{shown_count(row):>12}  {row.status:<8}  {row.error}") for one, row in kept.series(row.query)]
+    told += [(one.today, f"{'-':>12}  no table  {one.failure}") for one in kept.failed()]
+    for day, what in sorted(told, reverse=True):
+        yield f"  {day}  {what}".rstrip()
+    for level in kept.accepted(row.query):
+        yield f"  {level.night}  {level}"
 
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
@@ -74,7 +76,3 @@ def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
                 f"  attempt {number:<2} {attempt.sent_at}  {attempt.seconds:.3f} s  {http}  {attempt.outcome}"
                 f"  NCBI-PHID {attempt.phid}"
             )
-
-
-def _count(count: int | None) -> str:
-    return "none" if count is None else f"{count:,}"

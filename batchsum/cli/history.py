@@ -10,7 +10,8 @@ from pathlib import Path
 
 from batchsum.output.table import cell
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow, Nights
+from batchsum.store.history import KeptRow
+from batchsum.store.nights import Nights
 from batchsum.store.store import Store
 
 HISTORY_COLUMNS = (
@@ -41,16 +42,20 @@ def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:
 
 
 def _table(kept: Nights) -> Iterator[str]:
-    """A line for each row of the last night, a column for each night."""
+    """A line for each query of the last night, a column for each night; a night without a table is a column of -."""
     if not kept.runs:
         yield "no night was published yet\n"
         return
-    nights = [{(row.taxon, row.filter_set): shown_count(row) for row in kept.rows(run)} for run in kept.runs]
-    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in kept.runs)]]
+    failed = kept.failed()
+    nights = sorted([*kept.runs, *failed], key=lambda run: run.today)
+    before = [{row.query: shown_count(row) for row in kept.rows(run)} for run in nights]
+    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in nights)]]
     for row in kept.rows(kept.runs[-1]):
-        counts = (night.get((row.taxon, row.filter_set), ".") for night in nights)
+        counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(nights, before, strict=True))
         lines.append([row.taxon, row.label, row.filter_set, *counts])
     yield from aligned(lines)
+    for run in failed:
+        yield f"{run.today} left no table: {run.failure}\n"
 
 
 def aligned(lines: list[list[str]]) -> Iterator[str]:

@@ -25,11 +25,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--rps", type=_rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
     add("--workers", type=_whole(1, 1000), metavar="N", help="requests under way at once (the job's, else 64)")
-    add("--format", type=_formats, metavar="LIST", help="formats of the table, as in csv,jsonl")
+    add("--format", type=_formats, default=(), metavar="LIST", help="more formats of the table, as in tsv,jsonl")
     add("--deadline", type=_some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
     add("--start-jitter", type=_duration, metavar="DURATION", help="wait a random part of this before asking")
     add("--shard", type=_shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
-    add("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--fresh", action="store_true", help="drop an unfinished run instead of resuming it")
+    again.add_argument(
+        "--retry", action="store_true", help="ask again what is suspect, failed or skipped of the last night"
+    )
     add("--if-locked", choices=("fail", "skip", "wait"), default="fail", help="when another run is under way (fail)")
     add(
         "--accept",
@@ -60,6 +64,14 @@ def add_explain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nights", type=_whole(1, 10_000), default=30, metavar="N", help="how many of the last nights (30)"
     )
+
+
+def add_accept_options(parser: argparse.ArgumentParser) -> None:
+    _add_output_directory(parser)
+    parser.add_argument(
+        "names", nargs="+", metavar="TAXON[/SET]", help="rows to believe, by taxon, label or scientific name"
+    )
+    parser.add_argument("--note", default="", metavar="TEXT", help="why, for explain, run.json and the log")
 
 
 def add_history_options(parser: argparse.ArgumentParser) -> None:

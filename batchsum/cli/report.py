@@ -8,7 +8,7 @@ from batchsum.output.files import prepare, put_in_place, read_manifest
 from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.store.directory import held, output_errors, state_of
-from batchsum.store.history import Nights
+from batchsum.store.nights import Nights
 
 
 def report_command(arguments: argparse.Namespace) -> int:

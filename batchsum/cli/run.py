@@ -7,6 +7,7 @@ import random
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ from batchsum.cli.progress import is_wanted, live
 from batchsum.cli.terminal import failure, failure_block, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
-from batchsum.errors import BatchsumError, Locked, NotDue, OutputError
+from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
 from batchsum.run.collect import collect
+from batchsum.run.lost_store import is_store_lost, words_of_lost_store
 from batchsum.run.merge import merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
+from batchsum.run.publish import require_own_directory
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
 
@@ -53,7 +56,12 @@ def merge_command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    begun = datetime.now(UTC)
     job = _with_options(load_job(arguments.job), arguments)
+    if arguments.shard is None:
+        require_own_directory(job)
+        if is_store_lost(job.output.dir):
+            say(f"batchsum: {words_of_lost_store(job.output.dir)}")
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
     try:
         api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
@@ -63,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise
     configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
-        return _night(job, api_key, log_file, arguments)
+        return _night(job, api_key, log_file, arguments, begun)
     except Locked as error:
         log.warning("%s", error)
         if arguments.if_locked != "skip":
@@ -79,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail(error, job, log_file, api_key)
 
 
-def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace) -> int:
+def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace, begun: datetime) -> int:
     if arguments.start_jitter:
         time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
     wanted = is_wanted(arguments.progress, quiet=arguments.quiet, verbose=arguments.verbose)
@@ -91,19 +99,20 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             "accept": tuple(arguments.accept),
             "wait_for_lock": arguments.if_locked == "wait",
             "today": day_of_environment(),
+            "begun": begun,
             "on_asking": progress.watch if progress else lambda fetcher: None,
         }
         gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
         if arguments.shard:
             part = run_shard(job, Shard(*arguments.shard), **options)
         else:
-            outcome = run_job(job, **options)
+            outcome = run_job(job, retry=arguments.retry, **options)
     if arguments.shard:
         if is_watched() and not arguments.quiet:
             say(part.summary())
         return 0
     _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
-    if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
+    if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
 
@@ -135,9 +144,12 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         workers=arguments.workers or job.api.workers,
     )
     directory = arguments.out or job.output.dir
+    if arguments.shard and arguments.retry:
+        raise UsageError("--retry asks a whole night again, and not a shard; leave one of both out")
     if arguments.shard and not arguments.out:
         directory = Shard(*arguments.shard).directory(directory)
-    output = replace(job.output, dir=directory, formats=arguments.format or job.output.formats)
+    formats = tuple(dict.fromkeys((*job.output.formats, *arguments.format)))
+    output = replace(job.output, dir=directory, formats=formats)
     return replace(job, api=api, output=output)
 
 

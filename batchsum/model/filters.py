@@ -67,6 +67,19 @@ class FilterSet:
         }
         return replace(self, **days) if days else self
 
+    def canonical(self) -> str:
+        """What the set asks in the job's own words, the same for sets that ask the same on every night.
+
+        Lists are sorted, and `7d` stays `7d`.
+        """
+        return _canonical(self)
+
+    def is_rolling(self) -> bool:
+        """Whether a date of it is relative: what it asks moves with the night."""
+        return any(
+            isinstance(day, timedelta) for day in (self.released_since, self.released_before, self.updated_since)
+        )
+
     def has_date(self) -> bool:
         return any((self.released_since, self.released_before, self.updated_since))
 
@@ -111,6 +124,14 @@ def _cell_texts(filters: FilterSet) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _text(filters: FilterSet) -> str:
     return ";".join(f"{name}={cell}" for name, cell in filters.cells().items() if cell)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(filters: FilterSet) -> str:
+    lists: dict[str, Any] = {
+        name: tuple(sorted(getattr(filters, name))) for name in ("accessions", "include_sequence", "aux_report")
+    }
+    return replace(filters, **lists).text()
 
 
 @lru_cache(maxsize=4096)

@@ -40,7 +40,7 @@ class Guards:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One taxon × one filter set: one row. Known from night to night by `taxon` and `filter_set`."""
+    """One taxon × one filter set: one row. Known from night to night by its taxon and by what it `asks`."""
 
     taxon: str
     filter_set: str
@@ -49,6 +49,12 @@ class Query:
     guards: Guards = Guards()
     asked_as: str = ""
     """The Taxonomy ID that NCBI is asked for; empty: the taxon as written."""
+    asks: str = ""
+    """Its filters in the job's own words: `FilterSet.canonical()`. A relative date is not resolved."""
+    series: str = ""
+    """What the whole series asks that this window is one of; empty for any other row."""
+    is_rolling: bool = False
+    """Whether what it asks moves with the night."""
 
     def requests(self) -> tuple[Request, ...]:
         """The one request of this row; for a window two: since its beginning, and since its end."""
@@ -219,11 +225,15 @@ class Believed(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What earlier nights say about one query."""
+    """What the nights before tonight say about one query."""
 
     believed: Believed | None = None
     last_status: str | None = None
     """On the last published night; None where the query was not in it."""
+    is_refiltered: bool = False
+    """No night asked this, and its taxon and set name stood there last night with other filters."""
+    is_next_window: bool = False
+    """It was not there last night, but its series was: the calendar brought it."""
 
 
 class Verdict(NamedTuple):

@@ -1,16 +1,16 @@
 """What there is to tell of a run: the facts a hook gets, the words for people, and the outbox until they are told."""
 
+import heapq
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from batchsum.errors import BatchsumError
 from batchsum.model.job import Job
-from batchsum.model.queries import BELIEVED, exit_code_of
-from batchsum.output.changes import COLUMNS, change_rows
+from batchsum.model.queries import BELIEVED, DOUBTFUL, exit_code_of
+from batchsum.output.changes import COLUMNS, change_rows, weight
 from batchsum.store.history import History
 from batchsum.store.store import Store
 
@@ -38,9 +38,12 @@ class News:
     counts: dict[str, int]
     """Rows by status; empty where no table was published."""
     change_count: int
+    """Changes to be told: neither those that only rolled, nor what a run told that this one replaces."""
     changes: list[dict[str, Any]]
-    """The rows of changes.csv by their columns, at most MOST_CHANGES; missing values are None."""
+    """The heaviest of them, at most MOST_CHANGES, as rows of changes.csv; missing values are None."""
     first_night: bool = False
+    problem_count: int = 0
+    """Rows that cannot be relied on, but for those that a run told of which this one replaces."""
 
     def facts(self, event: Event) -> dict[str, Any]:
         """What a hook reads on its standard input, as JSON."""
@@ -49,6 +52,13 @@ class News:
 
 def published_news(job: Job, manifest: Mapping[str, Any], history: History) -> News:
     """A night whose manifest and whose place in the history these are."""
+    told = history.told()
+    untold = [
+        change
+        for change in changes(history)
+        if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
+    ]
+    problems = sum(count for name, count in manifest["statuses"].items() if name in DOUBTFUL)
     return News(
         job=job.name,
         run_id=manifest["run_id"],
@@ -57,9 +67,10 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History) -> N
         exit_code=exit_code_of(manifest["statuses"]),
         reason="",
         counts=manifest["statuses"],
-        change_count=manifest["changes"],
-        changes=list(islice(changes(history), MOST_CHANGES)),
-        first_night=manifest["generation"] == 1,
+        change_count=len(untold),
+        changes=heapq.nsmallest(MOST_CHANGES, untold, key=weight),
+        first_night=history.is_first,
+        problem_count=problems - history.count_told_problems(),
     )
 
 
@@ -117,7 +128,7 @@ def _change_in_words(change: dict[str, Any]) -> str:
     before, now = (change[key] for key in ("previous_record_count", "record_count"))
     counts = f": {_number(before)} → {_number(now)}" if before is not None or now is not None else ""
     percent = change["change_percent"]
-    share = f" ({percent:+.1f} %)" if percent is not None else ""
+    share = f" ({percent:+g} %)" if percent is not None else ""
     why = f"; {change['error'][:200]}" if change["error"] else ""
     return f"• {change['change'].replace('_', ' ')}: {name[:100]} / {change['filter_set'][:60]}{counts}{share}{why}"
 

@@ -126,9 +126,11 @@ def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any
     """
     wanted = {
         "on_change": news.change_count > 0,
-        "on_failure": news.exit_code != 0,
+        "on_failure": news.exit_code not in (0, 3) or news.problem_count > 0,
         "on_success": news.exit_code == 0,
-        "webhook": news.change_count > 0 or bool(news.exit_code and (news.exit_code != 3 or news.first_night)),
+        "webhook": (
+            news.change_count > 0 or news.exit_code not in (0, 3) or (news.first_night and news.problem_count > 0)
+        ),
     }
     told_as: Literal["change", "failure"] = "failure" if news.exit_code else "change"
     return [(name, news.facts(_HOOKS.get(name, told_as))) for name in _channels(notify) if wanted[name]]

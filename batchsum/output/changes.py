@@ -1,26 +1,40 @@
-"""Tonight against last night: one row for each query that differs. Counts are compared with the last believed one."""
+"""Tonight against last night: one row for each query that differs. Counts are compared with the last believed one.
 
-from collections.abc import Iterator
+Whoever shows or sends only some of the changes takes the heaviest first, by `weight`.
+"""
+
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
-from batchsum.model.queries import Past, Verdict, moment
+from batchsum.model.queries import BELIEVED, Past, Query, Verdict, moment
 from batchsum.output.table import CHANGED, Row
 from batchsum.store.history import History
 
 COLUMNS = tuple(column.name for column in CHANGED)
 
 _BECAME = {"suspect": "became_suspect", "rejected": "became_rejected", "failed": "failed", "skipped": "skipped"}
+_HEAVIEST = ("became_suspect", "vanished", "fell", "accepted", "became_rejected", "failed", "skipped")
 
 
-def kind_of_change(verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
-    """The first word of the contract that fits, empty where nothing differs."""
+def kind_of_change(verdict: Verdict, past: Past, query: Query | None = None, *, is_accepted: bool = False) -> str:
+    """The first word of the contract that fits, empty where nothing differs.
+
+    A doubtful verdict needs no `query`. `is_accepted` is whether a user's word made the verdict.
+    """
+    if past.is_next_window:
+        return "rolled"
     if past.last_status is None:
-        return "new"
+        return "refiltered" if past.is_refiltered else "new"
+    previous, count = verdict.previous_record_count, verdict.record_count
+    if query is not None and query.is_rolling and verdict.is_believed and previous not in (None, count):
+        return "rolled"
+    if is_accepted and (past.last_status not in BELIEVED or previous != count):
+        return "accepted"
     if not verdict.is_believed:
         return "" if past.last_status == verdict.status else _BECAME[verdict.status]
     if past.last_status in _BECAME:
         return "recovered"
-    previous, count = verdict.previous_record_count, verdict.record_count
     if previous is None or count is None:
         return ""
     if count < previous:
@@ -28,6 +42,7 @@ def kind_of_change(verdict: Verdict, past: Past, *, is_window: bool = False) -> 
     if count > previous:
         return "grew" if previous else "returned"
     # What NCBI dates is everything since the window began, and not the window.
+    is_window = query is not None and query.filters.released_before is not None
     return "updated" if not is_window and _later(verdict, past) else ""
 
 
@@ -45,13 +60,30 @@ def change_rows(history: History) -> Iterator[Row]:
             kept.taxon, kept.label, kept.filter_set, kept.change, kept.previous_record_count, kept.record_count,
             verdict.record_count_change, change_percent(verdict), kept.status, kept.error,
         )  # fmt: skip
-    for kept in history.removed():
-        yield (kept.taxon, kept.label, kept.filter_set, "removed", kept.last_believed, None, None, None, "", "")
+    for word, kept in history.removed():
+        yield (kept.taxon, kept.label, kept.filter_set, word, kept.last_believed, None, None, None, "", "")
 
 
 def change_percent(verdict: Verdict) -> Decimal | None:
-    """With one decimal; None where there is nothing to divide by."""
+    """With two significant digits, never as a power of ten; None where there is nothing to divide by."""
     change, previous = verdict.record_count_change, verdict.previous_record_count
     if change is None or not previous:
         return None
-    return Decimal(f"{100 * change / previous:.1f}") + 0  # adding zero turns -0.0 into 0.0
+    if not change:
+        return Decimal(0)
+    rounded = Decimal(f"{Decimal(100 * change) / previous:.1e}")
+    return Decimal(f"{rounded:f}")
+
+
+def weight(change: Mapping[str, Any]) -> tuple[int, float]:
+    """Where a change stands among those of its night, by the columns of changes.csv: the lowest is the heaviest.
+
+    First what is suspect, vanished, fell, was accepted although it fell, became rejected or failed; then by size.
+    What only rolled comes last.
+    """
+    word, difference = change["change"], change["record_count_change"]
+    if difference is None:
+        difference = change["record_count"] or change["previous_record_count"] or 0
+    if word in _HEAVIEST and not (word == "accepted" and difference >= 0):
+        return _HEAVIEST.index(word), -abs(difference)
+    return len(_HEAVIEST) + (word == "rolled"), -abs(difference)

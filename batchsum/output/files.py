@@ -20,8 +20,8 @@ from batchsum.errors import OutputError
 
 MANIFEST = "run.json"
 _LEFTOVER = ".batchsum-tmp"
-_TABLE = re.compile(r"summary\.[a-z]+")
-"""Of all that a night leaves, the tables alone come and go with the job's settings."""
+_TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
+"""Of all that a night leaves, these come and go with the job's settings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from batchsum.errors import UsageError
 from batchsum.model.job import Job, NamedSet
+from batchsum.output.counts import COUNTS, count_columns, has_counts
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, WRITERS, Column, Row
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
@@ -79,11 +80,11 @@ def _is_there(package: str) -> bool:
     return True
 
 
-def datapackage(job: Job) -> dict[str, Any]:
+def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
     """What the delimited files of a night of `job` hold, column by column, for programs that read them.
 
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
-    the times and the digests.
+    the times and the digests. `filter_sets` are the names of the night's.
     """
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
@@ -91,6 +92,8 @@ def datapackage(job: Job) -> dict[str, Any]:
         for name in summaries
     ]
     resources.append(_resource("changes", "changes.csv", "csv", CHANGED))
+    if filter_sets and has_counts(job):
+        resources.append(_resource("counts", COUNTS, "csv", count_columns(filter_sets)))
     return {
         "profile": "tabular-data-package",
         "name": job.name.lower(),
@@ -100,8 +103,8 @@ def datapackage(job: Job) -> dict[str, Any]:
     }
 
 
-def write_datapackage(path: Path, job: Job) -> None:
-    path.write_text(json.dumps(datapackage(job), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_datapackage(path: Path, job: Job, filter_sets: Sequence[str]) -> None:
+    path.write_text(json.dumps(datapackage(job, filter_sets), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _resource(name: str, path: str, form: str, columns: Sequence[Column]) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class Column:
 
 
 CHANGES = (
-    "new", "removed", "became_suspect", "became_rejected", "failed", "skipped", "recovered", "vanished", "fell",
-    "returned", "grew", "updated",
+    "rolled", "new", "refiltered", "removed", "accepted", "became_suspect", "became_rejected", "failed", "skipped",
+    "recovered", "vanished", "fell", "returned", "grew", "updated",
 )  # fmt: skip
 
 _FILES = {
@@ -54,6 +54,10 @@ _FILES = {
 }
 
 _TAXON = Column("taxon", "NCBI Taxonomy ID or name, as the job writes it.", required=True)
+_NAMES = (
+    Column("tax_id", "NCBI Taxonomy ID of the taxon; missing while NCBI's taxonomy was not heard.", "integer"),
+    Column("scientific_name", "Scientific name of the taxon; missing while NCBI's taxonomy was not heard."),
+)
 _LABEL = Column("label", "What the job calls the taxon.")
 _FILTER_SET = Column("filter_set", "Name of the filter set.", required=True)
 _PREVIOUS = Column("previous_record_count", "The last count that was believed, however many nights ago.", "integer")
@@ -88,11 +92,16 @@ def _package(name: str, what: str) -> tuple[Column, ...]:
 
 SUMMARY = (
     _TAXON,
+    *_NAMES,
     _LABEL,
     _FILTER_SET,
-    *_FILTERS,
     Column("status", _STATUS, choices=STATUSES, required=True),
     Column("record_count", "Genomes that NCBI has. Missing means unknown, never zero.", "integer"),
+    _PREVIOUS,
+    _CHANGE,
+    Column("error", _ERROR),
+    Column("messages", "What NCBI said beside the count, joined with |."),
+    *_FILTERS,
     Column("assembly_count", "The same under an older name, as NCBI sends it.", "integer"),
     Column("resource_updated_on", "When NCBI last updated its data, as it writes the date or time."),
     *_package("hydrated", "with sequences"),
@@ -106,10 +115,6 @@ SUMMARY = (
             Column(f"{kind}_size_mb", f"Size of the {_FILES[kind]}, in MB.", "number"),
         )
     ),
-    _PREVIOUS,
-    _CHANGE,
-    Column("messages", "What NCBI said beside the count, joined with |."),
-    Column("error", _ERROR),
 )
 """The columns of the table, in order."""
 
@@ -121,11 +126,22 @@ CHANGED = (
     _PREVIOUS,
     Column("record_count", "Genomes that NCBI has tonight.", "integer"),
     _CHANGE,
-    Column("change_percent", "record_count_change as a share of previous_record_count, in percent.", "number"),
+    Column("change_percent", "record_count_change in percent of previous_record_count, two digits.", "number"),
     Column("status", "Tonight's status; missing for a row that was removed.", choices=STATUSES),
     Column("error", _ERROR),
 )
 """The columns of changes.csv, in order."""
+
+COUNTED = (_TAXON, *_NAMES, _LABEL)
+"""The first columns of counts.csv; a column for each filter set follows."""
+
+
+def set_column(name: str) -> Column:
+    """The column of counts.csv for the filter set of this name."""
+    taken = name in [one.name for one in COUNTED]
+    about = f"Genomes under the filter set {name}; missing where no count was believed."
+    return Column(f"{name} (filter set)" if taken else name, about, "integer")
+
 
 MOST_XLSX_ROWS = 1_048_575
 """Rows that an Excel sheet holds below its header."""
@@ -136,15 +152,16 @@ _NOTHING = Summary(None)
 _NO_FILES = FileSummary()
 
 
-def row(query: Query, verdict: Verdict) -> Row:
+def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "") -> Row:
     """One row of the table, value by value in the order of SUMMARY."""
     summary = verdict.summary or _NOTHING
     return (
-        query.taxon, query.label, query.filter_set, *query.filters.cell_texts(),
-        verdict.status, verdict.record_count, summary.assembly_count, summary.resource_updated_on,
+        query.taxon, tax_id, scientific_name, query.label, query.filter_set,
+        verdict.status, verdict.record_count, verdict.previous_record_count, verdict.record_count_change,
+        verdict.error, "|".join(summary.messages), *query.filters.cell_texts(),
+        summary.assembly_count, summary.resource_updated_on,
         *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
         *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),
-        verdict.previous_record_count, verdict.record_count_change, "|".join(summary.messages), verdict.error,
     )  # fmt: skip
 
 

@@ -25,7 +25,16 @@ _FIRST_DAY = date(1900, 3, 1)
 """Excel believes in a 29 February 1900, so dates before this one are off by a day, or cannot be written."""
 _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 _ABOUT = (Column("column", ""), Column("meaning", ""))
-_WIDE = {"taxon": 16, "label": 20, "filter_set": 16, "change": 16, "error": 60, "meaning": 90, "column": 42}
+_WIDE = {
+    "taxon": 16,
+    "label": 20,
+    "scientific_name": 24,
+    "filter_set": 16,
+    "change": 16,
+    "error": 60,
+    "meaning": 90,
+    "column": 42,
+}
 
 
 def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
@@ -77,8 +86,9 @@ class _Sheet:
         for index, one in enumerate(columns):
             width = _WIDE.get(one.name, min(24, max(11, len(one.name) + 2)))
             sheet.set_column(index, index, width, grouped if one.kind == "integer" else None)
-        sheet.freeze_panes(1, 3 if columns[0].name == "taxon" else 1)
-        sheet.write_row(0, 0, [one.name for one in columns], bold)
+        names = [one.name for one in columns]
+        sheet.freeze_panes(1, names.index("filter_set") + 1 if "filter_set" in names else 1)
+        sheet.write_row(0, 0, names, bold)
 
     def write(self, rows: Iterable[Row]) -> None:
         number = 0

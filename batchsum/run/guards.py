@@ -22,10 +22,10 @@ def judge(query: Query, answer: Answer, past: Past = Past(), *, accepted: bool =
             return Verdict("suspect", error=why, previous_record_count=previous)
         return Verdict(answer.status, error=str(answer), previous_record_count=previous)
     count = answer.record_count
-    if doubt := contradicts_itself(answer):
+    doubt = contradicts_itself(answer)
+    if count is None or count < 0 or (doubt and not accepted):
         kept = None if count is None or count < 0 else count
         return Verdict("suspect", kept, f"contradicts_itself: {doubt}", answer, previous)
-    assert count is not None
     doubt = "" if accepted or believed is None else _against_past(query, answer, count, believed)
     status = "suspect" if doubt else "ok" if count else "empty"
     return Verdict(status, count, doubt, answer, previous)

@@ -7,11 +7,22 @@ from collections.abc import Iterable, Iterator
 from itertools import count, groupby, islice
 from typing import TypeVar
 
-from batchsum.model.queries import BELIEVED, Failure, Past, Query, Request, Summary, Verdict, request_key
+from batchsum.model.queries import (
+    BELIEVED,
+    Answer,
+    Believed,
+    Failure,
+    Past,
+    Query,
+    Request,
+    Summary,
+    Verdict,
+    request_key,
+)
 from batchsum.output.changes import kind_of_change
 from batchsum.run.guards import includes, judge, stale_days
 from batchsum.run.resume import Night
-from batchsum.store.history import KeptRow, answered_rows, together
+from batchsum.store.history import KeptRow, Level, QueryKey, answered_rows, together
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -20,8 +31,6 @@ Exceeding = tuple[KeptRow, KeptRow, str]
 
 MOST_NEIGHBOURS = 300
 """Different filter sets up to which each is held against each."""
-CAN_BE_ACCEPTED = (*BELIEVED, "rejected")
-"""What NCBI says of a row and a user can accept. A row without an answer keeps the level that it had."""
 _GROUP = 500
 """Rows whose answers and past are looked up at once."""
 
@@ -44,9 +53,9 @@ def judge_rows(night: Night, unasked: Failure) -> None:
     """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
     with night.store.transaction():
         night.history.keep(_judged_alone(night, unasked))
-        doubts = {narrow: why for narrow, _, why in _exceeding(night, BELIEVED) if not night.accepts(narrow)}
+        doubts = {narrow: why for narrow, _, why in _exceeding(night, BELIEVED) if not narrow.is_accepted}
         for group in _groups(doubts.items()):
-            pasts = night.history.pasts([narrow for narrow, _ in group])
+            pasts = night.history.pasts([narrow.asked for narrow, _ in group], [narrow.query for narrow, _ in group])
             night.history.doubt(
                 (why, _change(night, Verdict("suspect"), past), narrow.position)
                 for (narrow, why), past in zip(group, pasts, strict=True)
@@ -61,12 +70,6 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
-def named_by_accept(night: Night) -> Iterator[tuple[Query, Verdict]]:
-    """The rows that the user named to be believed, with what was said of them."""
-    if night.accept:
-        yield from ((query, verdict) for query, verdict in verdicts(night) if night.accepts(query))
-
-
 # Each row alone
 
 
@@ -75,22 +78,59 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
     for group in _groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.answers(night.run, {key for of_row in keys for key in of_row})
-        for query, of_row, past in zip(group, keys, night.history.pasts(group), strict=True):
+        asked = [_asked(night, query) for query in group]
+        numbers = night.history.numbers(asked)
+        pasts = night.history.pasts(asked, numbers)
+        for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
             answer = together(known, of_row) or unasked
-            verdict = judge(query, answer, past, accepted=night.accepts(query))
-            updated = verdict.summary.resource_updated_on if verdict.summary else None
+            verdict = judge(query, answer, past)
+            is_accepted = _is_accepted(night, query, number, answer, verdict)
+            if is_accepted:
+                verdict = judge(query, answer, past, accepted=True)
+            heard = night.taxa.get(query.taxon)
             yield KeptRow(
                 next(position), query.taxon, query.label, query.filter_set, query.filters.text(),
-                verdict.status, verdict.record_count, updated,
+                verdict.status, verdict.record_count,
+                verdict.summary.resource_updated_on if verdict.summary else None,
                 verdict.previous_record_count, verdict.error, "\n".join(of_row),
                 stale_days(query, verdict, night.run.today),
-                _change(night, verdict, past, is_window=query.filters.released_before is not None),
+                _change(night, verdict, past, query, is_accepted=is_accepted),
+                number, one.asks, one.series, one.tax_id, heard.node.scientific_name if heard else "", is_accepted,
             )  # fmt: skip
 
 
-def _change(night: Night, verdict: Verdict, past: Past, *, is_window: bool = False) -> str:
+def _asked(night: Night, query: Query) -> QueryKey:
+    heard = night.taxa.get(query.taxon)
+    # A taxon that is written as an id is known by it even while NCBI was not heard.
+    written = int(query.taxon) if query.taxon.isascii() and query.taxon.isdigit() else None
+    return QueryKey(
+        query.taxon, heard.node.tax_id if heard else written, query.filter_set, query.asks, query.series
+    )  # fmt: skip
+
+
+def _is_accepted(night: Night, query: Query, number: int, answer: Answer, verdict: Verdict) -> bool:
+    """Whether the user's word counts for this answer: said with this run, or of this night before.
+
+    What can be accepted is a count, or a refusal of what was believed before.
+    """
+    if verdict.record_count is None and not (isinstance(answer, Failure) and verdict.error.startswith("refused:")):
+        return False
+    return night.accepts(query) or _still_holds(night.history.accepted_tonight.get(number), query, answer)
+
+
+def _still_holds(level: Level | None, query: Query, answer: Answer) -> bool:
+    """Whether a level that was accepted earlier on this night is what the answer says."""
+    if level is None or level.record_count is None or isinstance(answer, Failure):
+        return level is not None and level.record_count is None and isinstance(answer, Failure)
+    count = level.record_count
+    return judge(query, answer, Past(Believed(level.night, query.filters.text(), count, None, count))).is_believed
+
+
+def _change(
+    night: Night, verdict: Verdict, past: Past, query: Query | None = None, *, is_accepted: bool = False
+) -> str:
     """The word of changes.csv; none on the first night of a job."""
-    return "" if night.history.is_first else kind_of_change(verdict, past, is_window=is_window)
+    return "" if night.history.is_first else kind_of_change(verdict, past, query, is_accepted=is_accepted)
 
 
 # Each row against those that include it

@@ -25,10 +25,11 @@ from batchsum.run.ask import Fetcher
 from batchsum.run.collect import FinishedShard, copy_answers
 from batchsum.run.job_copy import JOB_COPY, read_copy
 from batchsum.run.judge import judge_and_find_retries
+from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
-from batchsum.run.publish import file_names, finish_publication
+from batchsum.run.publish import file_names, finish_publication, require_own_directory
 from batchsum.run.resume import Night, close_run
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
@@ -59,6 +60,7 @@ def merge_shards(
     `shards` are those that `collect` found, `job` is theirs as `merged_job` makes it.
     """
     directory, first = job.output.dir, shards[0]
+    require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         plan = build_plan(job, first.today, read_lock(first.directory / LOCK))
@@ -66,11 +68,13 @@ def merge_shards(
         with held(directory) as store:
             finish_publication(store, job)
             manifest = files.read_manifest(directory)
+            lost = remember_table(store, job, manifest)
             if (done := _merged_before(store, job, manifest, _run_id(shards))) is not None:
                 return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
             run = _open_run(store, plan, shards, manifest)
-            night = Night(job, plan, store, run, tuple(dict.fromkeys(name for one in shards for name in one.accept)))
+            night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
+            night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (fetcher.check_names, fetcher.second_round)  # the shards went through the first
             return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
@@ -97,8 +101,8 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
         if found is not None:
             close_run(store, found)
             log.warning("run %s was not finished, and gives way to the shards", found.run_id)
-        # The same shards were merged before, and nothing of them was usable.
-        store.query("DELETE FROM runs WHERE run_id = ? AND state = 'closed'", run_id)
+        # The same shards were merged before, and nothing of them was usable, or another run took that night's place.
+        store.query("DELETE FROM runs WHERE run_id = ? AND state != 'published'", run_id)
         run = store.begin_run(
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,
             job_hash=job_hash, generation=generation, owner=owner,

@@ -6,12 +6,13 @@ publication that was begun is finished.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from batchsum.config.taxa_lock import lock_file, read_lock
-from batchsum.errors import NotDue
+from batchsum.errors import NotDue, Refused
 from batchsum.model.job import Job
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.ncbi.urls import BASE_URL
@@ -20,10 +21,11 @@ from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher, Step, ask
 from batchsum.run.judge import judge_and_find_retries, judge_rows
+from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import build_plan
-from batchsum.run.publish import file_names, finish_publication, publish_night, untold_run
-from batchsum.run.resume import about_run, is_recent, open_night
+from batchsum.run.publish import file_names, finish_publication, publish_night, require_own_directory, untold_run
+from batchsum.run.resume import about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
@@ -38,23 +40,29 @@ def run_job(
     api_key: str | None = None,
     base_url: str | None = None,
     fresh: bool = False,
+    retry: bool = False,
     deadline: timedelta | None = None,
     accept: tuple[str, ...] = (),
     wait_for_lock: bool = False,
     today: date | None = None,
+    begun: datetime | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
 ) -> Outcome:
     """Ask for every query of `job` and publish its table in `job.output.dir`.
 
-    `base_url` is the job's unless given, else NCBI's. `fresh` drops an unfinished run. After `deadline` what
-    was not asked is `skipped`. `accept` names rows (TAXON or TAXON/FILTER_SET) to be believed whatever NCBI
-    says. `today` is the day relative dates count back from, by default that of the clock, UTC.
+    `base_url` is the job's unless given, else NCBI's. `fresh` drops an unfinished run. `retry` asks again for the
+    rows of the last night that are suspect, failed or skipped, and publishes that night again. After `deadline`
+    what was not asked is `skipped`. `accept` names rows (TAXON or TAXON/FILTER_SET) to be believed whatever NCBI
+    says. `today` is the day relative dates count back from, by default the local date of `begun` (now); running
+    again on a day replaces that night.
 
     Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's. `NotDue` where
-    the last one is younger than the job's `min_interval`; `fresh` and `accept` override that.
+    the last one is younger than the job's `min_interval`; `fresh`, `retry` and `accept` override that.
     """
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
+    begun = begun or datetime.now(UTC)
+    require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         lock = read_lock(lock_file(job.path))
@@ -62,16 +70,19 @@ def run_job(
         with held(directory, wait=wait_for_lock) as store:
             finished = finish_publication(store, job)
             manifest = files.read_manifest(directory)  # after what may have put another one there
-            if not (fresh or accept):
+            lost = remember_table(store, job, manifest)
+            if not (fresh or accept or retry):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):
                     return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))
-            night = open_night(
-                store, job, lock, base_url=base_url, generation=manifest.get("generation", 0),
-                now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
-            )  # fmt: skip
+            where: dict[str, Any] = {"base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun}
+            if retry:
+                night = open_retry(store, job, lock, **where).accepting(accept)
+            else:
+                night = open_night(store, job, lock, **where, today=today, fresh=fresh, accept=accept)
+            night = replace(night, warnings=(lost,) if lost else ())
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (fetcher.check_names, fetcher.first_round, fetcher.second_round)
             return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
@@ -99,10 +110,16 @@ def carry_out(
             "run %s: %d queries, %d requests to %s",
             run.run_id, night.plan.query_count, night.plan.request_count, run.base_url,
         )  # fmt: skip
-        ask(fetcher, steps, signals, deadline, on_asking)
-        if not fetcher.is_settled:  # answers may have come since it was judged for the second round
-            judge_rows(night, fetcher.unasked)
-        return announce(notifier, publish_night(night, rate(), fetcher.warnings))
+        try:
+            ask(fetcher, steps, signals, deadline, on_asking)
+            if not fetcher.is_settled:  # answers may have come since it was judged for the second round
+                judge_rows(night, fetcher.unasked)
+            return announce(notifier, publish_night(night, rate(), fetcher.warnings))
+        except Refused as error:
+            # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
+            with night.store.transaction():
+                night.store.note_failure(run, str(error))
+            raise
 
 
 def announce(notifier: Notifier, outcome: Outcome) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 
 from batchsum.model.job import Job
 from batchsum.notify.news import News, changes, published_news
+from batchsum.output.changes import weight
 from batchsum.store.failures import FailuresByReason, failures_by_reason
 from batchsum.store.history import History
 from batchsum.store.store import Run, Store
@@ -17,9 +18,7 @@ log = logging.getLogger("batchsum")
 
 MOST_CHANGES = 6
 """Changes that the closing summary shows."""
-
-# What is gone comes first and what only the job itself changed last; between them, the largest change.
-_RANKS = {"vanished": 0, "fell": 1, "returned": 1, "recovered": 1, "grew": 1, "new": 2, "removed": 2}
+_FAILURES = ("became_suspect", "became_rejected", "failed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,12 @@ class Outcome:
     @property
     def changes(self) -> int:
         """Rows of changes.csv."""
-        return self.news.change_count
+        return sum(self.changes_by_kind.values())
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything changed but what the calendar does by itself."""
+        return any(self.changes_by_kind[kind] for kind in self.changes_by_kind if kind != "rolled")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -74,17 +78,14 @@ class Outcome:
 def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
     """The outcome of a judged run, whose manifest this is."""
     history = History(store, run)
-    ranked = (change for change in changes(history) if change["change"] in _RANKS)
+    # What failed stands in `failures`, and what only rolled is no news.
+    shown = (change for change in changes(history) if change["change"] not in (*_FAILURES, "rolled"))
     return Outcome(
         job.output.dir,
         manifest,
         published_news(job, manifest, history),
         tuple(failures_by_reason(store, run)),
         history.changes_by_kind(),
-        tuple(heapq.nsmallest(MOST_CHANGES, ranked, key=_weight)),
+        tuple(heapq.nsmallest(MOST_CHANGES, shown, key=weight)),
         dropped,
     )
-
-
-def _weight(change: Mapping[str, Any]) -> tuple[int, int]:
-    return _RANKS[change["change"]], -abs(change["record_count_change"] or 0)

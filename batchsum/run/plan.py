@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Any
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
-from batchsum.errors import UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet
 from batchsum.model.queries import Guards, Query, Request
@@ -23,6 +22,9 @@ class _ResolvedSet:
     name: str
     filters: FilterSet
     guards: Guards
+    asks: str
+    series: str
+    is_rolling: bool
 
 
 class Plan:
@@ -48,8 +50,10 @@ class Plan:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
         # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
         for listed, one in self._rows():
-            asked_as = self.lock.asked_as(listed.taxon)
-            yield Query(listed.taxon, one.name, one.filters, listed.label, one.guards, asked_as)
+            yield Query(
+                listed.taxon, one.name, one.filters, listed.label, one.guards, self.lock.asked_as(listed.taxon),
+                one.asks, one.series, one.is_rolling,
+            )  # fmt: skip
 
     def requests(self) -> Iterator[Request]:
         """The requests that must be sent, each once, in the order of the rows."""
@@ -69,20 +73,6 @@ class Plan:
         """The filter sets of the job that have a date, by name, as they are asked tonight."""
         resolved = (one for named in self.job.filter_sets for one in self._resolve(named, {}))
         return {one.name: one.filters for one in resolved if one.filters.has_date()}
-
-    def require_rows(self, names: Iterable[str]) -> None:
-        """UsageError where one of `names` is neither the TAXON nor the TAXON/FILTER_SET of a row."""
-        labels: dict[str, str] = {}
-        if unknown := set(names):
-            for query in self.queries():
-                unknown -= {query.taxon, f"{query.taxon}/{query.filter_set}"}
-                if query.label:
-                    labels[query.label] = query.taxon
-                    labels[f"{query.label}/{query.filter_set}"] = f"{query.taxon}/{query.filter_set}"
-        if unknown:
-            name = min(unknown)
-            meant = f"; write {labels[name]}" if name in labels else ", as in the columns taxon and filter_set"
-            raise UsageError(f"--accept {name}: no row of this job is TAXON or TAXON/FILTER_SET of that name{meant}")
 
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
@@ -110,9 +100,7 @@ class Plan:
         key = named, frozenset(bounds.items())
         if key not in self._resolved:
             guards = replace(self.job.guards, **{**named.guards, **bounds})
-            self._resolved[key] = tuple(
-                _ResolvedSet(name, filters, guards) for name, filters in _on_day(named, self.today)
-            )
+            self._resolved[key] = tuple(_on_day(named, guards, self.today))
         return self._resolved[key]
 
 
@@ -121,10 +109,14 @@ def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
     return Plan(job, today, lock)
 
 
-def _on_day(named: NamedSet, today: date) -> Iterator[tuple[str, FilterSet]]:
-    filters = named.filters.resolve(today)
+def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[_ResolvedSet]:
+    filters, rolls = named.filters, named.filters.is_rolling()
     if named.windows is None:
-        yield named.name, filters
+        yield _ResolvedSet(named.name, filters.resolve(today), guards, filters.canonical(), "", rolls)
         return
+    every, last = named.windows.every, named.windows.last
+    series = f"{filters.canonical()};windows={every.days}d,{last}"
     for since, before in pairwise(named.windows.edges(today)):
-        yield f"{named.name}/{since}", replace(filters, released_since=since, released_before=before)
+        window = replace(filters, released_since=since, released_before=before)
+        name = f"{named.name}/{since}"
+        yield _ResolvedSet(name, window.resolve(today), guards, window.canonical(), series, window.is_rolling())

@@ -5,9 +5,12 @@ The store knows of the publication before the first file is replaced, and of the
 
 import json
 import logging
+import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+import pwd
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,35 +18,60 @@ from typing import Any
 
 import aiohttp
 
-from batchsum.errors import Locked, NothingUsable
+from batchsum.config.values import FORMATS
+from batchsum.errors import Locked, NothingUsable, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.news import News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
+from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
 from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
-from batchsum.run.judge import CAN_BE_ACCEPTED, named_by_accept, verdicts
+from batchsum.run.job_copy import pack_job
+from batchsum.run.judge import verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import warnings_of
+from batchsum.store.directory import STATE
 from batchsum.store.failures import failures_by_reason
-from batchsum.store.history import History
+from batchsum.store.history import History, Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
 
 log = logging.getLogger("batchsum")
 
-Accepted = tuple[str, str, int | None, int | None]
-"""Taxon and filter set of a row whose level the user accepted, the last believed count and tonight's."""
-
 
 def file_names(job: Job) -> list[str]:
     """The files that a night of `job` leaves, beside the manifest."""
-    return [*(f"summary.{name}" for name in job.output.formats), "changes.csv", DATAPACKAGE, PAGE]
+    return [
+        *(f"summary.{name}" for name in job.output.formats), "changes.csv",
+        *([COUNTS] if has_counts(job) else []), DATAPACKAGE, PAGE,
+    ]  # fmt: skip
+
+
+def require_own_directory(job: Job) -> None:
+    """UsageError, before anything is touched, where the output directory is another job's."""
+    directory, owner = job.output.dir, job.name
+    with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
+        owner = read_manifest(directory).get("job", job.name)
+    if owner != job.name:
+        raise UsageError(
+            f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
+            "or another output.dir (--out)"
+        )
+    if (directory / MANIFEST).exists() or (directory / STATE).exists():
+        return
+    tables = [f"summary.{name}" for name in FORMATS]
+    for name in (*tables, "changes.csv", COUNTS, PAGE):
+        if (directory / name).exists():
+            raise UsageError(
+                f"{directory} holds a {name}, and no {MANIFEST} says whose it is; move it away, "
+                "or write another output.dir (--out)"
+            )
 
 
 def publish_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) -> Outcome:
@@ -51,11 +79,26 @@ def publish_night(night: Night, rate: float | None, warnings: Sequence[str] = ()
 
     `rate` is the pace at the end of the asking, None for unlimited; `warnings` are those of the asking.
     """
+    return publish_staged(night, stage_night(night, rate, warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class StagedNight:
+    """A night whose files are written, and wait beside those that they will replace."""
+
+    publication: Publication
+    accepted: list[Level]
+    outcome: Outcome
+
+
+def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) -> StagedNight:
+    """Write the files of a judged night, and let the store know of them: from here on the night will be published."""
     store, run, job, directory = night.store, night.run, night.job, night.job.output.dir
     counts = night.history.counts()
-    if not any(counts[status] for status in ("ok", "empty", "rejected")):
+    if not any(counts[status] for status in ("ok", "empty", "suspect", "rejected")):
         raise _nothing_usable(night)
-    manifest = build_manifest(night, counts, rate, warnings)
+    accepted = list(accepted_levels(night))
+    manifest = build_manifest(night, counts, rate, warnings, accepted)
     try:
         publication = prepare(
             directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": files}
@@ -65,20 +108,24 @@ def publish_night(night: Night, rate: float | None, warnings: Sequence[str] = ()
         raise
     manifest["files"] = {name: digest for name, digest in publication.files.items() if name != MANIFEST}
     outcome = outcome_of(store, run, job, manifest, night.dropped)
-    accepted = [
-        (query.taxon, query.filter_set, verdict.previous_record_count, verdict.record_count)
-        for query, verdict in named_by_accept(night)
-        if verdict.status in CAN_BE_ACCEPTED
-    ]
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_generation(directory) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
+        store.keep_job(pack_job(job))
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
-    put_in_place(directory, publication)
-    _settle(store, run, job, accepted, outcome.news)
-    log.info("run %s: published in %s", run.run_id, directory)
-    return outcome
+    return StagedNight(publication, accepted, outcome)
+
+
+def publish_staged(night: Night, staged: StagedNight) -> Outcome:
+    """Put the files of a night in place; then it is one of the history, and people are to be told."""
+    directory = night.job.output.dir
+    put_in_place(directory, staged.publication)
+    _settle(night.store, night.run, night.job, staged.accepted, staged.outcome.news)
+    for level in staged.accepted:
+        log.info("%s / %s: %s", level.taxon, level.filter_set, level)
+    log.info("run %s: published in %s", night.run.run_id, directory)
+    return staged.outcome
 
 
 def finish_publication(store: Store, job: Job) -> Run | None:
@@ -91,7 +138,7 @@ def finish_publication(store: Store, job: Job) -> Run | None:
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
         if put_in_place(job.output.dir, Publication(**kept["files"])):
             news = published_news(job, read_manifest(job.output.dir), History(store, run))
-            _settle(store, run, job, kept["accepted"], news)
+            _settle(store, run, job, [Level(*one) for one in kept["accepted"]], news)
             return run
         log.warning("run %s: its files are gone; they are made again from its answers", run.run_id)
         with store.transaction():
@@ -108,7 +155,7 @@ def untold_run(store: Store, job: Job, manifest: Mapping[str, Any]) -> Run | Non
     return run if is_in_place else None
 
 
-def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Accepted], news: News) -> None:
+def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Level], news: News) -> None:
     """The files are in place: from here on this is a night of the history, and people are to be told."""
     with store.transaction():
         if store.move(run, "publishing", "published", UNTOLD):
@@ -118,9 +165,9 @@ def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Accepted], news
 
 def _nothing_usable(night: Night) -> NothingUsable:
     failures = list(failures_by_reason(night.store, night.run))
-    with night.store.transaction():
-        close_run(night.store, night.run)
     error = NothingUsable("nothing usable: no row has an answer; the files of the last night were left alone")
+    with night.store.transaction():
+        close_run(night.store, night.run, "; ".join(["no row has an answer", *map(str, failures)]))
     for one in failures:
         error.add_note(f"{one}: {one.examples[0]}")
     return error
@@ -134,21 +181,50 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
         write = table_writer(name, manifest=manifest, changes=change_rows(history))
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
-    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job)
+    if COUNTS in file_names(job):
+        writers[COUNTS] = lambda path: write_counts(path, night.store, night.run)
+    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, set_names(night.store, night.run))
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
     writers[PAGE] = lambda path: write_report(path, night_from_store(night.store, night.run, shown))
     return writers
 
 
 def _write_table(night: Night, write: TableWriter, path: Path) -> None:
-    write(path, (table.row(query, verdict) for query, verdict in verdicts(night)))
+    names = {
+        listed.taxon: (heard.node.tax_id, heard.node.scientific_name)
+        for listed in night.job.taxa
+        if (heard := night.taxa.get(listed.taxon))
+    }
+    rows = (table.row(query, verdict, *names.get(query.taxon, (None, ""))) for query, verdict in verdicts(night))
+    write(path, rows)
+
+
+def accepted_levels(night: Night) -> Iterator[Level]:
+    """The levels of this night that the user told us to believe, now or before it was begun again."""
+    before, by, now = night.history.accepted_tonight, _user_name(), utc_text(datetime.now(UTC))
+    for row in night.history.accepted():
+        if row.query in before and not night.accepts(row):
+            yield before[row.query]
+        else:
+            yield Level(
+                row.query, night.run.today.isoformat(), row.taxon, row.filter_set,
+                row.previous_record_count, row.record_count, now, by, night.note,
+            )  # fmt: skip
 
 
 # run.json: what a run did and left, for programs and for whoever asks why.
 
 
+def _user_name() -> str:
+    """The login name of whoever runs this, or the user id where it has none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def build_manifest(
-    night: Night, counts: Mapping[str, int], rate: float | None, warnings: Sequence[str]
+    night: Night, counts: Mapping[str, int], rate: float | None, warnings: Sequence[str], accepted: Sequence[Level]
 ) -> dict[str, Any]:
     """The manifest of a judged night with `counts` rows by status, but for its `files`: the sha256 of each, by name."""
     plan, run = night.plan, night.run
@@ -167,7 +243,8 @@ def build_manifest(
         "requests": plan.request_count,
         "statuses": counts,
         "changes": sum(night.history.changes_by_kind().values()),
-        "warnings": [*warnings, *warnings_of(night)],
+        "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
+        "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
         "versions": {
             "batchsum": __version__,

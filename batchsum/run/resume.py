@@ -5,17 +5,18 @@ Answers belong to questions, not to the job file: whatever of them still fits a 
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 from batchsum.config.taxa_lock import TaxaLock
-from batchsum.errors import BatchsumError, Locked
+from batchsum.errors import BatchsumError, Locked, NotDue, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Query
 from batchsum.run.plan import Plan, build_plan
+from batchsum.run.row_names import RowName, RowSet, named_rows
 from batchsum.store.history import History, KeptRow
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
@@ -24,6 +25,8 @@ log = logging.getLogger("batchsum")
 
 OLDEST = timedelta(hours=12)
 """An unfinished run is resumed up to this age; an older one would mix two nights."""
+OLDEST_RETRY = timedelta(hours=24)
+"""From its beginning so long can a published night be asked again."""
 
 
 @dataclass(frozen=True)
@@ -35,56 +38,106 @@ class Night:
     """What is asked on the night of `run`."""
     store: Store
     run: Run
-    accept: tuple[str, ...] = ()
-    """Rows (TAXON or TAXON/FILTER_SET) that the user wants believed, whatever NCBI says."""
+    accept: RowSet = frozenset()
+    """Rows that the user wants believed, whatever NCBI says."""
+    note: str = ""
+    """Why, in the user's words."""
     dropped: str = ""
     """What is to be said of an unfinished run that was dropped for this one; mostly empty."""
+    warnings: tuple[str, ...] = ()
+    """What run.json is to say of the start: a store that was lost."""
 
     @cached_property
     def history(self) -> History:
         """The nights before, and what this one leaves."""
         return History(self.store, self.run)
 
+    @property
+    def taxa(self) -> TaxaLock:
+        """What is known of the taxa: id, scientific name and lineage."""
+        return self.plan.lock
+
     def accepts(self, row: Query | KeptRow) -> bool:
-        return bool(self.accept) and not {row.taxon, f"{row.taxon}/{row.filter_set}"}.isdisjoint(self.accept)
+        return (row.taxon, row.filter_set) in self.accept
+
+    def accepting(self, names: Sequence[str], note: str = "") -> "Night":
+        """The same night, in which the rows of these names are believed. UsageError as `named_rows`."""
+
+        def rows() -> Iterator[RowName]:
+            for query in self.plan.queries():
+                heard = self.taxa.get(query.taxon)
+                yield RowName(query.taxon, query.label, heard.node.scientific_name if heard else "", query.filter_set)
+
+        return replace(self, accept=named_rows(names, rows), note=note)
 
 
 def open_night(
-    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, now: datetime,
-    today: date | None = None, fresh: bool = False, accept: tuple[str, ...] = (),
+    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime,
+    today: date | None = None, fresh: bool = False, accept: Sequence[str] = (),
 ) -> Night:  # fmt: skip
     """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace.
 
-    UsageError, before anything is kept, where `accept` names a row that is not in the job.
+    A new night has the local date of `begun`, unless it is given `today`. UsageError, before anything is kept,
+    where `accept` names a row that is not in the job.
     """
     found = store.last_run("open")
-    why_not = _why_not(found, base_url, now, today, fresh=fresh) if found else ""
+    why_not = _why_not(found, base_url, begun, today, fresh=fresh) if found else ""
     resumed = None if why_not else found
-    plan = build_plan(job, resumed.today if resumed else today or now.date(), lock)
-    plan.require_rows(accept)
-    # Not the process id: another host may have the same, and share the directory.
-    job_hash, owner, dropped = plan.job_hash(), secrets.token_hex(4), ""
+    plan = build_plan(job, resumed.today if resumed else today or begun.astimezone().date(), lock)
+    dropped = ""
     with store.transaction():
         # Looked at again: where the file system has no locks, somebody else may be here too.
         if store.last_run("open") != found:
             raise Locked(f"{job.output.dir}: another run of this job began at the same moment")
-        if resumed is not None:
-            log.info("run %s: resumed; %d answers are here already", resumed.run_id, store.count_answers(resumed))
-            if resumed.job_hash != job_hash:
-                log.info("run %s: the job was changed; answers that still fit are kept", resumed.run_id)
-            run = store.take_over(resumed, owner=owner, job_hash=job_hash, generation=generation)
-            return Night(job, plan, store, run, accept)
-        if found is not None:
+        if found is not None and why_not:
             count = store.count_answers(found)
             close_run(store, found)
             dropped = f"run {found.run_id} was not finished, and is dropped with {count:,} answers: {why_not}"
             log.warning("%s", dropped)
-        run = store.begin_run(
-            f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-            started_at=utc_text(now), today=plan.today, base_url=base_url,
-            job_hash=job_hash, generation=generation, owner=owner,
-        )  # fmt: skip
-    return Night(job, plan, store, run, accept, dropped)
+        run = _take(store, plan, resumed, base_url=base_url, generation=generation)
+        return Night(job, plan, store, run, dropped=dropped).accepting(accept)
+
+
+def open_retry(
+    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime
+) -> Night:  # fmt: skip
+    """Begin the last night again, or go on with that: with its answers, but for those of doubtful rows.
+
+    UsageError where that night began over a day ago, asked another server, or a later one is under way. NotDue
+    where all its rows have an answer that can be believed, or were rejected.
+    """
+    directory, last, found = job.output.dir, next(iter(store.runs("published", limit=1)), None), store.last_run("open")
+    if last is None:
+        raise UsageError(f"{directory}: no night was published here; run the job without --retry")
+    if found is not None and found.today != last.today:
+        raise UsageError(f"{directory}: the night of {found.today} is unfinished; go on with it, without --retry")
+    if last.base_url != base_url:
+        raise UsageError(f"{directory}: the night of {last.today} asked {last.base_url}; ask that server again")
+    ((began,),) = store.query("SELECT min(started_at) FROM runs WHERE today = ?", last.today.isoformat())
+    if begun - datetime.fromisoformat(began) > OLDEST_RETRY:
+        raise UsageError(f"{directory}: the night of {last.today} began over 24 h ago; run the job without --retry")
+    plan = build_plan(job, last.today, lock)
+    with store.transaction():
+        if found is None and not store.copy_believed_answers(last, store.newest() + 1):
+            raise NotDue(f"{directory}: no row of {last.today} is suspect, failed or skipped; nothing to ask again")
+        return Night(job, plan, store, _take(store, plan, found, base_url=base_url, generation=generation))
+
+
+def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str, generation: int) -> Run:
+    """Take an open run over, or begin one; inside a transaction of the caller."""
+    # Not the process id: another host may have the same, and share the directory.
+    job_hash, owner = plan.job_hash(), secrets.token_hex(4)
+    if found is not None:
+        log.info("run %s: resumed; %d answers are here already", found.run_id, store.count_answers(found))
+        if found.job_hash != job_hash:
+            log.info("run %s: the job was changed; answers that still fit are kept", found.run_id)
+        return store.take_over(found, owner=owner, job_hash=job_hash, generation=generation)
+    now = datetime.now(UTC)
+    return store.begin_run(
+        f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        started_at=utc_text(now), today=plan.today, base_url=base_url,
+        job_hash=job_hash, generation=generation, owner=owner,
+    )  # fmt: skip
 
 
 def _why_not(run: Run, base_url: str, now: datetime, today: date | None, *, fresh: bool) -> str:
@@ -103,9 +156,14 @@ def is_recent(run: Run, now: datetime) -> bool:
     return abs(now - datetime.fromisoformat(run.started_at)) <= OLDEST
 
 
-def close_run(store: Store, run: Run) -> None:
-    """End a run that leaves no table; its answers are forgotten. Inside a transaction of the caller."""
-    store.move(run, "open", "closed")
+def close_run(store: Store, run: Run, failure: str = "") -> None:
+    """End a run that leaves no table; its answers are forgotten. Inside a transaction of the caller.
+
+    `failure` says in a sentence why, where it is not that another run takes its place.
+    """
+    if failure:
+        store.note_failure(run, failure)
+    store.move(run, "open", "failed" if failure or run.failure else "closed")
     store.drop_answers(run)
 
 

@@ -90,6 +90,7 @@ def run_shard(
     accept: tuple[str, ...] = (),
     wait_for_lock: bool = False,
     today: date | None = None,
+    begun: datetime | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
 ) -> ShardOutcome:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
@@ -105,7 +106,7 @@ def run_shard(
         _check_directory(store, directory)
         night = open_night(
             store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
-            now=datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+            begun=begun or datetime.now(UTC), today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
         of_all = night.plan.request_count
         night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
@@ -176,7 +177,7 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
         "unanswered": unanswered,
         "unasked": asdict(fetcher.unasked),
         "requests_per_second": fetcher.client.pacer.rate,
-        "accept": list(night.accept),
+        "accept": sorted("/".join(row) for row in night.accept),
         "batchsum": __version__,
     }
     # Last, and in one piece: everything it speaks of is on the disk already.

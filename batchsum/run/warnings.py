@@ -9,7 +9,6 @@ from itertools import groupby
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
-from batchsum.run.judge import CAN_BE_ACCEPTED, named_by_accept
 from batchsum.run.resume import Night
 from batchsum.store.history import KeptRow
 
@@ -27,11 +26,8 @@ MOST_SETS = 100
 def warnings_of(night: Night) -> list[str]:
     """The warnings of a judged night."""
     sets = {filters.text(): filters for filters in night.plan.filter_sets()}
-    left = [
-        f"{query.taxon}/{query.filter_set}"
-        for query, verdict in named_by_accept(night)
-        if verdict.status not in CAN_BE_ACCEPTED
-    ]
+    accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
+    left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
         *not_accepted(left),
         *stale(*night.history.stale(MOST_NAMED)),

@@ -3,6 +3,7 @@
 A rollback journal with full sync, not WAL: homes of clusters are network file systems.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -30,8 +31,9 @@ CREATE TABLE runs (
     job_hash TEXT NOT NULL,
     generation INTEGER NOT NULL,  -- of the manifest that this run will replace
     owner TEXT NOT NULL,  -- the process that has the run: whoever resumes it takes it over
-    state TEXT NOT NULL CHECK (state IN ('open', 'publishing', 'published', 'closed')),
-    publication TEXT  -- while publishing: what is to be put in place; then UNTOLD for a while
+    state TEXT NOT NULL CHECK (state IN ('open', 'publishing', 'published', 'replaced', 'failed', 'closed')),
+    publication TEXT,  -- while publishing: what is to be put in place; then UNTOLD for a while
+    failure TEXT NOT NULL DEFAULT ''  -- in a sentence, why it left no table
 );
 CREATE TABLE answers (
     run INTEGER NOT NULL,
@@ -44,11 +46,12 @@ CREATE TABLE answers (
 ) WITHOUT ROWID;
 CREATE TABLE rows (
     run INTEGER NOT NULL,
+    night TEXT NOT NULL,
     position INTEGER NOT NULL,
     taxon TEXT NOT NULL,
     label TEXT NOT NULL,
     filter_set TEXT NOT NULL,
-    filters TEXT NOT NULL,  -- as sent; two nights compare only where these are the same
+    filters TEXT NOT NULL,  -- as sent
     status TEXT NOT NULL,
     record_count INTEGER,
     resource_updated_on TEXT,
@@ -56,27 +59,52 @@ CREATE TABLE rows (
     error TEXT NOT NULL,
     requests TEXT NOT NULL,  -- the keys of its answers, one a line
     stale_days INTEGER,  -- since resource_updated_on, where that is longer than the row's stale_after
-    change TEXT NOT NULL DEFAULT '',  -- the word of changes.csv
+    change TEXT NOT NULL,  -- the word of changes.csv
+    query INTEGER NOT NULL,  -- the same on all nights on which the same is asked
+    asks TEXT NOT NULL,  -- the filters in the job's words: a relative date is not resolved
+    series TEXT NOT NULL,  -- of a window: what its whole series asks
+    tax_id INTEGER,
+    scientific_name TEXT NOT NULL,
+    is_accepted INTEGER NOT NULL,
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
-CREATE INDEX rows_of_a_query ON rows (taxon, filter_set, run);
-CREATE TABLE believed (  -- the last believed night of each query; outlives the rows of that night
+CREATE INDEX rows_of_a_query ON rows (query, night);
+CREATE TABLE queries (  -- the number of each query, by the spellings of its taxon and what it asks
     taxon TEXT NOT NULL,
-    filter_set TEXT NOT NULL,
-    run INTEGER NOT NULL,
+    asks TEXT NOT NULL,
+    query INTEGER NOT NULL,
+    tax_id INTEGER,
+    PRIMARY KEY (taxon, asks)
+) WITHOUT ROWID;
+CREATE INDEX queries_of_a_taxon ON queries (tax_id, asks);
+CREATE TABLE believed (  -- the last believed night of each query of which no row is kept any more
+    query INTEGER PRIMARY KEY,
     night TEXT NOT NULL,
     filters TEXT NOT NULL,
     record_count INTEGER NOT NULL,
-    resource_updated_on TEXT,
-    PRIMARY KEY (taxon, filter_set)
-) WITHOUT ROWID;
+    resource_updated_on TEXT
+);
 CREATE TABLE accepted (  -- levels that a user told us to believe
+    query INTEGER NOT NULL,
+    night TEXT NOT NULL,
     taxon TEXT NOT NULL,
     filter_set TEXT NOT NULL,
-    run INTEGER NOT NULL,
-    night TEXT NOT NULL,
     previous_record_count INTEGER,
-    record_count INTEGER
+    record_count INTEGER,
+    accepted_at TEXT NOT NULL,
+    accepted_by TEXT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (query, night)
+) WITHOUT ROWID;
+CREATE TABLE told (  -- what hooks and messages have said of a night, in case that it is replaced
+    night TEXT NOT NULL,
+    taxon TEXT NOT NULL,
+    filter_set TEXT NOT NULL,
+    word TEXT NOT NULL,  -- of changes.csv, or the status of a row that cannot be relied on
+    PRIMARY KEY (night, taxon, filter_set, word)
+) WITHOUT ROWID;
+CREATE TABLE job (  -- as one row: the job of the last published run
+    copy BLOB NOT NULL
 );
 CREATE TABLE outbox (  -- what somebody is to be told, until it is delivered
     note INTEGER PRIMARY KEY,
@@ -96,6 +124,9 @@ class Database:
         self._opened_by = threading.get_ident()
         self._is_abandoned = False
         """Whether the thread that opened the file goes on alone."""
+        with suppress(OSError):  # what is wrong with the place, SQLite says below
+            # Of its own accord SQLite makes files that only their owner can write, whatever the umask.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         try:
             # No isolation level: the module would begin and end transactions by itself.
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY)
@@ -134,8 +165,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; on the disk when the block is left."""
+        """All or nothing; on the disk when the block is left. Inside another one it is a part of that."""
         with self._lock:
+            if self._is_inside():
+                yield
+                return
             # IMMEDIATE: a transaction that begins to write later cannot wait for somebody else's, and fails.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -143,9 +177,12 @@ class Database:
                 self._connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
-                    if self._connection.in_transaction:
+                    if self._is_inside():
                         self._connection.execute("ROLLBACK")
                 raise
+
+    def _is_inside(self) -> bool:
+        return self._connection.in_transaction
 
     def abandon(self) -> None:
         """End what other threads than the one that opened the file do here, at their next statement.

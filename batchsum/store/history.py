@@ -1,15 +1,47 @@
 """The nights that were: what of a row was believed, and what tonight leaves for the nights to come.
 
-`History` is for the night that is made, `Nights` for whoever looks back.
+A row is known from night to night by what it asks: its filters in the job's words, and its taxon, by its Taxonomy ID
+where that is known and else as it is written. Whoever asks the same has the same number, and all that is kept of a
+query is found by it.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from typing import NamedTuple
 
-from batchsum.model.queries import BELIEVED, NIGHTS, STATUSES, Answer, Believed, Past, Query, Summary, Verdict, combine
+from batchsum.model.queries import (
+    BELIEVED,
+    DOUBTFUL,
+    NIGHTS,
+    STATUSES,
+    Answer,
+    Believed,
+    Past,
+    Summary,
+    Verdict,
+    combine,
+)
 from batchsum.store.store import Run, Store
+
+
+class QueryKey(NamedTuple):
+    """What makes a row known from night to night, and the name that its filter set has tonight."""
+
+    taxon: str
+    """As the user wrote it."""
+    tax_id: int | None
+    filter_set: str
+    asks: str
+    """The filters in the job's words: `FilterSet.canonical()`."""
+    series: str
+    """Of a window, what its whole series asks; empty for any other row."""
+
+    def number(self) -> int:
+        """That of a query which no earlier night asked. Rows that ask the same have the same one."""
+        text = f"{self.taxon}\n{self.asks}"
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 
 class KeptRow(NamedTuple):
@@ -38,6 +70,18 @@ class KeptRow(NamedTuple):
     """Days since `resource_updated_on`, where they are more than the row's `stale_after`."""
     change: str = ""
     """The word of changes.csv; empty where nothing differs."""
+    query: int = 0
+    """The number of what it asks, the same on all nights."""
+    asks: str = ""
+    """As in `QueryKey`."""
+    series: str = ""
+    """As in `QueryKey`."""
+    tax_id: int | None = None
+    """NCBI's id of the taxon, as learnt or written; None while it is not known."""
+    scientific_name: str = ""
+    """As NCBI's taxonomy has it; empty while it was not heard."""
+    is_accepted: int = 0
+    """1 where a user told us to believe it."""
 
     def __str__(self) -> str:
         return f"{self.taxon} / {self.filter_set}: {self.error}"
@@ -55,73 +99,218 @@ class KeptRow(NamedTuple):
     def request_keys(self) -> list[str]:
         return self.requests.split("\n")
 
+    @property
+    def asked(self) -> QueryKey:
+        return QueryKey(self.taxon, self.tax_id, self.filter_set, self.asks, self.series)
+
     def verdict(self, summary: Summary | None) -> Verdict:
         """What was kept of the verdict, with the answer that it is about."""
         return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
 
 
+class Level(NamedTuple):
+    """A count that a user told us to believe."""
+
+    query: int
+    night: str
+    """YYYY-MM-DD."""
+    taxon: str
+    filter_set: str
+    previous_record_count: int | None
+    """The last believed count before that night."""
+    record_count: int | None
+    """None where it is a refusal that was accepted."""
+    accepted_at: str
+    """UTC, ISO 8601."""
+    accepted_by: str
+    """Login name, or user id where that has none."""
+    note: str
+
+    def __str__(self) -> str:
+        was, now = ("none" if one is None else f"{one:,}" for one in (self.previous_record_count, self.record_count))
+        why = f": {self.note}" if self.note else ""
+        return f"accepted by {self.accepted_by} at {self.accepted_at}: {now} instead of {was}{why}"
+
+
 _COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
-_MARKS = ", ".join("?" * (1 + len(KeptRow._fields)))
 
-# Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
-_OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set"
-
-# For each pair of ?1 in its order: status of the last night ?2, and the believed night with the highest count
-# from night ?4 on, before tonight ?3.
-_PASTS = f"""
-SELECT (SELECT status {_OF_QUERY} AND run = ?2 LIMIT 1), night, filters, record_count, resource_updated_on,
-    (SELECT max(record_count) {_OF_QUERY} AND filters = believed.filters AND status IN ('ok', 'empty') AND run < ?3
-        AND run >= max(?4, coalesce((SELECT max(run) FROM accepted
-            WHERE taxon = wanted.taxon AND filter_set = wanted.filter_set), 0)))
-FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS filter_set
-    FROM json_each(?1)) AS wanted
-LEFT JOIN believed USING (taxon, filter_set)
-ORDER BY wanted.key
+# The number of each of ?1 in its order: by the id of its taxon, best under the same spelling, else as it is written.
+_NUMBERS = """
+SELECT coalesce(
+    (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks AND tax_id = wanted.tax_id),
+    (SELECT query FROM queries WHERE tax_id = wanted.tax_id AND asks = wanted.asks ORDER BY taxon LIMIT 1),
+    (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks))
+FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS tax_id,
+    json_extract(value, '$[3]') AS asks FROM json_each(?1)) AS wanted
+ORDER BY key
 """
 
-# Of a query that stands in the job several times the first row that differs is told.
+# Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
+_OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query"
+
+# For each number of ?1 in its order: the status of the last night ?2, the last believed row before tonight ?3, whether
+# any night asked it, and the highest count from night ?4 on. Nothing counts that was before an accepted level.
+_PASTS = f"""
+SELECT (SELECT status {_OF_QUERY} AND night = ?2 LIMIT 1),
+    coalesce(
+        (SELECT json_array(night, filters, record_count, resource_updated_on) {_OF_QUERY}
+            AND night >= since AND night < ?3 AND status IN ('ok', 'empty') ORDER BY night DESC LIMIT 1),
+        (SELECT json_array(night, filters, record_count, resource_updated_on) FROM believed
+            WHERE query = wanted.query AND night >= since AND night < ?3)),
+    (SELECT max(record_count) {_OF_QUERY} AND night >= max(?4, since) AND night < ?3 AND status IN ('ok', 'empty')),
+    EXISTS (SELECT 1 {_OF_QUERY} AND night < ?3)
+FROM (SELECT key, value AS query,
+    coalesce((SELECT max(night) FROM accepted WHERE query = value AND night < ?3), '') AS since
+    FROM json_each(?1)) AS wanted
+ORDER BY key
+"""
+
+# Whether the taxon of each of ?1 had a filter set of that name on the last night ?2.
+_STOOD = """
+SELECT EXISTS (SELECT 1 FROM queries JOIN rows INDEXED BY rows_of_a_query USING (query)
+        WHERE queries.taxon = wanted.taxon AND night = ?2 AND rows.filter_set = wanted.filter_set)
+    OR EXISTS (SELECT 1 FROM queries JOIN rows INDEXED BY rows_of_a_query USING (query)
+        WHERE queries.tax_id = wanted.tax_id AND night = ?2 AND rows.filter_set = wanted.filter_set)
+FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS tax_id,
+    json_extract(value, '$[2]') AS filter_set FROM json_each(?1)) AS wanted
+ORDER BY key
+"""
+
+# Of a row that stands in the job several times the first that differs is told.
 _CHANGED = """
 WHERE run = ?1 AND change != '' AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query
-    WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1
-        AND above.position < rows.position AND above.change != '')
+    WHERE above.query = rows.query AND above.night = rows.night AND above.run = ?1 AND above.taxon = rows.taxon
+        AND above.filter_set = rows.filter_set AND above.position < rows.position AND above.change != '')
 """
 
 
 class History:
-    """The published nights before `run`. Without any, no row is looked up."""
+    """The published nights before that of `run`. Without any, no row is looked up."""
 
     def __init__(self, store: Store, run: Run) -> None:
         self._store = store
         self._run = run
+        self._tonight = run.today.isoformat()
         nights = store.query(
-            "SELECT run FROM runs WHERE state = 'published' AND run < ? ORDER BY run DESC LIMIT ?", run.run, NIGHTS
-        )
-        self._last = nights[0][0] if nights else None
-        self._first = nights[-1][0] if nights else None
+            "SELECT run, today FROM runs WHERE state = 'published' AND today < ? ORDER BY today DESC LIMIT ?",
+            self._tonight, NIGHTS,
+        )  # fmt: skip
+        self._last_run, self._last_night = nights[0] if nights else (None, "")
+        self._first_night = nights[-1][1] if nights else ""
 
     @property
     def is_first(self) -> bool:
         """Whether no night of this job was published before."""
-        return self._last is None
+        return self._last_run is None
 
-    def pasts(self, queries: Sequence[Query | KeptRow]) -> list[Past]:
-        """What earlier nights say of each query: one question to the store for all of them."""
-        if self._last is None:
+    def numbers(self, queries: Sequence[QueryKey]) -> list[int]:
+        """The number of each query: that of earlier nights, or one of its own."""
+        if self.is_first:
+            return [one.number() for one in queries]
+        found = self._store.query(_NUMBERS, json.dumps(queries, ensure_ascii=False))
+        return [one.number() if number is None else number for one, (number,) in zip(queries, found, strict=True)]
+
+    def pasts(self, queries: Sequence[QueryKey], numbers: Sequence[int]) -> list[Past]:
+        """What earlier nights say of queries with these numbers: one question to the store for all of them."""
+        if self.is_first:
             return [Past()] * len(queries)
-        wanted = json.dumps([(query.taxon, query.filter_set) for query in queries], ensure_ascii=False)
-        rows = self._store.query(_PASTS, wanted, self._last, self._run.run, self._first)
-        return [Past(_believed(*believed), last_status) for last_status, *believed in rows]
+        rows = self._store.query(_PASTS, json.dumps(numbers), self._last_night, self._tonight, self._first_night)
+        pasts = [Past(_believed(believed, highest), last_status) for last_status, believed, highest, _ in rows]
+        # What no earlier night asked may stand in the place of something else.
+        new = [index for index, row in enumerate(rows) if not (row[1] or row[3])]
+        asked = [queries[index] for index in new]
+        for index, (stood,) in zip(new, self._store.query(_STOOD, json.dumps(asked), self._last_night), strict=True):
+            is_next = not self._series_before.isdisjoint(_names_of_series(queries[index]))
+            pasts[index] = Past(is_refiltered=bool(stood) and not is_next, is_next_window=is_next)
+        return pasts
+
+    @cached_property
+    def _series_before(self) -> set[tuple[str, str | int]]:
+        return self._series(self._last_run)
+
+    def _series(self, run: int | None) -> set[tuple[str, str | int]]:
+        """The series of windows of a run, each with its taxon as written and by its id."""
+        found = self._store.walk("SELECT DISTINCT series, taxon, tax_id FROM rows WHERE run = ? AND series != ''", run)
+        return {name for series, taxon, tax_id in found for name in ((series, taxon), (series, tax_id)) if name[1]}
+
+    @cached_property
+    def accepted_tonight(self) -> dict[int, Level]:
+        """What a user accepted of this night, by number of query: also of a run that this one replaces."""
+        rows = self._store.query(f"SELECT {', '.join(Level._fields)} FROM accepted WHERE night = ?", self._tonight)
+        return {row[0]: Level._make(row) for row in rows}
+
+    # What tonight's verdicts are
+
+    def keep(self, rows: Iterable[KeptRow]) -> None:
+        """Tonight's rows, in their order; inside the caller's transaction."""
+        columns = ", ".join(KeptRow._fields)
+        marks = ", ".join("?" * len(KeptRow._fields))
+        self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
+        self._store.write(
+            f"INSERT INTO rows (run, night, {columns}) VALUES (?, ?, {marks})",
+            ((self._run.run, self._tonight, *row) for row in rows),
+        )
+
+    def doubt(self, doubts: Iterable[tuple[str, str, int]]) -> None:
+        """Make rows suspect: why, the word of changes.csv and the position of each; inside the caller's transaction."""
+        self._store.write(
+            "UPDATE rows SET status = 'suspect', error = ?, change = ? WHERE run = ? AND position = ?",
+            ((why, change, self._run.run, position) for why, change, position in doubts),
+        )
 
     def changed(self) -> Iterator[KeptRow]:
-        """Tonight's rows that differ, in job order, each query once."""
+        """Tonight's rows that differ, in job order, each once."""
         return kept_rows(self._store, f"{_CHANGED} ORDER BY position", self._run.run)
+
+    def removed(self) -> Iterator[tuple[str, KeptRow]]:
+        """Rows of last night whose query is not in tonight's job, in last night's order, each once.
+
+        Each with its word of changes.csv: the calendar takes a window out of its series. A row in whose place
+        another one stands tonight is not among them.
+        """
+        if self._last_run is None:
+            return
+        series = self._series(self._run.run)
+        refiltered = {
+            (name, row.filter_set)
+            for row in kept_rows(self._store, "WHERE run = ? AND change = 'refiltered'", self._run.run)
+            for name in (row.taxon, row.tax_id)
+        }
+        seen = set[tuple[str, str]]()
+        for row in kept_rows(
+            self._store,
+            "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
+            " WHERE now.query = rows.query AND now.night = ?2 AND now.run = ?3) ORDER BY position",
+            self._last_run, self._tonight, self._run.run,
+        ):  # fmt: skip
+            names = {(row.taxon, row.filter_set), (row.tax_id or row.taxon, row.filter_set)}
+            if (row.taxon, row.filter_set) not in seen and refiltered.isdisjoint(names):
+                seen.add((row.taxon, row.filter_set))
+                yield ("removed" if series.isdisjoint(_names_of_series(row.asked)) else "rolled"), row
 
     def changes_by_kind(self) -> dict[str, int]:
         """How many queries differ, by the word of changes.csv, those that are gone included."""
         kinds = dict(self._store.query(f"SELECT change, count(*) FROM rows {_CHANGED} GROUP BY change", self._run.run))
-        if removed := sum(1 for _ in self.removed()):
-            kinds["removed"] = removed
+        for word, _ in self.removed():
+            kinds[word] = kinds.get(word, 0) + 1
         return kinds
+
+    def accepted(self) -> Iterator[KeptRow]:
+        """Tonight's rows that a user told us to believe."""
+        return kept_rows(self._store, "WHERE run = ? AND is_accepted ORDER BY position", self._run.run)
+
+    def told(self) -> set[tuple[str, str, str]]:
+        """What a run that this one replaces told: taxon, filter set, and the word of changes.csv or the status."""
+        rows = self._store.query("SELECT taxon, filter_set, word FROM told WHERE night = ?", self._tonight)
+        return {(taxon, filter_set, word) for taxon, filter_set, word in rows}
+
+    def count_told_problems(self) -> int:
+        """How many of tonight's rows that cannot be relied on were told by a run that this one replaces."""
+        ((count,),) = self._store.query(
+            "SELECT count(*) FROM rows JOIN told USING (night, taxon, filter_set) WHERE run = ? AND word = status",
+            self._run.run,
+        )
+        return int(count)
 
     def counts(self) -> dict[str, int]:
         """How many of tonight's rows there are of each status."""
@@ -167,91 +356,67 @@ class History:
         where = f"WHERE run = ? AND record_count IS NOT NULL AND status IN ({marks}) ORDER BY taxon, position"
         return kept_rows(self._store, where, self._run.run, *statuses)
 
-    def removed(self) -> Iterator[KeptRow]:
-        """Rows of last night whose query is not in tonight's job, in last night's order."""
-        return rows_without(self._store, self._last, self._run.run)
+    # What tonight leaves for later nights: inside the transaction that publishes the run
 
-    def keep(self, rows: Iterable[KeptRow]) -> None:
-        """Tonight's rows, in their order; inside the caller's transaction."""
-        self._store.query("DELETE FROM rows WHERE run = ?", self._run.run)
-        self._store.write(f"INSERT INTO rows VALUES ({_MARKS})", ((self._run.run, *row) for row in rows))
-
-    def doubt(self, doubts: Iterable[tuple[str, str, int]]) -> None:
-        """Make rows suspect: why, the word of changes.csv and the position of each; inside the caller's transaction."""
-        self._store.write(
-            "UPDATE rows SET status = 'suspect', error = ?, change = ? WHERE run = ? AND position = ?",
-            ((why, change, self._run.run, position) for why, change, position in doubts),
-        )
-
-    def settle(self, keep_nights: int, accepted: Iterable[tuple[str, str, int | None, int | None]]) -> None:
-        """Tonight becomes what later nights are compared with; inside the transaction that publishes the run."""
-        night = self._run.today.isoformat()
+    def settle(self, keep_nights: int, accepted: Iterable[Level]) -> None:
+        """Tonight becomes a night that later ones are compared with, in place of an earlier run on the same day."""
+        run, night = self._run.run, self._tonight
         self._store.query(
-            "INSERT OR REPLACE INTO believed"
-            " SELECT taxon, filter_set, run, ?, filters, record_count, resource_updated_on FROM rows"
-            " WHERE run = ? AND status IN ('ok', 'empty')",
-            night, self._run.run,
-        )  # fmt: skip
-        for taxon, filter_set, previous, count in accepted:
-            values = (taxon, filter_set, self._run.run, night, previous, count)
-            self._store.query("INSERT INTO accepted VALUES (?, ?, ?, ?, ?, ?)", *values)
-            if count is None:
-                self._store.query("DELETE FROM believed WHERE taxon = ? AND filter_set = ?", taxon, filter_set)
+            "UPDATE runs SET state = 'replaced' WHERE state = 'published' AND today = ? AND run != ?", night, run
+        )
+        self._store.query(
+            "INSERT OR REPLACE INTO queries SELECT taxon, asks, query, coalesce(tax_id, (SELECT tax_id FROM queries"
+            " WHERE queries.taxon = rows.taxon AND queries.asks = rows.asks)) FROM rows"
+            " WHERE run = ? AND NOT EXISTS (SELECT 1 FROM queries WHERE queries.taxon = rows.taxon"
+            " AND queries.asks = rows.asks AND queries.query = rows.query"
+            " AND queries.tax_id IS coalesce(rows.tax_id, queries.tax_id))",
+            run,
+        )
+        self._store.write(f"INSERT OR REPLACE INTO accepted VALUES ({', '.join('?' * len(Level._fields))})", accepted)
+        self._note_told()
         self._prune(keep_nights)
 
+    def _note_told(self) -> None:
+        run, night = self._run.run, self._tonight
+        self._store.query("DELETE FROM told WHERE night != ?", night)
+        keep = "INSERT OR IGNORE INTO told"
+        told = (
+            f"{keep} SELECT night, taxon, filter_set, change FROM rows WHERE run = ? AND change NOT IN ('', 'rolled')"
+        )
+        self._store.query(told, run)
+        marks = ", ".join("?" * len(DOUBTFUL))
+        problems = f"{keep} SELECT night, taxon, filter_set, status FROM rows WHERE run = ? AND status IN ({marks})"
+        self._store.query(problems, run, *DOUBTFUL)
+        gone = [(night, row.taxon, row.filter_set, word) for word, row in self.removed() if word != "rolled"]
+        self._store.write(f"{keep} VALUES (?, ?, ?, ?)", gone)
+
     def _prune(self, keep_nights: int) -> None:
-        """Forget the rows of nights beyond `keep_nights`, and all answers but tonight's and last night's."""
-        published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY run DESC LIMIT ?"
+        """Forget the rows of nights beyond `keep_nights`, but for what was believed of them, and all answers but
+        tonight's and last night's."""
+        published = "SELECT run FROM runs WHERE state IN ('publishing', 'published') ORDER BY today DESC LIMIT ?"
+        old = f"SELECT run FROM runs WHERE state = 'published' AND run NOT IN ({published}) ORDER BY today"
         # Run by run: what is asked of each row instead means walking through all nights that are kept.
+        for (run,) in self._store.query(old, keep_nights):
+            self._store.query(
+                "INSERT OR REPLACE INTO believed SELECT query, night, filters, record_count, resource_updated_on"
+                " FROM rows WHERE run = ? AND status IN ('ok', 'empty')",
+                run,
+            )
         others = f"SELECT run FROM runs WHERE run NOT IN ({published})"
         self._store.query(f"DELETE FROM rows WHERE run IN ({others})", keep_nights)
         self._store.query(f"DELETE FROM answers WHERE run IN ({others})", 2)
 
 
-def _believed(
-    night: str | None, filters: str, record_count: int, resource_updated_on: str | None, highest: int | None
-) -> Believed | None:
-    if night is None:
+def _believed(kept: str | None, highest: int | None) -> Believed | None:
+    if kept is None:
         return None
+    night, filters, record_count, resource_updated_on = json.loads(kept)
     return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A count that a user told us to believe."""
-
-    night: str
-    previous_record_count: int | None
-    record_count: int | None
-
-
-class Nights:
-    """The published nights that a store keeps, for whoever only reads: oldest first, at most `limit` of the latest."""
-
-    def __init__(self, store: Store, limit: int) -> None:
-        self._store = store
-        self.runs: Sequence[Run] = store.runs("published", limit=limit)[::-1]
-
-    def rows(self, run: Run) -> Iterator[KeptRow]:
-        """The rows of one night, in their order."""
-        return kept_rows(self._store, "WHERE run = ? ORDER BY position", run.run)
-
-    def series(self, taxon: str, filter_set: str) -> list[tuple[Run, KeptRow]]:
-        """One query's rows, night by night; nights without it are left out."""
-        found = []
-        for run in self.runs:
-            where = "INDEXED BY rows_of_a_query WHERE taxon = ? AND filter_set = ? AND run = ? LIMIT 1"
-            found += [(run, row) for row in kept_rows(self._store, where, taxon, filter_set, run.run)]
-        return found
-
-    def accepted(self, taxon: str, filter_set: str) -> list[Level]:
-        rows = self._store.query(
-            "SELECT night, previous_record_count, record_count FROM accepted WHERE taxon = ? AND filter_set = ?"
-            " ORDER BY run",
-            taxon,
-            filter_set,
-        )
-        return [Level(*row) for row in rows]
+def _names_of_series(query: QueryKey) -> set[tuple[str, str | int]]:
+    names: list[str | int | None] = [query.taxon, query.tax_id]
+    return {(query.series, name) for name in names if query.series and name}
 
 
 # The rows of a night, as the store has them
@@ -260,20 +425,6 @@ class Nights:
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
     """The rows that a condition finds, as the store keeps them."""
     return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
-
-
-def rows_without(store: Store, last: int | None, tonight: int) -> Iterator[KeptRow]:
-    """Rows of the run `last` whose query is not in the run `tonight`, in their order, each query once."""
-    return kept_rows(
-        store,
-        "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
-        " WHERE now.taxon = rows.taxon AND now.filter_set = rows.filter_set AND now.run = ?2)"
-        " AND NOT EXISTS (SELECT 1 FROM rows AS above INDEXED BY rows_of_a_query"
-        " WHERE above.taxon = rows.taxon AND above.filter_set = rows.filter_set AND above.run = ?1"
-        " AND above.position < rows.position) ORDER BY position",
-        last,
-        tonight,
-    )
 
 
 def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:

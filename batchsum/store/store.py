@@ -35,9 +35,12 @@ class Run:
     owner: str
     """The process that has the run, by a random name."""
     state: str
-    """`open`, `publishing`, `published`, or `closed` without a table."""
+    """`open`, `publishing`, `published`, `replaced` by another run of the same night, or without a table: `failed`,
+    or `closed` where it was dropped."""
     publication: str | None = None
     """While publishing: what is to be put in place, as JSON. Then UNTOLD until people have been told."""
+    failure: str = ""
+    """In a sentence, why it left no table."""
 
 
 UNTOLD = "untold"
@@ -84,7 +87,13 @@ class Store(Database):
     def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
         """Go on with an open run, whoever had it."""
         values = (owner, job_hash, generation, run.run)
-        self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ? WHERE run = ?", *values)
+        self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ?, failure = '' WHERE run = ?", *values)
+        return self._claimed()
+
+    def reopen(self, run: Run, *, owner: str, generation: int) -> Run:
+        """Have a published run, in order to publish it again."""
+        values = (owner, generation, run.run)
+        self.query("UPDATE runs SET owner = ?, generation = ?, state = 'open' WHERE run = ?", *values)
         return self._claimed()
 
     def _claimed(self) -> Run:
@@ -93,16 +102,20 @@ class Store(Database):
         return self._claim
 
     def last_run(self, state: str) -> Run | None:
-        """The latest run in a state: at most one is open or publishing."""
-        return next(iter(self.runs(state, limit=1)), None)
+        """The run in a state that was begun last: at most one is open or publishing."""
+        return next(iter(self.runs_where("state = ? ORDER BY run DESC LIMIT 1", state)), None)
 
     def newest(self) -> int:
         """The number of the run that was begun last, whatever became of it; 0 before the first."""
         return int(self.query("SELECT coalesce(max(run), 0) FROM runs")[0][0])
 
     def runs(self, state: str, *, limit: int) -> list[Run]:
-        """The runs in a state, latest first."""
-        rows = self.query(f"SELECT {_RUN} FROM runs WHERE state = ? ORDER BY run DESC LIMIT ?", state, limit)
+        """The runs in a state, that of the latest night first."""
+        return self.runs_where("state = ? ORDER BY today DESC, run DESC LIMIT ?", state, limit)
+
+    def runs_where(self, condition: str, *values: object) -> list[Run]:
+        """The runs that a condition finds."""
+        rows = self.query(f"SELECT {_RUN} FROM runs WHERE {condition}", *values)
         runs = (dict(zip(Run.__slots__, row, strict=True)) for row in rows)
         return [Run(**{**run, "today": date.fromisoformat(run["today"])}) for run in runs]
 
@@ -110,6 +123,19 @@ class Store(Database):
         """Bring a run from one state into another; False where it is not in the old one any more."""
         values = (new, publication, run.run, old)
         return self.write("UPDATE runs SET state = ?, publication = ? WHERE run = ? AND state = ?", [values]) == 1
+
+    def note_failure(self, run: Run, failure: str) -> None:
+        """Note in a sentence why a run left no table; empty where it goes on after all."""
+        self.query("UPDATE runs SET failure = ? WHERE run = ?", failure, run.run)
+
+    def keep_job(self, copy: bytes) -> None:
+        """Keep a copy of the job that is published, for whoever judges its night again; inside a transaction."""
+        self.query("DELETE FROM job")
+        self.query("INSERT INTO job VALUES (?)", copy)
+
+    def kept_job(self) -> bytes:
+        """The copy of the job that was published last; empty where there is none."""
+        return b"".join(copy for (copy,) in self.query("SELECT copy FROM job"))
 
     def mark_told(self) -> None:
         """Whoever is to know of the published runs has been told, as far as that could be done."""
@@ -124,8 +150,20 @@ class Store(Database):
             self.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def drop_answers(self, run: Run) -> None:
-        """Forget what a closed run was told; inside a transaction of the caller."""
+        """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""
         self.query("DELETE FROM answers WHERE run = ?", run.run)
+        self.query("DELETE FROM rows WHERE run = ?", run.run)
+
+    def copy_believed_answers(self, run: Run, to: int) -> int:
+        """Copy the answers of a published run to the run `to`, but for those that its doubtful rows need; how many
+        those are. Inside a transaction of the caller."""
+        columns = "request, round, status, answer, attempts"
+        self.query(f"INSERT INTO answers SELECT ?, {columns} FROM answers WHERE run = ?", to, run.run)
+        doubtful = "status IN ('suspect', 'failed', 'skipped')"
+        again = self.query(f"SELECT requests FROM rows WHERE run = ? AND {doubtful}", run.run)
+        keys = {key for (requests,) in again for key in requests.split("\n")}
+        self.write("DELETE FROM answers WHERE run = ? AND request = ?", ((to, key) for key in keys))
+        return len(keys)
 
     def answered(self, run: Run) -> set[str]:
         """The keys of the requests that have an answer."""

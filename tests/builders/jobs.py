@@ -2,7 +2,13 @@
 
 import csv
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from batchsum.cli import main
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
@@ -46,9 +52,27 @@ def write_job(directory: Path, text: str = JOB, name: str = "night.yaml") -> Pat
 
 
 def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
-    """One night; `ncbi` remembers the questions of this one only."""
+    """The night after the last one of the job; the exit code. `ncbi` remembers the questions of this one only."""
     ncbi.asked.clear()
-    return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+    with next_day(job):
+        return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+
+
+@contextmanager
+def next_day(job: Path) -> Iterator[None]:
+    """Make it the day after the last night of the job; today before the first. Inside another one it is the same."""
+    if "BATCHSUM_TODAY" in os.environ:
+        yield
+        return
+    manifest = job.parent / "out" / job.stem / "run.json"
+    last = (
+        json.loads(manifest.read_text())["today"]
+        if manifest.exists()
+        else f"{datetime.now().astimezone().date() - timedelta(days=1)}"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHSUM_TODAY", f"{date.fromisoformat(last) + timedelta(days=1)}")
+        yield
 
 
 def rows(job: Path, name: str = "summary.csv") -> list[dict[str, str]]:

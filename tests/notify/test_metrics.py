@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batchsum.cli import main
 from batchsum.notify import metrics
 from batchsum.notify.news import News
+from tests.builders.jobs import next_day
 from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 parser = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
@@ -21,7 +22,8 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def night(directory: Path, ncbi: ScriptedNcbi, taxa: str = "[11320, 11520, 12216]") -> int:
     job = directory / "job.yaml"
     job.write_text(f"version: 1\nname: tonight\ntaxa: {taxa}\napi: {{attempts: 1, max_outage: 1s}}\n")
-    return main(["run", str(job), "--base-url", ncbi.base_url])
+    with next_day(directory / "tonight.yaml"):
+        return main(["run", str(job), "--base-url", ncbi.base_url])
 
 
 def read(directory: Path) -> Series:

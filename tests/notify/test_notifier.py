@@ -18,6 +18,7 @@ from yarl import URL
 from batchsum.cli import main
 from batchsum.notify import notifier
 from batchsum.notify.channels import post_message
+from tests.builders.jobs import next_day
 from tests.fakes.listener import Listener, listening
 from tests.fakes.raw_server import RawServer
 from tests.fakes.scripted_ncbi import ScriptedNcbi
@@ -62,7 +63,8 @@ class Desk:
             self.ncbi.answers = {
                 taxon: {"record_count": count} for taxon, count in zip(("11320", "11520"), counts, strict=True)
             }
-        return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
+        with next_day(self.job):
+            return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
 
     def told(self, name: str) -> list[dict[str, object]]:
         path = self.directory / f"{name}.told"
@@ -93,7 +95,7 @@ def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert facts == {
         "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
         "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
-        "first_night": False, "cwd": str(desk.directory),
+        "problem_count": 0, "first_night": False, "cwd": str(desk.directory),
         "changes": [{
             "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
             "previous_record_count": 100, "record_count": 108, "record_count_change": 8, "change_percent": 8.0,
@@ -209,10 +211,11 @@ def test_a_kill_before_the_delivery_loses_no_news(desk: Desk) -> None:
     desk.night(counts=(100, 100))
     desk.ncbi.answers["11520"] = {"record_count": 108}
     command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    published = json.loads((desk.out / "run.json").read_text())["run_id"]
-    assert desk.told("change") == []
-    assert desk.night() == 0
+    with next_day(desk.job):
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        published = json.loads((desk.out / "run.json").read_text())["run_id"]
+        assert desk.told("change") == []
+        assert desk.night() == 0
     assert desk.night() == 0
     assert [facts["run_id"] for facts in desk.told("change")] == [published]
 
@@ -224,14 +227,15 @@ def test_stopped_while_telling_the_same_command_asks_nothing(desk: Desk, number:
     stopper.write_text(f"import os, sys, time\nos.kill(os.getppid(), {number.value})\ntime.sleep(60)\n")
     desk.write(on_success=[sys.executable, str(stopper)])
     command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
-    assert subprocess.run(command, check=False).returncode in (128 + number, -number)
-    asked, manifest = len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()
-    stopper.write_text(f"open({str(desk.directory / 'told')!r}, 'w')\n")
-    assert desk.night() == 0
-    assert (desk.directory / "told").exists()
-    assert (len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()) == (asked, manifest)
-    assert desk.night() == 0
-    assert len(desk.ncbi.asked) > asked, "told, the same command is another night"
+    with next_day(desk.job):
+        assert subprocess.run(command, check=False).returncode in (128 + number, -number)
+        asked, manifest = len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()
+        stopper.write_text(f"open({str(desk.directory / 'told')!r}, 'w')\n")
+        assert desk.night() == 0
+        assert (desk.directory / "told").exists()
+        assert (len(desk.ncbi.asked), (desk.out / "run.json").read_bytes()) == (asked, manifest)
+        assert desk.night() == 0
+    assert len(desk.ncbi.asked) > asked, "told, the same command asks again"
 
 
 @pytest.mark.parametrize("change", ["page", "format", "guards", "fresh"])
@@ -328,7 +332,7 @@ def test_a_chat_gets_a_text_that_calls_nobody(desk: Desk, listener: Listener, mo
     assert json.loads(posted.body).keys() == {"text"}
     assert text.splitlines()[0].startswith("batchsum desk, night of ")
     assert "2 rows, all answered; 1 change" in text
-    assert "grew: &lt;!here&gt; &amp; =B / all: 100 → 1,080 (+980.0 %)" in text
+    assert "grew: &lt;!here&gt; &amp; =B / all: 100 → 1,080 (+980 %)" in text
     assert "SECRET1" not in desk.everything_written()
 
 

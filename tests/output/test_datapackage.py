@@ -46,7 +46,7 @@ def test_frictionless_finds_package_and_tables_valid(out: Path) -> None:
     report = frictionless.validate(str(out / "datapackage.json"))
     assert report.flatten(["rowNumber", "fieldName", "type", "note"]) == []
     assert report.valid
-    assert {task.name for task in report.tasks} == {"summary", "summary-tsv", "changes"}
+    assert {task.name for task in report.tasks} == {"summary", "summary-tsv", "changes", "counts"}
 
 
 def test_frictionless_reads_the_values_by_their_types(out: Path) -> None:
@@ -119,6 +119,11 @@ def test_names_are_what_the_specification_allows() -> None:
 def test_words_of_change_are_those_of_the_code() -> None:
     counts, days = (None, 0, 7, 8), ("2026-11-01", "2026-11-02")
     found = {"removed"}  # of rows that are not in the job, and have no verdict
+    found |= {
+        kind_of_change(Verdict("ok", 7), Past(is_next_window=True)),
+        kind_of_change(Verdict("ok", 7), Past(is_refiltered=True)),
+        kind_of_change(Verdict("ok", 7, "", None, 9), Past(last_status="suspect"), is_accepted=True),
+    }
     before = (None, *STATUSES)
     for status, count, day, last_status, last in product(STATUSES, counts, days, before, counts):
         summary = None if count is None else Summary(count, resource_updated_on=day)

@@ -19,7 +19,7 @@ def test_the_table_is_the_golden_one_whatever_the_order_of_answers(ncbi: Scripte
     ncbi.delay = lambda question: shuffled.random() / 50
     job = write_job(tmp_path)
     assert night(job, ncbi, "--format", "csv,tsv,jsonl") == 0
-    for name in ("summary.csv", "summary.tsv", "summary.jsonl", "changes.csv"):
+    for name in ("summary.csv", "summary.tsv", "summary.jsonl", "changes.csv", "counts.csv"):
         assert (tmp_path / "out/night" / name).read_bytes() == (GOLDEN / "night" / name).read_bytes(), name
     assert len(ncbi.asked) == 28
 
@@ -30,14 +30,12 @@ def test_header_is_the_contracts(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     header = (tmp_path / "out/night/summary.csv").read_text().splitlines()[0]
     assert header == ",".join(table.COLUMNS)
     assert header.startswith(
-        "taxon,label,filter_set,accessions,refseq_only,annotated_only,released_since,released_before,updated_since,"
+        "taxon,tax_id,scientific_name,label,filter_set,status,record_count,previous_record_count,record_count_change,"
+        "error,messages,accessions,refseq_only,annotated_only,released_since,released_before,updated_since,"
         "host,pangolin_classification,geo_location,usa_state,complete_only,include_sequence,aux_report,"
-        "status,record_count,assembly_count,resource_updated_on,hydrated_estimated_file_size_mb,"
+        "assembly_count,resource_updated_on,hydrated_estimated_file_size_mb,"
     )
-    assert header.endswith(
-        "annotation_report_file_count,annotation_report_size_mb,"
-        "previous_record_count,record_count_change,messages,error"
-    )
+    assert header.endswith(",annotation_report_file_count,annotation_report_size_mb")
     assert (tmp_path / "out/night/changes.csv").read_text() == ",".join(changes.COLUMNS) + "\n"
 
 

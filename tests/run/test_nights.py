@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from batchsum.cli import main
 from batchsum.store.store import Store
 from tests.builders.jobs import job_text, night, rows
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
@@ -45,14 +44,14 @@ def test_seven_nights(ncbi: ScriptedNcbi, job: Path) -> None:
     # Growth, and silence: later data with the same count.
     ncbi.answers = {"11320": says(110), "11520": says(50, "2026-11-21T00:00:00Z")}
     assert night(job, ncbi) == 0
-    assert changes_say(job) == {"11320": ("grew", "10", "10.0"), "11520": ("updated", "0", "0.0")}
+    assert changes_say(job) == {"11320": ("grew", "10", "10"), "11520": ("updated", "0", "0")}
 
     # A drop: not believed, asked again, and the last good count stands beside it.
     ncbi.answers["11320"] = says(60)
     assert night(job, ncbi) == 3
     assert ncbi.counts == {"11320": 2, "11520": 1}
     assert table_says(job)["11320"] == ("suspect", "60", "110", "fell")
-    assert changes_say(job) == {"11320": ("became_suspect", "-50", "-45.5")}
+    assert changes_say(job) == {"11320": ("became_suspect", "-50", "-45")}
 
     # The same again: still suspect, and no news.
     assert night(job, ncbi) == 3
@@ -63,7 +62,7 @@ def test_seven_nights(ncbi: ScriptedNcbi, job: Path) -> None:
     ncbi.answers = {"11320": says(112), "11520": {}}
     assert night(job, ncbi) == 3
     assert table_says(job)["11520"] == ("suspect", "0", "50", "vanished")
-    assert changes_say(job) == {"11320": ("recovered", "2", "1.8"), "11520": ("became_suspect", "-50", "-100.0")}
+    assert changes_say(job) == {"11320": ("recovered", "2", "1.8"), "11520": ("became_suspect", "-50", "-100")}
 
     # An outage that looks like typos: not even the canary is known.
     ncbi.answers = {}
@@ -99,7 +98,7 @@ def test_a_user_accepts_a_new_level(ncbi: ScriptedNcbi, job: Path) -> None:
     assert night(job, ncbi) == 3
     assert night(job, ncbi, "--accept", "11320/all") == 0
     assert table_says(job)["11320"] == ("ok", "60", "100", "")
-    assert changes_say(job) == {"11320": ("recovered", "-40", "-40.0")}
+    assert changes_say(job) == {"11320": ("accepted", "-40", "-40")}
     # From now on nights are held against the accepted level, not against what was before.
     ncbi.answers["11320"] = says(59)
     assert night(job, ncbi) == 0
@@ -115,8 +114,10 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     assert night(job, ncbi, "--accept", "Influenza A") == 2
     assert "Influenza A: no row of this job" in capfd.readouterr().err
     job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Influenza A}]\n")
-    assert night(job, ncbi, "--accept", "Influenza A/all") == 2
-    assert "; write 11320/all" in capfd.readouterr().err
+    assert night(job, ncbi, "--accept", "influenca a/all") == 2
+    assert "; did you mean Influenza A/all?" in capfd.readouterr().err
+    assert night(job, ncbi, "--accept", "Influenza A/human") == 2
+    assert "11320 has no filter set human; write one of all" in capfd.readouterr().err
     assert ncbi.asked == []
     with Store(job.parent / "out" / "night" / "state.sqlite3") as store:
         assert store.last_run("open") is None
@@ -132,7 +133,7 @@ def test_accepting_a_rejection_ends_the_doubt(ncbi: ScriptedNcbi, job: Path) -> 
     assert table_says(job)["11520"] == ("rejected", "", "", "unknown_taxon")
 
 
-@pytest.mark.parametrize("broken", [(500, "down"), {"record_count": None}, {**says(90), "errors": [{"message": "no"}]}])
+@pytest.mark.parametrize("broken", [(500, "down"), {"record_count": None}, {"hydrated": {"estimated_file_size_mb": 3}}])
 def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, job: Path, broken: Any) -> None:
     ncbi.answers = {"11320": says(100), "11520": says(50)}
     night(job, ncbi)
@@ -263,20 +264,20 @@ def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Pa
     night(job, ncbi)
     ncbi.answers = {"11320": says(90), "11520": says(0)}
     assert night(job, ncbi) == 0
-    assert changes_say(job) == {"11320": ("fell", "-10", "-10.0"), "11520": ("vanished", "-50", "-100.0")}
+    assert changes_say(job) == {"11320": ("fell", "-10", "-10"), "11520": ("vanished", "-50", "-100")}
     ncbi.answers = {"11320": says(90), "11520": says(45)}
     assert night(job, ncbi) == 0
     assert changes_say(job) == {"11520": ("returned", "45", "")}
 
 
-def test_an_edited_filter_is_listed_but_not_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
+def test_an_edited_filter_begins_anew(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {some: {host: human}}\n")
     ncbi.answers = {"11320?host=human": says(100), "11320?host=cat": says(2)}
     night(job, ncbi)
     job.write_text("version: 1\ntaxa: [11320]\nfilter_sets: {some: {host: cat}}\n")
     assert night(job, ncbi) == 0
-    assert table_says(job) == {"11320": ("ok", "2", "100", "")}
-    assert changes_say(job) == {"11320": ("fell", "-98", "-98.0")}
+    assert table_says(job) == {"11320": ("ok", "2", "", "")}
+    assert changes_say(job) == {"11320": ("refiltered", "", "")}
 
 
 def test_the_last_believed_count_outlives_the_nights_that_are_kept(ncbi: ScriptedNcbi, job: Path) -> None:
@@ -293,10 +294,10 @@ def test_the_last_believed_count_outlives_the_nights_that_are_kept(ncbi: Scripte
 
 def test_the_exit_code_can_tell_of_a_change(ncbi: ScriptedNcbi, job: Path) -> None:
     ncbi.answers = {"11320": says(100), "11520": says(50)}
-    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 0
+    assert night(job, ncbi, "--exit-code-on-change", "9") == 0
     ncbi.answers["11320"] = says(101)
-    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 9
-    assert main(["run", str(job), "--base-url", ncbi.base_url, "--exit-code-on-change", "9"]) == 0
+    assert night(job, ncbi, "--exit-code-on-change", "9") == 9
+    assert night(job, ncbi, "--exit-code-on-change", "9") == 0
 
 
 def test_a_weekly_series_costs_one_request_an_edge(ncbi: ScriptedNcbi, tmp_path: Path) -> None:

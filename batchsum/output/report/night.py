@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
-from batchsum.store.history import KeptRow, answered_rows, rows_without, together
+from batchsum.store.history import History, KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, load_download
 
 PAGE = "report.html"
@@ -24,8 +24,8 @@ _NO_DOWNLOAD = Package()
 _SERIES = """
 SELECT wanted.key, run, record_count, status
 FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query
-ON taxon = json_extract(wanted.value, '$[0]') AND filter_set = json_extract(wanted.value, '$[1]')
-WHERE run BETWEEN ?2 AND ?3
+ON query = wanted.value
+WHERE night BETWEEN ?2 AND ?3
 """
 
 
@@ -91,7 +91,7 @@ class ReportNight:
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
-    before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.run < run.run]
+    before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
     nights = [*before[: NIGHTS_SHOWN - 1][::-1], run]
     return ReportNight(
         job=manifest["job"],
@@ -103,7 +103,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         rows=_Rows(store, run, nights),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(night.today.isoformat() for night in nights),
-        removed=tuple(rows_without(store, before[0].run, run.run)) if before else (),
+        removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
         requests=manifest["requests"],
         requests_per_second=manifest["requests_per_second"],
         http_statuses=manifest["http_statuses"],
@@ -132,8 +132,9 @@ class _Rows:
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
         series: list[dict[int, tuple[int | None, str]]] = [{} for _ in piece]
-        wanted = json.dumps([(kept.taxon, kept.filter_set) for kept in piece])
-        for number, run, count, status in self.store.query(_SERIES, wanted, self.nights[0].run, self.run.run):
+        wanted = json.dumps([kept.query for kept in piece])
+        first, last = self.nights[0].today.isoformat(), self.run.today.isoformat()
+        for number, run, count, status in self.store.query(_SERIES, wanted, first, last):
             series[number][run] = count, status
         return series
 

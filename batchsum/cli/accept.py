@@ -1,0 +1,21 @@
+"""`batchsum accept`: a user believes what NCBI said last of some rows."""
+
+import argparse
+
+from batchsum.cli.log import configure
+from batchsum.run.accept import accept_rows
+from batchsum.run.signals import Signals
+from batchsum.store.directory import state_of
+
+
+def accept_command(arguments: argparse.Namespace) -> int:
+    """`batchsum accept OUT TAXON[/SET]...`.
+
+    Publish the last night again with these rows believed, and print what is believed; the night's exit code."""
+    state_of(arguments.out)  # before a log is begun in somebody's directory
+    configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False, secret=None)
+    with Signals():
+        outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note)
+    for level in accepted:
+        print(f"{level.taxon} / {level.filter_set}: {level}")
+    return outcome.exit_code

@@ -1,0 +1,88 @@
+"""Accepting afterwards: the last night is judged again from the kept answers, with a user's word for some rows.
+
+Nothing is asked. The night stays the same run, and is judged and written in one transaction: a kill leaves the old
+verdicts beside the old table, or the new ones and a publication that the next start finishes.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+
+from batchsum.config.taxa_lock import lock_file, read_lock
+from batchsum.errors import UsageError
+from batchsum.model.job import Job
+from batchsum.model.queries import Failure, request_key
+from batchsum.notify.notifier import Notifier
+from batchsum.output.files import read_manifest
+from batchsum.run.job_copy import unpack_job
+from batchsum.run.judge import judge_rows
+from batchsum.run.night import announce
+from batchsum.run.outcome import Outcome
+from batchsum.run.plan import build_plan
+from batchsum.run.publish import finish_publication, publish_staged, stage_night
+from batchsum.run.resume import Night, about_run
+from batchsum.store.directory import held, output_errors, state_of
+from batchsum.store.history import Level, kept_rows
+from batchsum.store.store import Store
+
+
+def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[Outcome, list[Level]]:
+    """Believe what NCBI said last of the rows called `names` (TAXON or TAXON/FILTER_SET) in an output directory.
+
+    Returns what the night comes to now, and the levels that are believed. UsageError where a name is no
+    row's, or nothing was said of its rows that could be believed; then nothing is touched. Locked while a run is at
+    work.
+    """
+    with output_errors(directory):
+        with held(state_of(directory).parent) as store:
+            job = _published_job(store, directory)
+            finish_publication(store, job)
+            outcome, accepted = _publish_again(_last_night(store, job, note), names)
+        with Notifier(job) as notifier:
+            return announce(notifier, outcome), accepted
+
+
+def _published_job(store: Store, directory: Path) -> Job:
+    """The job whose night was published last in `directory`, as it was then."""
+    copy = store.kept_job()
+    if not copy:
+        raise UsageError(f"{directory}: no night was published here; run the job first")
+    try:
+        job = unpack_job(copy)
+    except ValueError as error:
+        raise UsageError(f"{directory}: the job cannot be read ({error}); run it with --accept instead") from None
+    return replace(job, output=replace(job.output, dir=directory))
+
+
+def _last_night(store: Store, job: Job, note: str) -> Night:
+    directory, manifest = job.output.dir, read_manifest(job.output.dir)
+    run = next(iter(store.runs_where("run_id = ? AND state = 'published'", manifest.get("run_id"))), None)
+    if run is None:
+        raise UsageError(f"{directory}: run.json is not of a night that is kept; run the job with --accept")
+    if (other := store.last_run("open")) is not None:
+        raise UsageError(f"{directory}: the night of {other.today} is unfinished; run the job with --accept")
+    plan = build_plan(job, run.today, read_lock(lock_file(job.path)))
+    rows = kept_rows(store, "WHERE run = ? ORDER BY position", run.run)
+    for query, row in zip_longest(plan.queries(), rows):
+        if query is None or row is None or row.request_keys != [request_key(one) for one in query.requests()]:
+            raise UsageError(f"{directory}: taxa.lock was changed since {run.today}; run the job with --accept")
+    run = replace(run, generation=manifest["generation"])
+    return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
+
+
+def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, list[Level]]:
+    store, rate = night.store, read_manifest(night.job.output.dir)["requests_per_second"]
+    night = night.accepting(names, night.note)
+    with about_run(night.run.run_id):
+        with store.transaction():
+            run = store.reopen(night.run, owner=secrets.token_hex(4), generation=night.run.generation)
+            night = replace(night, run=run)
+            judge_rows(night, Failure("skipped", "interrupted", "not asked"))
+            accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
+            for taxon, filter_set in sorted(night.accept - accepted):
+                raise UsageError(f"{taxon}/{filter_set}: nothing to accept; NCBI gave no count for it on {run.today}")
+            staged = stage_night(night, rate)
+        outcome = publish_staged(night, staged)
+    return outcome, [level for level in staged.accepted if (level.taxon, level.filter_set) in night.accept]

@@ -1,0 +1,108 @@
+"""A missing state.sqlite3 beside a run.json: the table that lies there becomes the past.
+
+Counts, verdicts and what was asked stand in the table; answers, and the nights before that one, are lost.
+"""
+
+import csv
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from batchsum.model.filters import FILTER_COLUMNS
+from batchsum.model.job import Job
+from batchsum.output.files import MANIFEST
+from batchsum.run.plan import build_plan
+from batchsum.store.directory import STATE
+from batchsum.store.history import History, KeptRow, QueryKey
+from batchsum.store.store import Store
+
+_DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}
+_TABLES = ("summary.jsonl", *_DELIMITERS)
+"""The formats of the table that can be read again, the one that needs no guessing first."""
+
+
+def is_store_lost(directory: Path) -> bool:
+    """Whether a night was published here and nothing remembers it."""
+    return (directory / MANIFEST).is_file() and not (directory / STATE).exists()
+
+
+def words_of_lost_store(directory: Path) -> str:
+    """What to say of it, before anything else."""
+    return f"{directory / STATE} is missing, and with it the nights before; the table that lies there becomes the past"
+
+
+def remember_table(store: Store, job: Job, manifest: Mapping[str, Any]) -> str:
+    """Make a night of the table that `manifest` tells of, where the store knows of no run at all.
+
+    What run.json is to say of that; empty where nothing was lost.
+    """
+    if not manifest or store.newest():
+        return ""
+    directory = job.output.dir
+    lost = f"{directory / STATE} was missing, and with it the nights before"
+    name = next((name for name in _TABLES if _is_whole(directory / name, manifest["files"].get(name))), None)
+    if name is None:
+        return f"{lost}; no table with the digest of {MANIFEST} lies there, so that this night has no past"
+    with store.transaction():
+        run = store.begin_run(
+            manifest["run_id"], started_at=manifest["started_at"], today=date.fromisoformat(manifest["today"]),
+            base_url=manifest["base_url"], job_hash=manifest["job_hash"],
+            generation=manifest["generation"] - 1, owner="",
+        )  # fmt: skip
+        history = History(store, run)
+        history.keep(_rows(job, run.today, _records(directory / name)))
+        store.move(run, "open", "published")
+        history.settle(job.output.keep_nights, ())
+    return f"{lost}; the table of {run.today}, {name}, is taken for the last night"
+
+
+def _is_whole(path: Path, digest: str | None) -> bool:
+    try:
+        with path.open("rb") as file:
+            return digest == hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return False
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a table by their columns; a missing value is None or empty."""
+    with path.open(encoding="utf-8", newline="") as file:
+        if path.name not in _DELIMITERS:
+            yield from map(json.loads, file)
+            return
+        csv.field_size_limit(sys.maxsize)
+        for record in csv.DictReader(file, delimiter=_DELIMITERS[path.name]):
+            yield {name: _unprotected(cell) for name, cell in record.items()}
+
+
+def _unprotected(cell: str) -> str:
+    """A cell without the apostrophe that keeps a spreadsheet from running it."""
+    return cell[1:] if cell.startswith(("'=", "'+", "'-", "'@", "'\t", "'\r", "'\n")) else cell
+
+
+def _rows(job: Job, night: date, records: Iterator[dict[str, Any]]) -> Iterator[KeptRow]:
+    # What the table does not tell, the job does: which dates are relative, and which windows make a series.
+    known = {query.filters.text(): query for query in build_plan(job, night).queries()}
+    for position, record in enumerate(records):
+        cells = {name: record[name] for name in FILTER_COLUMNS}
+        filters = ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
+        query = known.get(filters)
+        asks, series = (query.asks, query.series) if query else (filters, "")
+        taxon, tax_id = record["taxon"], _number(record["tax_id"])
+        if tax_id is None and taxon.isascii() and taxon.isdigit():
+            tax_id = int(taxon)
+        yield KeptRow(
+            position, taxon, record["label"] or "", record["filter_set"], filters, record["status"],
+            _number(record["record_count"]), record["resource_updated_on"] or None,
+            _number(record["previous_record_count"]), record["error"] or "", "", None, "",
+            QueryKey(taxon, tax_id, record["filter_set"], asks, series).number(), asks, series, tax_id,
+            record["scientific_name"] or "",
+        )  # fmt: skip
+
+
+def _number(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)

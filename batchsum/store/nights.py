@@ -1,0 +1,47 @@
+"""The nights that a store keeps, for whoever only reads: `history`, `explain` and the page."""
+
+from collections.abc import Iterator, Sequence
+
+from batchsum.store.history import KeptRow, Level, kept_rows
+from batchsum.store.store import Run, Store
+
+
+class Nights:
+    """The published nights, oldest first, at most `limit` of the latest; and those that left no table."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self.runs: Sequence[Run] = store.runs("published", limit=limit)[::-1]
+
+    def rows(self, run: Run) -> Iterator[KeptRow]:
+        """The rows of one night, in their order."""
+        return kept_rows(self._store, "WHERE run = ? ORDER BY position", run.run)
+
+    def series(self, query: int) -> list[tuple[Run, KeptRow]]:
+        """The rows of the query with this number, night by night; nights without it are left out."""
+        found = []
+        for run in self.runs:
+            where = "INDEXED BY rows_of_a_query WHERE query = ? AND night = ? LIMIT 1"
+            found += [(run, row) for row in kept_rows(self._store, where, query, run.today.isoformat())]
+        return found
+
+    def accepted(self, query: int) -> list[Level]:
+        """The levels of a query that users told us to believe, oldest first."""
+        columns = ", ".join(Level._fields)
+        rows = self._store.query(f"SELECT {columns} FROM accepted WHERE query = ? ORDER BY night", query)
+        return [Level._make(row) for row in rows]
+
+    def failed(self) -> list[Run]:
+        """The nights without a table since the first of `runs`: the last failed run of each, oldest first."""
+        since = self.runs[0].today.isoformat() if self.runs else ""
+        found = self._store.runs_where(
+            "failure != '' AND today >= ? AND NOT EXISTS (SELECT 1 FROM runs AS good"
+            " WHERE good.today = runs.today AND good.state IN ('publishing', 'published')) ORDER BY today, run",
+            since,
+        )
+        return list({run.today: run for run in found}.values())
+
+    def failed_since_last(self) -> list[Run]:
+        """The failed nights behind the last published one, oldest first: the last of them is what a reader of today
+        must know. Their `today` is the day, `failure` the reason in a sentence."""
+        return [run for run in self.failed() if not self.runs or run.today > self.runs[-1].today]
