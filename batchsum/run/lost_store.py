@@ -57,6 +57,7 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any]) -> str:
         history.keep(_rows(job, run.today, _records(directory / name)))
         store.move(run, "open", "published")
         history.settle(job.output.keep_nights, ())
+    store.release()
     return f"{lost}; the table of {run.today}, {name}, is taken for the last night"
 
 

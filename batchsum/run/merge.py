@@ -81,11 +81,11 @@ def merge_shards(
 
 
 def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: str) -> Run | None:
-    done = next((run for run in store.runs("published", limit=10_000) if run.run_id == run_id), None)
+    done = next(iter(store.runs_where("run_id = ? AND state IN ('published', 'replaced')", run_id)), None)
     if done is not None and manifest.get("run_id") != run_id:
         raise UsageError(
             f"{job.output.dir}: these shards were merged already, as run {run_id}, "
-            "and a later night stands there; run the shards again"
+            "and a later run stands there; run the shards again"
         )
     return done
 
@@ -101,8 +101,8 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
         if found is not None:
             close_run(store, found)
             log.warning("run %s was not finished, and gives way to the shards", found.run_id)
-        # The same shards were merged before, and nothing of them was usable, or another run took that night's place.
-        store.query("DELETE FROM runs WHERE run_id = ? AND state != 'published'", run_id)
+        # The same shards were merged before, and nothing of them was usable.
+        store.query("DELETE FROM runs WHERE run_id = ? AND state IN ('closed', 'failed')", run_id)
         run = store.begin_run(
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,
             job_hash=job_hash, generation=generation, owner=owner,

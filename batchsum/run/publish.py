@@ -67,7 +67,7 @@ def require_own_directory(job: Job) -> None:
         return
     tables = [f"summary.{name}" for name in FORMATS]
     for name in (*tables, "changes.csv", COUNTS, PAGE):
-        if (directory / name).exists():
+        if (directory / name).is_file():
             raise UsageError(
                 f"{directory} holds a {name}, and no {MANIFEST} says whose it is; move it away, "
                 "or write another output.dir (--out)"

@@ -101,6 +101,10 @@ class Store(Database):
         assert self._claim is not None
         return self._claim
 
+    def release(self) -> None:
+        """Have no run any more: what follows is not about the one that was begun."""
+        self._claim = None
+
     def last_run(self, state: str) -> Run | None:
         """The run in a state that was begun last: at most one is open or publishing."""
         return next(iter(self.runs_where("state = ? ORDER BY run DESC LIMIT 1", state)), None)

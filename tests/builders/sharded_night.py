@@ -1,10 +1,13 @@
 """A job whose second night has every kind of trouble, run as one or in shards, against a server that scripts it."""
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from batchsum.cli import main
 from batchsum.model.queries import CANARY
@@ -24,7 +27,7 @@ api: {requests_per_second: unlimited, attempts: 1, workers: 4}
 output: {formats: [csv, jsonl]}
 """
 
-FILES = ("summary.csv", "summary.jsonl", "changes.csv", "datapackage.json")
+FILES = ("summary.csv", "summary.jsonl", "changes.csv", "counts.csv", "datapackage.json")
 
 
 @dataclass
@@ -59,7 +62,10 @@ class ShardedNight:
 
     def run(self, out: str, *options: str) -> int:
         command = ["run", str(self.job), "--base-url", self.ncbi.base_url, "--out", str(self.directory / out)]
-        return main([*command, *options])
+        with pytest.MonkeyPatch.context() as patch:
+            if "BATCHSUM_TODAY" not in os.environ:
+                patch.setenv("BATCHSUM_TODAY", f"2026-11-{22 + self.night}")
+            return main([*command, *options])
 
     def shards(self, count: int, *options: str, order: int = 1) -> list[Path]:
         """Ask in `count` shards, each of which must end well; their directories."""

@@ -10,12 +10,13 @@ import pytest
 from batchsum.cli import COMMANDS, main
 from batchsum.run import ask
 from batchsum.version import __version__
-from tests.builders.jobs import job_text
+from tests.builders.jobs import job_text, next_day
 from tests.fakes.raw_server import RawServer, answer, delayed, error, never
 
 
 def night(job: Path, raw: RawServer, *options: object) -> int:
-    return main(["run", str(job), "--base-url", raw.base_url, *map(str, options)])
+    with next_day(job):
+        return main(["run", str(job), "--base-url", raw.base_url, *map(str, options)])
 
 
 def test_the_version_is_one_line_from_a_program_of_its_own() -> None:

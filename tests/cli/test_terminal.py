@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections import deque
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -220,14 +221,14 @@ def summary_of(outcome: Outcome, width: int = 120, **words: Any) -> list[str]:
 @pytest.fixture
 def second_night(ncbi: ScriptedNcbi, tmp_path: Path) -> Outcome:
     job = load_job(write_job(tmp_path))
-    run_job(job, base_url=ncbi.base_url)
+    run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22))
     ncbi.answers = {
         "11320": {"record_count": 1250},
         "11320?host=human": {"record_count": 3},
         "11520": {"record_count": 990},
         "1335626": (400, {"code": 3, "message": "no \x1b[31mtaxon\x07 of this name is valid"}),
     }
-    return run_job(job, base_url=ncbi.base_url)
+    return run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23))
 
 
 def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outcome) -> None:
@@ -235,8 +236,8 @@ def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outc
     assert re.fullmatch(r"watch  night of \d{4}-\d\d-\d\d  6 rows  \d+ s", lines[0])
     assert lines[1] == "  4 ok  2 suspect"
     assert lines[2].startswith("4 changed  2 became suspect, 1 fell, 1 grew")
-    assert lines[3] == "  grew      1,000 → 1,250  +25.0 %  Influenza A / all"
-    assert lines[4] == "  fell      1,000 → 990  -1.0 %     [red]Influenza B[/] / all"
+    assert lines[3] == "  fell      1,000 → 990  -1.0 %     [red]Influenza B[/] / all"
+    assert lines[4] == "  grew      1,000 → 1,250  +25.0 %  Influenza A / all"
     assert "not to be relied on" in lines
     assert any(line.startswith("  suspect   11320 / human  fell: 3 is 99.7 % below 900") for line in lines)
     assert lines[-1].startswith("  why   batchsum explain ")

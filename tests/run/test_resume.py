@@ -10,7 +10,7 @@ import pytest
 
 from batchsum.cli import main
 from batchsum.model.queries import CANARY
-from tests.builders.jobs import write_job
+from tests.builders.jobs import next_day, write_job
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
 
 JOB = """\
@@ -32,7 +32,14 @@ def job(tmp_path: Path) -> Path:
 
 def night(job: Path, raw: RawServer, *options: str) -> int:
     raw.arrivals.clear()
-    return main(["run", str(job), "--base-url", raw.base_url, *options])
+    with next_day(job):
+        return main(["run", str(job), "--base-url", raw.base_url, *options])
+
+
+def same_command(job: Path, raw: RawServer) -> int:
+    """Without a word about the day."""
+    raw.arrivals.clear()
+    return main(["run", str(job), "--base-url", raw.base_url])
 
 
 def stopped(job: Path, raw: RawServer) -> None:
@@ -87,7 +94,7 @@ def test_relative_dates_stay_those_of_the_evening(job: Path, raw: RawServer) -> 
     stopped(job, raw)
     execute(job, "DELETE FROM answers")
     execute(job, "UPDATE runs SET today = '2026-01-08'")
-    assert night(job, raw) == 0
+    assert same_command(job, raw) == 0
     assert sum("2026-01-01T" in arrival.target for arrival in raw.arrivals) == 5
     assert json.loads((job.parent / "out/night/run.json").read_bytes())["today"] == "2026-01-08"
 
@@ -126,7 +133,7 @@ def test_a_run_of_last_night_is_not_resumed(
     said = "was not finished, and is dropped with 8 answers: it is from " + began
     assert (said in capfd.readouterr().err) != resumed
     assert (said in log_of(job)) != resumed
-    assert execute(job, "SELECT state FROM runs") == ([("published",)] if resumed else [("closed",), ("published",)])
+    assert execute(job, "SELECT state FROM runs") == ([("published",)] if resumed else [("failed",), ("published",)])
 
 
 def test_another_server_is_asked_from_the_beginning(job: Path, raw: RawServer) -> None:
@@ -182,7 +189,7 @@ def test_then_the_new_night_begins_where_it_is_another(
     assert night(job, raw, *(["--fresh"] if change == "fresh" else [])) == 0
     assert len(raw.arrivals) == 20
     assert json.loads((job.parent / "out/night/run.json").read_bytes())["generation"] == 2
-    assert execute(job, "SELECT state FROM runs") == [("published",), ("published",)]
+    assert execute(job, "SELECT state FROM runs") == [("replaced",), ("published",)]
 
 
 def test_files_that_are_gone_are_made_again_from_the_answers(
@@ -203,5 +210,5 @@ def test_outputs_that_were_taken_away_do_not_stop_the_run(job: Path, raw: RawSer
     stopped(job, raw)
     for name in ("run.json", "summary.csv", "changes.csv"):
         (job.parent / "out/night" / name).unlink()
-    assert night(job, raw) == 0
+    assert same_command(job, raw) == 0
     assert raw.counts == {"3": 4, "4": 4, "5": 4}

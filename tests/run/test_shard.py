@@ -96,7 +96,8 @@ def kept_answers(part: Path) -> set[str]:
         return {request for (request,) in state.execute("SELECT request FROM answers WHERE status != 'skipped'")}
 
 
-def test_a_killed_shard_goes_on_where_it_was(night: ShardedNight) -> None:
+def test_a_killed_shard_goes_on_where_it_was(night: ShardedNight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-11-23")
     night.run("one")
     night.asked()
     enough = threading.Event()

@@ -1,0 +1,46 @@
+"""A job that changes, and its nights through the command line, each on a day of its own."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchsum.cli import main
+from tests.fakes.scripted_ncbi import ScriptedNcbi
+
+
+class Nights:
+    """A job that changes, and its nights by their day of November 2026."""
+
+    def __init__(self, directory: Path, ncbi: ScriptedNcbi, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ncbi, self._monkeypatch = ncbi, monkeypatch
+        self.job, self.out = directory / "watch.yaml", directory / "out/watch"
+
+    def write(self, text: str) -> None:
+        self.job.write_text(
+            f"version: 1\n{text}\napi: {{requests_per_second: unlimited, attempts: 1, max_outage: 1s}}\n"
+        )
+
+    def night(self, day: int, *options: str, count: int | None = None) -> int:
+        if count is not None:
+            self.ncbi.otherwise = lambda question: {"record_count": count}
+        self._monkeypatch.setenv("BATCHSUM_TODAY", f"2026-11-{day:02}")
+        self.ncbi.asked.clear()
+        return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
+
+    def rows(self, name: str = "summary.csv") -> list[dict[str, str]]:
+        with (self.out / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def table(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (row["taxon"], row["filter_set"], row["record_count"], row["previous_record_count"]) for row in self.rows()
+        ]
+
+    def changes(self) -> list[tuple[str, str, str]]:
+        return [(row["taxon"], row["filter_set"], row["change"]) for row in self.rows("changes.csv")]
+
+    def manifest(self) -> dict[str, Any]:
+        return dict(json.loads((self.out / "run.json").read_text()))

@@ -1,0 +1,152 @@
+"""The output directory: one job's alone, its memory and who may write it."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from batchsum.cli import main
+from tests.builders.november import Nights
+
+
+def everything(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+# One job a directory
+
+
+def test_a_directory_belongs_to_one_job(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=100)
+    before = everything(nights.out)
+    other = nights.job.with_name("other.yaml")
+    other.write_text(f"version: 1\ntaxa: [11520]\noutput: {{dir: {nights.out}}}\n")
+    nights.ncbi.asked.clear()
+    assert main(["run", str(other), "--base-url", nights.ncbi.base_url]) == 2
+    assert "write name: watch in " in capsys.readouterr().err
+    assert everything(nights.out) == before
+    assert nights.ncbi.asked == []
+    other.write_text(f"version: 1\nname: watch\ntaxa: [11320]\noutput: {{dir: {nights.out}}}\n")
+    assert main(["run", str(other), "--base-url", nights.ncbi.base_url]) == 0
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "summary.xlsx", "changes.csv", "counts.csv", "report.html"])
+def test_a_table_of_nobody_is_left_alone(nights: Nights, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320]")
+    nights.out.mkdir(parents=True)
+    (nights.out / name).write_text("mine")
+    assert nights.night(1) == 2
+    assert f"holds a {name}" in capsys.readouterr().err
+    assert everything(nights.out) == {name: b"mine"}
+
+
+def test_a_format_is_added_to_those_of_the_job(nights: Nights) -> None:
+    nights.write("taxa: [11320]\noutput: {formats: [csv]}")
+    nights.night(1, "--format", "jsonl,tsv")
+    assert {path.name for path in nights.out.glob("summary.*")} == {"summary.csv", "summary.jsonl", "summary.tsv"}
+    nights.night(2)
+    assert {path.name for path in nights.out.glob("summary.*")} == {"summary.csv"}
+
+
+# counts.csv
+
+
+def test_counts_are_a_matrix_of_what_is_believed(nights: Nights) -> None:
+    nights.write(
+        "taxa: [11320, {taxon: 11520, label: B, filter_sets: [label, all]}, {taxon: 11320, label: A}]\n"
+        "filter_sets: {all: {}, label: {host: human}, weekly: {windows: {every: 7d, last: 2}}}"
+    )
+    nights.ncbi.answers = {"11520": (500, "down"), "11320": {"record_count": 0}}
+    assert nights.night(1, count=5) == 3
+    with (nights.out / "counts.csv").open() as file:
+        assert file.read().splitlines() == [
+            "taxon,tax_id,scientific_name,label,all,label (filter set),weekly/2026-10-12,weekly/2026-10-19",
+            "11320,,,A,0,,0,0",
+            "11520,,,B,,5,,",
+        ]
+    described = json.loads((nights.out / "datapackage.json").read_text())["resources"]
+    (counts,) = (one for one in described if one["path"] == "counts.csv")
+    assert [field["name"] for field in counts["schema"]["fields"]][3:5] == ["label", "all"]
+
+
+def test_a_matrix_that_nobody_could_read_is_left_out(nights: Nights) -> None:
+    nights.write("taxa: [11320]\nfilter_sets: {all: {}}")
+    nights.night(1)
+    assert (nights.out / "counts.csv").exists()
+    nights.write("taxa: [11320]\nfilter_sets: {all: {}, weekly: {windows: {every: 1d, last: 500}}}")
+    nights.night(2)
+    assert not (nights.out / "counts.csv").exists()
+    assert "counts.csv" not in nights.manifest()["files"]
+
+
+# Memory
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+def test_a_lost_store_is_told_and_the_table_becomes_the_past(
+    nights: Nights,
+    form: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    nights.write(
+        f"taxa: ['=5,000', {{taxon: 11320, label: '@flu'}}, 11520]\noutput: {{formats: [{form}]}}\n"
+        "filter_sets: {all: {}, week: {released_since: 7d}, weekly: {host: human, windows: {every: 7d, last: 2}}}"
+    )
+    nights.ncbi.answers = {"11520": (500, "down")}
+    assert nights.night(1, count=5000) == 3
+    (nights.out / "state.sqlite3").unlink()
+    nights.ncbi.answers = {"11320": {"record_count": 1000}, "11520": {"record_count": 9}}
+    capfd.readouterr()
+    assert nights.night(2, "--format", "csv", count=5001) == 3
+    assert capfd.readouterr().err.splitlines()[0].startswith(f"batchsum: {nights.out / 'state.sqlite3'} is missing")
+    assert nights.manifest()["warnings"][0].endswith(
+        f"the table of 2026-11-01, summary.{form}, is taken for the last night"
+    )
+    found = {(row["taxon"], row["filter_set"]): row for row in nights.rows()}
+    assert found["11320", "all"]["error"].startswith("fell: 1,000 is 80.0 % below 5,000")
+    assert {row["previous_record_count"] for row in found.values()} == {"5000", "0", ""}
+    words = {change[2] for change in nights.changes()}
+    assert words == {"became_suspect", "grew", "recovered", "rolled"}
+    assert nights.night(3) == 3
+    assert capfd.readouterr().err.splitlines()[0].startswith("batchsum: watch: ")
+
+
+def test_a_table_that_was_changed_becomes_nobodys_past(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=5000)
+    (nights.out / "state.sqlite3").unlink()
+    (nights.out / "summary.csv").write_text("what?")
+    assert nights.night(2, count=1000) == 0
+    assert "is missing" in capfd.readouterr().err
+    assert "has no past" in nights.manifest()["warnings"][0]
+    assert nights.table() == [("11320", "all", "1000", "")]
+
+
+def test_a_lost_store_is_told_whatever_the_night_comes_to(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=5000)
+    (nights.out / "state.sqlite3").unlink()
+    nights.ncbi.otherwise = lambda question: (500, "down")
+    assert nights.night(2) == 4
+    assert "is missing" in capfd.readouterr().err.splitlines()[0]
+    assert nights.night(3, count=100) == 3, "and the past was not lost again"
+
+
+# Rights
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o027, 0o640), (0o077, 0o600)])
+def test_every_file_has_the_mode_of_the_umask(nights: Nights, umask: int, mode: int) -> None:
+    nights.write("taxa: [11320]")
+    old = os.umask(umask)
+    try:
+        nights.night(1)
+        nights.night(2)
+    finally:
+        os.umask(old)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in nights.out.iterdir()}
+    assert {"state.sqlite3", ".lock", "batchsum.log", "run.json", "summary.csv"} <= modes.keys()
+    assert set(modes.values()) == {mode}, modes
