@@ -1,6 +1,7 @@
 """What is to be said of the names of a job, once NCBI's taxonomy and the lock have been heard.
 
-A locked name is asked by its id whatever the name means by now: that it moved is told, and changes nothing.
+A locked name is asked by its id whatever the name means by now: that it moved is told, and changes nothing. Any other
+is asked as it is written, and what it stands for is learnt night by night.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,19 +55,18 @@ def job_hosts(job: Job) -> dict[str, str]:
     return hosts
 
 
-async def moved_names(ask: Ask, lock: TaxaLock, job: Job) -> list[str]:
-    """Tonight's warnings about locked names of a job: one a name that means something else by now.
-
-    One request for a thousand names. Where they cannot be looked up, that is the warning.
-    """
-    if not lock:
-        return []
+async def look_up(ask: Ask, names: Iterable[str]) -> dict[str, Name] | Failure:
+    """What NCBI's taxonomy takes these names for tonight, one request a thousand; or why that cannot be told."""
     try:
-        names = await Lookup(ask).names(taxon for taxon in job_names(job) if taxon in lock)
+        return await Lookup(ask).names(names)
     except Refused as error:
-        names = Failure("failed", "refused", str(error))
+        return Failure("failed", "refused", str(error))
+
+
+def moved_names(names: Mapping[str, Name] | Failure, lock: TaxaLock) -> list[str]:
+    """Warnings about locked names: one a name that means something else by now, or that nothing could be told."""
     if isinstance(names, Failure):
-        return [f"the names of {FILE} could not be looked up tonight: {names}"]
+        return [f"the names of {FILE} could not be looked up tonight: {names}"] if lock else []
     return [finding.message for name in names.values() if (finding := _moved(name, lock.get(name.text)))]
 
 
@@ -81,8 +81,7 @@ def taxon_findings(names: Mapping[str, Name], lock: TaxaLock) -> Iterator[Findin
             if finding.is_problem:
                 continue
         elif name.taxon and name.text.isdigit() and int(name.text) != name.taxon.tax_id:
-            message = f"taxon {name.text} was merged into {name.taxon}; write {name.taxon.tax_id}"
-            yield Finding("merged", name.text, message, name.taxa)
+            yield Finding("merged", name.text, merged(name.text, name.taxon), name.taxa)
         node = locked.node if locked else name.taxon
         if node is None:
             continue
@@ -101,6 +100,16 @@ def host_findings(names: Iterable[Name]) -> Iterator[Finding]:
         elif name.taxon is None:
             message = f"host {name.text!r} is not known to NCBI's taxonomy"
             yield Finding("unknown", name.text, message, is_host=True)
+
+
+def merged(text: str, node: TaxonNode) -> str:
+    """In words: an id that NCBI merged into another one."""
+    return f"taxon {text} was merged into {node}; write {node.tax_id}"
+
+
+def moved(text: str, before: TaxonNode, now: TaxonNode) -> str:
+    """In words: a name that is not locked, and stands for another taxon than it did."""
+    return f"{_called(text)} stands for {now} now, and stood for {before} before; its rows go on with their past"
 
 
 def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:

@@ -6,7 +6,7 @@ of other jobs in the same directory stay in the file.
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -50,6 +50,10 @@ class TaxaLock:
     def __contains__(self, taxon: object) -> bool:
         return taxon in self._taxa
 
+    def taxa(self) -> Set[str]:
+        """The taxa that it knows, as they are written."""
+        return self._taxa.keys()
+
     def get(self, taxon: str) -> LockedTaxon | None:
         return self._taxa.get(taxon)
 
@@ -72,6 +76,10 @@ class TaxaLock:
         nodes = [locked.node for taxon in taxa if (locked := self._taxa.get(taxon))] if self._taxa else []
         lineages = {node.parents for node in nodes}
         return {node.tax_id for node in nodes} & set(chain.from_iterable(lineages))
+
+    def beside(self, others: Mapping[str, LockedTaxon]) -> "TaxaLock":
+        """The lock, and of `others` the taxa that it does not know."""
+        return TaxaLock({**others, **self._taxa})
 
     def with_names(self, names: Iterable[Name], today: date) -> "TaxaLock":
         """The lock with what was just learnt. A name keeps its id; what is said of that id is brought up to date."""

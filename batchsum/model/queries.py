@@ -101,6 +101,8 @@ class Summary:
     available_files: Mapping[str, FileSummary] = field(default_factory=dict)
     messages: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    contradiction: str = ""
+    """What cannot be true together in it, where its parts do not show that: a window of two states of the data."""
 
     def has_data(self) -> bool:
         """Whether anything beside the count says that there are records."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,11 +11,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from batchsum.config.names import moved_names
+from batchsum.config.names import job_names, look_up, moved_names
 from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.run.resume import Night
 from batchsum.run.signals import Signals, is_loop_running
+from batchsum.run.windows import MOST_PAIRS, edges_to_ask_again
 from batchsum.store.journal import Journal
 from batchsum.text import spoken
 
@@ -82,13 +83,25 @@ class Fetcher:
     """Whether what `find_retries` saw is all that was answered: nothing was worth asking again, or may be."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
+    _asked_nothing: bool = False
+    """Whether everything had been answered before the first round."""
+    _doubted: Failure | None = None
+    """What the zeros of a first night came to, while NCBI does not know the canary."""
 
-    async def check_names(self) -> None:
-        """Whether the locked names still mean what they are asked as. Nothing of the night depends on it."""
-        plan = self.night.plan
-        self.warnings = await moved_names(partial(self.client.post, attempts=2), plan.lock, plan.job)
+    async def learn_names(self) -> None:
+        """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
+        earlier nights learnt is used."""
+        lock = self.night.plan.lock
+        # A run that only publishes what an earlier process was answered has nothing new to learn.
+        wanted = [name for name in job_names(self.night.job) if name in lock or not self._asked_nothing]
+        names = await look_up(partial(self.client.post, attempts=2), wanted)
+        self.warnings = moved_names(names, lock)
         for warning in self.warnings:
             log.warning("%s", warning)
+        if not isinstance(names, Failure):
+            await self._aside(lambda: self.night.learn(names))
+        elif not self.warnings:
+            log.info("names and lineages could not be learnt tonight: %s", names)
 
     async def first_round(self) -> None:
         """Ask for everything that a run which was cut off has no answer to."""
@@ -97,7 +110,35 @@ class Fetcher:
         if answered:
             requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
+        self._asked_nothing = not self.done
         log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+
+    async def doubt_zeros(self) -> None:
+        """Skip the zeros of a job's first night, where there is nothing else and NCBI does not know the canary."""
+        store, run = self.night.store, self.night.run
+        if not self.night.history.is_first or not await self._aside(lambda: store.has_only_zeros(run)):
+            return
+        if await self.client.knows_canary():
+            return
+        canary = self.night.job.api.canary
+        told = f"NCBI has no record of anything, nor of taxon {canary}, which it surely has"
+        doubted = self._doubted = Failure("skipped", "outage", self.client.outage.given_up or told)
+        log.warning("%s; nothing of it is believed", doubted.detail)
+        await self._aside(lambda: store.skip_answers(run, doubted))
+        self.is_settled = False
+
+    async def window_rounds(self) -> None:
+        """Ask for windows whose edges were answered from different states of NCBI's data, until they fit."""
+        for _ in range(MOST_PAIRS):
+            chains = await self._aside(lambda: edges_to_ask_again(self.night))
+            if not chains or self.client.outage.given_up:
+                return
+            log.info("asking %d edges of windows again: of different states of NCBI's data", sum(map(len, chains)))
+            self.is_settled = False
+            with Journal(self.night.store, self.night.run) as journal:
+                ask_in_a_row = partial(self._ask_in_a_row, journal)
+                workers = self.night.job.api.workers
+                await run_requests(chains, ask_in_a_row, workers=workers, on_answer=lambda edges, none: None)
 
     async def second_round(self) -> None:
         """Ask once more, after a pause, for what has no answer that can be believed."""
@@ -109,8 +150,10 @@ class Fetcher:
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
         log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(retries), pause)
         await asyncio.sleep(pause)
-        if await self.client.is_answering():
+        if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
             await self._round(2, retries, self._ask_again)
+            await self.doubt_zeros()
+            await self.window_rounds()
         self._note_outage()
 
     def cut_off(self, why: Failure) -> None:
@@ -130,6 +173,15 @@ class Fetcher:
         """A resumed night asks nothing a third time."""
         retries = self.find_retries(self.unasked)
         return [request for request in retries if (kept := self._kept(request)) is None or kept[0] < 2]
+
+    async def _ask_in_a_row(self, journal: Journal, edges: Mapping[Request, int]) -> None:
+        for request, turn in edges.items():
+            kept = await asyncio.to_thread(self._kept, request)
+            again = await self._ask(request, attempts=1)
+            if kept and again.attempts:
+                # What was not the last turn leaves the second round its own: another guard may doubt the window.
+                round_ = 2 if turn == MOST_PAIRS else kept[0]
+                journal.put(request_key(request), round_, _merged(kept[1], again))
 
     def _kept(self, request: Request) -> tuple[int, Reply] | None:
         return self.night.store.answer(self.night.run, request_key(request))

@@ -99,7 +99,7 @@ def collect(out: Path, directories: Sequence[Path]) -> list[FinishedShard]:
     return sorted(shards, key=lambda one: one.shard.index)
 
 
-_INTO = "INTO answers VALUES (?, ?, ?, ?, ?, ?)"
+_INTO = "INTO answers (run, request, round, status, answer, attempts, earlier) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan: Plan) -> None:
@@ -118,7 +118,7 @@ def copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan: 
             raise UsageError(f"{one.directory}: its answers are not those that its {MANIFEST} tells of; run it again")
         unasked = dump_reply(Reply(one.unasked))
         # What an outage skipped stands there already, with its attempts.
-        store.write(f"INSERT OR IGNORE {_INTO}", ((run.run, key, 2, *unasked) for key in keys))
+        store.write(f"INSERT OR IGNORE {_INTO}", ((run.run, key, 2, *unasked, "") for key in keys))
 
 
 def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
@@ -152,7 +152,7 @@ def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:
             # Round 2 is the last: nobody asks again for what a shard has given up.
             rows = state.execute(
                 "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
-                " attempts FROM answers JOIN runs USING (run) WHERE run_id = ?",
+                " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
                 (one.run_id,),
             )
             for request, *answer in rows:

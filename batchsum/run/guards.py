@@ -3,12 +3,14 @@
 Each guard stands for something that happened; the thread is named beside it (repository ncbi/datasets).
 """
 
-from datetime import UTC, date, datetime
+from datetime import timedelta
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
 
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
+LONGEST_LAG = timedelta(days=1)
+"""By which copies of NCBI's data may differ from each other."""
 _USA = ("usa", "united states", "united states of america")
 
 
@@ -38,20 +40,13 @@ def contradicts_itself(summary: Summary) -> str:
         return "NCBI gave sizes, but no count"
     if count < 0:
         return f"more records since the window's end than since its beginning ({count:,})"
+    if summary.contradiction:
+        return summary.contradiction
     if summary.errors:
         return f"NCBI gave a count and an error: {summary.errors[0]}"
     if count == 0 and summary.has_data():
         return "NCBI gave a count of zero, but files with something in them"
     return ""
-
-
-def stale_days(query: Query, verdict: Verdict, today: date) -> int | None:
-    """Days since NCBI's data about this row were last updated, where they are too many; a window must grow old."""
-    updated = moment(verdict.summary.resource_updated_on) if verdict.summary else None
-    if updated is None or query.filters.released_before is not None:
-        return None
-    age = datetime(today.year, today.month, today.day, tzinfo=UTC) - updated
-    return age.days if age > query.guards.stale_after else None
 
 
 def includes(wide: FilterSet, narrow: FilterSet) -> bool:
@@ -60,30 +55,30 @@ def includes(wide: FilterSet, narrow: FilterSet) -> bool:
 
 
 def _against_past(query: Query, answer: Summary, count: int, believed: Believed) -> str:
-    if query.filters.text() != believed.filters:
+    if query.is_rolling or query.filters.text() != believed.filters:
         return ""
     bounds = query.guards
     # #530: all records of a taxon gone overnight. #367, #373: empty answers in an outage.
-    if count == 0:
-        if believed.record_count and not bounds.allow_zero:
-            return f"vanished: {believed.record_count:,} on {believed.night}, now none"
-        return ""
+    if count == 0 and believed.record_count and not bounds.allow_zero:
+        return f"vanished: {believed.record_count:,} on {believed.night}, now none"
     # #411, #418: counts that fall without a reason, at once or a little every night.
     missing = believed.highest - count
-    if missing >= max(bounds.min_drop, 1) and missing > bounds.max_drop * believed.highest:
+    if count and missing >= max(bounds.min_drop, 1) and missing > bounds.max_drop * believed.highest:
         share = 100 * missing / believed.highest
         last = f"{believed.record_count:,} on {believed.night}"
         return f"fell: {count:,} is {share:.1f} % below {believed.highest:,}; {last}"
-    # #309, #488: an old copy of the data answers.
+    # #309, #488: an old copy of the data answers. Copies that lag by minutes or hours are how NCBI always is.
     before, now = moment(believed.resource_updated_on), moment(answer.resource_updated_on)
-    if before and now and now < before:
+    if before and now and now < before - LONGEST_LAG:
         was, is_now = believed.resource_updated_on, answer.resource_updated_on
         return f"went_back: updated {is_now}, but {was} on {believed.night}"
     return ""
 
 
 def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
-    """#367, #373, #450: an id that was good yesterday is called invalid."""
+    """#367, #373, #450: an id that was good yesterday is called invalid. A refusal by status is no word about it."""
+    if answer.reason.startswith("http_"):
+        return False
     return answer.reason in _UNKNOWN or query.filters.text() == believed.filters
 
 

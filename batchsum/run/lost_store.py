@@ -99,7 +99,7 @@ def _rows(job: Job, night: date, records: Iterator[dict[str, Any]]) -> Iterator[
         yield KeptRow(
             position, taxon, record["label"] or "", record["filter_set"], filters, record["status"],
             _number(record["record_count"]), record["resource_updated_on"] or None,
-            _number(record["previous_record_count"]), record["error"] or "", "", None, "",
+            _number(record["previous_record_count"]), record["error"] or "", "", "",
             QueryKey(taxon, tax_id, record["filter_set"], asks, series).number(), asks, series, tax_id,
             record["scientific_name"] or "",
         )  # fmt: skip

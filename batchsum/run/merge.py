@@ -76,7 +76,8 @@ def merge_shards(
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (fetcher.check_names, fetcher.second_round)  # the shards went through the first
+            # The shards went through the first round.
+            steps = (fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round)
             return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
 
 

@@ -84,7 +84,13 @@ def run_job(
                 night = open_night(store, job, lock, **where, today=today, fresh=fresh, accept=accept)
             night = replace(night, warnings=(lost,) if lost else ())
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (fetcher.check_names, fetcher.first_round, fetcher.second_round)
+            steps = (
+                fetcher.first_round,
+                fetcher.learn_names,
+                fetcher.doubt_zeros,
+                fetcher.window_rounds,
+                fetcher.second_round,
+            )
             return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 

@@ -30,10 +30,12 @@ from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, 
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import PAGE, night_from_store
 from batchsum.output.report.page import write_report
+from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
+from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
 from batchsum.store.directory import STATE
 from batchsum.store.failures import failures_by_reason
@@ -242,8 +244,10 @@ def build_manifest(
         "queries": plan.query_count,
         "requests": plan.request_count,
         "statuses": counts,
+        "data_date": dates_of(night).date,
         "changes": sum(night.history.changes_by_kind().values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
+        "stale": lasts_tonight(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
         "versions": {

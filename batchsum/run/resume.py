@@ -5,7 +5,7 @@ Answers belong to questions, not to the job file: whatever of them still fits a 
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +15,8 @@ from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import BatchsumError, Locked, NotDue, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Query
+from batchsum.ncbi.taxonomy import Name
+from batchsum.run.learn import known_taxa, learn
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.row_names import RowName, RowSet, named_rows
 from batchsum.store.history import History, KeptRow
@@ -52,10 +54,15 @@ class Night:
         """The nights before, and what this one leaves."""
         return History(self.store, self.run)
 
-    @property
+    @cached_property
     def taxa(self) -> TaxaLock:
-        """What is known of the taxa: id, scientific name and lineage."""
-        return self.plan.lock
+        """What is known of the taxa: id, scientific name and lineage, as they are locked or were learnt."""
+        return known_taxa(self.store, self.plan.lock)
+
+    def learn(self, names: Mapping[str, Name]) -> None:
+        """Keep what NCBI's taxonomy said of these names tonight."""
+        learn(self.store, self.run.today, self.plan.lock, names)
+        vars(self).pop("taxa", None)  # is made anew, from what is known now
 
     def accepts(self, row: Query | KeptRow) -> bool:
         return (row.taxon, row.filter_set) in self.accept

@@ -9,7 +9,9 @@ from itertools import groupby
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
+from batchsum.run.learn import moved_tonight
 from batchsum.run.resume import Night
+from batchsum.run.staleness import begins_tonight
 from batchsum.store.history import KeptRow
 
 FEWEST_TAXA = 3
@@ -29,8 +31,9 @@ def warnings_of(night: Night) -> list[str]:
     accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
     left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
+        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.taxa()),
         *not_accepted(left),
-        *stale(*night.history.stale(MOST_NAMED)),
+        *begins_tonight(night),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
         *fell_together(*night.history.count_fallen()),
     ]
@@ -41,17 +44,6 @@ def not_accepted(rows: Sequence[str]) -> Iterator[str]:
     if rows:
         more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
         yield f"nothing to accept for {', '.join(rows[:MOST_NAMED])}{more}: no answer that can be believed"
-
-
-def stale(count: int, oldest: Sequence[tuple[str, int]]) -> Iterator[str]:
-    """ncbi/datasets#309, #488: taxa about which NCBI has had nothing new for longer than `stale_after`.
-
-    `oldest` are the first of `count`, each as people call it, with its days.
-    """
-    if oldest:
-        named = ", ".join(f"{name} ({days:,} days)" for name, days in oldest)
-        more = f" and {count - len(oldest)} more" if count > len(oldest) else ""
-        yield f"nothing new for a long time: {named}{more}"
 
 
 def filters_without_effect(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:

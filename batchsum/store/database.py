@@ -42,6 +42,7 @@ CREATE TABLE answers (
     status TEXT NOT NULL,  -- answered, rejected, failed; skipped where an outage had the last word
     answer TEXT NOT NULL,
     attempts TEXT NOT NULL,
+    earlier TEXT NOT NULL DEFAULT '',  -- the answers that this one replaced, the oldest first, each ending its line
     PRIMARY KEY (run, request)
 ) WITHOUT ROWID;
 CREATE TABLE rows (
@@ -58,7 +59,6 @@ CREATE TABLE rows (
     previous_record_count INTEGER,
     error TEXT NOT NULL,
     requests TEXT NOT NULL,  -- the keys of its answers, one a line
-    stale_days INTEGER,  -- since resource_updated_on, where that is longer than the row's stale_after
     change TEXT NOT NULL,  -- the word of changes.csv
     query INTEGER NOT NULL,  -- the same on all nights on which the same is asked
     asks TEXT NOT NULL,  -- the filters in the job's words: a relative date is not resolved
@@ -84,6 +84,25 @@ CREATE TABLE believed (  -- the last believed night of each query of which no ro
     record_count INTEGER NOT NULL,
     resource_updated_on TEXT
 );
+CREATE TABLE taxa (  -- what each taxon stood for in NCBI's taxonomy, from one night on
+    taxon TEXT NOT NULL,  -- as the job writes it
+    learnt_on TEXT NOT NULL,
+    tax_id INTEGER NOT NULL,
+    scientific_name TEXT NOT NULL,
+    rank TEXT NOT NULL,
+    lineage TEXT NOT NULL,  -- the ids of the taxa above it, from the root down
+    PRIMARY KEY (taxon, learnt_on)
+) WITHOUT ROWID;
+CREATE TABLE changed_taxa (  -- the nights on which a count of a taxon changed, or was heard for the first time
+    taxon TEXT NOT NULL,
+    night TEXT NOT NULL,
+    PRIMARY KEY (taxon, night)
+) WITHOUT ROWID;
+CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
+    night TEXT PRIMARY KEY,
+    data_date TEXT,  -- the common one, as NCBI wrote it
+    are_common INTEGER NOT NULL  -- else each row has its own
+) WITHOUT ROWID;
 CREATE TABLE accepted (  -- levels that a user told us to believe
     query INTEGER NOT NULL,
     night TEXT NOT NULL,

@@ -7,6 +7,7 @@ query is found by it.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
@@ -66,8 +67,6 @@ class KeptRow(NamedTuple):
     """As in the table: the reason, a colon, the details."""
     requests: str
     """The keys of what was asked for it, one a line."""
-    stale_days: int | None = None
-    """Days since `resource_updated_on`, where they are more than the row's `stale_after`."""
     change: str = ""
     """The word of changes.csv; empty where nothing differs."""
     query: int = 0
@@ -319,19 +318,42 @@ class History:
         )
         return {name: found.get(name, 0) for name in STATUSES}
 
-    def stale(self, most: int) -> tuple[int, list[tuple[str, int]]]:
-        """How many taxa have no row with a date that is not stale, and the `most` oldest with the days of their
-        youngest row."""
-        rows = self._store.query(
-            "SELECT count(*) OVER (), name, days FROM"
-            " (SELECT coalesce(nullif(label, ''), taxon) AS name, min(stale_days) AS days, min(position) AS first"
-            " FROM rows WHERE run = ? AND resource_updated_on IS NOT NULL AND instr(filters, 'released_before=') = 0"
-            " GROUP BY taxon HAVING count(stale_days) = count(*))"
-            " ORDER BY days DESC, first LIMIT ?",
-            self._run.run,
-            most,
+    @property
+    def last_night(self) -> date | None:
+        """The day of the last published night before tonight; None on the first."""
+        return date.fromisoformat(self._last_night) if self._last_night else None
+
+    def note_changed_taxa(self) -> None:
+        """Keep of which taxa a count changed tonight, or was heard for the first time; inside the caller's transaction.
+
+        A rolling row that only lost records has no news: the calendar took them.
+        """
+        self._store.query("DELETE FROM changed_taxa WHERE night = ?", self._tonight)
+        self._store.query(
+            "INSERT INTO changed_taxa SELECT DISTINCT taxon, ?2 FROM rows WHERE run = ?1 AND status IN ('ok', 'empty')"
+            " AND (record_count > previous_record_count"
+            " OR (record_count < previous_record_count AND change != 'rolled')"
+            " OR NOT EXISTS (SELECT 1 FROM changed_taxa AS before WHERE before.taxon = rows.taxon))",
+            self._run.run, self._tonight,
+        )  # fmt: skip
+        # Of earlier nights the latest is enough: tonight may be judged anew.
+        self._store.query(
+            "DELETE FROM changed_taxa WHERE night < (SELECT max(night) FROM changed_taxa AS later"
+            " WHERE later.taxon = changed_taxa.taxon AND later.night < ?)",
+            self._tonight,
         )
-        return (rows[0][0] if rows else 0), [(name, days) for _, name, days in rows]
+
+    def unchanged(self, since: date) -> list[tuple[str, str, date]]:
+        """Believed taxa without a changed count after `since`: each as written, as people call it, and the night of
+        its last change; those that wait longest first."""
+        rows = self._store.query(
+            "SELECT taxon, coalesce(nullif(label, ''), taxon), min(position) AS first,"
+            " (SELECT max(night) FROM changed_taxa WHERE changed_taxa.taxon = rows.taxon) AS last FROM rows"
+            " WHERE run = ? AND status IN ('ok', 'empty') GROUP BY taxon HAVING last <= ? ORDER BY last, first",
+            self._run.run,
+            since.isoformat(),
+        )
+        return [(taxon, name, date.fromisoformat(last)) for taxon, name, _, last in rows]
 
     def count_fallen(self) -> tuple[int, int]:
         """How many of tonight's rows have a count to compare with, and how many of those have fewer records now."""
@@ -352,9 +374,26 @@ class History:
 
     def counted(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
+        return (row for row in self.with_status(statuses) if row.record_count is not None)
+
+    def with_status(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
+        """Tonight's rows with one of `statuses`, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
-        where = f"WHERE run = ? AND record_count IS NOT NULL AND status IN ({marks}) ORDER BY taxon, position"
+        where = f"WHERE run = ? AND status IN ({marks}) ORDER BY taxon, position"
         return kept_rows(self._store, where, self._run.run, *statuses)
+
+    def note_dates(self, data_date: str | None, *, are_common: bool) -> None:
+        """What the data dates of tonight are; inside the caller's transaction."""
+        values = self._run.today.isoformat(), data_date, are_common
+        self._store.query("INSERT OR REPLACE INTO data_dates VALUES (?, ?, ?)", *values)
+
+    def data_dates(self) -> list[tuple[date, str]]:
+        """The nights with a common data date, tonight and the latest first, each with that date."""
+        rows = self._store.query(
+            "SELECT night, data_date FROM data_dates WHERE night <= ? AND data_date IS NOT NULL ORDER BY night DESC",
+            self._run.today.isoformat(),
+        )
+        return [(date.fromisoformat(night), text) for night, text in rows]
 
     # What tonight leaves for later nights: inside the transaction that publishes the run
 

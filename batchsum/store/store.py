@@ -47,6 +47,15 @@ UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
 _RUN = ", ".join(field.name for field in fields(Run))
+_KEEP = """
+INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
+    attempts = excluded.attempts,
+    earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
+"""
+_EVERY_ANSWER = (
+    "SELECT request, earlier, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
+)
 _ANSWERS = "SELECT request, answer, attempts FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 
@@ -151,7 +160,7 @@ class Store(Database):
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
         rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
         with self.transaction():
-            self.write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self.write(_KEEP, rows)
 
     def drop_answers(self, run: Run) -> None:
         """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""
@@ -161,7 +170,7 @@ class Store(Database):
     def copy_believed_answers(self, run: Run, to: int) -> int:
         """Copy the answers of a published run to the run `to`, but for those that its doubtful rows need; how many
         those are. Inside a transaction of the caller."""
-        columns = "request, round, status, answer, attempts"
+        columns = "request, round, status, answer, attempts, earlier"
         self.query(f"INSERT INTO answers SELECT ?, {columns} FROM answers WHERE run = ?", to, run.run)
         doubtful = "status IN ('suspect', 'failed', 'skipped')"
         again = self.query(f"SELECT requests FROM rows WHERE run = ? AND {doubtful}", run.run)
@@ -188,6 +197,40 @@ class Store(Database):
         """The answers of many requests at once, of those that have one."""
         rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
         return {request: load_answer(answer) for request, answer, _ in rows}
+
+    def every_answer(self, run: Run, keys: Iterable[str]) -> dict[str, list[Answer]]:
+        """The answers of many requests, for each that has one all that it was answered, the last one last."""
+        rows = self.query(_EVERY_ANSWER, run.run, json.dumps([*keys]))
+        return {
+            request: [load_answer(text) for text in (*earlier.split("\n")[:-1], answer)]
+            for request, earlier, answer in rows
+        }
+
+    def has_only_zeros(self, run: Run) -> bool:
+        """Whether there are answers, and each of them is a count of zero."""
+        rows = self.query(
+            "SELECT max(json_extract(answer, '$[0]')) FROM answers WHERE run = ? AND status = 'answered'", run.run
+        )
+        return rows == [(0,)]
+
+    def skip_answers(self, run: Run, failure: Failure) -> None:
+        """What was answered counts as skipped from here on, for this reason."""
+        status, answer, _ = dump_reply(Reply(failure))
+        with self.transaction():
+            self.query(
+                "UPDATE answers SET status = ?, answer = ?, earlier = '' WHERE run = ? AND status = 'answered'",
+                status, answer, run.run,
+            )  # fmt: skip
+
+    def count_dates(self, run: Run) -> dict[str, int]:
+        """The data dates of the answers of a run, as NCBI wrote them, each with how many answers have it."""
+        return dict(
+            self.query(
+                "SELECT json_extract(answer, '$[2]') AS date, count(*) FROM answers"
+                " WHERE run = ? AND status = 'answered' AND date IS NOT NULL GROUP BY date",
+                run.run,
+            )
+        )
 
     def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
         """The same with their attempts."""

@@ -71,7 +71,7 @@ def bare_sqlite(count: int, group: int) -> float:
         began = time.perf_counter()
         for start in range(0, count, group):
             base.execute("BEGIN IMMEDIATE")
-            base.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows[start : start + group])
+            base.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, '')", rows[start : start + group])
             base.execute("COMMIT")
         return time.perf_counter() - began
 

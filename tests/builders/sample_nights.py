@@ -161,7 +161,6 @@ def _row(random: Random, number: int, nights: int, trouble: float, chronic: floa
         size_mb=max(1, now // 90) if answered else None,
         download_command=f"datasets download virus genome taxon {taxon} {options}".strip() if answered else "",
         phids=() if status in ("ok", "empty", "skipped") else tuple(f"{random.getrandbits(96):024X}" for _ in range(2)),
-        stale_days=19 if position == 115 else None,
         nightly_counts=tuple(counts), nightly_statuses=tuple(statuses),
     )  # fmt: skip
 

@@ -327,10 +327,11 @@ def test_a_night_does_without_the_taxonomy(
     assert capfd.readouterr().err == ""
 
 
-def test_without_a_lock_no_name_is_looked_up(ncbi: ScriptedTaxonomy, job: Path) -> None:
+def test_without_a_lock_names_are_asked_as_they_are_written(ncbi: ScriptedTaxonomy, job: Path) -> None:
+    ncbi.names = {"flu": [node(11320)]}
     write(job, "1, flu")
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
-    assert ncbi.looked_up == []
+    assert ncbi.looked_up == [["1", "flu"]]
     assert ncbi.counts == {"1": 1, "flu": 1}
 
 
@@ -394,8 +395,10 @@ def test_a_taxon_with_more_records_than_one_above_it(
         "suspect",
         "exceeds_wider: 12 here, but 9 in 2955291 all, which includes it",
     )
+    assert found.pop(("11320", "human"))[1].startswith("with_wider: all, which includes it, is suspect")
     assert {status for status, _ in found.values()} == {"ok"}
-    assert {text: count for text, count in ncbi.counts.items() if count > 1} == {"11320": 2, "2955291": 2}
+    again = {text for text, count in ncbi.counts.items() if count > 1}
+    assert again == {"11320", "11320?host=human", "2955291"}
 
 
 def test_a_taxon_above_is_told_as_it_is_written(

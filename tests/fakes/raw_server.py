@@ -237,7 +237,7 @@ class RawServer:
     @property
     def counts(self) -> Counter[str]:
         """How often each taxon was asked for."""
-        return Counter(arrival.taxon for arrival in self.arrivals)
+        return Counter(arrival.taxon for arrival in self.arrivals if arrival.taxon)
 
     @property
     def port(self) -> int:

@@ -224,11 +224,11 @@ def test_the_heat_map_keeps_the_taxa_with_the_most_records_in_job_order() -> Non
     assert (heat.filter_sets, heat.left_out) == (["all", "human"], 8_920)
 
 
-def test_stale_rows_are_told_and_stay_as_they_are() -> None:
-    shown = Page(night_of(row("1", stale_days=21, resource_updated_on="2026-11-02"), row("2")))
-    assert "21 days, since 2026-11-02" in shown.text
-    assert shown.rows[0].cells[9].text == "nothing newer for 21 days"
-    assert "All 2 rows answered" in shown.text
+def test_what_is_stale_is_one_line_and_no_row() -> None:
+    told = ("NCBI's data are those of 2026-11-02 still", "no count has changed for a long time: Zika")
+    shown = Page(replace(night_of(row("1")), stale=told))
+    assert "; ".join(told) + "." in shown.text
+    assert "To look at" not in shown.text
 
 
 def test_removed_rows_are_counted_and_named() -> None:

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import Believed, Failure, FileSummary, Guards, Package, Past, Query, Summary, combine
+from batchsum.model.queries import (
+    Believed,
+    Failure,
+    FileSummary,
+    Guards,
+    Package,
+    Past,
+    Query,
+    Summary,
+    Verdict,
+    combine,
+)
 from batchsum.run.guards import includes, judge
 
 QUERY = Query("11320", "all", FilterSet())
@@ -61,6 +72,25 @@ def test_max_drop_of_everything_still_guards_against_vanishing() -> None:
     assert verdict(0, believed(100), query)[0] == "suspect"
 
 
+def test_a_zero_that_may_be_is_judged_by_its_date_all_the_same() -> None:
+    query = replace(QUERY, guards=Guards(allow_zero=True))
+    past = believed(30, updated="2026-11-20")
+    assert verdict(0, past, query, resource_updated_on="2026-11-19") == ("empty", "")
+    assert verdict(0, past, query, resource_updated_on="2026-11-02")[1].startswith("went_back: ")
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_what_moves_with_the_night_is_not_held_against_its_past(count: int) -> None:
+    query = replace(QUERY, is_rolling=True)
+    past = believed(900, updated="2026-11-20")
+    assert verdict(count, past, query, resource_updated_on="2026-10-01")[1] == ""
+
+
+def test_a_row_that_is_refused_by_status_is_rejected_although_it_was_believed() -> None:
+    forbidden = Failure("rejected", "http_451", "for legal reasons; NCBI answers other queries")
+    assert judge(QUERY, forbidden, believed(12)) == Verdict("rejected", error=str(forbidden), previous_record_count=12)
+
+
 def test_another_filter_than_last_night_is_not_compared() -> None:
     past = believed(100, filters="released_since=2026-11-15", updated="2026-11-22")
     assert verdict(1, past, resource_updated_on="2020-01-01") == ("ok", "")
@@ -69,8 +99,9 @@ def test_another_filter_than_last_night_is_not_compared() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "status"),
     [
-        ("2026-11-20T00:00:00Z", "2026-11-19T23:59:59Z", "suspect"),
-        ("2026-11-20T00:00:00Z", "2026-11-20T01:00:00+02:00", "suspect"),
+        ("2026-11-20T00:00:00Z", "2026-11-18T23:59:59Z", "suspect"),
+        ("2026-11-20T00:00:00Z", "2026-11-19T00:00:00Z", "ok"),  # exactly a day: a copy that lags
+        ("2026-11-20T00:00:00Z", "2026-11-19T01:00:00+02:00", "suspect"),
         ("2026-11-20T00:00:00Z", "2026-11-20", "ok"),
         ("2026-11-20", None, "ok"),
         (None, "2020-01-01", "ok"),

@@ -30,7 +30,7 @@ def begin(store: Store, run_id: str, day: int = 23) -> Run:
 def row(position: int, change: str = "", count: int | None = 100, previous: int | None = 100) -> KeptRow:
     status, error = ("failed", "timeout: 60 s") if count is None else ("ok", "")
     return KeptRow(
-        position, f"{position}", "", "all", "", status, count, None, previous, error, "", None, change, query=position
+        position, f"{position}", "", "all", "", status, count, None, previous, error, "", change, query=position
     )  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def test_what_is_abandoned_ends_and_leaves_nothing(path: Path) -> None:
 
             try:
                 with store.transaction():
-                    store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows())
+                    store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, '')", rows())
             except sqlite3.Error as error:
                 told.append(error)
 

@@ -36,6 +36,7 @@ REASONS = {
     "refused": f"Answered on an earlier night, refused now, while other taxa are known. {_ACCEPT}",
     "went_back": f"NCBI's data is older than on the last good night: an old copy answered. {_ACCEPT}",
     "contradicts_itself": "The parts of the answer cannot be true together.",
+    "with_wider": "A wider row of the taxon is in doubt, and this one has no past to be judged by.",
     "exceeds_wider": "More records than a row that includes this one: one of the two is wrong.",
     "unknown_taxon": "NCBI does not know this taxon. Look it up in NCBI Taxonomy; names move and ids are merged.",
     "ambiguous_name": "More than one taxon has this name. Write the tax id instead.",
@@ -101,8 +102,6 @@ class Digest:
     """The rows in doubt, in the order of their statuses."""
     leading: list[ReportRow]
     """The believed changes worth looking at first."""
-    stale: list[ReportRow]
-    stale_count: int
     heat: Heat
     doubtful_by_night: list[int]
     """Rows without a believed answer, on each of `ReportNight.dates`."""
@@ -137,7 +136,7 @@ def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
     by_reason: dict[tuple[str, str], ReasonGroup] = {}
-    leading, stale = _Foremost(_LEADING, _surprise), _Foremost(_ROWS_A_REASON, lambda row: -(row.kept.stale_days or 0))
+    leading = _Foremost(_LEADING, _surprise)
     heat = _HeatTable()
     doubtful_by_night = [0] * len(night.dates)
     total_mb = 0
@@ -151,8 +150,6 @@ def digest(night: ReportNight) -> Digest:
             group.add(row, is_new=night.previous_date is None or bool(kept.change))
         elif kept.change in _SURPRISE:
             leading.add(row)
-        if kept.stale_days is not None:
-            stale.add(row)
         heat.add(kept)
         for position, status in enumerate(row.nightly_statuses[: len(doubtful_by_night)]):
             doubtful_by_night[position] += status in DOUBTFUL
@@ -163,8 +160,6 @@ def digest(night: ReportNight) -> Digest:
         changes={word: changes[word] for word in CHANGES if changes[word]},
         by_reason=sorted(by_reason.values(), key=lambda group: STATUSES.index(group.status)),
         leading=leading.rows(),
-        stale=stale.rows(),
-        stale_count=stale.count,
         heat=heat.close(),
         doubtful_by_night=doubtful_by_night,
         total_mb=total_mb,

@@ -84,6 +84,8 @@ class ReportNight:
     """Sends by HTTP status as text; `none` for those that got no answer."""
     notes: tuple[str, ...] = ()
     """What a person should know of the run: moved names, staleness, filters without effect."""
+    stale: tuple[str, ...] = ()
+    """What has not moved for too long: sentences, for one grey line."""
     versions: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
@@ -108,6 +110,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         requests_per_second=manifest["requests_per_second"],
         http_statuses=manifest["http_statuses"],
         notes=tuple(manifest["warnings"]),
+        stale=tuple(manifest.get("stale", ())),
         versions=manifest["versions"],
         files=tuple(name for name in manifest["files"] if name != PAGE),
     )

@@ -1,0 +1,86 @@
+"""The data date: of which moment the data are that NCBI's answers come from.
+
+NCBI dates its whole resource, so on most nights all answers have the same date, which moves with each of NCBI's own
+updates. Such a date says nothing about a row, but it tells which answers may be subtracted from each other.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from batchsum.model.queries import moment
+from batchsum.run.guards import LONGEST_LAG
+from batchsum.run.resume import Night
+
+FEWEST_DATED = 5
+"""Dated answers below which their dates are always taken for the resource's."""
+LONGEST_SAME = timedelta(days=4)
+"""NCBI's data are updated daily: the same date on nights further apart is told."""
+
+
+class DataDates(NamedTuple):
+    """What the dates of a night are."""
+
+    are_common: bool
+    """Whether they are the whole resource's; else they are the rows' own."""
+    date: str | None = None
+    """The common one, as NCBI wrote it; None where there is none."""
+
+
+def dates_of(night: Night) -> DataDates:
+    """What the data dates of tonight's answers are, as far as they have come."""
+    return data_dates(night.store.count_dates(night.run))
+
+
+def data_dates(dates: Mapping[str, int]) -> DataDates:
+    """What these dates are, each as NCBI wrote it with the number of answers that have it.
+
+    They are common when at least half of the dated answers share one moment, or nine in ten one of two moments less
+    than a day apart; with fewer than five dated answers always. The common one is that of the most answers, the
+    later of two.
+    """
+    counts = Counter[datetime]()
+    written: dict[datetime, str] = {}
+    for text, count in sorted(dates.items()):
+        if count and (at := moment(text)) is not None:
+            counts[at] += count
+            written.setdefault(at, text)
+    if not counts:
+        return DataDates(True)
+    ranked = sorted(counts, key=lambda at: (counts[at], at), reverse=True)
+    total = counts.total()
+    are_common = total < FEWEST_DATED or 2 * counts[ranked[0]] >= total or _are_two_copies(counts, total)
+    return DataDates(are_common, written[ranked[0]] if are_common else None)
+
+
+def _are_two_copies(counts: Counter[datetime], total: int) -> bool:
+    """Whether two moments less than a day apart have nine in ten of the answers between them."""
+    moments = sorted(counts)
+    for number, first in enumerate(moments):
+        for second in moments[number + 1 :]:
+            if second - first >= LONGEST_LAG:
+                break
+            if 10 * (counts[first] + counts[second]) >= 9 * total:
+                return True
+    return False
+
+
+# NCBI as a whole, night by night.
+
+
+def stale_date(nights: Sequence[tuple[date, str]], stale_after: timedelta) -> date | None:
+    """The day of NCBI's data, where they have been the same for too long; None where they have not.
+
+    `nights` are those with a common data date, the latest first, each with that date. Too long is a date older than
+    `stale_after`, or the same one for more than four days of nights.
+    """
+    if not nights or (newest := moment(nights[0][1])) is None:
+        return None
+    tonight, first = nights[0][0], nights[0][0]
+    for night, text in nights:
+        if moment(text) != newest:
+            break
+        first = night
+    is_old = tonight - newest.date() > stale_after
+    return newest.date() if is_old or tonight - first > LONGEST_SAME else None

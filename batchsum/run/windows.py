@@ -1,0 +1,111 @@
+"""Windows: one answer less another, where both come from one state of NCBI's data.
+
+All since the beginning of a window less all since its end is the window only while the data stand still. On most nights
+all answers have the same data date; where some have another one, an edge may have several answers, one of each state,
+and windows side by side may use different ones of the edge between them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+
+from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key
+from batchsum.run.data_dates import DataDates, dates_of
+from batchsum.run.resume import Night
+
+MOST_PAIRS = 4
+"""How often the edges of a window are asked again, until both come from one state of the data."""
+_GROUP = 500
+"""Windows whose answers are looked up at once."""
+
+
+def answer_of_row(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], dates: DataDates) -> Answer | None:
+    """The answer of a row by the keys of its requests, of all that was answered; None where one of them has none."""
+    found = [known[key] for key in keys if key in known]
+    if len(found) < len(keys):
+        return None
+    return window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
+
+
+def window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
+    """The answer of a window. It contradicts itself where no answers of its two edges fit together.
+
+    `since` and `until` are the answers to each edge, oldest first. On a night of common dates two of one moment are
+    taken, of the latest that there is; else the last of each, of which the inner edge's must not be newer.
+    """
+    outer, inner = since[-1], until[-1]
+    if not (isinstance(outer, Summary) and isinstance(inner, Summary)):
+        return combine([outer, inner])
+    if not are_common:
+        began, ended = _moment(outer), _moment(inner)
+        fits = began is None or ended is None or ended <= began
+        return combine([outer, inner]) if fits else _apart(outer, inner)
+    pairs = [
+        (one, other)
+        for one in _summaries(since)
+        for other in _summaries(until)
+        if None in (at := {_moment(one), _moment(other)}) or len(at) == 1
+    ]
+    if pairs:
+        newest = max(pairs, key=_latest)
+        return combine(newest)
+    return _apart(outer, inner)
+
+
+def _latest(pair: tuple[Summary, Summary]) -> tuple[bool, float]:
+    """Two dated answers before one without a date, then the later ones; of equal ones the first is taken."""
+    moments = [at.timestamp() for one in pair if (at := _moment(one)) is not None]
+    return len(moments) == 2, max(moments, default=0.0)
+
+
+def _summaries(answers: Iterable[Answer]) -> list[Summary]:
+    """The latest first."""
+    return [one for one in answers if isinstance(one, Summary)][::-1]
+
+
+def _moment(summary: Summary) -> datetime | None:
+    return moment(summary.resource_updated_on)
+
+
+def _apart(since: Summary, until: Summary) -> Answer:
+    dates = f"{since.resource_updated_on} at its beginning, {until.resource_updated_on} at its end"
+    difference = combine([since, until])
+    assert isinstance(difference, Summary)
+    return replace(difference, contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
+
+
+# Asking again
+
+
+def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
+    """The edges of each window that has no two answers of one moment, each with its turn, from 1; those of windows
+    side by side are together.
+
+    What is together is to be asked one right behind the other. A window that was asked again as often as may be is
+    left out, and so is every edge that had its turn before the run was cut off. On nights on which rows have dates of
+    their own there are none.
+    """
+    dates = dates_of(night)
+    chains: list[dict[Request, int]] = []
+    for query, known in _windows(night) if dates.are_common else ():
+        edges = {request: request_key(request) for request in query.requests()}
+        answer = answer_of_row(known, [*edges.values()], dates)
+        if not (isinstance(answer, Summary) and answer.contradiction):
+            continue
+        turns = {request: len(known[key]) for request, key in edges.items()}
+        if min(turns.values()) <= MOST_PAIRS:
+            if not chains or turns.keys().isdisjoint(chains[-1]):
+                chains.append({})
+            chains[-1].update(turns)
+    return [{edge: turn for edge, turn in chain.items() if turn == min(chain.values())} for chain in chains]
+
+
+def _windows(night: Night) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:
+    """Every window, with all that its edges were answered."""
+    windows = (query for query in night.plan.queries() if query.filters.released_before is not None)
+    while group := list(islice(windows, _GROUP)):
+        keys = {request_key(request) for query in group for request in query.requests()}
+        known = night.store.every_answer(night.run, keys)
+        for query in group:
+            yield query, known

@@ -1,0 +1,132 @@
+"""Names, ids and lineages that a job without a lock learns by itself, night by night."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
+from batchsum.ncbi.taxonomy import TaxonNode
+from batchsum.run import ask
+from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
+from tests.run.test_night import night, rows
+
+GENUS, SPECIES = 9001, 9002
+MONDAY, TUESDAY, WEDNESDAY = "2026-03-02", "2026-03-03", "2026-03-04"
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedTaxonomy]:
+    with scripted_taxonomy(otherwise=lambda question: {"record_count": 30}) as server:
+        server.names = {
+            "old pox": [node(SPECIES, "Poxvirus novum", 1, 10239, GENUS)],
+            str(GENUS): [node(GENUS, "Poxgenus")],
+        }
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "watch.yaml"
+    path.write_text(f"version: 1\ntaxa: [{GENUS}, old pox]\napi: {{requests_per_second: unlimited, attempts: 1}}\n")
+    return path
+
+
+@pytest.fixture
+def on(monkeypatch: pytest.MonkeyPatch, ncbi: ScriptedTaxonomy, job: Path) -> Any:
+    """Runs the job on a day; gives the exit code."""
+
+    def run(day: str) -> int:
+        monkeypatch.setenv("BATCHSUM_TODAY", day)
+        ncbi.looked_up.clear()
+        return night(job, ncbi)
+
+    return run
+
+
+def warnings(job: Path) -> list[str]:
+    return list(json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"])
+
+
+def test_a_part_above_its_whole_is_found_without_a_lock(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    assert on(MONDAY) == 0
+    assert ncbi.looked_up == [[str(GENUS), "old pox"]]
+    assert [(row["tax_id"], row["scientific_name"]) for row in rows(job)] == [
+        (str(GENUS), "Poxgenus"), (str(SPECIES), "Poxvirus novum"),
+    ]  # fmt: skip
+    ncbi.answers = {"old pox": {"record_count": 44}}
+    assert on(TUESDAY) == 3
+    assert [row["error"] for row in rows(job)] == [
+        "",
+        f"exceeds_wider: 44 here, but 30 in {GENUS} all, which includes it",
+    ]
+    assert ncbi.counts == {str(GENUS): 2, "old pox": 2}  # asked as it is written, and both again
+
+
+def test_where_nothing_can_be_learnt_what_was_learnt_is_used(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    assert on(MONDAY) == 0
+    ncbi.fault = (500, "down")
+    ncbi.answers = {"old pox": {"record_count": 44}}
+    assert on(TUESDAY) == 3
+    assert rows(job)[1]["error"].startswith("exceeds_wider:")
+    assert rows(job)[1]["scientific_name"] == "Poxvirus novum"
+    assert warnings(job) == []
+    told = (job.parent / "out" / "watch" / "batchsum.log").read_text()
+    assert told.count("names and lineages could not be learnt tonight") == 1
+
+
+def test_where_nothing_was_ever_learnt_the_rows_are_what_they_are(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    ncbi.fault = (404, {"code": 5, "message": "no such service"})
+    ncbi.answers = {"old pox": {"record_count": 44}}
+    assert on(MONDAY) == 0
+    assert [(row["record_count"], row["scientific_name"]) for row in rows(job)] == [("30", ""), ("44", "")]
+    assert warnings(job) == []
+
+
+def test_a_name_that_moved_is_told_on_the_first_night_and_keeps_its_past(
+    ncbi: ScriptedTaxonomy, job: Path, on: Any
+) -> None:
+    assert on(MONDAY) == 0
+    assert warnings(job) == []
+    ncbi.names["old pox"] = [node(9055, "Poxvirus alterum")]
+    ncbi.answers = {"old pox": {"record_count": 31}}
+    for _ in range(2):  # also where that night is replaced
+        assert on(TUESDAY) == 0
+        assert warnings(job) == [
+            "taxon 'old pox' stands for 9055 (Poxvirus alterum) now, and stood for 9002 (Poxvirus novum) before; "
+            "its rows go on with their past"
+        ]
+        assert [(row["tax_id"], row["previous_record_count"]) for row in rows(job)][1] == ("9055", "30")
+    assert on(WEDNESDAY) == 0
+    assert warnings(job) == []
+
+
+def test_an_id_that_was_merged_is_told_on_the_first_night(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    ncbi.names[str(GENUS)] = [node(9300, "Poxgenus maius")]
+    assert on(MONDAY) == 0
+    assert warnings(job) == [f"taxon {GENUS} was merged into 9300 (Poxgenus maius); write 9300"]
+    assert on(TUESDAY) == 0
+    assert warnings(job) == []
+
+
+def test_what_is_no_virus_or_stands_for_several_taxa_is_not_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    ncbi.names |= {"old pox": [node(3, "A"), node(4, "B")], str(GENUS): [node(GENUS, "Canis", 1, 131567)]}
+    assert on(MONDAY) == 0
+    assert [row["scientific_name"] for row in rows(job)] == ["", ""]
+
+
+def test_a_lock_has_the_last_word_and_the_rest_is_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+    locked = LockedTaxon(TaxonNode(77, "Poxvirus clausum", "species", (1, 10239)), "2026-01-05")
+    write_lock(job.with_name("taxa.lock"), TaxaLock({"old pox": locked}))
+    ncbi.answers = {"77": {"record_count": 5}}
+    assert on(MONDAY) == 0
+    assert [(row["tax_id"], row["scientific_name"], row["record_count"]) for row in rows(job)] == [
+        (str(GENUS), "Poxgenus", "30"), ("77", "Poxvirus clausum", "5"),
+    ]  # fmt: skip
+    (told,) = warnings(job)
+    assert told.startswith("taxon 'old pox' was 77 (Poxvirus clausum) when it was locked on 2026-01-05, and is 9002")

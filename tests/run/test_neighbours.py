@@ -1,0 +1,90 @@
+"""Rows against those that include them: what is doubted beside a suspect row, and what exceeds a wider one."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from batchsum.run import ask
+from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, scripted_taxonomy
+from tests.run.test_night import night, rows
+
+TODAY = date(2026, 6, 10)
+SINCE = "?released_since={}T00:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedTaxonomy]:
+    with scripted_taxonomy() as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "watch.yaml"
+    path.write_text(
+        "version: 1\ntaxa: [71, 72]\n"
+        "filter_sets: {all: {}, cats: {host: cat}, fortnight: {released_since: 14d}}\n"
+        "api: {requests_per_second: unlimited, attempts: 1}\n"
+    )
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, ncbi: ScriptedTaxonomy, job: Path, day: int, **counts: int) -> int:
+    """The night `day` days on; each row has 90 records, but for those in `counts`."""
+    today = TODAY + timedelta(days=day)
+    monkeypatch.setenv("BATCHSUM_TODAY", today.isoformat())
+    since = SINCE.format(today - timedelta(days=14))
+    ncbi.otherwise = lambda question: {
+        "record_count": counts.get(f"t{question.text.replace(since, '_fortnight').replace('?host=', '_')}", 90)
+    }
+    return night(job, ncbi)
+
+
+def errors(job: Path) -> dict[str, str]:
+    return {f"{row['taxon']}/{row['filter_set']}": row["error"].partition(":")[0] for row in rows(job) if row["error"]}
+
+
+def test_a_row_that_no_past_can_judge_is_doubted_with_the_wider_one(
+    ncbi: ScriptedTaxonomy, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, ncbi, job, 0) == 0
+    assert run(monkeypatch, ncbi, job, 1, t71=31, t71_cat=30, t71_fortnight=11, t72_fortnight=2) == 3
+    # The fallen rows speak for themselves; the rolling one of the other taxon has nobody who speaks against it.
+    assert errors(job) == {"71/all": "fell", "71/cats": "fell", "71/fortnight": "with_wider"}
+    told = {row["filter_set"]: row for row in rows(job) if row["taxon"] == "71"}
+    assert told["fortnight"]["record_count"] == "11"
+    assert told["fortnight"]["error"].startswith("with_wider: all, which includes it, is suspect: fell: 31 is 65.6 %")
+    assert ncbi.counts[f"71{SINCE.format('2026-05-28')}"] == 2
+    assert run(monkeypatch, ncbi, job, 2) == 0
+    assert errors(job) == {}
+
+
+def test_a_new_row_is_doubted_with_the_wider_one_and_an_old_one_is_not(
+    ncbi: ScriptedTaxonomy, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, ncbi, job, 0) == 0
+    job.write_text(job.read_text().replace("cats: {host: cat}", "cats: {host: cat}, dogs: {host: dog}"))
+    assert run(monkeypatch, ncbi, job, 1, t71=40, t71_cat=40, t71_dog=38) == 3
+    assert errors(job) == {"71/all": "fell", "71/cats": "fell", "71/dogs": "with_wider", "71/fortnight": "with_wider"}
+    assert run(monkeypatch, ncbi, job, 2, t71=40, t71_cat=88, t71_dog=38, t71_fortnight=9) == 3
+    assert errors(job)["71/dogs"] == "with_wider"  # it was not believed: it still has no past
+    assert "71/cats" not in errors(job)  # its own past speaks for it
+
+
+def test_what_is_accepted_is_doubted_by_nobody(
+    ncbi: ScriptedTaxonomy, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(monkeypatch, ncbi, job, 0) == 0
+    monkeypatch.setenv("BATCHSUM_TODAY", f"{TODAY + timedelta(days=1)}")
+    ncbi.otherwise = lambda question: {"record_count": 12}
+    assert night(job, ncbi, "--accept", "71/all", "--accept", "71/cats", "--accept", "72") == 0
+    assert errors(job) == {}

@@ -1,0 +1,162 @@
+"""Windows on nights of common dates: computed from one state of NCBI's data, or not believed."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from batchsum.cli import main
+from batchsum.run import ask
+from batchsum.store.journal import Journal
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.run.test_night import night, rows
+
+FRESH, LATER, OLD = "2026-09-01T04:00:00Z", "2026-09-02T04:30:00Z", "2026-08-28T04:00:00Z"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-09-02")
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi() as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "watch.yaml"
+    path.write_text(
+        "version: 1\ntaxa: [41, 42, 43]\nfilter_sets: {weekly: {windows: {every: 7d, last: 5}}}\n"
+        "api: {requests_per_second: unlimited, attempts: 1}\n"
+    )
+    return path
+
+
+def edge(question: Question) -> str:
+    return dict(question.parameters)["released_since"][:10]
+
+
+def state(question: Question, moment: str) -> dict[str, Any]:
+    """What NCBI has at a moment: 7 records a day and taxon; 40 fewer in the old copy, wherever they are looked for."""
+    days = int(edge(question).replace("-", "")[4:])
+    count = 10_000 - 7 * days - (40 if moment == OLD else 0)
+    return {"record_count": count, "assembly_count": count, "resource_updated_on": moment}
+
+
+def differences(job: Path) -> set[bool]:
+    """Whether each believed row is the difference of one state; the days of the month stand for records."""
+    found = set()
+    for row in rows(job):
+        first, last = (int(row[name].replace("-", "")[4:]) for name in ("released_since", "released_before"))
+        if row["status"] == "ok":
+            found.add(int(row["record_count"]) == 7 * (last - first))
+    return found
+
+
+def test_edges_of_different_states_are_asked_again_until_they_fit(ncbi: ScriptedNcbi, job: Path) -> None:
+    chance = Random(5)
+    ncbi.otherwise = lambda question: state(question, OLD if chance.random() < 0.5 else FRESH)
+    assert night(job, ncbi) == 0
+    assert differences(job) == {True}
+    assert len(rows(job)) == 15
+    assert max(ncbi.counts.values()) <= 5
+    # Nothing is left to do on a night when all answers are of one state.
+    ncbi.otherwise = lambda question: state(question, LATER)
+    assert night(job, ncbi) == 0
+    assert set(ncbi.counts.values()) == {1}
+
+
+def test_the_edges_of_a_window_are_asked_one_right_behind_the_other(ncbi: ScriptedNcbi, job: Path) -> None:
+    """NCBI brings its new data in just while the edges are asked."""
+    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
+    assert night(job, ncbi) == 0
+    assert differences(job) == {True}
+    edges = [edge(question) for question in ncbi.asked]
+    assert edges[6:] == edges[2:4]  # of the one window that was torn
+
+
+def test_an_edge_without_a_partner_makes_its_windows_suspect(ncbi: ScriptedNcbi, job: Path) -> None:
+    middle = "2026-08-17T00:00:00Z"[:10]
+
+    def answer(question: Question) -> dict[str, Any]:
+        return state(question, OLD if question.taxon == "42" and edge(question) == middle else FRESH)
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 3
+    doubtful = [row for row in rows(job) if row["status"] != "ok"]
+    assert [(row["taxon"], row["filter_set"]) for row in doubtful] == [
+        ("42", "weekly/2026-08-10"), ("42", f"weekly/{middle}"),
+    ]  # fmt: skip
+    assert all(row["error"].startswith("contradicts_itself: the window's edges are of different") for row in doubtful)
+    assert differences(job) == {True}
+    # Four times again and no more: those two windows have three edges.
+    assert sorted(ncbi.counts.values()) == [1] * 15 + [5] * 3
+
+
+def test_neighbours_may_use_different_answers_of_the_edge_between_them(ncbi: ScriptedNcbi, job: Path) -> None:
+    """The first edge is answered from the old copy alone, the last ones from the new one, the second from either."""
+    job.write_text(job.read_text().replace("41, 42, 43", "42"))
+    days = [f"2026-07-{day}" for day in (27,)] + [f"2026-08-{day:02}" for day in (3, 10, 17, 24, 31)]
+
+    def answer(question: Question) -> dict[str, Any]:
+        at, count = edge(question), ncbi.counts[question.text]
+        return state(question, OLD if at == days[0] or (at == days[1] and count == 1) else FRESH)
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 0
+    assert differences(job) == {True}
+    assert {row["filter_set"]: row["resource_updated_on"] for row in rows(job)} == {
+        f"weekly/{since}": OLD if since == days[0] else FRESH for since, _ in pairwise(days)
+    }
+
+
+def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: ScriptedNcbi, job: Path) -> None:
+    def answer(question: Question) -> dict[str, Any]:
+        """The later an edge, the older the last update behind it; but for one edge."""
+        weeks = (date.fromisoformat(edge(question)) - date(2026, 7, 27)).days // 7
+        moved = 5 if (question.taxon, edge(question)) == ("43", "2026-08-24") else 0
+        day = 28 - 3 * weeks - int(question.taxon) % 41 + moved
+        return {**state(question, FRESH), "resource_updated_on": f"2026-06-{day:02}"}
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 3
+    assert [row["filter_set"] for row in rows(job) if row["error"].startswith("contradicts_itself")] == [
+        "weekly/2026-08-17"
+    ]
+
+
+def test_a_kill_among_the_edges_loses_none_and_asks_none_twice(
+    ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
+    put, killed = Journal.put, list[str]()
+
+    def die(journal: Journal, key: str, round_: int, reply: Any) -> None:
+        put(journal, key, round_, reply)
+        if len(reply.attempts) > 1:  # an edge was asked again
+            killed.append(key)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Journal, "put", die)
+    assert main(["run", str(job), "--base-url", ncbi.base_url]) == 130
+    assert killed
+    monkeypatch.setattr(Journal, "put", put)
+    assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
+    assert max(ncbi.counts.values()) == 2
+    assert differences(job) == {True}
+    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["data_date"] == LATER

@@ -1,0 +1,72 @@
+"""Zeros that prove nothing: a first night of nothing else, and a filter under which no taxon has a record."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchsum.run import ask
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
+from tests.run.test_night import night, rows
+
+
+@pytest.fixture
+def ncbi() -> Iterator[ScriptedNcbi]:
+    with scripted_ncbi(otherwise=lambda question: {}) as server:
+        yield server
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-04")
+    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "watch.yaml"
+    path.write_text("version: 1\ntaxa: [81, 82, 83]\napi: {requests_per_second: unlimited, attempts: 1}\n")
+    return path
+
+
+def warnings(job: Path) -> list[str]:
+    return list(json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"])
+
+
+def test_a_first_night_of_zeros_is_nothing_while_the_canary_is_zero_too(
+    ncbi: ScriptedNcbi, job: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert night(job, ncbi) == 4
+    assert ncbi.counts == {"81": 1, "82": 1, "83": 1, "2697049": 1}  # an outage costs few requests
+    assert "NCBI has no record of anything, nor of taxon 2697049" in capfd.readouterr().err
+    assert not (job.parent / "out" / "watch" / "summary.csv").exists()
+    # The same command asks anew.
+    ncbi.answers = {"81": {"record_count": 3}}
+    assert night(job, ncbi) == 0
+    assert [row["status"] for row in rows(job)] == ["ok", "empty", "empty"]
+
+
+def test_a_first_night_of_zeros_is_believed_where_the_canary_is_known(ncbi: ScriptedNcbi, job: Path) -> None:
+    ncbi.answers = {"2697049": {"record_count": 9_000_000}}
+    assert night(job, ncbi) == 0
+    assert [row["status"] for row in rows(job)] == ["empty"] * 3
+    assert ncbi.counts["2697049"] == 1
+
+
+def test_a_server_of_ones_own_names_its_canary(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, canary: 777"))
+    ncbi.answers = {"777": {"record_count": 1}}
+    assert night(job, ncbi) == 0
+    assert ncbi.counts == {"81": 1, "82": 1, "83": 1, "777": 1}
+
+
+def test_one_record_is_enough_and_a_later_night_asks_no_canary(
+    ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ncbi.answers = {"82": {"record_count": 1}}
+    assert night(job, ncbi) == 0
+    assert "2697049" not in ncbi.counts
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-05")
+    ncbi.answers = {}
+    assert night(job, ncbi) == 3
+    assert [row["status"] for row in rows(job)] == ["empty", "suspect", "empty"]
+    assert "2697049" not in ncbi.counts
