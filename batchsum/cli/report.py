@@ -4,8 +4,8 @@ import argparse
 from dataclasses import replace
 
 from batchsum.errors import UsageError
-from batchsum.output.files import prepare, put_in_place, read_manifest
-from batchsum.output.report.night import PAGE, night_from_store
+from batchsum.output.files import PAGE, prepare, put_in_place, read_manifest
+from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.store.directory import held, output_errors, state_of
 from batchsum.store.nights import Nights

@@ -19,6 +19,7 @@ from batchsum.atomic import Writer, link_target, sync_directory, write_synced
 from batchsum.errors import OutputError
 
 MANIFEST = "run.json"
+PAGE = "report.html"
 _LEFTOVER = ".batchsum-tmp"
 _TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""

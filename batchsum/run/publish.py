@@ -21,14 +21,14 @@ import aiohttp
 from batchsum.config.values import FORMATS
 from batchsum.errors import Locked, NothingUsable, OutputError, UsageError
 from batchsum.model.job import Job
-from batchsum.notify.news import News, published_news
+from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
-from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
-from batchsum.output.report.night import PAGE, night_from_store
+from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import write_report
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
@@ -38,7 +38,7 @@ from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
 from batchsum.store.directory import STATE
-from batchsum.store.failures import failures_by_reason
+from batchsum.store.failures import doubtful_rows, failures_by_reason
 from batchsum.store.history import History, Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
@@ -139,7 +139,8 @@ def finish_publication(store: Store, job: Job) -> Run | None:
     with about_run(run.run_id):
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
         if put_in_place(job.output.dir, Publication(**kept["files"])):
-            news = published_news(job, read_manifest(job.output.dir), History(store, run))
+            doubtful = doubtful_rows(store, run, MOST_PROBLEMS)
+            news = published_news(job, read_manifest(job.output.dir), History(store, run), doubtful)
             _settle(store, run, job, [Level(*one) for one in kept["accepted"]], news)
             return run
         log.warning("run %s: its files are gone; they are made again from its answers", run.run_id)

@@ -95,7 +95,8 @@ def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert facts == {
         "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
         "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
-        "problem_count": 0, "first_night": False, "cwd": str(desk.directory),
+        "problem_count": 0, "first_night": False, "cwd": str(desk.directory), "problems": [], "warnings": [],
+        "names": {"11520": "<!here> & =B (11520)"},
         "changes": [{
             "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
             "previous_record_count": 100, "record_count": 108, "record_count_change": 8, "change_percent": 8.0,
@@ -118,6 +119,42 @@ def test_text_of_a_label_is_told_without_the_apostrophe_for_spreadsheets(desk: D
     desk.night(counts=(100, 101))
     assert "'=1+1" in (desk.out / "changes.csv").read_text()
     assert desk.told("change")[0]["changes"][0]["label"] == "=1+1"  # type: ignore[index]
+
+
+def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(100, 10)) == 3
+    desk.ncbi.answers["11320"] = (500, "oops")
+    assert desk.night("--accept", "11320") == 3
+    first, second = desk.told("failure")
+    (problem,) = first["problems"]  # type: ignore[misc]
+    assert problem["error"].startswith("fell: 10 is 90.0 % below 100")
+    assert {**problem, "error": ""} == {
+        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "error": "",
+        "previous_record_count": 100, "record_count": 10, "since": first["night"],
+    }  # fmt: skip
+    assert [(row["taxon"], row["status"], row["since"]) for row in second["problems"]] == [  # type: ignore[attr-defined]
+        ("11520", "suspect", first["night"]), ("11320", "failed", second["night"]),
+    ]  # fmt: skip
+    (warning,) = second["warnings"]  # type: ignore[misc]
+    assert warning.startswith("nothing to accept for 11320/all")
+
+
+def test_what_vanished_is_named_before_all_that_grew(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    taxa = [str(number) for number in range(1, 48)]
+    desk.write(webhook_env="CHAT")
+    desk.job.write_text(desk.job.read_text().replace("11320, {taxon: 11520, label: '<!here> & =B'}", ", ".join(taxa)))
+    desk.ncbi.answers = {taxon: {"record_count": 1000} for taxon in taxa}
+    assert desk.night() == 0
+    desk.ncbi.answers = {taxon: {"record_count": 1900} for taxon in taxa} | {"47": {}}
+    assert desk.night() == 3
+    (posted,) = listener.posted
+    first = json.loads(posted.body)["text"].splitlines()[1]
+    assert first.startswith("• became suspect: 47 / all: 1,000 → 0")
 
 
 def test_success_and_failure_have_their_own_hooks(desk: Desk) -> None:
@@ -332,7 +369,7 @@ def test_a_chat_gets_a_text_that_calls_nobody(desk: Desk, listener: Listener, mo
     assert json.loads(posted.body).keys() == {"text"}
     assert text.splitlines()[0].startswith("batchsum desk, night of ")
     assert "2 rows, all answered; 1 change" in text
-    assert "grew: &lt;!here&gt; &amp; =B / all: 100 → 1,080 (+980 %)" in text
+    assert "grew: &lt;!here&gt; &amp; =B (11520) / all: 100 → 1,080 (+980 %)" in text
     assert "SECRET1" not in desk.everything_written()
 
 

@@ -10,10 +10,10 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
+from batchsum.output.files import PAGE
 from batchsum.store.history import History, KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, load_download
 
-PAGE = "report.html"
 NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
@@ -110,7 +110,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         requests_per_second=manifest["requests_per_second"],
         http_statuses=manifest["http_statuses"],
         notes=tuple(manifest["warnings"]),
-        stale=tuple(manifest.get("stale", ())),
+        stale=tuple(manifest["stale"]),
         versions=manifest["versions"],
         files=tuple(name for name in manifest["files"] if name != PAGE),
     )
