@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
+from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
 from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
@@ -25,27 +26,24 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def find_row(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    """The row of the last night that is meant. A taxon's own spelling wins over the same word as a label."""
+    """The row of the last night that is meant, by taxon, label or scientific name, in any case."""
     if not kept.runs:
         raise UsageError("no night was published yet")
-    named = [row for row in kept.rows(kept.runs[-1]) if taxon in (row.taxon, row.label)]
-    of_taxon = [row for row in named if row.taxon == taxon] or named
-    if not of_taxon:
-        raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
-    if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
-        raise UsageError(f"{taxon!r} is the label of several taxa; name one of {', '.join(taxa)}")
-    found = [row for row in of_taxon if filter_set in (None, row.filter_set)]
-    names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
-    if not found:
-        raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
-    if len({row.filter_set for row in found}) > 1:
+
+    def rows() -> Iterator[RowName]:
+        for row in kept.rows(kept.runs[-1]):
+            yield RowName(row.taxon, row.label, row.scientific_name, row.filter_set)
+
+    found = named_rows([taxon if filter_set is None else f"{taxon}/{filter_set}"], rows)
+    if len(found) > 1:
+        names = ", ".join(dict.fromkeys(row.filter_set for row in rows() if (row.taxon, row.filter_set) in found))
         raise UsageError(f"{taxon} has several filter sets; name one of {names}")
-    return found[0]
+    return next(row for row in kept.rows(kept.runs[-1]) if (row.taxon, row.filter_set) in found)
 
 
 def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     run = kept.runs[-1]
-    yield f"{row.taxon}{f' ({row.label})' if row.label else ''}, filter set {row.filter_set}"
+    yield f"{row.name_and_id}, filter set {row.filter_set}"
     yield f"  filters    {row.filters or 'none'}"
     yield f"  last night {run.today}, run {run.run_id}, begun {run.started_at}, {run.base_url}"
     yield f"  verdict    {row.status}" + (f", {row.record_count:,} records" if row.record_count is not None else "")

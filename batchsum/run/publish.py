@@ -29,7 +29,7 @@ from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
 from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
-from batchsum.output.report.page import write_report
+from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
@@ -103,12 +103,12 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     manifest = build_manifest(night, counts, rate, warnings, accepted)
     try:
         publication = prepare(
-            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": files}
+            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
         )
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead
         raise
-    manifest["files"] = {name: digest for name, digest in publication.files.items() if name != MANIFEST}
+    manifest["files"] = data_digests(publication.files)
     outcome = outcome_of(store, run, job, manifest, night.dropped)
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
@@ -117,6 +117,11 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         store.keep_job(pack_job(job))
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
     return StagedNight(publication, accepted, outcome)
+
+
+def data_digests(files: Mapping[str, str]) -> dict[str, str]:
+    """Those of the data files: the page is made again on a night that leaves no table, when run.json stays."""
+    return {name: digest for name, digest in files.items() if name not in (MANIFEST, PAGE)}
 
 
 def publish_staged(night: Night, staged: StagedNight) -> Outcome:
@@ -128,6 +133,19 @@ def publish_staged(night: Night, staged: StagedNight) -> Outcome:
         log.info("%s / %s: %s", level.taxon, level.filter_set, level)
     log.info("run %s: published in %s", night.run.run_id, directory)
     return staged.outcome
+
+
+def publish_page_again(store: Store, directory: Path) -> bool:
+    """Make the page of the last published night anew, with the failures behind it; False where there is none.
+
+    The tables and run.json stay as they are.
+    """
+    manifest = read_manifest(directory)
+    run = next(iter(store.runs("published", limit=1)), None)
+    if run is None or manifest.get("run_id") != run.run_id:
+        return False
+    replace_page(directory, night_from_store(store, run, {**manifest, "files": [*manifest["files"], PAGE]}))
+    return True
 
 
 def finish_publication(store: Store, job: Job) -> Run | None:
@@ -154,7 +172,7 @@ def untold_run(store: Store, job: Job, manifest: Mapping[str, Any]) -> Run | Non
     run = store.last_run("published")
     if run is None or run.publication != UNTOLD or store.newest() != run.run:
         return None
-    is_in_place = manifest.get("run_id") == run.run_id and {*file_names(job)} <= manifest["files"].keys()
+    is_in_place = manifest.get("run_id") == run.run_id and {*file_names(job)} - {PAGE} <= manifest["files"].keys()
     return run if is_in_place else None
 
 

@@ -134,7 +134,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         finished_at=manifest["finished_at"],
         base_url=run.base_url,
         rows=_Rows(store, run, [nights.get(day) for day in days]),
-        directory=str(store.path.parent),
+        directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
