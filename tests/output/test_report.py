@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -220,8 +221,8 @@ def test_a_taxon_in_trouble_is_one_line_with_the_command_that_accepts_it() -> No
     (fell, vanished, timeout) = digest(night).by_reason
     assert [(each.count, each.taxon_count) for each in (fell, vanished, timeout)] == [(2, 1), (1, 1), (1, 1)]
     shown = Page(night)
-    commands = re.findall("batchsum accept .*", shown.text)
-    assert [line.partition(" Copy")[0] for line in commands] == [
+    commands = re.findall("<code>(batchsum accept .*?)</code>", shown.source)
+    assert [html.unescape(command) for command in commands] == [
         "batchsum accept '/srv/my out' 1335626/all", "batchsum accept '/srv/my out' 'Zika virus/all'",
     ]  # fmt: skip
 

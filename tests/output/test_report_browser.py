@@ -325,7 +325,7 @@ def test_the_page_says_itself_how_old_it_is(open_report: Open, today: str, said:
 def test_the_command_that_accepts_is_copied(open_report: Open) -> None:
     rows = (report_row("11320", "all", "suspect", 5, error="fell: 5 is 50 % below 10"),)
     tab = open_report(night_of(*rows, directory="/srv/out"))
-    assert copied(tab, ".trouble .command button") == "batchsum accept /srv/out 11320/all"
+    assert copied(tab, ".trouble .actions button") == "batchsum accept /srv/out 11320/all"
 
 
 def test_the_text_filter_looks_at_no_counts(open_report: Open) -> None:

@@ -189,7 +189,7 @@ def percent(row: ReportRow) -> str:
         return ""
     share, sign = 100 * abs(change) / previous, "+" if change > 0 else "\N{MINUS SIGN}"
     if share < 0.05:
-        return f"{sign}<0.1 %"
+        return "<0.1 %"
     return f"{sign}{share:,.1f} %" if share < 1000 else f"{sign}{share:,.0f} %"
 
 

@@ -122,7 +122,8 @@ def night_bars(
     width = step * max(len(values), 1)
     line = f'<path d="M0 {floor + 0.5}h{width}"/>'
     return (
-        f'<svg viewBox="0 0 {width} {floor + 1}" role="img" aria-label="{escape(label)}">{line}{"".join(marks)}</svg>'
+        f'<svg viewBox="0 0 {width} {floor + 1}" preserveAspectRatio="xMinYMax" role="img"'
+        f' aria-label="{escape(label)}">{line}{"".join(marks)}</svg>'
     )
 
 
