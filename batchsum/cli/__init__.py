@@ -53,6 +53,9 @@ def entry() -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command with `argv`, else the arguments of the process; the exit code of the contract."""
+    with suppress(AttributeError, ValueError):  # a stream of somebody's own, or a closed one
+        # A label, or the name of a directory, may hold what the terminal has no sign for.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _call(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # here, where it still can be told that the disk is full

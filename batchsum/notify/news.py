@@ -202,7 +202,7 @@ class Outbox:
         self._store.query(
             "INSERT INTO outbox (channel, facts, tries) VALUES (?, ?, 0)",
             channel,
-            json.dumps(facts, ensure_ascii=False, separators=(",", ":")),
+            json.dumps(facts, separators=(",", ":")),
         )
 
     def waiting(self, channels: Collection[str]) -> list[Note]:

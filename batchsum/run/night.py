@@ -36,7 +36,7 @@ from batchsum.run.resume import Night, about_run, is_recent, open_night, open_re
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
-from batchsum.text import spoken
+from batchsum.text import counted, spoken
 
 log = logging.getLogger("batchsum")
 
@@ -120,8 +120,8 @@ def carry_out(
     files.sweep(directory, file_names(night.job), living={run.owner})
     with about_run(run.run_id), output_errors(directory):
         log.info(
-            "run %s: %d queries, %d requests to %s",
-            run.run_id, night.plan.query_count, night.plan.request_count, run.base_url,
+            "run %s: %s, %s to %s", run.run_id, counted(night.plan.query_count, "query", "queries"),
+            counted(night.plan.request_count, "request"), run.base_url,
         )  # fmt: skip
         try:
             ask(fetcher, steps, signals, deadline, on_asking)

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,28 @@ def test_a_night_without_a_table_is_told_everywhere(
     page = (out / "report.html").read_text()
     assert "<title>All right" in page
     assert "2026-11-24: no table: " in page
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
+    ncbi: ScriptedNcbi, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text('version: 1\ntaxa: [{taxon: 11320, label: "Grippe – Ωβ"}]\n', encoding="utf-8")
+    night(job, ncbi)
+    ncbi.otherwise = lambda question: {"record_count": 1}
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("BATCHSUM_TODAY", "2030-01-01")
+    out = str(tmp_path / "out" / "watch")
+    commands = (
+        ("run", str(job), "--base-url", ncbi.base_url), ("history", out), ("explain", out, "11320"), ("check", str(job)),
+    )  # fmt: skip
+    for command, code in zip(commands, (3, 0, 0, 0), strict=True):
+        words = [sys.executable, "-m", "batchsum", *command]
+        done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+        assert done.returncode == code
+        assert b"a bug" not in done.stderr
+        assert (b"Grippe \\u2013 \\u03a9" in done.stdout + done.stderr) is (command[0] != "check")
 
 
 @pytest.mark.parametrize("command", [["history"], ["explain"], ["report"]])

@@ -19,6 +19,7 @@ from batchsum.cli.progress import Progress, Standing
 from batchsum.cli.terminal import _Lenient, excerpt, failure_block, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
+from batchsum.ncbi.outage import Waiting
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
@@ -79,8 +80,10 @@ def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progres
     store = SimpleNamespace(count_answers=lambda run: before)
     fetcher = SimpleNamespace(
         done=done,
-        night=SimpleNamespace(plan=SimpleNamespace(request_count=total), run=None, store=store),
-        client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0)),
+        night=SimpleNamespace(
+            plan=SimpleNamespace(request_count=total), run=SimpleNamespace(base_url="https://e.org/v2"), store=store
+        ),
+        client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0), outage=SimpleNamespace(waiting=None)),
     )
     looking = Progress("watch")
     looking.watch(fetcher)
@@ -110,6 +113,26 @@ def test_answers_of_an_earlier_process_count_as_done() -> None:
     assert (standing.done, standing.total, standing.again) == (90, 100, 0)
     fetcher.done = 63
     assert looking.standing(0.0).again == 3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (200, "watch  0/100  0 %  no answer from e.org through the proxy proxy.example.org:3128"
+              "  connection: refused  next try in 20 s  gives up in 28 min 00 s"),
+        (90, "0/100  no answer from e.org through the proxy proxy.example.org:3128"),
+        (12, "0/100"),
+    ],
+)  # fmt: skip
+def test_the_line_says_who_does_not_answer_and_until_when(
+    width: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.example.org:3128")
+    looking, fetcher = looked_on()
+    fetcher.client.outage.waiting = Waiting("connection: refused", 1020.0, 2680.0)
+    standing = looking.standing(1000.0)
+    assert standing is not None
+    assert standing.line(width) == line
 
 
 def test_before_anything_is_asked_there_is_no_line() -> None:

@@ -337,6 +337,26 @@ def test_no_hook_fails_a_night(desk: Desk, command: list[str], capfd: pytest.Cap
     assert (desk.out / "batchsum.log").stat().st_size < 100_000
 
 
+def test_a_directory_whose_name_is_no_text_fails_no_night(tmp_path: Path, ncbi: ScriptedNcbi) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path / "gr") + b"\xe9"))
+    try:
+        directory.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    desk = Desk(directory, ncbi)
+    (directory / "hook").write_text(f"#!/bin/sh\nexec {sys.executable} hook.py hook.told\n")
+    (directory / "hook").chmod(0o700)
+    desk.write(on_change=["./hook"], on_failure=["./hook"])
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(100, 108)) == 0
+    desk.ncbi.otherwise = lambda question: (302, "")
+    desk.ncbi.answers.clear()
+    assert desk.night() == 5
+    change, failure = desk.told("hook")
+    assert change["directory"] == str(desk.out)
+    assert (change["exit_code"], failure["exit_code"]) == (0, 5)
+
+
 def test_a_relative_command_is_one_beside_the_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     script = desk.directory / "hook.sh"
     script.write_text("#!/bin/sh\ntouch told\n")
