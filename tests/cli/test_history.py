@@ -161,15 +161,14 @@ def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
     ncbi: ScriptedNcbi, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = tmp_path / "watch.yaml"
-    job.write_text('version: 1\ntaxa: [{taxon: 11320, label: "Grippe – Ωβ"}]\n', encoding="utf-8")
+    job.write_text('version: 1\ntaxa: [{taxon: 11320, label: "Grippe \u2013 Ωβ"}]\n', encoding="utf-8")
     night(job, ncbi)
     ncbi.otherwise = lambda question: {"record_count": 1}
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     monkeypatch.setenv("BATCHSUM_TODAY", "2030-01-01")
     out = str(tmp_path / "out" / "watch")
-    commands = (
-        ("run", str(job), "--base-url", ncbi.base_url), ("history", out), ("explain", out, "11320"), ("check", str(job)),
-    )  # fmt: skip
+    run = ("run", str(job), "--base-url", ncbi.base_url)
+    commands = (run, ("history", out), ("explain", out, "11320"), ("check", str(job)))
     for command, code in zip(commands, (3, 0, 0, 0), strict=True):
         words = [sys.executable, "-m", "batchsum", *command]
         done = subprocess.run(words, capture_output=True, timeout=60, check=False)

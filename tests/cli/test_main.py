@@ -47,6 +47,23 @@ def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[s
     out, err = capfd.readouterr()
     assert out == ""
     assert "batchsum" in err
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu", "job.yaml"], "there is no command 'rnu'; did you mean run?"),
+        (["run", "job.yaml", "--deadlin=6h"], "unknown '--deadlin'; did you mean --deadline?"),
+        (["run", "job.yaml", "another.yaml"], "unknown 'another.yaml'"),
+        (["explain", "out", "--night", "3"], "did you mean --nights?"),
+    ],
+)
+def test_a_usage_error_names_the_word_and_a_near_one(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in capfd.readouterr().err.splitlines()[0]
 
 
 def test_a_job_file_with_problems_is_2_and_leaves_nothing(job: Path, raw: RawServer) -> None:

@@ -60,7 +60,7 @@ def test_what_the_scheduled_night_will_lack_is_named_and_never_shown(
 ) -> None:
     job = write_job(tmp_path / "tonight.yaml")
     names = ("HTTPS_PROXY", "SSL_CERT_FILE", "BATCHSUM_BASE_URL", "NCBI_API_KEY")
-    for name in _SURROUNDINGS:
+    for name in schedule._SURROUNDINGS:
         monkeypatch.delenv(name, raising=False)
     for name in names:
         monkeypatch.setenv(name, "http://me:hidden@proxy.example.org:3128")
