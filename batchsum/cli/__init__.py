@@ -22,7 +22,7 @@ COMMANDS = (
     ("run", "one night: plan, ask, judge, publish the table", "run:run_command"),
     ("check", "everything that can be known of a job before asking", "check:check_command"),
     ("explain", "everything known of one row", "explain:explain_command"),
-    ("accept", "believe what NCBI said last of some rows, and publish the last night again", "accept:accept_command"),
+    ("accept", "believe what NCBI said last of some rows, and publish that night again", "accept:accept_command"),
     ("history", "counts of the last nights", "history:history_command"),
     ("report", "the HTML report again, from the store", "report:report_command"),
     ("schedule", "text for cron or systemd, ready to install", "schedule:schedule_command"),

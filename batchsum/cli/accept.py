@@ -9,9 +9,10 @@ from batchsum.store.directory import state_of
 
 
 def accept_command(arguments: argparse.Namespace) -> int:
-    """`batchsum accept OUT TAXON[/SET]...`.
+    """`batchsum accept OUT TAXON[/SET]...`: publish the last night again with these rows believed.
 
-    Publish the last night again with these rows believed, and print what is believed; the night's exit code."""
+    Prints what is believed; the exit code is the night's.
+    """
     state_of(arguments.out)  # before a log is begun in somebody's directory
     configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False, secret=None)
     with Signals():

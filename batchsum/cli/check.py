@@ -28,7 +28,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Ask, Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
-from batchsum.output.files import check_targets
+from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.plan import Plan, build_plan
 from batchsum.text import counted, spoken
@@ -42,7 +42,7 @@ MOST_SUGGESTED = 20
 
 def check_command(arguments: argparse.Namespace) -> int:
     """`batchsum check JOB`; the exit code is that of `run` on the same machine, as far as it can be known."""
-    today = day_of_environment() or datetime.now(UTC).date()
+    today = day_of_environment() or datetime.now(UTC).astimezone().date()  # the local one, as for a night
     try:
         job = load_job(arguments.job)
         job = replace(job, api=replace(job.api, base_url=base_url(job, arguments)))
@@ -113,6 +113,10 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
         if job.output.dir.exists():
             check_targets(job.output.dir, [f"summary.{name}" for name in job.output.formats])
     except OutputError as error:
+        yield error
+    try:
+        require_own_directory(job)
+    except UsageError as error:
         yield error
     yield from map(UsageError, format_problems(job))
     server = job.api.base_url or BASE_URL

@@ -18,6 +18,7 @@ EXIT_CODES = {
 FILES = {
     "summary.csv": "the table: one row for each taxon and filter set; .tsv .jsonl .parquet .xlsx with --format",
     "changes.csv": "what differs from the last night",
+    "counts.csv": "the counts as a matrix: a row for each taxon, a column for each filter set",
     "report.html": "both as a page that needs no network",
     "datapackage.json": "what each column of the two tables means, for programs",
     "run.json": "the manifest: times, counts, digests; replaced last",

@@ -42,16 +42,16 @@ def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:
 
 
 def _table(kept: Nights) -> Iterator[str]:
-    """A line for each query of the last night, a column for each night; a night without a table is a column of -."""
+    """A line for each row of the last night, a column for each night, also for those that left no table."""
     if not kept.runs:
         yield "no night was published yet\n"
         return
     failed = kept.failed()
-    nights = sorted([*kept.runs, *failed], key=lambda run: run.today)
-    before = [{row.query: shown_count(row) for row in kept.rows(run)} for run in nights]
-    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in nights)]]
+    runs = sorted([*kept.runs, *failed], key=lambda run: run.today)
+    nights = [{row.query: shown_count(row) for row in kept.rows(run)} for run in runs]
+    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in runs)]]
     for row in kept.rows(kept.runs[-1]):
-        counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(nights, before, strict=True))
+        counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(runs, nights, strict=True))
         lines.append([row.taxon, row.label, row.filter_set, *counts])
     yield from aligned(lines)
     for run in failed:

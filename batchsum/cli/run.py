@@ -20,12 +20,12 @@ from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
+from batchsum.output.files import require_own_directory
 from batchsum.run.collect import collect
 from batchsum.run.lost_store import is_store_lost, words_of_lost_store
 from batchsum.run.merge import merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
-from batchsum.run.publish import require_own_directory
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
 
@@ -45,6 +45,9 @@ def merge_command(arguments: argparse.Namespace) -> int:
         job = merged_job(arguments.out, shards)
         api_key = find_api_key(None, job.api.api_key_file)
         log_file = arguments.out / "batchsum.log"
+        require_own_directory(job)
+        if is_store_lost(arguments.out):
+            say(f"batchsum: {words_of_lost_store(arguments.out)}")
         _make_directory(arguments.out)
         configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
         try:

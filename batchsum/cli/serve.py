@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 
 from batchsum.errors import UsageError
@@ -28,7 +29,9 @@ def serve_command(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise UsageError(f"serve: {error}") from None
     except OSError as error:
-        why = (error.strerror or str(error)).rpartition(": ")[2]  # the event loop's own words name the address again
+        # The event loop's own words name the address again, in a form that differs from one Python to the next.
+        number = error.errno or 0
+        why = os.strerror(number).lower() if number > 0 else error.strerror or str(error)
         raise UsageError(
             f"serve: {arguments.host}:{arguments.port}: {why}; name another --host or --port (0 takes a free one)"
         ) from None

@@ -113,10 +113,10 @@ class _Reports:
         )
 
     def _lineage(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
-        """The ids from `top` down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
+        """The ids from the root down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
         spelled = "taxId" if "taxId" in organism else "tax_id"
         try:
-            given = (tax_id, *[step[spelled] for step in organism["lineage"]])
+            given = (top, tax_id, *[step[spelled] for step in organism["lineage"]])
             if given in self._lineages:
                 return self._lineages[given]
         except (KeyError, TypeError):
@@ -143,7 +143,7 @@ class _Reports:
             elif above[:1] == [top] and each not in (ROOT, VIRUSES, CELLULAR_ORGANISMS):
                 self.taxa[each] = known._replace(parent_id=parent)
             parent = each
-        return tuple(dict.fromkeys((top, *above, tax_id))) if above else (tax_id,)
+        return tuple(dict.fromkeys((ROOT, top, *above, tax_id))) if above else (tax_id,)
 
 
 @contextmanager

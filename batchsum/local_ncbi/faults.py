@@ -23,7 +23,7 @@ Effects (one answer is broken in one way; `delay`, `drip`, `count` and `stale` g
     drip=1s              the body comes byte by byte, with this pause
     count=*0.4           wrong counts: times a factor; `count=7` a number, `count=none` left out, `count=null`
     zero=omit            an answer of zero records leaves the count out
-    stale=30d            the answer of that many days ago
+    stale=30d            the data of that many days ago, and their date, as from a copy that lags behind
     retry-after=3        alone: the server's own 429s carry the header
 
 Durations are `200ms`, `30s`, `10m`, `6h` or `7d`.

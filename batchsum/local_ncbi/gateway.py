@@ -109,7 +109,7 @@ class Gateway:
 
     def _summary(self, filters: Filters, as_of: str) -> Document:
         totals = Selection(self.catalogue, filters, as_of).totals()
-        return summary_document(totals, filters, self.base_url, zero=self.zero)
+        return summary_document(totals, filters, as_of, self.base_url, zero=self.zero)
 
     def reports_by_taxon(self, request: RoutedRequest, as_of: str) -> Document:
         values = read_query(request.pairs, virus_reports.REPORTS_QUERY)

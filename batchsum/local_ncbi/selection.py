@@ -19,17 +19,16 @@ _UPDATED = "CASE WHEN revised <= :as_of THEN revised ELSE released END"
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the records found. Lengths are nucleotides; `updated` is the latest day, or empty."""
+    """Sums over the records found. Lengths are nucleotides."""
 
     count: int
     length: int
     proteins: int
-    updated: str
 
 
 @dataclass(frozen=True, slots=True)
 class FoundRecord:
-    """A record and its row number in the catalogue, by which pages are cut."""
+    """A record, its row number in the catalogue, by which pages are cut, and the day of its last update."""
 
     row: int
     record: GenomeRecord
@@ -82,10 +81,10 @@ class Selection:
 
     def totals(self) -> Totals:
         row = self._database.execute(
-            f"SELECT count(*), total(length), total(proteins), max({_UPDATED}) FROM record WHERE {self._condition}",
+            f"SELECT count(*), total(length), total(proteins) FROM record WHERE {self._condition}",
             self._values,
         ).fetchone()
-        return Totals(row[0], int(row[1]), int(row[2]), row[3] or "")
+        return Totals(row[0], int(row[1]), int(row[2]))
 
     def page(self, size: int, after: int) -> list[FoundRecord]:
         """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page)."""

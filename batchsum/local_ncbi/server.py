@@ -31,6 +31,7 @@ from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
+from batchsum.local_ncbi.summary import last_update
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ async def running(
 
     requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
     latency, faults: as on the command line (`parse_latency`, `parse_fault`), or already parsed.
-    as_of: the day of the answers, today (UTC) if None. catalogue: files of records to serve instead of the package's.
+    as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
+    catalogue: files of records to serve instead of the package's.
     zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
     access_log: called with one line an answer; it never holds a key.
 
@@ -107,7 +109,7 @@ async def running(
 
 
 def _checked_day(as_of: date | None) -> date:
-    day = as_of or datetime.now(UTC).date()
+    day = as_of or last_update(datetime.now(UTC))
     if as_of is not None and not FIRST_DAY <= as_of <= LAST_DAY:
         raise ValueError(f"as-of {as_of}: the catalogue answers from {FIRST_DAY} to {LAST_DAY}")
     return min(day, LAST_DAY)

@@ -3,14 +3,21 @@
 Sizes are estimated from lengths, for the files that were asked for: a package always holds its data report,
 genomes unless `include_sequence` says otherwise, and no dehydrated form, which viruses do not have. Nothing
 found has no files: it is `record_count: 0` alone, or, as protobuf's JSON leaves out zeros, an empty object.
+
+`resource_updated_on` is the moment of NCBI's last update of its whole resource, the same for every question: real
+answers show it so. It moves once a day, with the day that is asked for.
 """
 
 import math
 import shlex
+from datetime import date, datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
 from batchsum.local_ncbi.question import Filters
 from batchsum.local_ncbi.selection import Totals
+
+UPDATE_TIME = time(14, 33)
+"""When the data of a day are published, in UTC."""
 
 # Bytes a record needs in each file beside its letters, or altogether.
 _HEADER, _DATA_REPORT, _ANNOTATION, _BIOSAMPLE = 90, 1900, 1200, 2600
@@ -37,25 +44,31 @@ _CLI_INCLUDES = {
 }
 
 
-def summary_document(totals: Totals, filters: Filters, base_url: str, *, zero: str = "count") -> dict[str, object]:
-    """The summary of what was found. `zero` is how nothing is told: "count" (a 0) or "omit"."""
+def last_update(now: datetime) -> date:
+    """The day whose data are the newest at `now` (UTC): no server dates its data in the future."""
+    return (now - timedelta(hours=UPDATE_TIME.hour, minutes=UPDATE_TIME.minute)).date()
+
+
+def summary_document(
+    totals: Totals, filters: Filters, as_of: str, base_url: str, *, zero: str = "count"
+) -> dict[str, object]:
+    """The summary of what was found as of a day. `zero` is how nothing is told: "count" (a 0) or "omit"."""
     if not totals.count:
         return {"record_count": 0} if zero == "count" else {}
     sizes = _sizes(totals, filters)
     reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in filters.aux_report))
     zipped = sum(size * _zip_ratio(name) for name, size in sizes.items()) + reports * _ZIPPED_TEXT
-    document: dict[str, object] = {"record_count": totals.count, "assembly_count": totals.count}
-    if totals.updated:
-        document["resource_updated_on"] = f"{totals.updated}T00:00:00Z"
-    document["hydrated"] = {
-        "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
-        "url": _download_url(filters, base_url),
-        "cli_download_command_line": _command_line(filters),
+    return {
+        "record_count": totals.count,
+        "assembly_count": totals.count,
+        "resource_updated_on": f"{as_of}T{UPDATE_TIME.isoformat()}Z",
+        "hydrated": {
+            "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
+            "url": _download_url(filters, base_url),
+            "cli_download_command_line": _command_line(filters),
+        },
+        "available_files": {name: {"file_count": 1, "size_mb": round(size / 1e6, 3)} for name, size in sizes.items()},
     }
-    document["available_files"] = {
-        name: {"file_count": 1, "size_mb": round(size / 1e6, 3)} for name, size in sizes.items()
-    }
-    return document
 
 
 def _zip_ratio(name: str) -> float:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
 from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, text_in
-from batchsum.ncbi.refusals import error_in_words, spoken
+from batchsum.ncbi.refusals import error_in_words, message_and_code
 from batchsum.text import one_line
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def parse_answer(http_status: int, body: bytes) -> Answer:
 def _parse_summary(value: dict[str, Any]) -> Answer:
     # An empty object is a zero (below), but one that speaks of other things is no summary.
     if value and _KNOWN.isdisjoint(value):
-        message, code = spoken(value)
+        message, code = message_and_code(value)
         if message or code is not None:
             return error_in_words(HTTPStatus.OK, message, code)
         raise BadAnswer("no field of a download summary is in it")

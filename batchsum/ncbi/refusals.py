@@ -74,7 +74,7 @@ def error_with_status(http_status: int, document: Mapping[str, Any] | None) -> F
         return Failure("rejected", f"http_{http_status}", _phrase(http_status))
     if not 400 <= http_status < 600:
         return Failure("failed", "bad_answer", f"HTTP status {http_status}")
-    message, code = spoken(document or {})
+    message, code = message_and_code(document or {})
     if http_status in _WITH_WORDS:
         return error_in_words(http_status, message, code)
     if http_status < 500 and _KEY.search(message):
@@ -100,12 +100,12 @@ def error_in_words(http_status: int, message: str, code: int | None = None) -> F
     return Failure("failed", f"http_{http_status}", _phrase(http_status))
 
 
-def spoken(document: Mapping[str, Any]) -> tuple[str, int | None]:
+def message_and_code(document: Mapping[str, Any]) -> tuple[str, int | None]:
     """The message of an error body and its code, as far as it has them."""
     for name in ("message", "error"):
         said = document.get(name)
         if isinstance(said, Mapping):
-            return spoken(said)
+            return message_and_code(said)
         if isinstance(said, str) and said.strip():
             break
     else:

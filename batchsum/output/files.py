@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.atomic import Writer, link_target, sync_directory, write_synced
-from batchsum.errors import OutputError
+from batchsum.errors import OutputError, UsageError
+from batchsum.model.job import Job
+from batchsum.store.directory import STATE
 
 MANIFEST = "run.json"
 PAGE = "report.html"
 _LEFTOVER = ".batchsum-tmp"
 _TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""
+_READ_BY_PEOPLE = re.compile(r"summary\.(csv|tsv|jsonl|parquet|xlsx)|changes\.csv|counts\.csv|report\.html")
+"""What nobody wants to lose to another job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,26 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**53
+
+
+def require_own_directory(job: Job) -> None:
+    """UsageError, before anything is touched, where the output directory is another job's."""
+    directory, owner = job.output.dir, job.name
+    with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
+        owner = read_manifest(directory).get("job", job.name)
+    if owner != job.name:
+        raise UsageError(
+            f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
+            "or another output.dir (--out)"
+        )
+    if not directory.is_dir() or (directory / MANIFEST).exists() or (directory / STATE).exists():
+        return
+    for path in sorted(directory.iterdir()):
+        if _READ_BY_PEOPLE.fullmatch(path.name) and path.is_file():
+            raise UsageError(
+                f"{directory} holds a {path.name}, and no {MANIFEST} says whose it is; move it away, "
+                "or write another output.dir (--out)"
+            )
 
 
 def read_generation(directory: Path) -> int:

@@ -83,6 +83,7 @@ def _is_there(package: str) -> bool:
 def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
     """What the delimited files of a night of `job` hold, column by column, for programs that read them.
 
+    `filter_sets` are the names of the night's, for the columns of counts.csv.
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
     the times and the digests. `filter_sets` are the names of the night's.
     """

@@ -153,7 +153,7 @@ _NO_FILES = FileSummary()
 
 
 def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "") -> Row:
-    """One row of the table, value by value in the order of SUMMARY."""
+    """One row, value by value in the order of COLUMNS; None and "" are both a missing value."""
     summary = verdict.summary or _NOTHING
     return (
         query.taxon, tax_id, scientific_name, query.label, query.filter_set,

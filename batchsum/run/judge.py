@@ -99,9 +99,8 @@ def _asked(night: Night, query: Query) -> QueryKey:
     heard = night.taxa.get(query.taxon)
     # A taxon that is written as an id is known by it even while NCBI was not heard.
     written = int(query.taxon) if query.taxon.isascii() and query.taxon.isdigit() else None
-    return QueryKey(
-        query.taxon, heard.node.tax_id if heard else written, query.filter_set, query.asks, query.series
-    )  # fmt: skip
+    tax_id = heard.node.tax_id if heard else written
+    return QueryKey(query.taxon, tax_id, query.filter_set, query.asks, query.series)
 
 
 def _is_accepted(night: Night, query: Query, number: int, answer: Answer, verdict: Verdict) -> bool:

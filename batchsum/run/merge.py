@@ -29,7 +29,7 @@ from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
-from batchsum.run.publish import file_names, finish_publication, require_own_directory
+from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
@@ -60,7 +60,7 @@ def merge_shards(
     `shards` are those that `collect` found, `job` is theirs as `merged_job` makes it.
     """
     directory, first = job.output.dir, shards[0]
-    require_own_directory(job)
+    files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         plan = build_plan(job, first.today, read_lock(first.directory / LOCK))

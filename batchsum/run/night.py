@@ -29,7 +29,6 @@ from batchsum.run.publish import (
     finish_publication,
     publish_night,
     publish_page_again,
-    require_own_directory,
     untold_run,
 )
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
@@ -69,7 +68,7 @@ def run_job(
     directory = job.output.dir
     base_url = base_url or job.api.base_url or BASE_URL
     begun = begun or datetime.now(UTC)
-    require_own_directory(job)
+    files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         lock = read_lock(lock_file(job.path))
@@ -84,11 +83,13 @@ def run_job(
                     return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))
-            where: dict[str, Any] = {"base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun}
+            start: dict[str, Any] = {
+                "base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun, "accept": accept,
+            }  # fmt: skip
             if retry:
-                night = open_retry(store, job, lock, **where).accepting(accept)
+                night = open_retry(store, job, lock, **start)
             else:
-                night = open_night(store, job, lock, **where, today=today, fresh=fresh, accept=accept)
+                night = open_night(store, job, lock, **start, today=today, fresh=fresh)
             night = replace(night, warnings=(lost,) if lost else ())
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
             steps = (

@@ -9,8 +9,7 @@ import os
 import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from batchsum.config.values import FORMATS
-from batchsum.errors import Locked, NothingUsable, OutputError, UsageError
+from batchsum.errors import Locked, NothingUsable
 from batchsum.model.job import Job
 from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
@@ -37,7 +35,6 @@ from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
-from batchsum.store.directory import STATE
 from batchsum.store.failures import doubtful_rows, failures_by_reason
 from batchsum.store.history import History, Level
 from batchsum.store.store import UNTOLD, Run, Store
@@ -53,27 +50,6 @@ def file_names(job: Job) -> list[str]:
         *(f"summary.{name}" for name in job.output.formats), "changes.csv",
         *([COUNTS] if has_counts(job) else []), DATAPACKAGE, PAGE,
     ]  # fmt: skip
-
-
-def require_own_directory(job: Job) -> None:
-    """UsageError, before anything is touched, where the output directory is another job's."""
-    directory, owner = job.output.dir, job.name
-    with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
-        owner = read_manifest(directory).get("job", job.name)
-    if owner != job.name:
-        raise UsageError(
-            f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
-            "or another output.dir (--out)"
-        )
-    if (directory / MANIFEST).exists() or (directory / STATE).exists():
-        return
-    tables = [f"summary.{name}" for name in FORMATS]
-    for name in (*tables, "changes.csv", COUNTS, PAGE):
-        if (directory / name).is_file():
-            raise UsageError(
-                f"{directory} holds a {name}, and no {MANIFEST} says whose it is; move it away, "
-                "or write another output.dir (--out)"
-            )
 
 
 def publish_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) -> Outcome:
@@ -114,7 +90,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_generation(directory) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        store.keep_job(pack_job(job))
+        store.keep_job(pack_job(replace(job, path=job.path.absolute())))
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
     return StagedNight(publication, accepted, outcome)
 
@@ -222,14 +198,14 @@ def _write_table(night: Night, write: TableWriter, path: Path) -> None:
 
 def accepted_levels(night: Night) -> Iterator[Level]:
     """The levels of this night that the user told us to believe, now or before it was begun again."""
-    before, by, now = night.history.accepted_tonight, _user_name(), utc_text(datetime.now(UTC))
+    before, now = night.history.accepted_tonight, utc_text(datetime.now(UTC))
     for row in night.history.accepted():
         if row.query in before and not night.accepts(row):
             yield before[row.query]
         else:
             yield Level(
                 row.query, night.run.today.isoformat(), row.taxon, row.filter_set,
-                row.previous_record_count, row.record_count, now, by, night.note,
+                row.previous_record_count, row.record_count, now, _user_name(), night.note,
             )  # fmt: skip
 
 

@@ -106,7 +106,8 @@ def open_night(
 
 
 def open_retry(
-    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime
+    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime,
+    accept: Sequence[str] = (),
 ) -> Night:  # fmt: skip
     """Begin the last night again, or go on with that: with its answers, but for those of doubtful rows.
 
@@ -127,7 +128,8 @@ def open_retry(
     with store.transaction():
         if found is None and not store.copy_believed_answers(last, store.newest() + 1):
             raise NotDue(f"{directory}: no row of {last.today} is suspect, failed or skipped; nothing to ask again")
-        return Night(job, plan, store, _take(store, plan, found, base_url=base_url, generation=generation))
+        run = _take(store, plan, found, base_url=base_url, generation=generation)
+        return Night(job, plan, store, run).accepting(accept)
 
 
 def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str, generation: int) -> Run:

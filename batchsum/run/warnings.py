@@ -3,6 +3,7 @@
 Each warning is one sentence. Beside `warnings_of` all is pure functions of the kept rows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -20,6 +21,9 @@ FEWEST_ROWS = 5
 """Rows with a past below which nothing is said of a share of them."""
 SHARE_OF_A_NIGHT = 0.8
 """From this share on, falling is the night's and not the taxa's."""
+_HEARD = (*BELIEVED, "suspect")
+_VALUES = ("host", "geo_location", "usa_state", "pangolin_classification")
+"""Filters with a value that NCBI must write in the same way."""
 MOST_NAMED = 5
 MOST_SETS = 100
 """Different filter sets up to which each is compared with each."""
@@ -35,6 +39,9 @@ def warnings_of(night: Night) -> list[str]:
         *not_accepted(left),
         *begins_tonight(night),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
+        *filters_without_records(
+            night.history.with_status(_HEARD), sets, before=night.history.with_status(_HEARD, last_night=True)
+        ),
         *fell_together(*night.history.count_fallen()),
     ]
 
@@ -65,6 +72,48 @@ def filters_without_effect(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet
     for (wide, narrow), count in same.items():
         if count >= FEWEST_TAXA and (wide, narrow) not in differ:
             yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
+
+
+def filters_without_records(
+    rows: Iterable[KeptRow], sets: Mapping[str, FilterSet], *, before: Iterable[KeptRow]
+) -> Iterator[str]:
+    """#326: filters under which no taxon has a record, while taxa have some without them: told on the first night.
+
+    `rows` and those of the night `before` come taxon by taxon.
+    """
+    told = {name for name, _, _ in _without_records(before, sets)}
+    for name, values, count in _without_records(rows, sets):
+        if name not in told:
+            taxa = "1 taxon has some" if count == 1 else f"{count} taxa have some"
+            yield f"no taxon has a record under {name} ({values}), and {taxa} without it: is that how NCBI writes it?"
+
+
+def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> list[tuple[str, str, int]]:
+    """Each such filter set, by name, with its values that may be wrong, and how many taxa have records without it."""
+    values = {
+        text: {name: value for name in _VALUES if (value := getattr(filters, name))} for text, filters in sets.items()
+    }
+    narrower = [text for text, filters in sets.items() if values[text] and not filters.has_date()][:MOST_SETS]
+    wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
+    names, without, heard = dict[str, str](), Counter[str](), set[str]()
+    for _, group in groupby(rows, key=lambda row: row.taxon):
+        of_taxon = {row.filters: row for row in group}
+        # What is suspect had records, or may have them.
+        heard |= {filters for filters, row in of_taxon.items() if row.record_count or not row.is_believed}
+        for narrow in filter(of_taxon.__contains__, narrower):
+            names[narrow] = of_taxon[narrow].filter_set
+            without[narrow] += any(
+                of_taxon[wide].record_count and values[wide] != values[narrow]
+                for wide in wider[narrow]
+                if wide in of_taxon
+            )
+    return [
+        (names[narrow], ", ".join(f"{name}: {value}" for name, value in values[narrow].items()), without[narrow])
+        for narrow in narrower
+        if without[narrow]
+        and narrow not in heard
+        and not any(wide in heard and values[wide] == values[narrow] for wide in wider[narrow])
+    ]
 
 
 def fell_together(compared: int, fallen: int) -> Iterator[str]:

@@ -1,14 +1,16 @@
 """Windows: one answer less another, where both come from one state of NCBI's data.
 
 All since the beginning of a window less all since its end is the window only while the data stand still. On most nights
-all answers have the same data date; where some have another one, an edge may have several answers, one of each state,
-and windows side by side may use different ones of the edge between them.
+all answers have the same data date; where some have another one, an edge is asked again and has several answers, and
+windows side by side may use different ones of the edge between them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key
 from batchsum.run.data_dates import DataDates, dates_of
@@ -25,47 +27,54 @@ def answer_of_row(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], da
     found = [known[key] for key in keys if key in known]
     if len(found) < len(keys):
         return None
-    return window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
+    return answer_of_window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
 
 
-def window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
+def answer_of_window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
     """The answer of a window. It contradicts itself where no answers of its two edges fit together.
 
-    `since` and `until` are the answers to each edge, oldest first. On a night of common dates two of one moment are
-    taken, of the latest that there is; else the last of each, of which the inner edge's must not be newer.
+    `since` and `until` are the answers to each edge, oldest first. On a night of common dates two answers fit where
+    they are of one moment; else where the inner edge's date is not newer than the outer one's. An edge without a date
+    contradicts none.
     """
-    outer, inner = since[-1], until[-1]
-    if not (isinstance(outer, Summary) and isinstance(inner, Summary)):
-        return combine([outer, inner])
-    if not are_common:
-        began, ended = _moment(outer), _moment(inner)
-        fits = began is None or ended is None or ended <= began
-        return combine([outer, inner]) if fits else _apart(outer, inner)
+    last = since[-1], until[-1]
+    if not (isinstance(last[0], Summary) and isinstance(last[1], Summary)):
+        return combine(last)
     pairs = [
-        (one, other)
-        for one in _summaries(since)
-        for other in _summaries(until)
-        if None in (at := {_moment(one), _moment(other)}) or len(at) == 1
+        _Pair(outer, inner, outer_turn, inner_turn)
+        for outer_turn, outer in enumerate(since)
+        for inner_turn, inner in enumerate(until)
+        if isinstance(outer, Summary) and isinstance(inner, Summary)
     ]
-    if pairs:
-        newest = max(pairs, key=_latest)
-        return combine(newest)
-    return _apart(outer, inner)
+    fitting = [pair for pair in pairs if pair.fits(are_common=are_common)]
+    if not fitting:
+        return _apart(last[0], last[1])
+    best = max(fitting, key=_Pair.order)
+    return combine([best.outer, best.inner])
 
 
-def _latest(pair: tuple[Summary, Summary]) -> tuple[bool, float]:
-    """Two dated answers before one without a date, then the later ones; of equal ones the first is taken."""
-    moments = [at.timestamp() for one in pair if (at := _moment(one)) is not None]
-    return len(moments) == 2, max(moments, default=0.0)
+class _Pair(NamedTuple):
+    """An answer to each edge of a window, and which of the answers to that edge it is."""
 
+    outer: Summary
+    inner: Summary
+    outer_turn: int
+    inner_turn: int
 
-def _summaries(answers: Iterable[Answer]) -> list[Summary]:
-    """The latest first."""
-    return [one for one in answers if isinstance(one, Summary)][::-1]
+    @property
+    def moments(self) -> tuple[datetime | None, datetime | None]:
+        return moment(self.outer.resource_updated_on), moment(self.inner.resource_updated_on)
 
+    def fits(self, *, are_common: bool) -> bool:
+        outer, inner = self.moments
+        return outer is None or inner is None or outer == inner or (not are_common and inner < outer)
 
-def _moment(summary: Summary) -> datetime | None:
-    return moment(summary.resource_updated_on)
+    def order(self) -> tuple[float, int, int]:
+        """Where it stands among those that fit: two of one moment first, the latest of them; else two that were asked
+        together, since an edge may have been asked again for the sake of the window on its other side."""
+        outer, inner = self.moments
+        latest = outer.timestamp() if outer and outer == inner else -math.inf
+        return latest, -abs(self.outer_turn - self.inner_turn), self.outer_turn
 
 
 def _apart(since: Summary, until: Summary) -> Answer:

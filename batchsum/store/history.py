@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from typing import NamedTuple
 
 from batchsum.model.queries import (
@@ -279,7 +280,14 @@ class History:
         Each with its word of changes.csv: the calendar takes a window out of its series. A row in whose place
         another one stands tonight is not among them.
         """
-        if self._last_run is None:
+        gone = kept_rows(
+            self._store,
+            "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
+            " WHERE now.query = rows.query AND now.night = ?2 AND now.run = ?3) ORDER BY position",
+            self._last_run, self._tonight, self._run.run,
+        )  # fmt: skip
+        first = next(gone, None)
+        if first is None:  # as on most nights: then tonight's rows need not be walked through
             return
         series = self._series(self._run.run)
         refiltered = {
@@ -288,12 +296,7 @@ class History:
             for name in (row.taxon, row.tax_id)
         }
         seen = set[tuple[str, str]]()
-        for row in kept_rows(
-            self._store,
-            "WHERE run = ?1 AND NOT EXISTS (SELECT 1 FROM rows AS now INDEXED BY rows_of_a_query"
-            " WHERE now.query = rows.query AND now.night = ?2 AND now.run = ?3) ORDER BY position",
-            self._last_run, self._tonight, self._run.run,
-        ):  # fmt: skip
+        for row in chain([first], gone):
             names = {(row.taxon, row.filter_set), (row.tax_id or row.taxon, row.filter_set)}
             if (row.taxon, row.filter_set) not in seen and refiltered.isdisjoint(names):
                 seen.add((row.taxon, row.filter_set))
@@ -388,11 +391,11 @@ class History:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
         return (row for row in self.with_status(statuses) if row.record_count is not None)
 
-    def with_status(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
-        """Tonight's rows with one of `statuses`, taxon by taxon."""
+    def with_status(self, statuses: tuple[str, ...], *, last_night: bool = False) -> Iterator[KeptRow]:
+        """Tonight's rows with one of `statuses`, or those of the last night, taxon by taxon."""
         marks = ", ".join("?" * len(statuses))
         where = f"WHERE run = ? AND status IN ({marks}) ORDER BY taxon, position"
-        return kept_rows(self._store, where, self._run.run, *statuses)
+        return kept_rows(self._store, where, self._last_run if last_night else self._run.run, *statuses)
 
     def note_dates(self, data_date: str | None, *, are_common: bool) -> None:
         """What the data dates of tonight are; inside the caller's transaction."""

@@ -52,26 +52,23 @@ def write_job(directory: Path, text: str = JOB, name: str = "night.yaml") -> Pat
 
 
 def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
-    """The night after the last one of the job; the exit code. `ncbi` remembers the questions of this one only."""
+    """The night after the last one of the job; `ncbi` remembers the questions of this one only."""
     ncbi.asked.clear()
     with next_day(job):
         return main(["run", str(job), "--base-url", ncbi.base_url, *options])
 
 
 @contextmanager
-def next_day(job: Path) -> Iterator[None]:
+def next_day(job: Path, out: Path | None = None) -> Iterator[None]:
     """Make it the day after the last night of the job; today before the first. Inside another one it is the same."""
     if "BATCHSUM_TODAY" in os.environ:
         yield
         return
-    manifest = job.parent / "out" / job.stem / "run.json"
-    last = (
-        json.loads(manifest.read_text())["today"]
-        if manifest.exists()
-        else f"{datetime.now().astimezone().date() - timedelta(days=1)}"
-    )
+    day, manifest = datetime.now().astimezone().date(), (out or job.parent / "out" / job.stem) / "run.json"
+    if manifest.exists():
+        day = date.fromisoformat(json.loads(manifest.read_text())["today"]) + timedelta(days=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCHSUM_TODAY", f"{date.fromisoformat(last) + timedelta(days=1)}")
+        patch.setenv("BATCHSUM_TODAY", f"{day}")
         yield
 
 

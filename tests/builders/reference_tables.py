@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.config.schema import job_schema
+from batchsum.output.counts import count_columns
 from batchsum.output.table import CHANGED, SUMMARY, Column
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
@@ -41,6 +42,7 @@ def tables() -> dict[str, str]:
         found[name] = _table(["key", "value", "meaning"], _keys(prefix, properties))
     found["summary columns"] = _table(["column", "type", "meaning"], map(_column, _folded(SUMMARY)))
     found["changes columns"] = _table(["column", "type", "meaning"], map(_column, CHANGED))
+    found["counts columns"] = _table(["column", "type", "meaning"], map(_column, count_columns(["SET"])))
     return found
 
 

@@ -50,6 +50,8 @@ class Programs:
     told: list[str] = field(default_factory=list)
     """What the last one told: where it was struck, or how many steps it made."""
     last: Started | None = None
+    today: str = ""
+    """The day that their environment names; empty for the clock's."""
     killed_at: float = 0.0
     """When the last one was killed, in seconds of the monotonic clock."""
 
@@ -85,7 +87,8 @@ class Programs:
     def start(self, *argv: object, **order: Any) -> Started:
         directory = Path(tempfile.mkdtemp(dir=self._directory.name))
         names = {name: str(directory / name) for name in ("stdout", "stderr")}
-        reply = self.order({"argv": [str(one) for one in argv], **names, **order})
+        env = {"env": {"BATCHSUM_TODAY": self.today}} if self.today else {}
+        reply = self.order({"argv": [str(one) for one in argv], **names, **env, **order})
         return Started(reply["pid"], directory, self)
 
     def run(self, *argv: object, kill_after: float | None = None, **order: Any) -> int:

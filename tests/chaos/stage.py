@@ -92,10 +92,12 @@ class Stage:
 
     def prepare(self) -> None:
         (self.directory / "night.yaml").write_text(JOB)
+        self.programs.today = "2026-11-22"
         assert self.run() == 3, self.programs.stderr
         self.old = contents(self.out)
         self.out.rename(self.directory / "first")
         self.ncbi.night = 2
+        self.programs.today = "2026-11-23"
         self.begin()
         self.code = self.run()
         self.new = contents(self.out)

@@ -150,6 +150,11 @@ def test_package_parts_change_sizes_and_files(server: Served) -> None:
     assert plain["record_count"] == full["record_count"] == full["assembly_count"]
 
 
+def test_the_whole_resource_has_one_date(server: Served) -> None:
+    answers = [server.summary(10239), server.summary(2697049, host="human"), server.summary(11320, refseq_only="true")]
+    assert {answer["resource_updated_on"] for answer in answers} == {"2026-11-20T14:33:00Z"}
+
+
 def test_command_line_repeats_the_question(server: Served) -> None:
     hydrated = server.summary("Influenza A virus", host="human", complete_only="true")["hydrated"]
     assert hydrated["cli_download_command_line"] == (

@@ -157,6 +157,16 @@ def test_a_records_own_lineage_wins_over_the_packages_tree(tmp_path: Path) -> No
     assert reply["reports"][0]["taxonomy"]["parents"] == [1, 10239, 10240, 3431483]
 
 
+def test_a_host_counts_below_its_own_lineage(tmp_path: Path) -> None:
+    """A lineage from the top down moves 9606 away from the mammals, and the record that says none follows."""
+    moved = {"taxId": 9606, "lineage": [{"taxId": 131567, "name": "cellular organisms"}, {"taxId": 990000003}]}
+    records = [{**virus("X.1", 11320), "host": {"taxId": 9606}}, {**virus("X.2", 11320), "host": moved}]
+    path = write(tmp_path / "data_report.jsonl", records, "plain")
+    with serving(catalogue=[path]) as served:
+        counts = [served.count(11320, host=host) for host in ("human", "990000003", "131567", "1", "mammals")]
+    assert counts == [2, 2, 2, 2, 0]
+
+
 def test_lineages_that_contradict_each_other_count_each_its_own(tmp_path: Path) -> None:
     records = [virus("X.1", 11320, 10239, 990000001), virus("X.2", 11320, 10239, 990000002, 990000001),
                virus("X.3", 990000001, 10239, 11320), virus("X.4", 990000002, 11320, 990000001)]  # fmt: skip

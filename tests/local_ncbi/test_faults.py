@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -137,6 +138,18 @@ def test_stale_is_the_answer_of_that_day() -> None:
     with serving(as_of=TODAY, faults=["stale=30d"]) as late, serving(as_of=TODAY - timedelta(days=30)) as then:
         stale, true = late.summary(2697049), then.summary(2697049)
     assert (stale["record_count"], stale["resource_updated_on"]) == (true["record_count"], true["resource_updated_on"])
+
+
+def test_a_copy_that_lags_gives_its_data_and_its_date_together() -> None:
+    """One request in two meets the copy; the same question gets one state or the other, and never a mixture."""
+    then_day = TODAY - timedelta(days=30)
+    with serving(as_of=TODAY) as now, serving(as_of=then_day) as then:
+        states = {(f"{day}T14:33:00Z", served.count(2697049)) for day, served in ((TODAY, now), (then_day, then))}
+    with serving(as_of=TODAY, faults=["share=0.5 stale=30d"]) as served:
+        answers = [served.summary(2697049) for _ in range(60)]
+    seen = Counter((answer["resource_updated_on"], answer["record_count"]) for answer in answers)
+    assert set(seen) == states
+    assert min(seen.values()) >= 15
 
 
 def test_zero_is_left_out_on_demand() -> None:

@@ -193,7 +193,8 @@ def test_numbers_grow_from_day_to_day(day: date, later: int) -> None:
     assert first == again
     for taxon, (count, updated) in first.items():
         assert count <= second[taxon][0]
-        assert updated <= second[taxon][1]
+        assert updated == f"{day}T14:33:00Z"
+        assert second[taxon][1] == f"{day + timedelta(days=later)}T14:33:00Z"
 
 
 def test_a_later_day_keeps_the_earlier_records_as_they_were() -> None:

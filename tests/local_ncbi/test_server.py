@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import pytest
 
 from batchsum.local_ncbi.limits import RateLimit
+from batchsum.local_ncbi.summary import last_update
 from tests.fakes.local_ncbi_server import Served, serving
 
 
@@ -44,6 +45,11 @@ def test_limit_is_ncbis_without_and_with_a_key() -> None:
     assert "Retry-After" not in refused[0].headers
     assert keyed[0].headers["X-RateLimit-Limit"] == in_query.headers["X-RateLimit-Limit"] == "10"
     assert [reply.status for reply in keyed[:10]] == [200] * 10
+
+
+@pytest.mark.parametrize(("hour", "minute", "day"), [(0, 0, 19), (14, 32, 19), (14, 33, 20), (23, 59, 20)])
+def test_the_data_are_never_of_the_future(hour: int, minute: int, day: int) -> None:
+    assert last_update(datetime(2026, 11, 20, hour, minute, tzinfo=UTC)) == date(2026, 11, day)
 
 
 def test_window_slides() -> None:

@@ -21,6 +21,7 @@ from batchsum.cli import main, whole_parser
 from batchsum.cli.help import EXIT_CODES, FILES, epilog
 from batchsum.config.load import load_job
 from tests.builders import reference_tables
+from tests.builders.jobs import next_day
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.scripted_ncbi import scripted_ncbi
 from tests.project.snakemake import SNAKEMAKE, needs_snakemake
@@ -111,7 +112,9 @@ def test_the_files_that_help_lists_are_those_of_a_run(tmp_path: Path) -> None:
 
 
 def run(job: Path, out: Path, base_url: str) -> int:
-    return main(["run", str(job), "--out", str(out), "--base-url", base_url, "--rps", "unlimited"])
+    """The night after the last one in `out`."""
+    with next_day(job, out):
+        return main(["run", str(job), "--out", str(out), "--base-url", base_url, "--rps", "unlimited"])
 
 
 def table(out: Path, name: str = "summary.csv") -> list[dict[str, str]]:

@@ -163,6 +163,7 @@ def test_retry_asks_only_for_what_is_doubtful(fallen: Nights) -> None:
     fallen.ncbi.answers = {"11320": {"record_count": 103}, "1335626": {"record_count": 104}}
     fallen.ncbi.otherwise = lambda question: {"record_count": 105}
     before = fallen.manifest()
+    assert fallen.night(3, "--retry", "--accept", "nobody") == 2, "and nothing is begun"
     assert fallen.night(3, "--retry") == 0
     assert fallen.ncbi.counts == {"11320": 1, "1335626": 1, "11520": 1}
     assert fallen.manifest()["today"] == "2026-11-02"

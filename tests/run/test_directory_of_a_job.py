@@ -27,6 +27,8 @@ def test_a_directory_belongs_to_one_job(nights: Nights, capsys: pytest.CaptureFi
     nights.ncbi.asked.clear()
     assert main(["run", str(other), "--base-url", nights.ncbi.base_url]) == 2
     assert "write name: watch in " in capsys.readouterr().err
+    assert main(["check", str(other), "--base-url", nights.ncbi.base_url]) == 2
+    assert "write name: watch in " in capsys.readouterr().out
     assert everything(nights.out) == before
     assert nights.ncbi.asked == []
     other.write_text(f"version: 1\nname: watch\ntaxa: [11320]\noutput: {{dir: {nights.out}}}\n")

@@ -6,6 +6,8 @@ from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.store.history import QueryKey
+from batchsum.store.nights import Nights as KeptNights
+from batchsum.store.store import Store
 from tests.builders.november import Nights
 from tests.fakes.scripted_ncbi import Question
 
@@ -196,14 +198,20 @@ def test_a_night_without_a_table_is_a_gap(nights: Nights, capsys: pytest.Capture
     assert nights.night(4, count=101) == 0
     nights.ncbi.otherwise = lambda question: (500, "down")
     assert nights.night(5) == 4
+    with Store(nights.out / "state.sqlite3") as store:
+        (failed,) = KeptNights(store, 14).failed_since_last()
+        assert (failed.today.isoformat(), failed.state) == ("2026-11-05", "failed")
+        assert failed.failure.startswith("no row has an answer; 1 ")
     assert nights.night(5, count=102) == 0, "and a night that was made good is none"
+    with Store(nights.out / "state.sqlite3") as store:
+        assert KeptNights(store, 14).failed_since_last() == []
     capsys.readouterr()
     assert main(["history", str(nights.out)]) == 0
     head, row, *gaps = capsys.readouterr().out.splitlines()
     assert head.split()[3:] == ["11-01", "11-02", "11-03", "11-04", "11-05"]
     assert row.split() == ["11320", "all", "100", "-", "-", "101", "102"]
     assert [gap.partition(" left no table: ")[0] for gap in gaps] == ["2026-11-02", "2026-11-03"]
-    assert "http_500" in gaps[0]
+    assert "no row has an answer" in gaps[0]
     assert main(["explain", str(nights.out), "11320"]) == 0
     told = capsys.readouterr().out
     assert told.index("2026-11-04") < told.index("2026-11-03             -  no table") < told.index("2026-11-01 ")

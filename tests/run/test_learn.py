@@ -19,7 +19,7 @@ MONDAY, TUESDAY, WEDNESDAY = "2026-03-02", "2026-03-03", "2026-03-04"
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedTaxonomy]:
-    with scripted_taxonomy(otherwise=lambda question: {"record_count": 30}) as server:
+    with scripted_taxonomy(otherwise=lambda question: {"record_count": 30}, rate_limit=None) as server:
         server.names = {
             "old pox": [node(SPECIES, "Poxvirus novum", 1, 10239, GENUS)],
             str(GENUS): [node(GENUS, "Poxgenus")],

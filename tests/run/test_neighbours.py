@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedTaxonomy]:
-    with scripted_taxonomy() as server:
+    with scripted_taxonomy(rate_limit=None) as server:
         yield server
 
 

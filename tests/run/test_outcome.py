@@ -80,7 +80,7 @@ def test_a_night_that_keeps_no_other_still_tells_what_is_gone(tmp_path: Path) ->
     """Publishing forgets the rows of the night before; what is told of it was read until then."""
     path = tmp_path / "job.yaml"
     with scripted_ncbi(rate_limit=None) as ncbi:
-        for day, taxa in enumerate(("[1, 2]", "[1]"), start=1):
+        for day, taxa in ((22, "[1, 2]"), (23, "[1]")):
             path.write_text(f"version: 1\ntaxa: {taxa}\noutput: {{keep_nights: 1}}\n")
             outcome = run_job(load_job(path), base_url=ncbi.base_url, today=date(2026, 11, day))
     assert (outcome.changes, outcome.changes_by_kind) == (1, {"removed": 1})

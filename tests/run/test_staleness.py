@@ -18,7 +18,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
+    with scripted_ncbi(rate_limit=None) as server:
         yield server
 
 

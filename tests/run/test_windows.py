@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi() as server:
+    with scripted_ncbi(rate_limit=None) as server:
         yield server
 
 

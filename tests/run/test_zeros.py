@@ -13,7 +13,7 @@ from tests.run.test_night import night, rows
 
 @pytest.fixture
 def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(otherwise=lambda question: {}) as server:
+    with scripted_ncbi(otherwise=lambda question: {}, rate_limit=None) as server:
         yield server
 
 
@@ -70,3 +70,53 @@ def test_one_record_is_enough_and_a_later_night_asks_no_canary(
     assert night(job, ncbi) == 3
     assert [row["status"] for row in rows(job)] == ["empty", "suspect", "empty"]
     assert "2697049" not in ncbi.counts
+
+
+SETS = """\
+filter_sets:
+  all: {}
+  vietnam: {geo_location: Vietnam}
+  lineage: {pangolin_classification: "XY.7*", complete_only: true}
+  complete: {complete_only: true}
+  lately: {geo_location: Vietnam, released_since: 2026-01-01}
+"""
+
+
+def test_a_filter_under_which_no_taxon_has_a_record_is_told_once(
+    ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.write_text(job.read_text() + SETS)
+    ncbi.answers = {
+        "81": {"record_count": 9}, "82": {"record_count": 4}, "83": {},
+        "81?complete_only=true": {"record_count": 2},
+        "82?geo_location=Vietnam": (500, "down"),
+    }  # fmt: skip
+    told = [
+        "no taxon has a record under vietnam (geo_location: Vietnam), and 1 taxon has some without it: "
+        "is that how NCBI writes it?",
+        "no taxon has a record under lineage (pangolin_classification: XY.7*), and 2 taxa have some without it: "
+        "is that how NCBI writes it?",
+    ]
+    for _ in range(2):  # also where the night is replaced
+        assert night(job, ncbi) == 3
+        assert warnings(job) == told
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-05")
+    assert night(job, ncbi) == 3
+    assert warnings(job) == []
+    ncbi.answers["81?geo_location=Vietnam"] = {"record_count": 1}
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-06")
+    assert night(job, ncbi) == 3
+    assert warnings(job) == []
+    ncbi.answers["81?geo_location=Vietnam"] = {}  # it had some: the value is one of NCBI's
+    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-07")
+    assert night(job, ncbi) == 3
+    assert warnings(job) == []
+
+
+def test_a_filter_is_not_to_blame_where_a_wider_one_has_the_same_value(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text(
+        job.read_text() + "filter_sets: {all: {}, dogs: {host: dog}, refs: {host: dog, refseq_only: true}}\n"
+    )
+    ncbi.answers = {"81": {"record_count": 9}, "81?host=dog": {"record_count": 4}}
+    assert night(job, ncbi) == 0
+    assert warnings(job) == []
