@@ -18,6 +18,7 @@ from yarl import URL
 from batchsum.cli import main
 from batchsum.notify import notifier
 from batchsum.notify.channels import post_message
+from batchsum.store.directory import held
 from tests.builders.jobs import next_day
 from tests.fakes.listener import Listener, listening
 from tests.fakes.raw_server import RawServer
@@ -208,6 +209,30 @@ def test_a_locked_job_is_no_news(desk: Desk) -> None:
     with locked(desk.out):
         assert desk.night() == 75
     assert desk.told("failure") == []
+
+
+def test_a_night_that_is_skipped_for_another_is_silent_but_for_the_log(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    with held(desk.out):
+        assert desk.night("--if-locked", "skip") == 0
+        assert capfd.readouterr() == ("", "")
+        assert desk.night() == 75
+    log = (desk.out / "batchsum.log").read_text()
+    assert "another run" in log
+
+
+def test_the_log_says_what_changed_in_names(desk: Desk) -> None:
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(5, 108)) == 3
+    first, _, second = (desk.out / "batchsum.log").read_text().partition(": changes: ")
+    assert "first night, nothing to compare" in first
+    assert second.startswith("1 became suspect, 1 grew\n")
+    assert "grew: <!here> & =B (11520) / all: 100 → 108 (+8 %)" in second
+    assert "1 suspect: fell: 11320 / all: fell: 5 is 95.0 % below 100" in first
 
 
 def test_what_was_not_delivered_is_told_the_next_night_and_then_never_again(desk: Desk) -> None:

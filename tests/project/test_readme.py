@@ -85,7 +85,8 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 def test_every_guard_is_explained() -> None:
     source = "".join(
-        (ROOT / "batchsum" / name).read_text(encoding="utf-8") for name in ("run/guards.py", "run/judge.py")
+        (ROOT / "batchsum" / name).read_text(encoding="utf-8")
+        for name in ("run/guards.py", "run/judge.py", "run/neighbours.py")
     )
     spoken = set(re.findall(r'f?"(\w+): ', source))
     assert spoken == set(re.findall(r"^\| `(\w+):` \|", README, re.MULTILINE))
