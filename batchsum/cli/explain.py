@@ -11,6 +11,7 @@ from batchsum.store.directory import output_errors, state_of
 from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
+from batchsum.text import counted
 
 
 def explain_command(arguments: argparse.Namespace) -> int:
@@ -46,7 +47,8 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     yield f"{row.name_and_id}, filter set {row.filter_set}"
     yield f"  filters    {row.filters or 'none'}"
     yield f"  last night {run.today}, run {run.run_id}, begun {run.started_at}, {run.base_url}"
-    yield f"  verdict    {row.status}" + (f", {row.record_count:,} records" if row.record_count is not None else "")
+    count = "" if row.record_count is None else f", {counted(row.record_count, 'record')}"
+    yield f"  verdict    {row.status}{count}"
     if row.error:
         yield f"  because    {row.error}"
     yield from _asked(store, run, row)

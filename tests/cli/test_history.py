@@ -38,7 +38,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_history_is_a_table_for_people(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split() for line in said(capsys, "history", str(out)).splitlines()]
-    assert lines[0][:3] == ["taxon", "label", "filter_set"]
+    assert lines[0][:3] == ["taxon", "name", "filter_set"]
     assert lines[1] == ["11320", "Flu", "A", "all", "100", "110", "20?"]
     assert lines[3] == ["11520", "all", "7", "7", "7"]
     assert len(said(capsys, "history", str(out), "--nights", "1").splitlines()[1].split()) == 5
