@@ -371,10 +371,11 @@ class History:
         return [(taxon, name, date.fromisoformat(last)) for taxon, name, _, last in rows]
 
     def count_fallen(self) -> tuple[int, int]:
-        """How many of tonight's rows have a count to compare with, and how many of those have fewer records now."""
+        """How many of tonight's rows have a count to compare with, and how many of those have fewer records now; but
+        for those of which the calendar took some."""
         ((compared, fallen),) = self._store.query(
             "SELECT count(*), total(record_count < previous_record_count) FROM rows"
-            " WHERE run = ? AND record_count IS NOT NULL AND previous_record_count > 0",
+            " WHERE run = ? AND record_count IS NOT NULL AND previous_record_count > 0 AND change != 'rolled'",
             self._run.run,
         )
         return compared, int(fallen)

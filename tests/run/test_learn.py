@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.run import ask
@@ -130,3 +131,16 @@ def test_a_lock_has_the_last_word_and_the_rest_is_learnt(ncbi: ScriptedTaxonomy,
     ]  # fmt: skip
     (told,) = warnings(job)
     assert told.startswith("taxon 'old pox' was 77 (Poxvirus clausum) when it was locked on 2026-01-05, and is 9002")
+
+
+def test_shards_learn_nothing_and_their_merge_does(
+    ncbi: ScriptedTaxonomy, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHSUM_TODAY", MONDAY)
+    shards = [str(job.parent / f"shard{index}") for index in (1, 2)]
+    for index, out in enumerate(shards, start=1):
+        assert main(["run", str(job), "--base-url", ncbi.base_url, "--shard", f"{index}/2", "--out", out]) == 0
+    assert ncbi.looked_up == []
+    assert main(["merge", str(job.parent / "out" / "watch"), *shards]) == 0
+    assert ncbi.looked_up == [[str(GENUS), "old pox"]]
+    assert [row["scientific_name"] for row in rows(job)] == ["Poxgenus", "Poxvirus novum"]

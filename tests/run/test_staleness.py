@@ -88,6 +88,15 @@ def test_what_the_calendar_takes_is_no_change(job: Path, on: Run) -> None:
     assert on(6, t52=66) == ["no count has changed for a long time: Sluggish (since 2026-04-01)"]
 
 
+def test_what_the_calendar_takes_of_all_taxa_is_not_ncbis_night(job: Path, on: Run) -> None:
+    job.write_text(
+        job.read_text().replace(", 52]", ", 52, 53, 54, 55]") + "filter_sets: {fresh: {released_since: 5d}}\n"
+    )
+    on(0, **{f"t{taxon}": 80 for taxon in range(51, 56)})
+    assert on(1) == []
+    assert {row["change"] for row in rows(job, "changes.csv")} == {"rolled"}
+
+
 def test_of_several_bounds_of_a_taxon_the_longest_counts(job: Path, on: Run) -> None:
     job.write_text(job.read_text() + "filter_sets: {all: {}, cats: {host: cat, guards: {stale_after: 9d}}}\n")
     on(0)
