@@ -53,6 +53,9 @@ def entry() -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command with `argv`, else the arguments of the process; the exit code of the contract."""
+    with suppress(AttributeError, ValueError):  # a stream of somebody's own, or a closed one
+        # A label, or the name of a directory, may hold what the terminal has no sign for.
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _call(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()  # here, where it still can be told that the disk is full
@@ -65,11 +68,34 @@ def _call(argv: Sequence[str]) -> int:
     if list(argv) == ["--version"]:  # the parser would take longer than all the rest
         print(f"batchsum {__version__}")
         return 0
+    parser = _parser(argv)
     try:
-        arguments = _parser(argv).parse_args(argv)
-    except SystemExit as stop:  # after --help, and after what argparse said itself of a usage error
+        if argv and not argv[0].startswith("-") and argv[0] not in (names := [name for name, *_ in COMMANDS]):
+            parser.error(f"there is no command {argv[0]!r}{_near(argv[0], names)}")
+        arguments, unknown = parser.parse_known_args(argv)
+        if unknown:
+            word = unknown[0].partition("=")[0]  # what follows may be a key
+            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser.option_names())}")
+    except SystemExit as stop:  # after --help, and after what was said of a usage error
         return int(stop.code or 0)
     return _load(arguments.command)(arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words of a command in two lines, and not all that could be written."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n  {self.prog} --help shows what to write\n")
+
+    def option_names(self) -> list[str]:
+        return list(self._option_string_actions)
+
+
+def _near(word: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, names, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _load(place: str) -> Callable[[argparse.Namespace], int]:
@@ -132,10 +158,10 @@ def whole_parser() -> argparse.ArgumentParser:
     return _parser([name for name, *_ in COMMANDS])
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(argv: Sequence[str]) -> _Parser:
     """The parser for `argv`: of the commands that are not in it only the names are known, to save their imports."""
     # Prefixes stay unknown: `--api-key X` must not come to mean `--api-key-file X`.
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="batchsum",
         description="Ask NCBI how many virus genomes there are for every taxon and filter set of a list.",
         allow_abbrev=False,
@@ -152,7 +178,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=about, description=about, allow_abbrev=False, formatter_class=parser.formatter_class
         )
-        command.set_defaults(command=place)
+        command.set_defaults(command=place, parser=command)
         if name in argv:
             from batchsum.cli import options
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
+from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
 from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
+from batchsum.text import counted
 
 
 def explain_command(arguments: argparse.Namespace) -> int:
@@ -25,49 +27,39 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def find_row(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    """The row of the last night that is meant, by taxon, label or scientific name, in any case.
-
-    A taxon's own spelling wins over the same word as a label.
-    """
+    """The row of the last night that is meant, by taxon, label or scientific name, in any case."""
     if not kept.runs:
         raise UsageError("no night was published yet")
-    called = taxon.casefold()
-    named = [
-        row
-        for row in kept.rows(kept.runs[-1])
-        if called in (row.taxon.casefold(), row.label.casefold(), row.scientific_name.casefold())
-    ]
-    of_taxon = [row for row in named if row.taxon == taxon] or named
-    if not of_taxon:
-        raise UsageError(f"the last night has no taxon {taxon!r}; write it as in the column taxon or label")
-    if len(taxa := dict.fromkeys(row.taxon for row in of_taxon)) > 1:
-        raise UsageError(f"{taxon!r} is the name of several taxa; name one of {', '.join(taxa)}")
-    wanted = filter_set and filter_set.casefold()
-    found = [row for row in of_taxon if wanted in (None, row.filter_set.casefold())]
-    found = [row for row in found if row.filter_set == filter_set] or found
-    names = ", ".join(dict.fromkeys(row.filter_set for row in of_taxon))
-    if not found:
-        raise UsageError(f"{taxon} has no filter set {filter_set!r}; it has {names}")
-    if len({row.filter_set for row in found}) > 1:
+
+    def rows() -> Iterator[RowName]:
+        for row in kept.rows(kept.runs[-1]):
+            yield RowName(row.taxon, row.label, row.scientific_name, row.filter_set)
+
+    found = named_rows([taxon if filter_set is None else f"{taxon}/{filter_set}"], rows)
+    if len(found) > 1:
+        names = ", ".join(dict.fromkeys(row.filter_set for row in rows() if (row.taxon, row.filter_set) in found))
         raise UsageError(f"{taxon} has several filter sets; name one of {names}")
-    return found[0]
+    return next(row for row in kept.rows(kept.runs[-1]) if (row.taxon, row.filter_set) in found)
 
 
 def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     run = kept.runs[-1]
-    yield f"{row.taxon}{f' ({row.label})' if row.label else ''}, filter set {row.filter_set}"
+    yield f"{row.name_and_id}, filter set {row.filter_set}"
     yield f"  filters    {row.filters or 'none'}"
     yield f"  last night {run.today}, run {run.run_id}, begun {run.started_at}, {run.base_url}"
-    yield f"  verdict    {row.status}" + (f", {row.record_count:,} records" if row.record_count is not None else "")
+    count = "" if row.record_count is None else f", {counted(row.record_count, 'record')}"
+    yield f"  verdict    {row.status}{count}"
     if row.error:
         yield f"  because    {row.error}"
     yield from _asked(store, run, row)
     yield ""
     yield "nights"
-    told = [(run.today, f"{shown_count(one):>12}  {one.status:<8}  {one.error}") for run, one in kept.series(row.query)]
-    told += [(run.today, f"{'-':>12}  no table  {run.failure}") for run in kept.failed()]
-    yield from (f"  {day}  {what}".rstrip() for day, what in sorted(told, reverse=True))
-    yield from (f"  {level.night}  {level}" for level in kept.accepted(row.query))
+    told = [(one.today, f"{shown_count(row):>12}  {row.status:<8}  {row.error}") for one, row in kept.series(row.query)]
+    told += [(one.today, f"{'-':>12}  no table  {one.failure}") for one in kept.failed()]
+    for day, what in sorted(told, reverse=True):
+        yield f"  {day}  {what}".rstrip()
+    for level in kept.accepted(row.query):
+        yield f"  {level.night}  {level}"
 
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:

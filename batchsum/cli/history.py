@@ -49,10 +49,10 @@ def _table(kept: Nights) -> Iterator[str]:
     failed = kept.failed()
     runs = sorted([*kept.runs, *failed], key=lambda run: run.today)
     nights = [{row.query: shown_count(row) for row in kept.rows(run)} for run in runs]
-    lines = [["taxon", "label", "filter_set", *(f"{run.today:%m-%d}" for run in runs)]]
+    lines = [["taxon", "name", "filter_set", *(f"{run.today:%m-%d}" for run in runs)]]
     for row in kept.rows(kept.runs[-1]):
         counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(runs, nights, strict=True))
-        lines.append([row.taxon, row.label, row.filter_set, *counts])
+        lines.append([row.taxon, row.name if row.name != row.taxon else "", row.filter_set, *counts])
     yield from aligned(lines)
     for run in failed:
         yield f"{run.today} left no table: {run.failure}\n"

@@ -59,7 +59,7 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
 
 def add_explain_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
-    parser.add_argument("taxon", metavar="TAXON", help="as in the column taxon or label")
+    parser.add_argument("taxon", metavar="TAXON", help="taxon, label or scientific name, in any case")
     parser.add_argument("filter_set", nargs="?", metavar="FILTER_SET", help="needed where the taxon has several")
     parser.add_argument(
         "--nights", type=_whole(1, 10_000), default=30, metavar="N", help="how many of the last nights (30)"

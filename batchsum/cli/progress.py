@@ -19,6 +19,7 @@ from batchsum.text import spoken
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from batchsum.ncbi.outage import Waiting
     from batchsum.run.ask import Fetcher
 
 WINDOW = 10.0
@@ -41,6 +42,8 @@ class Standing:
     """Answers a second, lately; None while nobody can say."""
     limit: float | None
     """Sends a second allowed; None for no limit."""
+    waits: tuple[tuple[int, str], ...] = ()
+    """What is waited for, in pieces with their weights; empty while the server answers."""
     held: float = 0.0
     """Seconds until anybody may send again."""
     again: int = 0
@@ -61,7 +64,9 @@ class Standing:
         yield 1, self.name
         yield 6, f"{self.done:,}/{self.total:,}"
         yield 4, f"{int(100 * share)} %"
-        if self.held > 0:
+        if self.waits:
+            yield from self.waits
+        elif self.held > 0:
             yield 5, f"held, {spoken(max(1.0, self.held))} more"
         elif self.again or self.done >= self.total:
             yield 5, f"asking again: {self.again:,}" if self.again else "judging"
@@ -82,12 +87,14 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._name = name
         self._asking: Fetcher | None = None
+        self._whom = ""
         self._total = self._before = 0
         self._seen: deque[tuple[float, int]] = deque()
 
     def watch(self, asking: "Fetcher") -> None:
         self._total = asking.night.plan.request_count
         self._before = min(self._total, asking.night.store.count_answers(asking.night.run))
+        self._whom = whom(asking.night.run.base_url)
         self._asking = asking
 
     def standing(self, now: float | None = None) -> Standing | None:
@@ -100,8 +107,21 @@ class Progress:
         pacer = asking.client.pacer
         return Standing(
             self._name, min(answered, self._total), self._total, self._rate(now, asking.done), pacer.rate,
-            max(0.0, pacer.held_until - now), max(0, answered - self._total),
+            waits=self._waits(asking.client.outage.waiting, now),
+            held=max(0.0, pacer.held_until - now),
+            again=max(0, answered - self._total),
         )  # fmt: skip
+
+    def _waits(self, waiting: "Waiting | None", now: float) -> tuple[tuple[int, str], ...]:
+        if waiting is None:
+            return ()
+        left = waiting.next_try - now
+        return (
+            (5, f"no answer from {self._whom}"),
+            (2, waiting.reason[:_WIDEST]),
+            (3, f"next try in {spoken(left)}" if left >= 0.5 else "trying again"),
+            (4, f"gives up in {spoken(max(0.0, waiting.gives_up - now))}"),
+        )
 
     def _rate(self, now: float, done: int) -> float | None:
         # Over the last seconds, not since the start: after an outage the mean of the night tells nobody anything.
@@ -110,6 +130,17 @@ class Progress:
             self._seen.popleft()
         begin, count = self._seen[0]
         return (done - count) / (now - begin) if now - begin >= 1.0 else None
+
+
+def whom(base_url: str) -> str:
+    """The server that is asked, and the proxy on the way to it, without what is secret in its address."""
+    from yarl import URL
+
+    from batchsum.ncbi.http import proxy_of_environment
+
+    url = URL(base_url)
+    proxy = proxy_of_environment(url)
+    return f"{url.host}" + (f" through the proxy {proxy.host}:{proxy.port}" if proxy else "")
 
 
 def is_wanted(choice: Literal["auto", "always", "never"], *, quiet: bool = False, verbose: bool = False) -> bool:
@@ -139,7 +170,12 @@ def _moving(progress: Progress, console: "Console") -> AbstractContextManager[ob
     def drawn() -> Text:
         standing = progress.standing()
         text = standing.line(console.width - 1) if standing else ""
-        return Text(text, style="bold yellow" if standing and standing.held else "cyan", no_wrap=True, end="")
+        return Text(
+            text,
+            style="bold yellow" if standing and (standing.held or standing.waits) else "cyan",
+            no_wrap=True,
+            end="",
+        )
 
     return Live(
         console=console,

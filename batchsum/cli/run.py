@@ -79,7 +79,8 @@ def _run(arguments: argparse.Namespace) -> int:
         log.warning("%s", error)
         if arguments.if_locked != "skip":
             raise
-        say(f"batchsum: skipped: {error}")
+        if is_watched() and not arguments.quiet:
+            say(f"batchsum: skipped: {error}")
         return 0
     except NotDue as error:
         log.info("%s", error)

@@ -6,6 +6,7 @@ The text installs as it is printed: absolute paths, quoted as cron and systemd e
 import argparse
 import getpass
 import hashlib
+import os
 import re
 import shlex
 import sys
@@ -21,6 +22,11 @@ from batchsum.model.job import Job
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""
 _EARLIEST_HOUR, _HOURS = 1, 5
+_SURROUNDINGS = (
+    "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "BATCHSUM_BASE_URL",
+)  # fmt: skip
+"""What a run takes from the environment, beside the key. Cron and systemd start it with one of their own."""
 
 
 def schedule_command(arguments: argparse.Namespace) -> int:
@@ -52,6 +58,8 @@ class Entry:
     has_hooks: bool = False
     variables: tuple[str, ...] = ()
     """Environment variables that the job names: addresses of a webhook, of a ping."""
+    lacking: tuple[str, ...] = ()
+    """Environment variables that this shell has, and the scheduled night will not."""
 
 
 def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
@@ -70,9 +78,10 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         key_is_the_jobs=key_file == job.api.api_key_file,
         # /tmp: all batchsum processes of a user share their limit through a file there.
         writes=(_nearest(job.output.dir.absolute()), Path("/tmp")),
-        user=getpass.getuser(),
+        user=_user(),
         has_hooks=bool(job.notify.on_change or job.notify.on_failure or job.notify.on_success),
         variables=tuple(name for name in (job.notify.webhook_env, job.notify.ping_env) if name),
+        lacking=tuple(name for name in _SURROUNDINGS if os.environ.get(name)),
     )
     for text in (*found.command, *map(str, found.writes), str(found.key_file or "")):
         if any(ord(character) < 32 or ord(character) == 127 for character in text):
@@ -82,6 +91,13 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
             f"{found.command[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"
         )
     return found
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.getuid())
 
 
 def program() -> tuple[str, ...]:
@@ -105,12 +121,27 @@ def cron_text(entry: Entry) -> str:
             f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
             "# Silent when all is well; cron mails what is not. To install it:",
             f"#     (crontab -l; {_again(entry)}) | crontab -",
-            *([] if entry.key_file else ["# Without a key: name its file with api_key_file in the job."]),
+            *_without_key(entry),
+            *(
+                f"# This shell has {name}, and cron will not: write {name}=... on a line above."
+                for name in entry.lacking
+            ),
             *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
             f"{entry.at.minute} {entry.at.hour} * * * {words}",
             "",
         ]
     )
+
+
+def _without_key(entry: Entry) -> list[str]:
+    if entry.key_file:
+        return []
+    if os.environ.get("NCBI_API_KEY"):
+        return [
+            "# This shell has NCBI_API_KEY, and the scheduled night will not. Put the key into a file (mode 0600) and",
+            "# name it with --api-key-file, or with api_key_file in the job; else the night asks as slowly as without.",
+        ]
+    return ["# Without a key: name its file with api_key_file in the job."]
 
 
 def _again(entry: Entry) -> str:
@@ -146,9 +177,13 @@ def _service(entry: Entry) -> str:
     key = f"LoadCredential=ncbi_api_key:{_percent(str(entry.key_file or '/etc/batchsum/ncbi_api_key'))}"
     if not entry.key_file:
         key = f"# Without a key. With one in this file (mode 0600, root's), take the # away:\n#{key}"
-    if entry.variables:
+        if os.environ.get("NCBI_API_KEY"):
+            key = "\n".join([*_without_key(entry), key])
+    if entry.lacking:
+        key += f"\n# This shell has {', '.join(entry.lacking)}, and the service will not."
+    if names := ", ".join((*entry.variables, *entry.lacking)):
         file = f"/etc/batchsum/{entry.name}.env"
-        key += f"\n# {', '.join(entry.variables)}: one NAME=value a line (mode 0600, root's).\nEnvironmentFile=-{file}"
+        key += f"\n# {names}: one NAME=value a line (mode 0600, root's).\nEnvironmentFile=-{file}"
     return f"""\
 [Unit]
 Description=batchsum {entry.name}: NCBI virus genome counts

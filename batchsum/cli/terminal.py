@@ -12,11 +12,11 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from batchsum.model.filters import LOOKS_SECRET
-from batchsum.output.files import MANIFEST
+from batchsum.output.files import MANIFEST, PAGE
 from batchsum.output.table import CHANGES
 from batchsum.text import counted, spoken
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from batchsum.errors import Problem
     from batchsum.model.job import Job
     from batchsum.run.outcome import Outcome
+    from batchsum.store.failures import DoubtfulRow
 
 
 WIDEST = 160
@@ -34,7 +35,8 @@ MOST_WORDS = 3 * WIDEST
 _INDENTED: dict[str, Any] = {
     "initial_indent": "  ", "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False,
 }  # fmt: skip
-MOST_FAILURES = 6
+MOST_TAXA = 12
+"""Taxa whose problems are told; the page and the table have them all."""
 MOST_WARNINGS = 5
 
 
@@ -57,30 +59,53 @@ def failure(error: BaseException) -> str:
 
 
 def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
-    """A table that was published, but with rows that nobody can rely on."""
+    """A table that was published, but with rows that nobody can rely on: what fits a mail."""
     rows = sum(outcome.counts.values())
     missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
     have = "has" if missing == 1 else "have"
-    lines = [f"batchsum: {job.name}: {missing:,} of {counted(rows, 'row')} {have} no count to rely on"]
-    for failed in outcome.failures[:MOST_FAILURES]:
-        lines.append(f"  {failed}")
-        lines += [f"    {_short(str(example))}" for example in failed.examples]
-        if more := failed.rows - len(failed.examples):
-            lines.append(f"    and {more:,} more")
-    if (more := len(outcome.failures) - MOST_FAILURES) > 0:
-        lines.append(f"  and {more} more reasons")
+    lines = [f"batchsum: {job.name}: {missing:,} of {counted(rows, 'row')} {have} no count to rely on, {_age(outcome)}"]
+    lines += [f"  {status:<9}{words}" for status, words in _problems(outcome)]
     counts = ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
-    lines.append(f"  rows:  {counts}; {outcome.changes:,} changed")
+    changed = "first night, nothing to compare" if outcome.news.first_night else f"{outcome.changes:,} changed"
+    lines.append(f"  rows:  {counts}; {changed}")
     lines += [f"  also:  {one}" for one in _also(outcome)]
-    lines += [f"  run:   {outcome.run_id}", f"  table: {outcome.directory}{os.sep}", f"  log:   {log_file}"]
-    if outcome.failures:
-        lines.append(f"  more:  {_explain(outcome)}")
+    lines += [f"  page:  {outcome.directory / PAGE}", f"  why:   {_explain(outcome)}"]
+    lines += [f"  log:   {log_file} (run {outcome.run_id})"]
     return "\n".join(lines)
+
+
+def _problems(outcome: "Outcome") -> Iterator[tuple[str, str]]:
+    """The worst status and the words of each taxon with rows that cannot be relied on, the worst taxa first."""
+    of_taxon: dict[str, list[DoubtfulRow]] = defaultdict(list)
+    for row in outcome.doubtful:
+        of_taxon[row.kept.taxon].append(row)
+    for rows in islice(of_taxon.values(), MOST_TAXA):
+        first = rows[0].kept
+        sets = list(dict.fromkeys(row.kept.filter_set for row in rows))
+        named = ", ".join(sets[:MOST_SETS]) + (f" and {len(sets) - MOST_SETS} more" if len(sets) > MOST_SETS else "")
+        # Cut between words only: half of a number would be another number.
+        why = shorten(first.error, WIDEST, placeholder=" …")
+        yield first.status, f"{first.name_and_id} / {named}: {why}; {_since(rows, outcome.news.night)}"
+    if (more := len(of_taxon) - MOST_TAXA) > 0:
+        yield "", f"and {counted(more, 'more taxon', 'more taxa')}"
+
+
+def _age(outcome: "Outcome") -> str:
+    """What is the first question in the morning: is this new?"""
+    new = sum(row.since == outcome.news.night for row in outcome.doubtful)
+    if new and new < len(outcome.doubtful):
+        return f"{new:,} of them new tonight"
+    return _since(outcome.doubtful, outcome.news.night)
+
+
+def _since(rows: Sequence["DoubtfulRow"], night: str) -> str:
+    since = min((row.since for row in rows), default=night)
+    return "new tonight" if since == night else f"since {since}"
 
 
 def _explain(outcome: "Outcome") -> str:
     """The command that explains the worst row."""
-    first = outcome.failures[0].examples[0]
+    first = outcome.doubtful[0].kept
     return f"batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}"
 
 
@@ -89,7 +114,7 @@ def _also(outcome: "Outcome") -> list[str]:
     told = [outcome.dropped] if outcome.dropped else []
     told += map(_short, outcome.warnings[:MOST_WARNINGS])
     if (more := len(outcome.warnings) - MOST_WARNINGS) > 0:
-        told.append(f"and {more:,} more warnings, in run.json")
+        told.append(f"and {counted(more, 'more warning')}, in {MANIFEST}")
     return told
 
 
@@ -133,18 +158,18 @@ def stderr_console() -> "Console":
     return Console(file=cast(TextIO, _Lenient(sys.stderr)), markup=False, emoji=False, highlight=False)
 
 
-# The end of a night as a person reads it in five seconds: the counts, what changed most, what is not
-# believed, where
-
+# The end of a night as a person reads it in five seconds: what cannot be relied on, what changed most, and where it is
 
 MOST_ON_SCREEN = 4
-"""Failures and warnings that are shown one by one."""
+"""Warnings that are shown one by one."""
+MOST_SETS = 3
 
 Line = tuple[tuple[str, str], ...]
 """Pieces of text, each with its style."""
 
-_FILES, _WHY = "  files ", "  why   "
-_WHOLE = (_FILES, _WHY)
+_FILES, _PAGE, _WHY, _PROBLEM = "  files ", "  page  ", "  why   ", "  "
+_WHOLE = (_FILES, _PAGE, _WHY, _PROBLEM)
+"""How lines begin that are never cut."""
 _STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
 
 
@@ -152,10 +177,16 @@ def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]
     """The lines of the summary, each as pieces of text with their style."""
     yield _headline(outcome, job_name)
     yield _counts_line(outcome.counts)
+    if outcome.doubtful:
+        yield (("not to be relied on", "bold yellow"), (f", {_age(outcome)}", ""))
+        for status, words in _problems(outcome):
+            yield ((_PROBLEM, ""), (f"{status:<10}", _STYLES.get(status, "red")), (words, ""))
     yield from _changed(outcome)
-    yield from _failures(outcome)
     yield from _warnings([*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])])
-    yield from _places(outcome, log_file)
+    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
+    yield ((_PAGE, "dim"), (str(outcome.directory / PAGE), ""))
+    if outcome.doubtful:
+        yield ((_WHY, "dim"), (_explain(outcome), ""), (f"  (log: {log_file})", "dim"))
 
 
 def print_closing(
@@ -172,8 +203,9 @@ def print_closing(
 
 def _headline(outcome: "Outcome", job_name: str) -> Line:
     begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
+    rows = counted(sum(outcome.counts.values()), "row")
     return (
-        (job_name, "bold"), (f"  night of {outcome.news.night}", ""), (f"  {sum(outcome.counts.values()):,} rows", ""),
+        (job_name, "bold"), (f"  night of {outcome.news.night}", ""), (f"  {rows}", ""),
         (f"  {spoken((end - begin).total_seconds())}", "dim"),
     )  # fmt: skip
 
@@ -183,6 +215,9 @@ def _counts_line(counts: Mapping[str, int]) -> Line:
 
 
 def _changed(outcome: "Outcome") -> Iterator[Line]:
+    if outcome.news.first_night:
+        yield (("first night, nothing to compare", "dim"),)
+        return
     if not outcome.changes:
         yield (("nothing changed since the last night", "dim"),)
         return
@@ -193,7 +228,7 @@ def _changed(outcome: "Outcome") -> Iterator[Line]:
     for change, moved in zip(outcome.largest_changes, counts, strict=True):
         style = "yellow" if change["change"] in ("vanished", "fell") else ""
         shown = moved.ljust(max(map(len, counts)))
-        name = f"{change['label'] or change['taxon']} / {change['filter_set']}"
+        name = f"{outcome.news.names.get(change['taxon'], change['taxon'])} / {change['filter_set']}"
         yield ((f"  {change['change']:<9} ", style), (shown, "bold"), (f"  {name}", ""))
     if (more := outcome.changes - len(counts)) > 0 and counts:
         yield ((f"  and {more:,} more in changes.csv", "dim"),)
@@ -202,23 +237,8 @@ def _changed(outcome: "Outcome") -> Iterator[Line]:
 def _movement(change: Mapping[str, Any]) -> str:
     counts = (change["previous_record_count"], change["record_count"])
     before, now = ("none" if count is None else f"{count:,}" for count in counts)
-    percent = f"  {change['change_percent']:+.1f} %" if change["change_percent"] is not None else ""
+    percent = f"  {change['change_percent']:+g} %" if change["change_percent"] is not None else ""
     return f"{before} → {now}{percent}"
-
-
-def _failures(outcome: "Outcome") -> Iterator[Line]:
-    if not outcome.failures:
-        return
-    yield (("not to be relied on", "bold yellow"),)
-    for failed in outcome.failures[:MOST_ON_SCREEN]:
-        first = failed.examples[0]
-        others = f"  and {failed.rows - 1:,} more" if failed.rows > 1 else ""
-        yield (
-            (f"  {failed.status:<9} ", _STYLES.get(failed.status, "red")),
-            (f"{first.taxon} / {first.filter_set}  ", ""), (first.error, "bold"), (others, "dim"),
-        )  # fmt: skip
-    if (more := len(outcome.failures) - MOST_ON_SCREEN) > 0:
-        yield ((f"  and {more} more reasons", "dim"),)
 
 
 def _warnings(warnings: Sequence[str]) -> Iterator[Line]:
@@ -226,12 +246,6 @@ def _warnings(warnings: Sequence[str]) -> Iterator[Line]:
         yield (("note  ", "bold"), (warning, ""))
     if (more := len(warnings) - MOST_ON_SCREEN) > 0:
         yield ((f"      and {more} more in {MANIFEST}", "dim"),)
-
-
-def _places(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
-    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
-    if outcome.failures:
-        yield ((_WHY, "dim"), (_explain(outcome), ""), (f"  (log: {log_file})", "dim"))
 
 
 def _text(line: Line, secret: str | None) -> "Text":

@@ -27,6 +27,15 @@ LAST_WORD = 2.0
 """Seconds beyond `max_outage` in which the last question may still be answered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What everybody waits for while the canary is not answered. Times are the event loop's."""
+
+    reason: str
+    next_try: float
+    gives_up: float
+
+
 @dataclass(slots=True)
 class Outage:
     """What failed in a row, and whether the night is given up for it. Decisions only: it sends nothing."""
@@ -37,6 +46,8 @@ class Outage:
     """Why nothing is asked any more; empty while the night goes on."""
     is_final: bool = False
     """Whether not even the canary may be asked again."""
+    waiting: Waiting | None = None
+    """Until when nothing is sent, for whoever looks on; None while NCBI answers."""
     is_silent: bool = True
     """Whether nothing at all was answered yet: no count, no zero, no refusal in NCBI's words."""
     _believed: bool = False
@@ -54,7 +65,7 @@ class Outage:
 
     def spoke(self) -> None:
         """NCBI said something, be it a refusal: nobody has to wait for the first word any more."""
-        self.is_silent = False
+        self.is_silent, self.waiting = False, None
         while self._waiting:
             self._waiting.pop().reschedule(None)
 
@@ -97,10 +108,14 @@ class Outage:
 
     def probe_pause(self, probe: int, now: float, began: float) -> float | None:
         """Seconds before the next probe after `probe` unanswered ones; None where it is time to give up."""
-        left = min(began + self.max_outage, self._silent_until if self.is_silent else math.inf) - now
+        left = self.gives_up(began) - now
         if left <= 0:
             return None
         return min(left, LONGEST_PROBE_PAUSE, FIRST_PROBE_PAUSE * 2.0 ** min(probe - 1, 16))
+
+    def gives_up(self, began: float) -> float:
+        """When an outage that `began` then is waited for no longer."""
+        return min(began + self.max_outage, self._silent_until if self.is_silent else math.inf)
 
     def stay_away(self, seconds: float) -> None:
         """The server wants to be left alone for longer than a night waits."""
@@ -188,6 +203,7 @@ class Canary:
             log.warning(
                 "canary: no answer for taxon %s either (%s); next in %.0f s", self.question.taxon, answer, pause
             )
+            self._outage.waiting = Waiting(str(answer), clock() + pause, self._outage.gives_up(began))
             await asyncio.sleep(pause)
 
     async def ask_again(self) -> None:
@@ -209,7 +225,7 @@ class Canary:
             self.give_up(answer)
 
     def give_up(self, answer: Answer) -> None:
-        self._outage.given_up = self.what_it_means(answer)
+        self._outage.given_up, self._outage.waiting = self.what_it_means(answer), None
         log.warning("giving up: %s", self._outage.given_up)
 
     def answer_for_the_job(self) -> Response[Summary] | None:

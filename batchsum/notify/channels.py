@@ -48,7 +48,7 @@ async def run_hook(command: Sequence[str], facts: dict[str, Any], *, directory: 
     """Run `command` in `directory`; empty where it ended well, else what went wrong."""
     # Files, not pipes: a hook may leave its input unread, and may leave a child behind that holds its output.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write((json.dumps(facts, ensure_ascii=False) + "\n").encode())
+        given.write((json.dumps(facts) + "\n").encode())
         given.seek(0)
         try:
             return await _run(command, given, said, directory, seconds)
@@ -130,7 +130,7 @@ async def ping(url: URL, what: str, body: str, *, run_id: str, seconds: float) -
         if loop.time() + pause >= end:
             break
         await asyncio.sleep(pause)
-        problem, passing = await _post(target, end - loop.time(), data=body.encode()[:LARGEST_PING])
+        problem, passing = await _post(target, end - loop.time(), data=body.encode(errors="replace")[:LARGEST_PING])
         if not passing:
             break
     return problem

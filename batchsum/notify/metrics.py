@@ -8,11 +8,11 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from batchsum.atomic import replace_file
 from batchsum.errors import BatchsumError
 from batchsum.model.job import Job
 from batchsum.model.queries import exit_code_of
@@ -36,19 +36,14 @@ def write_metrics(job: Job, news: News, *, seconds: float, now: datetime) -> Non
     directory = job.output.dir
     if not directory.is_dir():
         return
-    # Not synced: what a crash leaves is told anew by the next run.
-    temporary = directory / f".{FILE}.batchsum-tmp"
     try:
         manifest = read_manifest(directory)
         text = metrics_text(
             job.name, news, manifest, _counts(directory), seconds=seconds, now=now, before=_before(directory)
         )
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(directory / FILE)
+        replace_file(directory / FILE, text)
     except (OSError, sqlite3.Error, BatchsumError, ValueError) as error:
         log.warning("%s was not written: %s", FILE, error)
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def metrics_text(

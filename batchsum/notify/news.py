@@ -2,8 +2,8 @@
 
 import heapq
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +11,15 @@ from batchsum.errors import BatchsumError
 from batchsum.model.job import Job
 from batchsum.model.queries import BELIEVED, DOUBTFUL, exit_code_of
 from batchsum.output.changes import COLUMNS, change_rows, weight
+from batchsum.store.failures import DoubtfulRow
 from batchsum.store.history import History
 from batchsum.store.store import Store
+from batchsum.text import counted
 
 MOST_CHANGES = 1000
 """Changes told as objects; changes.csv has them all."""
+MOST_PROBLEMS = 1000
+"""Doubtful rows told as objects; the table has them all."""
 _SHOWN_CHANGES = 20
 
 Event = Literal["change", "failure", "success"]
@@ -44,20 +48,30 @@ class News:
     first_night: bool = False
     problem_count: int = 0
     """Rows that cannot be relied on, but for those that a run told of which this one replaces."""
+    problems: list[dict[str, Any]] = field(default_factory=list)
+    """Rows that cannot be relied on, worst first, at most MOST_PROBLEMS: `status`, `error` and `since`, a date."""
+    warnings: list[str] = field(default_factory=list)
+    """As in run.json."""
+    names: dict[str, str] = field(default_factory=dict)
+    """How people call the taxa of changes and problems, by the column `taxon`; those that need another name only."""
 
     def facts(self, event: Event) -> dict[str, Any]:
         """What a hook reads on its standard input, as JSON."""
         return {"version": 1, "event": event, **asdict(self)}
 
 
-def published_news(job: Job, manifest: Mapping[str, Any], history: History) -> News:
-    """A night whose manifest and whose place in the history these are."""
+def published_news(job: Job, manifest: Mapping[str, Any], history: History, doubtful: Sequence[DoubtfulRow]) -> News:
+    """A night whose manifest and whose place in the history these are; `doubtful` are its first MOST_PROBLEMS."""
     told = history.told()
+    names: dict[str, str] = {}
     untold = [
         change
-        for change in changes(history)
+        for change in changes(history, names)
         if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
     ]
+    told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
+    names |= {row.kept.taxon: row.kept.name_and_id for row in doubtful}
+    shown = {row["taxon"] for row in told_of} | {row.kept.taxon for row in doubtful}
     problems = sum(count for name, count in manifest["statuses"].items() if name in DOUBTFUL)
     return News(
         job=job.name,
@@ -68,18 +82,26 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History) -> N
         reason="",
         counts=manifest["statuses"],
         change_count=len(untold),
-        changes=heapq.nsmallest(MOST_CHANGES, untold, key=weight),
+        changes=told_of,
         first_night=history.is_first,
         problem_count=problems - history.count_told_problems(),
+        problems=[_problem(row) for row in doubtful],
+        warnings=list(manifest["warnings"]),
+        names={taxon: name for taxon, name in names.items() if taxon in shown and name != taxon},
     )
 
 
-def changes(history: History) -> Iterator[dict[str, Any]]:
-    """The rows of changes.csv by their columns; missing values are None."""
-    for row in change_rows(history):
+def changes(history: History, names: dict[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of changes.csv by their columns; missing values are None. `names` is filled with those of the taxa."""
+    for row in change_rows(history, names):
         change: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
         percent = change["change_percent"]
         yield {**change, "change_percent": None if percent is None else float(percent)}
+
+
+def _problem(row: DoubtfulRow) -> dict[str, Any]:
+    columns = ("taxon", "label", "filter_set", "status", "error", "previous_record_count", "record_count")
+    return {**{name: getattr(row.kept, name) for name in columns}, "since": row.since}
 
 
 def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
@@ -102,35 +124,50 @@ def summary_line(facts: dict[str, Any]) -> str:
         return f"{whose}: no new table (exit code {facts['exit_code']}): {facts['reason']}"
     counts: dict[str, int] = facts["counts"]
     doubtful = [f"{counts[name]:,} {name}" for name in counts if name not in BELIEVED and counts[name]]
-    total = f"{sum(counts.values()):,} rows"
+    total = counted(sum(counts.values()), "row")
     rows = f"{', '.join(doubtful)} of {total}" if doubtful else f"{total}, all answered"
-    return f"{whose}: {rows}; {_changes_in_words(facts['change_count'])}"
+    return f"{whose}: {rows}; {_changes_in_words(facts)}"
 
 
 def message(facts: dict[str, Any]) -> str:
-    """The run in a few lines, its first changes included, as a chat shows it."""
+    """The run in a few lines, its heaviest changes included, as a chat shows it."""
+    names = facts.get("names", {})
     lines = [f"batchsum {summary_line(facts)}"]
-    lines += [_change_in_words(change) for change in facts["changes"][:_SHOWN_CHANGES]]
-    if facts["change_count"] > _SHOWN_CHANGES:
-        lines.append(f"… and {facts['change_count'] - _SHOWN_CHANGES:,} more")
+    lines += [f"• {change_in_words(change, names)}" for change in facts["changes"][:_SHOWN_CHANGES]]
+    if (more := facts["change_count"] - _SHOWN_CHANGES) > 0:
+        lines.append(f"… and {more:,} more")
+    # On a first night nothing is a change yet, but somebody should know what does not work.
+    if facts["first_night"]:
+        problems = facts.get("problems", [])
+        lines += [_problem_in_words(problem, names) for problem in problems[:_SHOWN_CHANGES]]
     if facts["change_count"]:
         lines.append(str(Path(facts["directory"]) / "changes.csv"))
     # Chat programs read these three: a label must not call a whole channel.
     return "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _changes_in_words(count: int) -> str:
-    return "1 change" if count == 1 else f"{count:,} changes" if count else "no changes"
+def _changes_in_words(facts: dict[str, Any]) -> str:
+    if facts["first_night"]:
+        return "first night, nothing to compare"
+    return counted(facts["change_count"], "change") if facts["change_count"] else "no changes"
 
 
-def _change_in_words(change: dict[str, Any]) -> str:
-    name = change["label"] or change["taxon"]
+def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`fell: MERS (1335626) / all: 3,000 → 2,900 (-3.3 %)`; `names` are those of the taxa, by the column `taxon`."""
     before, now = (change[key] for key in ("previous_record_count", "record_count"))
     counts = f": {_number(before)} → {_number(now)}" if before is not None or now is not None else ""
     percent = change["change_percent"]
     share = f" ({percent:+g} %)" if percent is not None else ""
     why = f"; {change['error'][:200]}" if change["error"] else ""
-    return f"• {change['change'].replace('_', ' ')}: {name[:100]} / {change['filter_set'][:60]}{counts}{share}{why}"
+    return f"{change['change'].replace('_', ' ')}: {_row_in_words(change, names)}{counts}{share}{why}"
+
+
+def _problem_in_words(problem: dict[str, Any], names: Mapping[str, str]) -> str:
+    return f"• {problem['status']}: {_row_in_words(problem, names)}: {problem['error'][:200]}"
+
+
+def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    return f"{names.get(row['taxon'], row['taxon'])[:100]} / {row['filter_set'][:60]}"
 
 
 def _number(count: int | None) -> str:
@@ -165,7 +202,7 @@ class Outbox:
         self._store.query(
             "INSERT INTO outbox (channel, facts, tries) VALUES (?, ?, 0)",
             channel,
-            json.dumps(facts, ensure_ascii=False, separators=(",", ":")),
+            json.dumps(facts, separators=(",", ":")),
         )
 
     def waiting(self, channels: Collection[str]) -> list[Note]:

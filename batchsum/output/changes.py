@@ -52,15 +52,21 @@ def _later(verdict: Verdict, past: Past) -> bool:
     return bool(now and before and now > before)
 
 
-def change_rows(history: History) -> Iterator[Row]:
-    """The rows of changes.csv: what differs tonight in job order, then what is no longer in the job."""
+def change_rows(history: History, names: dict[str, str] | None = None) -> Iterator[Row]:
+    """The rows of changes.csv: what differs tonight in job order, then what is no longer in the job.
+
+    `names` is filled with what people call the taxa, by the column `taxon`.
+    """
+    names = {} if names is None else names
     for kept in history.changed():
+        names[kept.taxon] = kept.name_and_id
         verdict = kept.verdict(None)
         yield (
             kept.taxon, kept.label, kept.filter_set, kept.change, kept.previous_record_count, kept.record_count,
             verdict.record_count_change, change_percent(verdict), kept.status, kept.error,
         )  # fmt: skip
     for word, kept in history.removed():
+        names.setdefault(kept.taxon, kept.name_and_id)
         yield (kept.taxon, kept.label, kept.filter_set, word, kept.last_believed, None, None, None, "", "")
 
 

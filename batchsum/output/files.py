@@ -21,6 +21,7 @@ from batchsum.model.job import Job
 from batchsum.store.directory import STATE
 
 MANIFEST = "run.json"
+PAGE = "report.html"
 _LEFTOVER = ".batchsum-tmp"
 _TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""
@@ -109,7 +110,8 @@ def prepare(
         files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
         stale = {name for name in read_manifest(directory).get("files", {}) if _TABLE.fullmatch(name)} - files.keys()
         text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
-        files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: path.write_text(text, encoding="utf-8"))
+        raw = text.encode(errors="backslashreplace")  # the name of a directory may be no UTF-8
+        files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: path.write_bytes(raw))
         _sync_directories(directory, files)
     except OSError:
         # A disk that is full stays as full as it was, and no fuller: the next night may need the room.

@@ -85,7 +85,7 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
 
     `filter_sets` are the names of the night's, for the columns of counts.csv.
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
-    the times and the digests.
+    the times and the digests. `filter_sets` are the names of the night's.
     """
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [

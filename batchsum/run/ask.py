@@ -18,7 +18,7 @@ from batchsum.run.resume import Night
 from batchsum.run.signals import Signals, is_loop_running
 from batchsum.run.windows import MOST_PAIRS, edges_to_ask_again
 from batchsum.store.journal import Journal
-from batchsum.text import spoken
+from batchsum.text import counted, spoken
 
 log = logging.getLogger("batchsum")
 
@@ -111,7 +111,7 @@ class Fetcher:
             requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
         self._asked_nothing = not self.done
-        log.info("%d requests answered in %s", self.done, spoken(time.monotonic() - self._began))
+        log.info("%s answered in %s", counted(self.done, "request"), spoken(time.monotonic() - self._began))
 
     async def doubt_zeros(self) -> None:
         """Skip the zeros of a job's first night, where there is nothing else and NCBI does not know the canary."""
@@ -148,7 +148,8 @@ class Fetcher:
             self.is_settled = True
             return
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
-        log.info("asking %d requests again in %.0f s: failed, skipped or not believed", len(retries), pause)
+        again = counted(len(retries), "request")
+        log.info("asking %s again in %.0f s: failed, skipped or not believed", again, pause)
         await asyncio.sleep(pause)
         if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
             await self._round(2, retries, self._ask_again)

@@ -47,14 +47,14 @@ def pack_job(job: Job) -> bytes:
     """A copy of `job`, the same for the same job."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:
-        file.writelines(f"{line}\n".encode() for line in _lines(job))
+        file.writelines(f"{line}\n".encode(errors="surrogatepass") for line in _lines(job))
     return packed.getvalue()
 
 
 def unpack_job(copy: bytes) -> Job:
     """The job of a copy. ValueError where it is none, or one of another version."""
     try:
-        with gzip.open(io.BytesIO(copy), "rt", encoding="utf-8") as file:
+        with gzip.open(io.BytesIO(copy), "rt", encoding="utf-8", errors="surrogatepass") as file:
             head, kinds = (_value(json.loads(file.readline())) for _ in range(2))
             listed = (json.loads(line) for line in file)
             taxa = tuple([ListedTaxon(taxon, label, *kinds[kind]) for taxon, label, kind in listed])
@@ -71,7 +71,7 @@ def job_digest(job: Job) -> str:
     same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), warnings=())
     digest = hashlib.sha256()
     for line in _lines(same):
-        digest.update(line.encode())
+        digest.update(line.encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from batchsum.config.taxa_lock import lock_file, read_lock
-from batchsum.errors import NotDue, Refused
+from batchsum.errors import NotDue, NothingUsable, OutputError, Refused
 from batchsum.model.job import Job
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.ncbi.urls import BASE_URL
@@ -24,12 +24,18 @@ from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import build_plan
-from batchsum.run.publish import file_names, finish_publication, publish_night, untold_run
-from batchsum.run.resume import about_run, is_recent, open_night, open_retry
+from batchsum.run.publish import (
+    file_names,
+    finish_publication,
+    publish_night,
+    publish_page_again,
+    untold_run,
+)
+from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
-from batchsum.text import spoken
+from batchsum.text import counted, spoken
 
 log = logging.getLogger("batchsum")
 
@@ -115,8 +121,8 @@ def carry_out(
     files.sweep(directory, file_names(night.job), living={run.owner})
     with about_run(run.run_id), output_errors(directory):
         log.info(
-            "run %s: %d queries, %d requests to %s",
-            run.run_id, night.plan.query_count, night.plan.request_count, run.base_url,
+            "run %s: %s, %s to %s", run.run_id, counted(night.plan.query_count, "query", "queries"),
+            counted(night.plan.request_count, "request"), run.base_url,
         )  # fmt: skip
         try:
             ask(fetcher, steps, signals, deadline, on_asking)
@@ -127,7 +133,19 @@ def carry_out(
             # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
             with night.store.transaction():
                 night.store.note_failure(run, str(error))
+            _tell_on_page(night)
             raise
+        except NothingUsable:
+            _tell_on_page(night)
+            raise
+
+
+def _tell_on_page(night: Night) -> None:
+    """The page says that tonight left no table. Where it cannot be written, what stopped the night matters more."""
+    try:
+        publish_page_again(night.store, night.job.output.dir)
+    except (OSError, OutputError) as error:
+        log.warning("%s was not made again: %s", files.PAGE, error)
 
 
 def announce(notifier: Notifier, outcome: Outcome) -> Outcome:

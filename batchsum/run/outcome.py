@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.model.job import Job
-from batchsum.notify.news import News, changes, published_news
+from batchsum.notify.news import MOST_PROBLEMS, News, change_in_words, changes, published_news
 from batchsum.output.changes import weight
-from batchsum.store.failures import FailuresByReason, failures_by_reason
+from batchsum.store.failures import DoubtfulRow, FailuresByReason, doubtful_rows, failures_by_reason
 from batchsum.store.history import History
 from batchsum.store.store import Run, Store
 
@@ -32,7 +32,9 @@ class Outcome:
     news: News
     """The same night for hooks and messages."""
     failures: tuple[FailuresByReason, ...]
-    """Rows that nobody can rely on, worst first."""
+    """Rows that nobody can rely on, by reason, worst first."""
+    doubtful: tuple[DoubtfulRow, ...]
+    """The same rows one by one, worst first, at most MOST_PROBLEMS."""
     changes_by_kind: Mapping[str, int]
     """Rows of changes.csv by the word of their change."""
     largest_changes: tuple[Mapping[str, Any], ...]
@@ -69,22 +71,36 @@ class Outcome:
         return self.news.exit_code
 
     def log(self) -> None:
-        """Tell the log what the terminal tells."""
+        """Tell the log what the terminal tells, in names."""
+        log.info("run %s: night of %s: %s", self.run_id, self.news.night, _in_words(self.counts))
         for one in self.failures:
             log.warning("%s: %s", one, "; ".join(map(str, one.examples)))
-        log.info("run %s: %s; %d changed", self.run_id, self.counts, self.changes)
+        if self.news.first_night:
+            log.info("run %s: first night, nothing to compare", self.run_id)
+        else:
+            log.info("run %s: changes: %s", self.run_id, _in_words(self.changes_by_kind) or "none")
+        for change in self.largest_changes:
+            log.info("%s", change_in_words(change, self.news.names))
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
 def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
     """The outcome of a judged run, whose manifest this is."""
     history = History(store, run)
+    doubtful = tuple(doubtful_rows(store, run, MOST_PROBLEMS))
     # What failed stands in `failures`, and what only rolled is no news.
     shown = (change for change in changes(history) if change["change"] not in (*_FAILURES, "rolled"))
     return Outcome(
         job.output.dir,
         manifest,
-        published_news(job, manifest, history),
+        published_news(job, manifest, history, doubtful),
         tuple(failures_by_reason(store, run)),
+        doubtful,
         history.changes_by_kind(),
         tuple(heapq.nsmallest(MOST_CHANGES, shown, key=weight)),
         dropped,

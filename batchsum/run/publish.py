@@ -19,15 +19,15 @@ import aiohttp
 
 from batchsum.errors import Locked, NothingUsable
 from batchsum.model.job import Job
-from batchsum.notify.news import News, published_news
+from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
-from batchsum.output.files import MANIFEST, Publication, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
-from batchsum.output.report.night import PAGE, night_from_store
-from batchsum.output.report.page import write_report
+from batchsum.output.report.night import night_from_store
+from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
@@ -35,7 +35,7 @@ from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
-from batchsum.store.failures import failures_by_reason
+from batchsum.store.failures import doubtful_rows, failures_by_reason
 from batchsum.store.history import History, Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
@@ -79,12 +79,12 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     manifest = build_manifest(night, counts, rate, warnings, accepted)
     try:
         publication = prepare(
-            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": files}
+            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
         )
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead
         raise
-    manifest["files"] = {name: digest for name, digest in publication.files.items() if name != MANIFEST}
+    manifest["files"] = data_digests(publication.files)
     outcome = outcome_of(store, run, job, manifest, night.dropped)
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
@@ -93,6 +93,11 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         store.keep_job(pack_job(replace(job, path=job.path.absolute())))
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
     return StagedNight(publication, accepted, outcome)
+
+
+def data_digests(files: Mapping[str, str]) -> dict[str, str]:
+    """Those of the data files: the page is made again on a night that leaves no table, when run.json stays."""
+    return {name: digest for name, digest in files.items() if name not in (MANIFEST, PAGE)}
 
 
 def publish_staged(night: Night, staged: StagedNight) -> Outcome:
@@ -106,6 +111,19 @@ def publish_staged(night: Night, staged: StagedNight) -> Outcome:
     return staged.outcome
 
 
+def publish_page_again(store: Store, directory: Path) -> bool:
+    """Make the page of the last published night anew, with the failures behind it; False where there is none.
+
+    The tables and run.json stay as they are.
+    """
+    manifest = read_manifest(directory)
+    run = next(iter(store.runs("published", limit=1)), None)
+    if run is None or manifest.get("run_id") != run.run_id:
+        return False
+    replace_page(directory, night_from_store(store, run, {**manifest, "files": [*manifest["files"], PAGE]}))
+    return True
+
+
 def finish_publication(store: Store, job: Job) -> Run | None:
     """Put in place what a killed run was putting in place; that run, if there was one."""
     run = store.last_run("publishing")
@@ -115,7 +133,8 @@ def finish_publication(store: Store, job: Job) -> Run | None:
     with about_run(run.run_id):
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
         if put_in_place(job.output.dir, Publication(**kept["files"])):
-            news = published_news(job, read_manifest(job.output.dir), History(store, run))
+            doubtful = doubtful_rows(store, run, MOST_PROBLEMS)
+            news = published_news(job, read_manifest(job.output.dir), History(store, run), doubtful)
             _settle(store, run, job, [Level(*one) for one in kept["accepted"]], news)
             return run
         log.warning("run %s: its files are gone; they are made again from its answers", run.run_id)
@@ -129,7 +148,7 @@ def untold_run(store: Store, job: Job, manifest: Mapping[str, Any]) -> Run | Non
     run = store.last_run("published")
     if run is None or run.publication != UNTOLD or store.newest() != run.run:
         return None
-    is_in_place = manifest.get("run_id") == run.run_id and {*file_names(job)} <= manifest["files"].keys()
+    is_in_place = manifest.get("run_id") == run.run_id and {*file_names(job)} - {PAGE} <= manifest["files"].keys()
     return run if is_in_place else None
 
 

@@ -1,10 +1,11 @@
-"""What is wrong with a night, counted by reason: for a mail, a log, and whoever reads only that."""
+"""What is wrong with a night: by reason for the log, row by row for whoever is told in the morning."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchsum.model.queries import DOUBTFUL
-from batchsum.store.history import KeptRow, kept_rows
+from batchsum.store.history import KEPT_COLUMNS, KeptRow, kept_rows
 from batchsum.store.store import Run, Store
 
 EXAMPLES = 3
@@ -40,3 +41,27 @@ def failures_by_reason(store: Store, run: Run) -> Iterator[FailuresByReason]:
     for status, reason, count in found:
         where = f"WHERE run = ? AND status = ? AND {_REASON} = ? ORDER BY position LIMIT ?"
         yield FailuresByReason(status, reason, count, tuple(kept_rows(store, where, run.run, status, reason, EXAMPLES)))
+
+
+class DoubtfulRow(NamedTuple):
+    """A row that cannot be relied on."""
+
+    kept: KeptRow
+    since: str
+    """YYYY-MM-DD: the first night behind the last one on which it was believed."""
+
+
+_DOUBTFUL = f"""
+SELECT {KEPT_COLUMNS},
+    (SELECT min(night) FROM rows AS doubted INDEXED BY rows_of_a_query
+        WHERE doubted.query = rows.query AND night <= ?2 AND night > coalesce(
+            (SELECT max(night) FROM rows AS good INDEXED BY rows_of_a_query
+                WHERE good.query = rows.query AND night < ?2 AND status IN ('ok', 'empty')), ''))
+FROM rows WHERE run = ?1 AND instr(?3, status) ORDER BY instr(?3, status), position LIMIT ?4
+"""
+
+
+def doubtful_rows(store: Store, run: Run, most: int) -> list[DoubtfulRow]:
+    """The first `most` doubtful rows of a judged run, worst status first, then in job order."""
+    rows = store.walk(_DOUBTFUL, run.run, run.today.isoformat(), " ".join(DOUBTFUL), most)
+    return [DoubtfulRow(KeptRow._make(row[:-1]), row[-1]) for row in rows]

@@ -84,11 +84,23 @@ class KeptRow(NamedTuple):
     """1 where a user told us to believe it."""
 
     def __str__(self) -> str:
-        return f"{self.taxon} / {self.filter_set}: {self.error}"
+        return f"{self.name_and_id} / {self.filter_set}: {self.error}"
 
     @property
     def is_believed(self) -> bool:
         return self.status in BELIEVED
+
+    @property
+    def name(self) -> str:
+        """The taxon for people: its label, else the name it was written with, else its scientific name."""
+        return self.label or (self.scientific_name if self.taxon.isdigit() else "") or self.taxon
+
+    @property
+    def name_and_id(self) -> str:
+        """`MERS (1335626)`; without an id where none is known."""
+        written = self.taxon if self.taxon.isdigit() or self.name != self.taxon else ""
+        beside = str(self.tax_id or written)
+        return f"{self.name} ({beside})" if beside and beside != self.name else self.name
 
     @property
     def last_believed(self) -> int | None:
@@ -132,7 +144,7 @@ class Level(NamedTuple):
         return f"accepted by {self.accepted_by} at {self.accepted_at}: {now} instead of {was}{why}"
 
 
-_COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
+KEPT_COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
 
 # The number of each of ?1 in its order: by the id of its taxon, best under the same spelling, else as it is written.
 _NUMBERS = """
@@ -467,14 +479,14 @@ def _names_of_series(query: QueryKey) -> set[tuple[str, str | int]]:
 
 def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
     """The rows that a condition finds, as the store keeps them."""
-    return map(KeptRow._make, store.walk(f"SELECT {_COLUMNS} FROM rows {where}", *values))
+    return map(KeptRow._make, store.walk(f"SELECT {KEPT_COLUMNS} FROM rows {where}", *values))
 
 
 def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:
     """The rows of `run` in job order, each with its answer as the store keeps it; None where there is none, or the
     row is a window of two requests."""
     rows = store.walk(
-        f"SELECT {_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
+        f"SELECT {KEPT_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
         " WHERE rows.run = ? ORDER BY position",
         run.run,
     )

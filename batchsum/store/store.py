@@ -14,6 +14,7 @@ from pathlib import Path
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
 from batchsum.store.database import Database
+from batchsum.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Store(Database):
 
     def note_failure(self, run: Run, failure: str) -> None:
         """Note in a sentence why a run left no table; empty where it goes on after all."""
-        self.query("UPDATE runs SET failure = ? WHERE run = ?", failure, run.run)
+        self.query("UPDATE runs SET failure = ? WHERE run = ?", visible(failure), run.run)
 
     def keep_job(self, copy: bytes) -> None:
         """Keep a copy of the job that is published, for whoever judges its night again; inside a transaction."""

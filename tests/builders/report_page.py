@@ -7,7 +7,7 @@ from typing import Any
 from batchsum.output.report.night import ReportNight
 from batchsum.output.report.page import render_page
 
-_VOID = {"meta", "link", "input", "col", "br"}
+_VOID = {"meta", "link", "input", "col", "br", "wbr"}
 
 
 @dataclass

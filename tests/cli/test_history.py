@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.store.store import Store
 from tests.builders.jobs import night
-from tests.fakes.scripted_ncbi import scripted_ncbi
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_history_is_a_table_for_people(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [line.split() for line in said(capsys, "history", str(out)).splitlines()]
-    assert lines[0][:3] == ["taxon", "label", "filter_set"]
+    assert lines[0][:3] == ["taxon", "name", "filter_set"]
     assert lines[1] == ["11320", "Flu", "A", "all", "100", "110", "20?"]
     assert lines[3] == ["11520", "all", "7", "7", "7"]
     assert len(said(capsys, "history", str(out), "--nights", "1").splitlines()[1].split()) == 5
@@ -54,7 +56,9 @@ def test_history_is_csv_and_json_for_programs(out: Path, capsys: pytest.CaptureF
 
 def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "explain", str(out), "11320", "all")
-    assert said(capsys, "explain", str(out), "Flu A", "all") == text
+    for words in (("Flu A", "all"), ("flu a", "ALL"), ("FLU A/all",)):
+        assert said(capsys, "explain", str(out), *words) == text
+    assert text.startswith("Flu A (11320), filter set all\n")
     assert "suspect, 20 records" in text
     assert "fell: 20 is 81.8 % below 110" in text
     assert "/virus/taxon/11320/genome\n" in text
@@ -67,9 +71,10 @@ def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["11999"], "no taxon '11999'"),
+        (["11999"], "no row of this job is called so"),
         (["11320"], "name one of all, human"),
-        (["11320", "cat"], "it has all, human"),
+        (["11320", "cat"], "11320 has no filter set cat; write one of all, human"),
+        (["Flu B"], "did you mean Flu A?"),
     ],
 )
 def test_explain_says_what_to_write_instead(
@@ -93,7 +98,7 @@ def test_explain_does_not_guess(tmp_path: Path, capsys: pytest.CaptureFixture[st
         job.write_text("version: 1\ntaxa: [{taxon: 11320, label: Flu}, {taxon: 11520, label: Flu}]\n")
         night(job, ncbi)
     assert main(["explain", str(out), "Flu"]) == 2
-    assert "'Flu' is the name of several taxa; name one of 11320, 11520" in capsys.readouterr().err
+    assert "Flu is the name of several taxa; write one of 11320, 11520" in capsys.readouterr().err
 
 
 def test_a_directory_without_nights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,6 +116,65 @@ def test_the_page_is_made_again_from_the_store(out: Path, capsys: pytest.Capture
     assert (out / "report.html").read_bytes() == page
     assert json.loads((out / "run.json").read_text()) == manifest
     assert (out / "summary.csv").exists()
+
+
+def test_a_night_without_a_table_is_told_everywhere(
+    ncbi: ScriptedNcbi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, out = tmp_path / "watch.yaml", tmp_path / "out" / "watch"
+    job.write_text("version: 1\ntaxa: [11320]\napi: {attempts: 1, max_outage: 1s}\n")
+    days = ("2026-11-22", "2026-11-23", "2026-11-24", "2026-11-25")
+    pages, left = [], []
+    for day, answer in zip(days, ({"record_count": 9}, {"record_count": 9}, (500, "oops"), (302, "")), strict=True):
+        ncbi.otherwise = lambda question, answer=answer: answer
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BATCHSUM_TODAY", day)
+            main(["run", str(job), "--base-url", ncbi.base_url])
+        pages.append((out / "report.html").read_text())
+        left.append({path.name: path.read_bytes() for path in out.iterdir() if path.suffix in (".csv", ".json")})
+    assert left[1] == left[2] == left[3]
+    assert "report.html" not in json.loads((out / "run.json").read_text())["files"]
+    assert "No table" not in pages[1]
+    assert "No table: no row has an answer" in pages[2]
+    assert f'<time datetime="{days[2]}"' in pages[2]
+    assert "No table: " in pages[3]
+    assert f"Nor was there one on {days[2]}. What follows is the last table, that of {days[1]}." in pages[3]
+    capsys.readouterr()
+    said(capsys, "report", str(out))
+    assert (out / "report.html").read_text() == pages[3]
+    header, row, *failures = said(capsys, "history", str(out)).splitlines()
+    assert header.split()[-4:] == ["11-22", "11-23", "11-24", "11-25"]
+    assert row.split()[-4:] == ["9", "9", "-", "-"]
+    assert [line[:10] for line in failures] == [days[2], days[3]]
+    assert said(capsys, "explain", str(out), "11320").count("no table") == 2
+    ncbi.otherwise = lambda question: {"record_count": 9}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHSUM_TODAY", "2026-11-26")
+        assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
+    page = (out / "report.html").read_text()
+    assert "<title>All right" in page
+    assert "2026-11-24: no table: " in page
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
+    ncbi: ScriptedNcbi, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text('version: 1\ntaxa: [{taxon: 11320, label: "Grippe \u2013 Ωβ"}]\n', encoding="utf-8")
+    night(job, ncbi)
+    ncbi.otherwise = lambda question: {"record_count": 1}
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("BATCHSUM_TODAY", "2030-01-01")
+    out = str(tmp_path / "out" / "watch")
+    run = ("run", str(job), "--base-url", ncbi.base_url)
+    commands = (run, ("history", out), ("explain", out, "11320"), ("check", str(job)))
+    for command, code in zip(commands, (3, 0, 0, 0), strict=True):
+        words = [sys.executable, "-m", "batchsum", *command]
+        done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+        assert done.returncode == code
+        assert b"a bug" not in done.stderr
+        assert (b"Grippe \\u2013 \\u03a9" in done.stdout + done.stderr) is (command[0] != "check")
 
 
 @pytest.mark.parametrize("command", [["history"], ["explain"], ["report"]])

@@ -47,6 +47,23 @@ def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[s
     out, err = capfd.readouterr()
     assert out == ""
     assert "batchsum" in err
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu", "job.yaml"], "there is no command 'rnu'; did you mean run?"),
+        (["run", "job.yaml", "--deadlin=6h"], "unknown '--deadlin'; did you mean --deadline?"),
+        (["run", "job.yaml", "another.yaml"], "unknown 'another.yaml'"),
+        (["explain", "out", "--night", "3"], "did you mean --nights?"),
+    ],
+)
+def test_a_usage_error_names_the_word_and_a_near_one(
+    arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in capfd.readouterr().err.splitlines()[0]
 
 
 def test_a_job_file_with_problems_is_2_and_leaves_nothing(job: Path, raw: RawServer) -> None:
@@ -99,10 +116,11 @@ def test_the_failure_fits_a_mail(tmp_path: Path, raw: RawServer, capfd: pytest.C
     out, err = capfd.readouterr()
     assert out == ""
     lines = err.splitlines()
-    assert lines[0] == "batchsum: night: 399 of 499 rows have no count to rely on"
-    assert len(lines) < 45
+    assert lines[0] == "batchsum: night: 399 of 499 rows have no count to rely on, new tonight"
+    assert len(lines) < 25
     assert max(map(len, lines)) < 250
-    assert "57 failed: http_405" in err
+    assert "  rejected 7 / all: bad_request: number 7 and so on" in err
+    assert "and 387 more taxa" in err
     run_id = json.loads((tmp_path / "out/night/run.json").read_bytes())["run_id"]
     for fact in (run_id, "100 ok, 114 rejected, 285 failed", str(tmp_path / "out/night/batchsum.log")):
         assert fact in err
@@ -117,7 +135,7 @@ def test_after_the_deadline_the_rest_is_skipped_and_the_table_is_there(
     assert ",ok,7," in table[1]
     assert ",skipped," in table[2]
     assert "deadline: " in table[2]
-    assert "1 skipped: deadline" in capfd.readouterr().err
+    assert "skipped  11520 / all: deadline: " in capfd.readouterr().err
     # What was published is over: the next night asks both.
     raw.arrivals.clear()
     raw.on("11520")

@@ -1,6 +1,8 @@
 """Schedules as they install, and how often a job may run."""
 
 import json
+import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -50,6 +52,41 @@ def test_a_line_for_cron(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
     assert fields == ["25", "3", "*", "*", "*"]
     assert Path(words[0]).is_absolute()
     assert words[-4:] == ["run", str(job), "--if-locked", "skip"]
+
+
+@pytest.mark.parametrize("form", ["--cron", "--systemd"])
+def test_what_the_scheduled_night_will_lack_is_named_and_never_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    job = write_job(tmp_path / "tonight.yaml")
+    names = ("HTTPS_PROXY", "SSL_CERT_FILE", "BATCHSUM_BASE_URL", "NCBI_API_KEY")
+    for name in schedule._SURROUNDINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name in names:
+        monkeypatch.setenv(name, "http://me:hidden@proxy.example.org:3128")
+    assert main(["schedule", str(job), form]) == 0
+    told = capsys.readouterr().out
+    for name in names:
+        assert f"This shell has {name}" in told or f", {name}" in told
+        monkeypatch.delenv(name)
+    assert "hidden" not in told
+    assert "--api-key-file" in told
+    assert ("EnvironmentFile=" in told) is (form == "--systemd")
+    assert main(["schedule", str(job), form]) == 0
+    assert "This shell has" not in capsys.readouterr().out
+
+
+def test_a_user_without_a_name_is_scheduled_by_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    assert main(["schedule", str(write_job(tmp_path / "tonight.yaml")), "--systemd"]) == 0
+    assert f"User={os.getuid()}\n" in capsys.readouterr().out
 
 
 def test_how_to_install_it_prints_the_same_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

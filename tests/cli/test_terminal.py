@@ -16,9 +16,10 @@ from rich.console import Console
 
 from batchsum.cli import progress
 from batchsum.cli.progress import Progress, Standing
-from batchsum.cli.terminal import _Lenient, excerpt, print_closing, with_excerpts
+from batchsum.cli.terminal import _Lenient, excerpt, failure_block, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
+from batchsum.ncbi.outage import Waiting
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
@@ -79,8 +80,10 @@ def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progres
     store = SimpleNamespace(count_answers=lambda run: before)
     fetcher = SimpleNamespace(
         done=done,
-        night=SimpleNamespace(plan=SimpleNamespace(request_count=total), run=None, store=store),
-        client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0)),
+        night=SimpleNamespace(
+            plan=SimpleNamespace(request_count=total), run=SimpleNamespace(base_url="https://e.org/v2"), store=store
+        ),
+        client=SimpleNamespace(pacer=SimpleNamespace(rate=10.0, held_until=-1.0), outage=SimpleNamespace(waiting=None)),
     )
     looking = Progress("watch")
     looking.watch(fetcher)
@@ -110,6 +113,26 @@ def test_answers_of_an_earlier_process_count_as_done() -> None:
     assert (standing.done, standing.total, standing.again) == (90, 100, 0)
     fetcher.done = 63
     assert looking.standing(0.0).again == 3  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (200, "watch  0/100  0 %  no answer from e.org through the proxy proxy.example.org:3128"
+              "  connection: refused  next try in 20 s  gives up in 28 min 00 s"),
+        (90, "0/100  no answer from e.org through the proxy proxy.example.org:3128"),
+        (12, "0/100"),
+    ],
+)  # fmt: skip
+def test_the_line_says_who_does_not_answer_and_until_when(
+    width: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.example.org:3128")
+    looking, fetcher = looked_on()
+    fetcher.client.outage.waiting = Waiting("connection: refused", 1020.0, 2680.0)
+    standing = looking.standing(1000.0)
+    assert standing is not None
+    assert standing.line(width) == line
 
 
 def test_before_anything_is_asked_there_is_no_line() -> None:
@@ -147,7 +170,7 @@ def test_a_window_shows_the_line_and_then_the_summary(ncbi: ScriptedNcbi, tmp_pa
     assert counts == sorted(counts)
     assert {0, 2, 4} & set(counts)
     assert drawn.stdout == ""
-    summary = [line.strip() for line in drawn.lines[-4:]]
+    summary = [line.strip() for line in drawn.lines[-5:]]
     assert summary[0].startswith("watch  night of 2")
     assert summary[1] == "6 ok"
     assert summary[3].startswith(f"files {tmp_path}/out/watch/  summary.csv changes.csv")
@@ -159,7 +182,7 @@ def test_a_narrow_window_is_never_overrun(columns: int, ncbi: ScriptedNcbi, tmp_
     ncbi.delay = slow
     drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url], columns=columns)
     assert any(line.startswith(("0/6", "watch  0/6")) for line in drawn.lines)
-    assert all(len(line) <= columns for line in drawn.lines if "  files " not in line)
+    assert all(len(line) <= columns for line in drawn.lines if not line.startswith(("  files ", "  page ")))
 
 
 def test_no_color_is_obeyed(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
@@ -235,13 +258,15 @@ def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outc
     lines = summary_of(second_night)
     assert re.fullmatch(r"watch  night of \d{4}-\d\d-\d\d  6 rows  \d+ s", lines[0])
     assert lines[1] == "  4 ok  2 suspect"
-    assert lines[2].startswith("4 changed  2 became suspect, 1 fell, 1 grew")
-    assert lines[3] == "  fell      1,000 → 990  -1.0 %     [red]Influenza B[/] / all"
-    assert lines[4] == "  grew      1,000 → 1,250  +25.0 %  Influenza A / all"
-    assert "not to be relied on" in lines
-    assert any(line.startswith("  suspect   11320 / human  fell: 3 is 99.7 % below 900") for line in lines)
+    assert lines[2] == "not to be relied on, new tonight"
+    assert lines[3].startswith("  suspect   Influenza A (11320) / human: fell: 3 is 99.7 % below 900")
+    assert lines[3].endswith("; new tonight")
+    assert lines[5].startswith("4 changed  2 became suspect, 1 fell, 1 grew")
+    assert lines[6] == "  fell      1,000 → 990  -1 %     [red]Influenza B[/] (11520) / all"
+    assert lines[7] == "  grew      1,000 → 1,250  +25 %  Influenza A (11320) / all"
     assert lines[-1].startswith("  why   batchsum explain ")
-    assert "summary.csv changes.csv" in lines[-2]
+    assert lines[-2] == f"  page  {second_night.directory / 'report.html'}"
+    assert "summary.csv changes.csv" in lines[-3]
     assert not any(character in line for line in lines for character in "\x1b\x07")
 
 
@@ -250,22 +275,42 @@ def test_long_lines_are_cut_but_for_what_is_to_be_copied(second_night: Outcome) 
     *told, why = lines
     assert why.startswith("  why   batchsum explain ")
     assert why.endswith("(log: watch.log)")
-    assert all(len(line) <= 40 for line in told if "files" not in line)
+    whole = ("  files", "  page", "  suspect", "  rejected")
+    assert all(len(line) <= 40 for line in told if not line.startswith(whole))
     assert any(line.endswith("…") for line in told)
+    assert any(line.startswith("  suspect") and line.endswith("; new tonight") for line in told)
 
 
 def test_the_summary_never_repeats_the_key(second_night: Outcome) -> None:
     shown = "\n".join(summary_of(second_night, secret="Influenza"))
     assert "Influenza" not in shown
-    assert "[key] A / all" in shown
+    assert "[key] A (11320) / all" in shown
 
 
 def test_a_quiet_night_is_said_to_be_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     job = load_job(write_job(tmp_path))
-    run_job(job, base_url=ncbi.base_url)
-    lines = summary_of(run_job(job, base_url=ncbi.base_url))
+    first = summary_of(run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22)))
+    assert first[1:3] == ["  6 ok", "first night, nothing to compare"]
+    lines = summary_of(run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23)))
     assert lines[1:3] == ["  6 ok", "nothing changed since the last night"]
-    assert len(lines) == 4
+    assert len(lines) == 5
+
+
+def test_a_problem_that_lasts_is_told_with_its_first_night(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = load_job(write_job(tmp_path))
+    run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22))
+    ncbi.answers = {"11320": {"record_count": 1}}
+    run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23))
+    ncbi.answers["11520"] = {"record_count": 1}
+    outcome = run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 25))
+    told = [re.sub(": fell.*;", ": ...;", line) for line in failure_block(outcome, job, Path("watch.log")).splitlines()]
+    assert told[:3] == [
+        "batchsum: watch: 2 of 6 rows have no count to rely on, 1 of them new tonight",
+        "  suspect  Influenza A (11320) / all: ...; since 2026-11-23",
+        "  suspect  [red]Influenza B[/] (11520) / all: ...; new tonight",
+    ]
+    assert f"  page:  {outcome.directory / 'report.html'}" in told
+    assert f"  why:   batchsum explain {outcome.directory} 11320 all" in told
 
 
 # The line a problem is about

@@ -18,6 +18,7 @@ from yarl import URL
 from batchsum.cli import main
 from batchsum.notify import notifier
 from batchsum.notify.channels import post_message
+from batchsum.store.directory import held
 from tests.builders.jobs import next_day
 from tests.fakes.listener import Listener, listening
 from tests.fakes.raw_server import RawServer
@@ -95,7 +96,8 @@ def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     assert facts == {
         "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
         "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
-        "problem_count": 0, "first_night": False, "cwd": str(desk.directory),
+        "problem_count": 0, "first_night": False, "cwd": str(desk.directory), "problems": [], "warnings": [],
+        "names": {"11520": "<!here> & =B (11520)"},
         "changes": [{
             "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
             "previous_record_count": 100, "record_count": 108, "record_count_change": 8, "change_percent": 8.0,
@@ -118,6 +120,42 @@ def test_text_of_a_label_is_told_without_the_apostrophe_for_spreadsheets(desk: D
     desk.night(counts=(100, 101))
     assert "'=1+1" in (desk.out / "changes.csv").read_text()
     assert desk.told("change")[0]["changes"][0]["label"] == "=1+1"  # type: ignore[index]
+
+
+def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(100, 10)) == 3
+    desk.ncbi.answers["11320"] = (500, "oops")
+    assert desk.night("--accept", "11320") == 3
+    first, second = desk.told("failure")
+    (problem,) = first["problems"]  # type: ignore[misc]
+    assert problem["error"].startswith("fell: 10 is 90.0 % below 100")
+    assert {**problem, "error": ""} == {
+        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "error": "",
+        "previous_record_count": 100, "record_count": 10, "since": first["night"],
+    }  # fmt: skip
+    assert [(row["taxon"], row["status"], row["since"]) for row in second["problems"]] == [  # type: ignore[attr-defined]
+        ("11520", "suspect", first["night"]), ("11320", "failed", second["night"]),
+    ]  # fmt: skip
+    (warning,) = second["warnings"]  # type: ignore[misc]
+    assert warning.startswith("nothing to accept for 11320/all")
+
+
+def test_what_vanished_is_named_before_all_that_grew(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    taxa = [str(number) for number in range(1, 48)]
+    desk.write(webhook_env="CHAT")
+    desk.job.write_text(desk.job.read_text().replace("11320, {taxon: 11520, label: '<!here> & =B'}", ", ".join(taxa)))
+    desk.ncbi.answers = {taxon: {"record_count": 1000} for taxon in taxa}
+    assert desk.night() == 0
+    desk.ncbi.answers = {taxon: {"record_count": 1900} for taxon in taxa} | {"47": {}}
+    assert desk.night() == 3
+    (posted,) = listener.posted
+    first = json.loads(posted.body)["text"].splitlines()[1]
+    assert first.startswith("• became suspect: 47 / all: 1,000 → 0")
 
 
 def test_success_and_failure_have_their_own_hooks(desk: Desk) -> None:
@@ -171,6 +209,30 @@ def test_a_locked_job_is_no_news(desk: Desk) -> None:
     with locked(desk.out):
         assert desk.night() == 75
     assert desk.told("failure") == []
+
+
+def test_a_night_that_is_skipped_for_another_is_silent_but_for_the_log(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    with held(desk.out):
+        assert desk.night("--if-locked", "skip") == 0
+        assert capfd.readouterr() == ("", "")
+        assert desk.night() == 75
+    log = (desk.out / "batchsum.log").read_text()
+    assert "another run" in log
+
+
+def test_the_log_says_what_changed_in_names(desk: Desk) -> None:
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(5, 108)) == 3
+    first, _, second = (desk.out / "batchsum.log").read_text().partition(": changes: ")
+    assert "first night, nothing to compare" in first
+    assert second.startswith("1 became suspect, 1 grew\n")
+    assert "grew: <!here> & =B (11520) / all: 100 → 108 (+8 %)" in second
+    assert "1 suspect: fell: 11320 / all: fell: 5 is 95.0 % below 100" in first
 
 
 def test_what_was_not_delivered_is_told_the_next_night_and_then_never_again(desk: Desk) -> None:
@@ -300,6 +362,26 @@ def test_no_hook_fails_a_night(desk: Desk, command: list[str], capfd: pytest.Cap
     assert (desk.out / "batchsum.log").stat().st_size < 100_000
 
 
+def test_a_directory_whose_name_is_no_text_fails_no_night(tmp_path: Path, ncbi: ScriptedNcbi) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path / "gr") + b"\xe9"))
+    try:
+        directory.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    desk = Desk(directory, ncbi)
+    (directory / "hook").write_text(f"#!/bin/sh\nexec {sys.executable} hook.py hook.told\n")
+    (directory / "hook").chmod(0o700)
+    desk.write(on_change=["./hook"], on_failure=["./hook"])
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(100, 108)) == 0
+    desk.ncbi.otherwise = lambda question: (302, "")
+    desk.ncbi.answers.clear()
+    assert desk.night() == 5
+    change, failure = desk.told("hook")
+    assert change["directory"] == str(desk.out)
+    assert (change["exit_code"], failure["exit_code"]) == (0, 5)
+
+
 def test_a_relative_command_is_one_beside_the_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     script = desk.directory / "hook.sh"
     script.write_text("#!/bin/sh\ntouch told\n")
@@ -332,7 +414,7 @@ def test_a_chat_gets_a_text_that_calls_nobody(desk: Desk, listener: Listener, mo
     assert json.loads(posted.body).keys() == {"text"}
     assert text.splitlines()[0].startswith("batchsum desk, night of ")
     assert "2 rows, all answered; 1 change" in text
-    assert "grew: &lt;!here&gt; &amp; =B / all: 100 → 1,080 (+980 %)" in text
+    assert "grew: &lt;!here&gt; &amp; =B (11520) / all: 100 → 1,080 (+980 %)" in text
     assert "SECRET1" not in desk.everything_written()
 
 

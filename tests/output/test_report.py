@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from batchsum.output.report import page
 from batchsum.output.report.digest import REASONS, advice, digest, night_headline, night_subline
-from batchsum.output.report.night import ReportNight, ReportRow
+from batchsum.output.report.night import ReportNight, ReportRow, calendar
 from batchsum.output.report.page import took, write_report
 from tests.builders.report_page import Page, Row
 from tests.builders.sample_nights import bad_night, kept_row, report_row, sample_night
@@ -120,7 +122,8 @@ def test_a_hostile_text_stays_text(text: str) -> None:
         )
         for each in ("plain", text)
     )
-    assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]
+    tags, wanted = ([tag for tag, _ in page.elements if tag != "wbr"] for page in (shown, plain))
+    assert tags == wanted
     assert_shows(shown.rows[0], hostile_row(text))
     kept = [content for _, attributes, content in shown.raw if attributes.get("type") == "application/json"]
     assert json.loads(kept[0])["filters"] == [f"host={text}"]
@@ -158,7 +161,8 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
 )
 def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
     rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
-    assert night_headline(digest(night_of(*rows))) == said
+    night = night_of(*rows)
+    assert night_headline(digest(night), night) == said
 
 
 @pytest.mark.parametrize(
@@ -202,6 +206,66 @@ def test_rows_in_trouble_stand_together_by_reason_with_ncbis_ids() -> None:
     assert shown.rows[-1].attributes["data-p"] == "X1 X2"
 
 
+def test_a_taxon_in_trouble_is_one_line_with_the_command_that_accepts_it() -> None:
+    rows = [
+        report_row(
+            "1335626", name, "suspect", count, label="MERS", tax_id=1335626, change="became_suspect", error=error
+        )
+        for name, count, error in (("all", 5, "fell: 5 is 50 % below 10"), ("human", None, "contradicts_itself: sizes"))
+    ]
+    rows += [
+        report_row("Zika virus", "all", "suspect", 0, error="vanished: 9"),
+        row("9", "failed", None, error="timeout:"),
+    ]
+    night = night_of(*rows, directory="/srv/my out")
+    (fell, vanished, timeout) = digest(night).by_reason
+    assert [(each.count, each.taxon_count) for each in (fell, vanished, timeout)] == [(2, 1), (1, 1), (1, 1)]
+    shown = Page(night)
+    commands = re.findall("<code>(batchsum accept .*?)</code>", shown.source)
+    assert [html.unescape(command) for command in commands] == [
+        "batchsum accept '/srv/my out' 1335626/all", "batchsum accept '/srv/my out' 'Zika virus/all'",
+    ]  # fmt: skip
+
+
+def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
+    rows = [row(nightly_counts=(5, None, 5, None), nightly_statuses=("ok", "", "ok", ""))]
+    night = night_of(
+        *rows, date="2026-11-23", dates=("2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24"),
+        previous_date="2026-11-21", failures={"2026-11-22": "no disk", "2026-11-24": "no row has an answer"},
+    )  # fmt: skip
+    facts = digest(night)
+    assert night_headline(facts, night) == "No table: no row has an answer."
+    assert night_subline(facts, night).startswith("What follows is the last table, that of 2026-11-23.")
+    assert (facts.doubtful_by_night, facts.moods_by_night) == ([0, None, 0, None], ["good", "", "good", ""])
+    shown = Page(night)
+    assert '<header class="bad">' in shown.source
+    assert shown.attribute("time", "datetime", id="date") == "2026-11-24"
+    assert "2026-11-22: no table: no disk" in shown.text
+    assert "<title>No table · " in shown.source
+
+
+def test_rolling_rows_have_a_box_of_their_own() -> None:
+    rows = [row(str(n), "ok", 10 + n, previous_record_count=10, change="rolled") for n in range(1, 4)]
+    night = night_of(*rows)
+    facts = digest(night)
+    assert facts.leading == []
+    assert [each.kept.taxon for each in facts.rolled] == ["3", "2", "1"]
+    assert night_subline(facts, night) == "No row differs from 2026-11-22."
+    assert "3 rolling rows: the dates of their filters moved on with the calendar" in Page(night).text
+
+
+def test_a_nightly_job_shows_every_day_and_a_weekly_one_its_nights() -> None:
+    assert [day.day for day in calendar([date(2026, 11, day) for day in (9, 1, 2, 3, 6)])] == list(range(1, 10))
+    weekly = [date(2026, 11, day) for day in (1, 8, 15, 29)]
+    assert calendar(weekly) == weekly
+
+
+def test_a_taxon_has_its_name_and_its_id() -> None:
+    rows = (row("1335626", scientific_name="MERS-CoV", tax_id=1335626), row("Zika virus", tax_id=3048459))
+    cells = [each.cells[1] for each in Page(night_of(*rows)).rows]
+    assert [cell.text.split() for cell in cells] == [["MERS-CoV", "1335626"], ["Zika", "virus", "3048459"]]
+
+
 def test_what_lost_records_is_told_before_what_grew() -> None:
     rows = [
         row("huge", "ok", 1_000_100, previous_record_count=1_000_000, change="grew"),
@@ -220,7 +284,7 @@ def test_the_leading_changes_are_the_first_of_all_however_many_there_are() -> No
 def test_the_heat_map_keeps_the_taxa_with_the_most_records_in_job_order() -> None:
     rows = [report_row(str(n), name, "ok", n) for n in range(1, 9_001) for name in ("all", "human")]
     heat = digest(night_of(*rows)).heat
-    assert [taxon for taxon, _, _ in heat.taxa] == [str(n) for n in range(8_921, 9_001)]
+    assert [taxon for taxon, _ in heat.taxa] == [str(n) for n in range(8_921, 9_001)]
     assert (heat.filter_sets, heat.left_out) == (["all", "human"], 8_920)
 
 

@@ -232,7 +232,7 @@ def test_a_row_opens_with_its_trend_its_dates_and_its_reason(open_report: Open) 
     for text in ("host=human", "fell: 50 is 58.3 % below 120", "AB12", "be careful", "120"):
         assert text in shown
     assert len(places) == 2
-    tab.click("summary")
+    tab.click(".detail summary")
     assert tab.locator(".values tbody tr").all_inner_texts() == [
         "2026-11-23\t50\tsuspect", "2026-11-22\t120\tok", "2026-11-20\t\tfailed", "2026-11-10\t100\tok",
     ]  # fmt: skip
@@ -309,6 +309,30 @@ def test_a_phone_never_scrolls_sideways(open_report: Open, night: ReportNight) -
     tab.check("#grid thead input")
     assert tab.evaluate("document.documentElement.scrollWidth") == NARROW[0]
     assert tab.locator("#grid").bounding_box()["width"] <= NARROW[0]
+
+
+@pytest.mark.parametrize(
+    ("today", "said"),
+    [("2026-11-23", "today"), ("2026-11-24", "yesterday"), ("2026-11-27", "4 days ago: does the job still run?")],
+)
+def test_the_page_says_itself_how_old_it_is(open_report: Open, today: str, said: str) -> None:
+    tab = open_report(sample_night(6, nights=2))
+    tab.clock.set_fixed_time(f"{today}T07:00:00")
+    tab.reload()
+    playwright.expect(tab.locator("#age")).to_have_text(said)
+
+
+def test_the_command_that_accepts_is_copied(open_report: Open) -> None:
+    rows = (report_row("11320", "all", "suspect", 5, error="fell: 5 is 50 % below 10"),)
+    tab = open_report(night_of(*rows, directory="/srv/out"))
+    assert copied(tab, ".trouble .actions button") == "batchsum accept /srv/out 11320/all"
+
+
+def test_the_text_filter_looks_at_no_counts(open_report: Open) -> None:
+    rows = (report_row("11320", record_count=1280), report_row("1280", record_count=5, label="Zika"))
+    tab = open_report(night_of(*rows))
+    tab.fill("#query", "1280")
+    assert column(tab, 1) == ["Zika 1280"]
 
 
 def test_the_theme_can_be_turned_round(open_report: Open) -> None:

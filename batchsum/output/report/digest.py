@@ -17,7 +17,10 @@ from batchsum.text import counted
 _SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
 """Changes of believed rows, as they are worth a look: what lost records first."""
 _BAD_SHARE = 0.2
-_ROWS_A_REASON = 8
+_TAXA_A_REASON = 12
+"""Taxa that are named for each reason,"""
+_ROWS_A_TAXON = 24
+"""each with so many of its rows."""
 _LEADING = 10
 """Changes on the first screen."""
 _HEAT_TAXA = 80
@@ -27,7 +30,7 @@ _NARROW_SETS = 4
 _LEAST_HALF = 6
 """where each has at least so many taxa."""
 
-_ACCEPT = "If it is right, run the job once with --accept TAXON/FILTER_SET."
+_ACCEPT = "If it is right, accept it."
 _UNKNOWN = "Nothing is known of this reason; the row's error says what happened."
 
 REASONS = {
@@ -54,20 +57,16 @@ REASONS = {
 
 @dataclass(slots=True)
 class ReasonGroup:
-    """The rows in doubt that share a status and a reason; only the first few are kept."""
+    """The rows in doubt of the taxa whose first such row has this status and reason; only the first taxa are kept."""
 
     status: str
     reason: str
     count: int = 0
     new_count: int = 0
     """Those that were all right last night."""
-    rows: list[ReportRow] = field(default_factory=list)
-
-    def add(self, row: ReportRow, *, is_new: bool) -> None:
-        self.count += 1
-        self.new_count += is_new
-        if len(self.rows) < _ROWS_A_REASON:
-            self.rows.append(row)
+    taxon_count: int = 0
+    taxa: list[list[ReportRow]] = field(default_factory=list)
+    """The rows in doubt of each taxon, which are told in one line."""
 
 
 @dataclass(slots=True)
@@ -75,13 +74,13 @@ class Heat:
     """Counts by taxon and filter set: the taxa with the most records, in job order."""
 
     filter_sets: list[str]
-    taxa: list[tuple[str, str, dict[str, KeptRow]]]
-    """Taxon, label, and the row of each filter set."""
+    taxa: list[tuple[str, dict[str, KeptRow]]]
+    """What people call the taxon, and the row of each filter set."""
     left_out: int
     """Taxa not shown."""
     left_out_sets: int
 
-    def blocks(self) -> list[list[tuple[str, str, dict[str, KeptRow]]]]:
+    def blocks(self) -> list[list[tuple[str, dict[str, KeptRow]]]]:
         """The taxa in one piece, or in two halves to stand side by side where few filter sets leave the room."""
         half = -(-len(self.taxa) // 2)
         if len(self.filter_sets) > _NARROW_SETS or half < _LEAST_HALF:
@@ -102,9 +101,13 @@ class Digest:
     """The rows in doubt, in the order of their statuses."""
     leading: list[ReportRow]
     """The believed changes worth looking at first."""
+    rolled: list[ReportRow]
+    """The largest of the changes that the calendar makes by itself."""
     heat: Heat
-    doubtful_by_night: list[int]
-    """Rows without a believed answer, on each of `ReportNight.dates`."""
+    doubtful_by_night: list[int | None]
+    """Rows without a believed answer, on each of `ReportNight.dates`; None where there was no table."""
+    moods_by_night: list[str]
+    """As `mood`, of each of these nights; empty where there was no table."""
     total_mb: int
 
     @property
@@ -121,10 +124,19 @@ class Digest:
 
     @property
     def mood(self) -> str:
-        """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in doubt."""
-        if not self.doubtful:
-            return "good"
-        return "bad" if self.doubtful > _BAD_SHARE * self.row_count else "look"
+        return mood_of(self.doubtful, self.row_count)
+
+    @property
+    def told_changes(self) -> dict[str, int]:
+        """The changes by word, but for what the calendar does by itself."""
+        return {word: count for word, count in self.changes.items() if word != "rolled"}
+
+
+def mood_of(doubtful: int, rows: int) -> str:
+    """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in doubt."""
+    if not doubtful:
+        return "good"
+    return "bad" if doubtful > _BAD_SHARE * rows else "look"
 
 
 def is_noteworthy(kept: KeptRow) -> bool:
@@ -135,10 +147,10 @@ def is_noteworthy(kept: KeptRow) -> bool:
 def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
-    by_reason: dict[tuple[str, str], ReasonGroup] = {}
+    reasons, heat = _Reasons(), _HeatTable()
     leading = _Foremost(_LEADING, _surprise)
-    heat = _HeatTable()
-    doubtful_by_night = [0] * len(night.dates)
+    rolled = _Foremost(_LEADING, lambda row: -abs(row.record_count_change or 0))
+    doubtful, asked = [0] * len(night.dates), [0] * len(night.dates)
     total_mb = 0
     for row in night.rows:
         kept = row.kept
@@ -146,28 +158,34 @@ def digest(night: ReportNight) -> Digest:
         changes[kept.change] += 1
         total_mb += row.size_mb or 0
         if not kept.is_believed:
-            group = by_reason.setdefault((kept.status, row.reason), ReasonGroup(kept.status, row.reason))
-            group.add(row, is_new=night.previous_date is None or bool(kept.change))
+            reasons.add(row, is_new=night.previous_date is None or bool(kept.change))
         elif kept.change in _SURPRISE:
             leading.add(row)
+        elif kept.change == "rolled":
+            rolled.add(row)
         heat.add(kept)
-        for position, status in enumerate(row.nightly_statuses[: len(doubtful_by_night)]):
-            doubtful_by_night[position] += status in DOUBTFUL
+        for position, status in enumerate(row.nightly_statuses[: len(doubtful)]):
+            asked[position] += bool(status)
+            doubtful[position] += status in DOUBTFUL
     changes["removed"] += len(night.removed)
     return Digest(
         row_count=statuses.total(),
         statuses={status: statuses[status] for status in STATUSES},
         changes={word: changes[word] for word in CHANGES if changes[word]},
-        by_reason=sorted(by_reason.values(), key=lambda group: STATUSES.index(group.status)),
+        by_reason=reasons.sorted(),
         leading=leading.rows(),
+        rolled=rolled.rows(),
         heat=heat.close(),
-        doubtful_by_night=doubtful_by_night,
+        doubtful_by_night=[count if of else None for count, of in zip(doubtful, asked, strict=True)],
+        moods_by_night=[mood_of(count, of) if of else "" for count, of in zip(doubtful, asked, strict=True)],
         total_mb=total_mb,
     )
 
 
-def night_headline(facts: Digest) -> str:
+def night_headline(facts: Digest, night: ReportNight) -> str:
     """The answer to the first question, in one sentence."""
+    if night.failed_since:
+        return f"No table: {night.failures[night.failed_since[-1]]}."
     if not facts.row_count:
         return "The job has no rows."
     if facts.mood == "good":
@@ -180,16 +198,19 @@ def night_headline(facts: Digest) -> str:
 
 def night_subline(facts: Digest, night: ReportNight) -> str:
     """The answer to the second question: what changed, and what of the trouble is new."""
-    if night.previous_date is None:
-        return "The job's first night: there is nothing to compare with yet."
     told = []
+    if night.failed_since:
+        others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
+        told = [*others, f"What follows is the last table, that of {night.date}."]
+    if night.previous_date is None:
+        return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
         told.append(_how_new(facts.newly_doubtful, facts.doubtful))
-    total = sum(facts.changes.values())
+    changes, total = facts.told_changes, sum(facts.told_changes.values())
     if not total:
         return " ".join([*told, f"No row differs from {night.previous_date}."])
     differ = "row differs" if total == 1 else "rows differ"
-    parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in facts.changes.items())
+    parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in changes.items())
     return " ".join([*told, f"{total:,} {differ} from {night.previous_date}: {parts}."])
 
 
@@ -208,6 +229,32 @@ def _surprise(row: ReportRow) -> tuple[int, float]:
     change = abs(row.record_count_change or row.kept.record_count or 0)
     # Between the plain and the relative change: 10 more of 100 tell as much as 1,000 more of a million.
     return _SURPRISE.index(row.kept.change), -change / math.sqrt(max(row.kept.previous_record_count or 0, 1))
+
+
+class _Reasons:
+    """Takes the rows in doubt in job order, in which the rows of a taxon follow each other."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str], ReasonGroup] = {}
+        self._group = ReasonGroup("", "")
+        self._rows: list[ReportRow] = []
+
+    def add(self, row: ReportRow, *, is_new: bool) -> None:
+        if not self._rows or self._rows[0].kept.taxon != row.kept.taxon:
+            key = (row.kept.status, row.reason)
+            self._group = self._groups.setdefault(key, ReasonGroup(*key))
+            self._group.taxon_count += 1
+            self._rows = []
+            if len(self._group.taxa) < _TAXA_A_REASON:
+                self._group.taxa.append(self._rows)
+        self._group.count += 1
+        self._group.new_count += is_new
+        if len(self._rows) < _ROWS_A_TAXON:
+            self._rows.append(row)
+
+    def sorted(self) -> list[ReasonGroup]:
+        """In the order of their statuses."""
+        return sorted(self._groups.values(), key=lambda group: STATUSES.index(group.status))
 
 
 class _Foremost:
@@ -252,7 +299,7 @@ class _HeatTable:
     def close(self) -> Heat:
         self._keep_largest()
         shown = list(self._filter_sets)[:_HEAT_SETS]
-        taxa = [(taxon, next(iter(rows.values())).label, rows) for taxon, rows in self._taxa.items()]
+        taxa = [(next(iter(rows.values())).name, rows) for rows in self._taxa.values()]
         return Heat(shown, taxa, self._dropped, len(self._filter_sets) - len(shown))
 
 

@@ -4,16 +4,19 @@ Null is never zero: a count that nobody gave is None, and stays an empty cell.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from datetime import date, timedelta
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
-from batchsum.model.queries import Package, Summary
+from batchsum.model.queries import BELIEVED, Package, Summary
+from batchsum.output.files import PAGE
 from batchsum.store.history import History, KeptRow, answered_rows, together
+from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store, load_download
 
-PAGE = "report.html"
 NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
 """Rows up to which each is shown with its earlier nights."""
@@ -23,7 +26,8 @@ _ROWS_AT_ONCE = 500
 _NO_DOWNLOAD = Package()
 _SERIES = """
 SELECT wanted.key, run, record_count, status
-FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query ON query = wanted.value
+FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query
+ON query = wanted.value
 WHERE night BETWEEN ?2 AND ?3
 """
 
@@ -69,10 +73,15 @@ class ReportNight:
     base_url: str
     rows: Iterable[ReportRow]
     """In job order; walked once, and need not be in memory."""
+    directory: str = ""
+    """The output directory, for the commands on the page."""
     previous_date: str | None = None
     """The last published night before this one; None on a job's first."""
     dates: Sequence[str] = ()
-    """YYYY-MM-DD of the nights in the rows' histories, oldest first, tonight last; up to NIGHTS_SHOWN."""
+    """YYYY-MM-DD of the nights in the rows' histories, oldest first, those without a table included; up to
+    NIGHTS_SHOWN. Of a job that runs nightly it is every day."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Why there is no table, by date; those behind `date` are what whoever opens the page today must know first."""
     removed: Sequence[KeptRow] = ()
     """Rows of last night whose query is not in tonight's job."""
     requests: int | None = None
@@ -89,11 +98,34 @@ class ReportNight:
     files: tuple[str, ...] = ()
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
 
+    @property
+    def failed_since(self) -> list[str]:
+        """The dates behind this night on which there was no table, oldest first."""
+        return sorted(day for day in self.failures if day > self.date)
+
+    @property
+    def last_date(self) -> str:
+        """The last night of all, with a table or without."""
+        return max([self.date, *self.failures])
+
+    def since(self, row: ReportRow) -> str:
+        """The first night of those, up to this one, on which the row could not be relied on; empty if not known."""
+        if row.kept.change:
+            return self.date
+        first = ""
+        for day, status in zip(reversed(self.dates), reversed(row.nightly_statuses), strict=False):
+            if status in BELIEVED:
+                break
+            first = day if status else first
+        return first
+
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
     before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
-    nights = [*before[: NIGHTS_SHOWN - 1][::-1], run]
+    nights = {night.today: night for night in [*before[: NIGHTS_SHOWN - 1], run]}
+    failed = {one.today: one.failure for one in Nights(store, NIGHTS_SHOWN).failed() if one.today not in nights}
+    days = calendar([*nights, *failed])
     return ReportNight(
         job=manifest["job"],
         date=run.today.isoformat(),
@@ -101,18 +133,29 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         started_at=manifest["started_at"],
         finished_at=manifest["finished_at"],
         base_url=run.base_url,
-        rows=_Rows(store, run, nights),
+        rows=_Rows(store, run, [nights.get(day) for day in days]),
+        directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
-        dates=tuple(night.today.isoformat() for night in nights),
+        dates=tuple(day.isoformat() for day in days),
+        failures={day.isoformat(): why for day, why in failed.items() if day in days},
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
         requests=manifest["requests"],
         requests_per_second=manifest["requests_per_second"],
         http_statuses=manifest["http_statuses"],
         notes=tuple(manifest["warnings"]),
-        stale=tuple(manifest.get("stale", ())),
+        stale=tuple(manifest["stale"]),
         versions=manifest["versions"],
         files=tuple(name for name in manifest["files"] if name != PAGE),
     )
+
+
+def calendar(nights: Iterable[date]) -> list[date]:
+    """The days to show, oldest first: of a job that runs nightly those in between too, so that a gap is seen."""
+    days = sorted(nights)
+    steps = Counter(after - before for before, after in pairwise(days))
+    if steps and steps.most_common(1)[0][0] == timedelta(days=1):
+        days = [days[0] + timedelta(days=more) for more in range((days[-1] - days[0]).days + 1)]
+    return days[-NIGHTS_SHOWN:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +164,8 @@ class _Rows:
 
     store: Store
     run: Run
-    nights: Sequence[Run]
+    nights: Sequence[Run | None]
+    """For each day that is shown its run; None where there was no table."""
 
     def __iter__(self) -> Iterator[ReportRow]:
         rows = answered_rows(self.store, self.run)
@@ -135,14 +179,15 @@ class _Rows:
         """For each row its count and status, by run."""
         series: list[dict[int, tuple[int | None, str]]] = [{} for _ in piece]
         wanted = json.dumps([kept.query for kept in piece])
-        first, last = self.nights[0].today.isoformat(), self.run.today.isoformat()
+        first = min(night.today for night in self.nights if night).isoformat()
+        last = self.run.today.isoformat()
         for number, run, count, status in self.store.query(_SERIES, wanted, first, last):
             series[number][run] = count, status
         return series
 
     def _row(self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
         package, messages = load_download(answer) if answer else (_NO_DOWNLOAD, self._messages(kept))
-        nightly = [series.get(night.run, (None, "")) for night in self.nights] if series else []
+        nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
         return ReportRow(
             kept,
             messages,

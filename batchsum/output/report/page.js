@@ -31,8 +31,8 @@ const value = (row, column) => {
 };
 const named = (row) => {
   const cell = row.cells[1];
-  const name = cell.querySelector("bdi").textContent, taxon = cell.querySelector("small")?.textContent;
-  return { taxon: taxon ?? name, label: taxon === undefined ? "" : name, set: value(row, 2) };
+  const name = cell.querySelector("bdi").textContent, beside = cell.querySelector("small");
+  return { taxon: beside?.textContent ?? name, label: !beside || "learnt" in beside.dataset ? "" : name, set: value(row, 2) };
 };
 const title = (row) => `${row.cells[1].querySelector("bdi").textContent}, ${value(row, 2)}`;
 const filters = (row) => data.filters[row.dataset.f] ?? "";
@@ -40,8 +40,9 @@ const part = (row, name) => row.cells[9].querySelector(name)?.textContent ?? "";
 const size = (row) => number(value(row, 8));
 const plannable = (row) => size(row) !== null || row.dataset.c !== undefined;
 const searched = new Map();
+// What the placeholder of the field says, and no counts: whoever looks for taxon 1280 does not mean 1,280 records.
 const haystack = (row) => {
-  if (!searched.has(row)) searched.set(row, `${row.textContent} ${filters(row)}`.toLowerCase());
+  if (!searched.has(row)) searched.set(row, [row.cells[1].textContent, value(row, 2), filters(row), part(row, "i"), part(row, "b").replace(/ [\d.,]+/g, "")].join(" ").toLowerCase());
   return searched.get(row);
 };
 
@@ -52,7 +53,7 @@ const select = () => {
   const wanted = state.query.toLowerCase().split(/\s+/).filter(Boolean);
   shown = rows.filter((row) =>
     (!state.statuses.size || state.statuses.has(row.className)) &&
-    (!state.changed || part(row, "i") !== "") &&
+    (!state.changed || !["", "rolled"].includes(part(row, "i"))) &&
     wanted.every((word) => haystack(row).includes(word)));
   if (!state.column) return;
   const kind = headers[state.column].dataset.kind, sign = state.descending ? -1 : 1;
@@ -124,7 +125,6 @@ const facts = (row) => {
   add("Download", size(row) === null ? "" : `${grouped(size(row))} MB`);
   add("Change", part(row, "i"));
   add("Reason", part(row, "b"));
-  add("Stale", part(row, "em"));
   add("NCBI says", row.dataset.m ?? "");
   add("NCBI-PHID", (row.dataset.p ?? "").replaceAll(" ", "\n"));
   if (row.dataset.c) add("Command", command(row));
@@ -236,6 +236,10 @@ for (const link of document.querySelectorAll("main button[data-query], main butt
 $("copy").addEventListener("click", () => copy(csv(), $("copy")));
 $("plan-copy").addEventListener("click", () => copy(rows.filter((row) => checked.has(row) && row.dataset.c).map((row) => row.dataset.c + "\n").join(""), $("plan-copy")));
 $("plan-clear").addEventListener("click", () => { check([...checked], false); boxAll.checked = false; $("planner").querySelector("h2").scrollIntoView(); });
+for (const node of document.querySelectorAll("[data-copy]")) {
+  node.hidden = false;
+  node.addEventListener("click", () => copy(node.previousElementSibling.textContent, node));
+}
 const turn = (by) => { state.page += by; show(); $("table").scrollIntoView(); };
 $("previous").addEventListener("click", () => turn(-1));
 $("next").addEventListener("click", () => turn(1));
@@ -252,5 +256,17 @@ $("theme").addEventListener("click", () => {
   $("theme").textContent = `Theme: ${next}`;
 });
 addEventListener("resize", widen);
+// A page that nobody makes anew looks as green as on its day: it says itself how old it is.
+const tellAge = () => {
+  const night = new Date(`${$("date").dateTime}T00:00`), now = new Date();
+  const days = Math.round((new Date(now.getFullYear(), now.getMonth(), now.getDate()) - night) / 864e5);
+  if (!(days >= 0)) return;
+  const old = days > Number($("date").dataset.usual) + 1;
+  $("age").textContent = days === 0 ? "today" : days === 1 ? "yesterday" : `${grouped(days)} days ago${old ? ": does the job still run?" : ""}`;
+  $("age").className = old ? "old" : "";
+  $("age").hidden = false;
+};
+tellAge();
+setInterval(tellAge, 36e5);
 $("theme").hidden = $("controls").hidden = $("hint").hidden = false;
 show();

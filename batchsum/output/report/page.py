@@ -6,9 +6,11 @@ script, printed or searched is the same table.
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from heapq import merge
 from itertools import islice
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from batchsum.atomic import replace_file
+from batchsum.output.files import PAGE
 from batchsum.output.report import plots
 from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
 from batchsum.output.report.night import ReportNight, ReportRow
@@ -23,6 +27,7 @@ from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 WHOLE_TABLE = 2_000
 """Rows up to which the table stands in one piece; longer ones are paged through by the script."""
@@ -36,6 +41,11 @@ _FOLDER = Path(__file__).parent
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
+
+
+def replace_page(directory: Path, night: ReportNight) -> None:
+    """Put the page of `night` in the place of the one in `directory`."""
+    replace_file(directory / PAGE, "".join(render_page(night)).encode(errors="xmlcharrefreplace"))
 
 
 def write_report(path: Path, night: ReportNight) -> None:
@@ -60,13 +70,15 @@ def render_page(night: ReportNight) -> Iterator[str]:
         .stream(
             night=night,
             facts=facts,
-            headline=night_headline(facts),
+            headline=night_headline(facts, night),
             subline=night_subline(facts, night),
             style=style,
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
-            icon=_icon(facts.mood),
+            mood="bad" if night.failed_since else facts.mood,
+            usual_days=_usual_days(night),
+            icon=_icon("bad" if night.failed_since else facts.mood),
             host=_host(night.base_url),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,
@@ -121,7 +133,8 @@ def _environment() -> "Environment":
     )
     environment.filters.update(
         grouped=grouped, signed=signed, percent=percent, day=day, words=words, advice=advice, night_steps=night_steps,
-        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
+        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""), soft=soft,
+        acceptance=acceptance,
     )  # fmt: skip
     environment.globals.update(plots=plots)
     return environment
@@ -139,6 +152,13 @@ def _icon(mood: str) -> str:
     """A dot in the tab's title; an address of its own, so that no browser asks a server for one."""
     dot = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[mood]}'/>"
     return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
+
+
+def _usual_days(night: ReportNight) -> int:
+    """Days between this night and the one before; 1 where there was none."""
+    if night.previous_date is None:
+        return 1
+    return max((date.fromisoformat(night.date) - date.fromisoformat(night.previous_date)).days, 1)
 
 
 def _host(base_url: str) -> str:
@@ -163,14 +183,32 @@ def signed(number: int | None) -> str:
 
 
 def percent(row: ReportRow) -> str:
-    """The size of the change; its sign stands before it."""
+    """The change in percent, with its sign and a true minus."""
     change, previous = row.record_count_change, row.kept.previous_record_count
     if not change or not previous:
         return ""
-    share = 100 * abs(change) / previous
+    share, sign = 100 * abs(change) / previous, "+" if change > 0 else "\N{MINUS SIGN}"
     if share < 0.05:
         return "<0.1 %"
-    return f"{share:,.1f} %" if share < 1000 else f"{share:,.0f} %"
+    return f"{sign}{share:,.1f} %" if share < 1000 else f"{sign}{share:,.0f} %"
+
+
+def soft(text: str) -> "Markup":
+    """The text, which may break behind what names of filter sets are joined with."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([_=/;])(?=.)", r"\1<wbr>", str(escape(text))))
+
+
+def acceptance(rows: Sequence[ReportRow], directory: str) -> str:
+    """The command that accepts these rows of a taxon; empty where there is nothing that could be."""
+    names = [
+        f"{row.kept.taxon}/{row.kept.filter_set}"
+        for row in rows
+        if row.kept.record_count is not None or row.reason == "refused"
+    ]
+    command = shlex.join(["batchsum", "accept", directory, *dict.fromkeys(names)])
+    return command if names and directory and command.isprintable() else ""
 
 
 def day(text: str | None) -> str:

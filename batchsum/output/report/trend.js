@@ -5,7 +5,7 @@ const history = (row) => {
   return (row.dataset.h ?? "").split(",").map((text, index) => {
     const [, letter, step] = /^([srfk]?)(.*)$/.exec(text);
     if (step !== "") last += Number(step);
-    return { date: data.dates[index], status: text === "" ? "not in the job" : words[letter], count: step === "" ? null : last };
+    return { date: data.dates[index], status: text === "" ? (data.dates[index] in data.failures ? "no table" : "not in the job") : words[letter], count: step === "" ? null : last };
   }).filter((night) => night.date !== undefined && row.dataset.h !== undefined);
 };
 const table = (nights) => el("details", {}, el("summary", {}, "Counts by night"),
@@ -43,7 +43,7 @@ const trend = (nights, width) => {
   }
   let path = "", pen = "M";
   nights.forEach((night, index) => {
-    if (night.count === null || night.status !== "ok") pen = night.status === "not in the job" || night.count === null ? "M" : pen;
+    if (night.count === null || night.status !== "ok") pen = night.count === null ? "M" : pen;
     else { path += `${pen}${x(index)} ${y(night.count)}`; pen = "L"; }
   });
   chart.append(svg("path", { class: "l", d: path || "M0 0" }));
