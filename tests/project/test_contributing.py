@@ -58,7 +58,7 @@ def lines_with_names() -> list[str]:
 
 def test_every_path_exists() -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
-    named = [word for word in quoted(PAGE) if re.fullmatch(r"[\w.\-/]+\.(py|md|yaml|toml)|[\w.\-/]+/", word)]
+    named = [word for word in quoted(PAGE) if re.fullmatch(r"[\w.\-/]+\.(py|md|yaml|toml|tsv)|[\w.\-/]+/", word)]
     assert len(named) > 50
     assert [word for word in (*linked, *named) if found(word) is None] == []
 
@@ -120,7 +120,7 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
     assert FilterSetKeys.model_fields.keys() - own_keys == {*FILTER_NAMES}
     columns = [one.name for one in SUMMARY]
     assert [name for name in columns if name in FILTER_COLUMNS] == [*FILTER_COLUMNS]
-    assert question.FILTERS.keys() | question.PACKAGE.keys() == {*FILTER_NAMES}
+    assert question.parameters("accessions", "filters", "package").keys() == {*FILTER_NAMES}
     assert {one.name for one in fields(question.Filters)} - {"taxa"} == {*FILTER_NAMES}
 
 
