@@ -273,7 +273,7 @@ def test_what_lost_records_is_told_before_what_grew() -> None:
         row("lost", "ok", 90, previous_record_count=100, change="fell"),
         row("same", "ok", 5, previous_record_count=5, change="updated"),
     ]
-    assert [each.kept.taxon for each in digest(night_of(*rows)).leading] == ["lost", "small", "huge"]
+    assert [each.kept.taxon for each in digest(night_of(*rows)).leading] == ["lost", "huge", "small"]
 
 
 def test_the_leading_changes_are_the_first_of_all_however_many_there_are() -> None:

@@ -3,19 +3,17 @@
 Made in one pass that keeps a bounded number of rows, so that a long table costs time and not memory.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
+from batchsum.output.changes import weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
 from batchsum.store.history import KeptRow
 from batchsum.text import counted
 
-_SURPRISE = ("vanished", "fell", "returned", "recovered", "new", "grew")
-"""Changes of believed rows, as they are worth a look: what lost records first."""
 _BAD_SHARE = 0.2
 _TAXA_A_REASON = 12
 """Taxa that are named for each reason,"""
@@ -148,8 +146,7 @@ def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
     reasons, heat = _Reasons(), _HeatTable()
-    leading = _Foremost(_LEADING, _surprise)
-    rolled = _Foremost(_LEADING, lambda row: -abs(row.record_count_change or 0))
+    leading, rolled = _Foremost(_LEADING, _weight), _Foremost(_LEADING, _weight)
     doubtful, asked = [0] * len(night.dates), [0] * len(night.dates)
     total_mb = 0
     for row in night.rows:
@@ -159,10 +156,8 @@ def digest(night: ReportNight) -> Digest:
         total_mb += row.size_mb or 0
         if not kept.is_believed:
             reasons.add(row, is_new=night.previous_date is None or bool(kept.change))
-        elif kept.change in _SURPRISE:
-            leading.add(row)
-        elif kept.change == "rolled":
-            rolled.add(row)
+        elif kept.change and kept.change != "updated":
+            (rolled if kept.change == "rolled" else leading).add(row)
         heat.add(kept)
         for position, status in enumerate(row.nightly_statuses[: len(doubtful)]):
             asked[position] += bool(status)
@@ -225,10 +220,8 @@ def advice(reason: str) -> str:
     return _UNKNOWN
 
 
-def _surprise(row: ReportRow) -> tuple[int, float]:
-    change = abs(row.record_count_change or row.kept.record_count or 0)
-    # Between the plain and the relative change: 10 more of 100 tell as much as 1,000 more of a million.
-    return _SURPRISE.index(row.kept.change), -change / math.sqrt(max(row.kept.previous_record_count or 0, 1))
+def _weight(row: ReportRow) -> tuple[int, float]:
+    return weight({**row.kept._asdict(), "record_count_change": row.record_count_change})
 
 
 class _Reasons:
