@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     # name, what it does, and the function of batchsum/cli/ that does it; options.py has its options as add_NAME_options
-    ("run", "one night: plan, ask, judge, publish the table", "run:run_command"),
-    ("check", "everything that can be known of a job before asking", "check:check_command"),
-    ("explain", "everything known of one row", "explain:explain_command"),
+    ("run", "ask for all rows of a job, and publish its table", "run:run_command"),
+    ("check", "tell what is wrong with a job, what it will ask, and how long that takes", "check:check_command"),
+    ("explain", "tell everything known of one row", "explain:explain_command"),
     ("accept", "believe what NCBI said last of some rows, and publish that night again", "accept:accept_command"),
-    ("history", "counts of the last nights", "history:history_command"),
-    ("report", "the HTML report again, from the store", "report:report_command"),
-    ("schedule", "text for cron or systemd, ready to install", "schedule:schedule_command"),
-    ("merge", "one table out of the shards of a job", "run:merge_command"),
-    ("probe", "a dozen questions that settle what is not known of the server", "probe:probe_command"),
-    ("init", "a commented job file, and its JSON Schema for editors", "init:init_command"),
-    ("completion", "completion of commands and options, for a shell to read", "completion:completion_command"),
-    ("demo", "the sample job, two nights, against the embedded server; needs no network", "demo:demo_command"),
-    ("serve", "the embedded NCBI-compatible server, in the foreground", "serve:serve_command"),
+    ("history", "show the counts of the last nights", "history:history_command"),
+    ("report", "make report.html again", "report:report_command"),
+    ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),
+    ("merge", "make one table out of the shards of a job", "run:merge_command"),
+    ("probe", "ask a dozen questions, and write down how the server behaves", "probe:probe_command"),
+    ("init", "write a commented job file, and its JSON Schema for editors", "init:init_command"),
+    ("completion", "print completion of commands and options for your shell", "completion:completion_command"),
+    ("demo", "run the sample job for two nights against the embedded server; needs no network", "demo:demo_command"),
+    ("serve", "run the embedded NCBI-compatible server", "serve:serve_command"),
 )
 
 _OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)

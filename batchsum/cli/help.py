@@ -9,7 +9,7 @@ EXIT_CODES = {
     "2": "usage or job file; nothing was sent",
     "3": "published, but some rows are suspect, rejected, failed or skipped",
     "4": "nothing usable; last night's files were left alone",
-    "5": "the server refused us: key, TLS, redirect",
+    "5": "the server refused us: key, block, TLS, redirect",
     "6": "output or state cannot be written",
     "75": "another run of this job is under way",
     "130, 143": "interrupted by SIGINT, SIGTERM; the same command resumes",
@@ -40,6 +40,7 @@ environment:
   NCBI_API_KEY         the key, unless --api-key-file names a file that holds it
   BATCHSUM_BASE_URL    another server than NCBI's
   BATCHSUM_TODAY       the day of the night, YYYY-MM-DD, where a pipeline begins it around midnight UTC
+  HTTPS_PROXY          the proxy through which NCBI is reached
   NO_COLOR             no colours on the terminal
   BATCHSUM_DEBUG       the traceback of a bug
 """
@@ -51,7 +52,7 @@ examples:
   batchsum run job.yaml --deadline 6h --if-locked skip --api-key-file ~/.config/batchsum/api_key
   batchsum run job.yaml --accept 1335626/human      believe this row's new level
 
-Nothing is printed on success unless somebody watches; on failure a short block says why. Killed at any time,
+Nothing is printed on success unless stderr is a terminal; on failure a short block says why. Killed at any time,
 the same command goes on where it was.
 """
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or a list alone as CSV, TSV or TXT")
     add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
     add("--api-key", action=_NoKey, nargs="?", help=argparse.SUPPRESS)
@@ -34,13 +34,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     again.add_argument(
         "--retry", action="store_true", help="ask again what is suspect, failed or skipped of the last night"
     )
-    add("--if-locked", choices=("fail", "skip", "wait"), default="fail", help="when another run is under way (fail)")
+    add(
+        "--if-locked",
+        choices=("fail", "skip", "wait"),
+        default="fail",
+        help="what to do when another run of this job is under way (default: fail)",
+    )
     add(
         "--accept",
         action="append",
         default=[],
         metavar="TAXON[/SET]",
-        help="believe what NCBI says of this row now; may be repeated",
+        help="believe what NCBI says of this row tonight; may be repeated",
     )
     add(
         "--exit-code-on-change", type=_whole(0, 255), metavar="N", help="exit code instead of 0 where something changed"
@@ -50,7 +55,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def add_check_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or a list alone as CSV, TSV or TXT")
     add("--online", action="store_true", help="look every name up in NCBI's taxonomy, and write taxa.lock beside JOB")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
@@ -76,7 +81,7 @@ def add_accept_options(parser: argparse.ArgumentParser) -> None:
 
 def add_history_options(parser: argparse.ArgumentParser) -> None:
     _add_output_directory(parser)
-    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="form (table)")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
     parser.add_argument(
         "--nights", type=_whole(1, 10_000), default=14, metavar="N", help="how many of the last nights (14)"
     )
@@ -88,7 +93,7 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 
 def add_schedule_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("job", type=Path, metavar="JOB", help="job file: YAML, or CSV/TSV alone")
+    add("job", type=Path, metavar="JOB", help="job file: YAML, or a list alone as CSV, TSV or TXT")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--cron", action="store_true", help="a line for crontab")
     kind.add_argument("--systemd", action="store_true", help="a service and its timer")
@@ -96,7 +101,7 @@ def add_schedule_options(parser: argparse.ArgumentParser) -> None:
         "--at",
         type=_time_of_day,
         metavar="HH:MM",
-        help="time of day on this machine (one at night, by the job's name)",
+        help="time of day on this machine (default: a time at night, fixed by the job's name)",
     )
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key (the job's api_key_file)")
     add("--out", type=Path, metavar="DIR", help="with --systemd: write the two files there instead of printing them")
@@ -136,12 +141,17 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
     add("--port", type=int, default=8765, metavar="PORT", help="port to listen on, 0 for a free one (8765)")
-    add("--rps", type=_rate, metavar="N|unlimited", help="limit a second (as NCBI: 5 without a key, 10 with one)")
-    add("--latency", metavar="D", help="time an answer takes: 200ms, or 200ms,p99=5s for a heavy tail")
+    add(
+        "--rps",
+        type=_rate,
+        metavar="N|unlimited",
+        help="requests a second that it allows (as NCBI: 5 without a key, 10 with one)",
+    )
+    add("--latency", metavar="D", help="time an answer takes: 200ms; with 200ms,p99=5s one in a hundred takes 5 s")
     add("--as-of", type=_day, metavar="DATE", help="answer as on this day (today, UTC)")
     add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
     add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
-    add("--access-log", action="store_true", help="one line an answer on stderr")
+    add("--access-log", action="store_true", help="one line on stderr for each answer")
 
 
 def _add_output_directory(parser: argparse.ArgumentParser) -> None:
@@ -153,8 +163,13 @@ def _add_logging(parser: argparse.ArgumentParser) -> None:
     add("-q", "--quiet", action="store_true", help="no summary on the terminal")
     add("-v", "--verbose", action="store_true", help="the log on stderr, every attempt included")
     add("--log-file", type=Path, metavar="FILE", help="where the log goes (batchsum.log in the output directory)")
-    add("--log-format", choices=("text", "json"), default="text", help="form of the log (text)")
-    add("--progress", choices=("auto", "always", "never"), default="auto", help="a live line (on a terminal)")
+    add("--log-format", choices=("text", "json"), default="text", help="default: text")
+    add(
+        "--progress",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="a line that tells how far the run is (default: auto, on a terminal only)",
+    )
 
 
 def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
