@@ -15,6 +15,7 @@ import os
 import random
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from tests.benchmarks.measure import ROOT, Result, tell
@@ -124,9 +125,10 @@ class Connection(asyncio.Protocol):
 
     async def _begin_tls(self, transport: asyncio.Transport) -> None:
         await asyncio.sleep(self._window.question.tls)
-        encrypted = await self._loop.start_tls(transport, self, TLS, server_side=True)
-        assert encrypted is not None
-        self._transport = encrypted
+        with suppress(ConnectionError):  # whoever connected may be done before its turn came
+            encrypted = await self._loop.start_tls(transport, self, TLS, server_side=True)
+            assert encrypted is not None
+            self._transport = encrypted
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data

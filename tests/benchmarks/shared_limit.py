@@ -22,8 +22,8 @@ def measure(processes: int, sends: int, redis: RedisServer, directory: Path) -> 
     arrivals = Arrivals()
     with senders(processes, arrivals, LIMIT, redis.url, directory):
         arrivals.receive_until(parts=1, count=sends)
-    times = sorted(time for time, _ in arrivals.seen)
-    whole = sorted(time for time, parts in arrivals.seen if parts == 1)[LIMIT:]
+    times = sorted(one.time for one in arrivals.seen)
+    whole = sorted(one.time for one in arrivals.seen if one.parts == 1)[LIMIT:]
     use = (len(whole) - 1) / (LIMIT * (whole[-1] - whole[0]))
     busiest = max(sum(time < first + 1.0 for time in times[at : at + 3 * LIMIT]) for at, first in enumerate(times))
     figures = f"{len(whole)} sends, busiest second {busiest} of {LIMIT}"
