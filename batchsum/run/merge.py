@@ -68,7 +68,7 @@ def merge_shards(
         with held(directory) as store:
             finish_publication(store, job)
             manifest = files.read_manifest(directory)
-            lost = remember_table(store, job, manifest)
+            lost = remember_table(store, job, manifest, first.today)
             if (done := _merged_before(store, job, manifest, _run_id(shards))) is not None:
                 return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
