@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.errors import UsageError
 from batchsum.model.filters import FILTER_COLUMNS
 from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST, read_manifest
@@ -44,14 +45,17 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
     """Make a night of the table that `manifest` tells of, where the store knows of no run at all.
 
     Tonight's own table becomes a night before `tonight`: that of tonight will take its place, and nothing else is left
-    to judge it by. None where the table's night itself goes on.
+    to judge it by.
 
-    What run.json is to say of that; empty where nothing was lost.
+    What run.json is to say of that; empty where nothing was lost. UsageError where `tonight` is None, since the table's
+    night is to go on: its answers are lost.
     """
     if not manifest or store.newest():
         return ""
     directory = job.output.dir
     lost = f"{directory / STATE} was missing, and with it the nights before"
+    if tonight is None:
+        raise UsageError(f"{lost}; no answer of the last night is left to keep: run the job without --retry")
     name = _table_of(directory, manifest)
     if name is None:
         return f"{lost}; {_NO_TABLE}"
@@ -59,7 +63,7 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
     with store.transaction():
         run = store.begin_run(
             manifest["run_id"], started_at=manifest["started_at"],
-            today=told if tonight is None else min(told, tonight - timedelta(days=1)),
+            today=min(told, tonight - timedelta(days=1)),
             base_url=manifest["base_url"], job_hash=manifest["job_hash"],
             generation=manifest["generation"] - 1, owner="",
         )  # fmt: skip

@@ -164,6 +164,20 @@ def test_tonights_own_table_is_the_past_of_a_store_lost_tonight(nights: Nights) 
     assert [row["error"].partition(":")[0] for row in nights.rows()] == ["fell", "with_wider"]
 
 
+def test_a_retry_keeps_no_row_of_a_lost_store(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320, 11520]")
+    nights.ncbi.answers = {"11520": (500, "down")}
+    assert nights.night(1, count=5000) == 3
+    (nights.out / "state.sqlite3").unlink()
+    capfd.readouterr()
+    assert nights.night(1, "--retry", count=800) == 2
+    assert not nights.ncbi.asked
+    assert "run the job without --retry" in capfd.readouterr().err
+    nights.ncbi.answers = {}
+    assert nights.night(1) == 3
+    assert nights.rows()[0]["error"].startswith("fell: 800 is 84.0 % below 5,000")
+
+
 @pytest.mark.parametrize("command", [["explain", "OUT", "11320"], ["history", "OUT"], ["accept", "OUT", "11320"]])
 def test_commands_that_read_the_store_say_that_it_is_missing(
     nights: Nights, command: list[str], capfd: pytest.CaptureFixture[str]
