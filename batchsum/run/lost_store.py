@@ -1,6 +1,7 @@
 """A missing state.sqlite3 beside a run.json: the table that lies there becomes the past.
 
-Counts, verdicts and what was asked stand in the table; answers, and the nights before that one, are lost.
+Counts, verdicts, what was asked and what was believed before stand in the table; answers, and the nights before that
+one, are lost.
 """
 
 import csv
@@ -8,13 +9,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.errors import UsageError
 from batchsum.model.filters import FILTER_COLUMNS
 from batchsum.model.job import Job
-from batchsum.output.files import MANIFEST
+from batchsum.output.files import MANIFEST, read_manifest
 from batchsum.run.plan import build_plan
 from batchsum.store.directory import STATE
 from batchsum.store.history import History, KeptRow, QueryKey
@@ -23,6 +25,7 @@ from batchsum.store.store import Store
 _DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}
 _TABLES = ("summary.jsonl", *_DELIMITERS)
 """The formats of the table that can be read again, the one that needs no guessing first."""
+_NO_TABLE = f"no table with the digest of {MANIFEST} lies there, so that this night has no past"
 
 
 def is_store_lost(directory: Path) -> bool:
@@ -32,33 +35,51 @@ def is_store_lost(directory: Path) -> bool:
 
 def words_of_lost_store(directory: Path) -> str:
     """What to say of it, before anything else."""
-    return f"{directory / STATE} is missing, and with it the nights before; the table that lies there becomes the past"
+    lost = f"{directory / STATE} is missing, and with it the nights before"
+    if _table_of(directory, read_manifest(directory)) is None:
+        return f"{lost}; {_NO_TABLE}"
+    return f"{lost}; the table that lies there becomes the past"
 
 
-def remember_table(store: Store, job: Job, manifest: Mapping[str, Any]) -> str:
+def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight: date | None) -> str:
     """Make a night of the table that `manifest` tells of, where the store knows of no run at all.
 
-    What run.json is to say of that; empty where nothing was lost.
+    Tonight's own table becomes a night before `tonight`: that of tonight will take its place, and nothing else is left
+    to judge it by.
+
+    What run.json is to say of that; empty where nothing was lost. UsageError where `tonight` is None, since the table's
+    night is to go on: its answers are lost.
     """
     if not manifest or store.newest():
         return ""
     directory = job.output.dir
     lost = f"{directory / STATE} was missing, and with it the nights before"
-    name = next((name for name in _TABLES if _is_whole(directory / name, manifest["files"].get(name))), None)
+    if tonight is None:
+        raise UsageError(f"{lost}; no answer of the last night is left to keep: run the job without --retry")
+    name = _table_of(directory, manifest)
     if name is None:
-        return f"{lost}; no table with the digest of {MANIFEST} lies there, so that this night has no past"
+        return f"{lost}; {_NO_TABLE}"
+    told = date.fromisoformat(manifest["today"])
     with store.transaction():
         run = store.begin_run(
-            manifest["run_id"], started_at=manifest["started_at"], today=date.fromisoformat(manifest["today"]),
+            manifest["run_id"], started_at=manifest["started_at"],
+            today=min(told, tonight - timedelta(days=1)),
             base_url=manifest["base_url"], job_hash=manifest["job_hash"],
             generation=manifest["generation"] - 1, owner="",
         )  # fmt: skip
         history = History(store, run)
-        history.keep(_rows(job, run.today, _records(directory / name)))
+        history.keep(_rows(job, told, _records(directory / name)))
+        history.remember_believed()
         store.move(run, "open", "published")
         history.settle(job.output.keep_nights, ())
     store.release()
-    return f"{lost}; the table of {run.today}, {name}, is taken for the last night"
+    return f"{lost}; the table of {told}, {name}, is taken for the last night"
+
+
+def _table_of(directory: Path, manifest: Mapping[str, Any]) -> str | None:
+    """The table that can be read again, and is the one that `manifest` tells of; None where there is none."""
+    digests = manifest.get("files", {})
+    return next((name for name in _TABLES if _is_whole(directory / name, digests.get(name))), None)
 
 
 def _is_whole(path: Path, digest: str | None) -> bool:

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ def merge_shards(
         with held(directory) as store:
             finish_publication(store, job)
             manifest = files.read_manifest(directory)
-            lost = remember_table(store, job, manifest)
+            is_theirs = manifest.get("run_id") == _run_id(shards)  # then no other night takes the table's place
+            lost = remember_table(store, job, manifest, date.max if is_theirs else first.today)
             if (done := _merged_before(store, job, manifest, _run_id(shards))) is not None:
                 return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))

@@ -76,7 +76,7 @@ def run_job(
         with held(directory, wait=wait_for_lock) as store:
             finished = finish_publication(store, job)
             manifest = files.read_manifest(directory)  # after what may have put another one there
-            lost = remember_table(store, job, manifest)
+            lost = remember_table(store, job, manifest, None if retry else today or begun.astimezone().date())
             if not (fresh or accept or retry):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):

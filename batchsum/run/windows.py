@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key
 from batchsum.run.data_dates import DataDates, dates_of
+from batchsum.run.guards import LONGEST_LAG
 from batchsum.run.resume import Night
 
 MOST_PAIRS = 4
@@ -89,18 +90,22 @@ def _apart(since: Summary, until: Summary) -> Answer:
 
 def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
     """The edges of each window that has no two answers of one moment, each with its turn, from 1; those of windows
-    side by side are together.
+    side by side are together. On a night of moments a day apart, a zero without a date is no such answer at its end.
 
     What is together is to be asked one right behind the other. A window that was asked again as often as may be is
     left out, and so is every edge that had its turn before the run was cut off. On nights on which rows have dates of
     their own there are none.
     """
     dates = dates_of(night)
+    # Where data of another day answer too, an edge without a date may be that day's zero.
+    moments = [at for text in night.store.count_dates(night.run) if (at := moment(text))]
+    are_mixed = bool(moments) and max(moments) - min(moments) >= LONGEST_LAG
     chains: list[dict[Request, int]] = []
     for query, known in _windows(night) if dates.are_common else ():
         edges = {request: request_key(request) for request in query.requests()}
         answer = answer_of_row(known, [*edges.values()], dates)
-        if not (isinstance(answer, Summary) and answer.contradiction):
+        is_apart = isinstance(answer, Summary) and answer.contradiction
+        if not (is_apart or (are_mixed and _has_undated_end(known, [*edges.values()]))):
             continue
         turns = {request: len(known[key]) for request, key in edges.items()}
         if min(turns.values()) <= MOST_PAIRS:
@@ -108,6 +113,14 @@ def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
                 chains.append({})
             chains[-1].update(turns)
     return [{edge: turn for edge, turn in chain.items() if turn == min(chain.values())} for chain in chains]
+
+
+def _has_undated_end(known: Mapping[str, Sequence[Answer]], keys: Sequence[str]) -> bool:
+    """Whether records since the beginning of a window have a date, and none of the answers to its end has it."""
+    since, until = (
+        {moment(one.resource_updated_on) for one in known.get(key, ()) if isinstance(one, Summary)} for key in keys
+    )
+    return None in until and since != {None} and since.isdisjoint(until - {None})
 
 
 def _windows(night: Night) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:

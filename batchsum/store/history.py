@@ -263,6 +263,15 @@ class History:
             ((self._run.run, self._tonight, *row) for row in rows),
         )
 
+    def remember_believed(self) -> None:
+        """Of rows that are not believed tonight, keep the last believed counts as those of the day before, where no
+        earlier night is left to tell of them; inside the caller's transaction."""
+        self._store.query(
+            "INSERT OR REPLACE INTO believed SELECT query, date(night, '-1 day'), filters, previous_record_count, NULL"
+            " FROM rows WHERE run = ? AND status NOT IN ('ok', 'empty') AND previous_record_count IS NOT NULL",
+            self._run.run,
+        )
+
     def doubt(self, doubts: Iterable[tuple[str, str, int]]) -> None:
         """Make rows suspect: why, the word of changes.csv and the position of each; inside the caller's transaction."""
         self._store.write(

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,9 @@ def test_a_table_that_was_changed_becomes_nobodys_past(nights: Nights, capfd: py
     (nights.out / "state.sqlite3").unlink()
     (nights.out / "summary.csv").write_text("what?")
     assert nights.night(2, count=1000) == 0
-    assert "is missing" in capfd.readouterr().err
+    first = capfd.readouterr().err.splitlines()[0]
+    assert "is missing" in first
+    assert first.endswith("no table with the digest of run.json lies there, so that this night has no past")
     assert "has no past" in nights.manifest()["warnings"][0]
     assert nights.table() == [("11320", "all", "1000", "")]
 
@@ -135,6 +138,55 @@ def test_a_lost_store_is_told_whatever_the_night_comes_to(nights: Nights, capfd:
     assert nights.night(2) == 4
     assert "is missing" in capfd.readouterr().err.splitlines()[0]
     assert nights.night(3, count=100) == 3, "and the past was not lost again"
+
+
+@pytest.mark.parametrize("second", [{"record_count": 900}, (500, "down"), {}, (404, {"message": "unknown taxon"})])
+def test_what_was_last_believed_outlives_the_store_also_behind_a_doubtful_table(nights: Nights, second: Any) -> None:
+    nights.write("taxa: [11320]")
+    nights.ncbi.answers = {"2697049": {"record_count": 9}}
+    nights.night(1, count=5000)
+    nights.ncbi.otherwise = lambda question: second
+    assert nights.night(2) in (3, 4)
+    nights.night(2)
+    (nights.out / "state.sqlite3").unlink()
+    assert nights.night(3, count=800) == 3
+    assert nights.rows()[0]["error"].startswith("fell: 800 is 84.0 % below 5,000")
+    assert nights.rows()[0]["previous_record_count"] == "5000"
+
+
+def test_tonights_own_table_is_the_past_of_a_store_lost_tonight(nights: Nights) -> None:
+    nights.write("taxa: [11320]\nfilter_sets: {all: {}, week: {released_since: 7d}}")
+    nights.night(1, count=5000)
+    (nights.out / "state.sqlite3").unlink()
+    assert nights.night(1, count=800) == 3
+    assert nights.manifest()["today"] == "2026-11-01"
+    assert "the table of 2026-11-01, summary.csv, is taken for the last night" in nights.manifest()["warnings"][0]
+    assert [row["error"].partition(":")[0] for row in nights.rows()] == ["fell", "with_wider"]
+
+
+def test_a_retry_keeps_no_row_of_a_lost_store(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320, 11520]")
+    nights.ncbi.answers = {"11520": (500, "down")}
+    assert nights.night(1, count=5000) == 3
+    (nights.out / "state.sqlite3").unlink()
+    capfd.readouterr()
+    assert nights.night(1, "--retry", count=800) == 2
+    assert not nights.ncbi.asked
+    assert "run the job without --retry" in capfd.readouterr().err
+    nights.ncbi.answers = {}
+    assert nights.night(1) == 3
+    assert nights.rows()[0]["error"].startswith("fell: 800 is 84.0 % below 5,000")
+
+
+@pytest.mark.parametrize("command", [["explain", "OUT", "11320"], ["history", "OUT"], ["accept", "OUT", "11320"]])
+def test_commands_that_read_the_store_say_that_it_is_missing(
+    nights: Nights, command: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1)
+    (nights.out / "state.sqlite3").unlink()
+    assert main([str(nights.out) if word == "OUT" else word for word in command]) == 2
+    assert "state.sqlite3 is missing, and with it the nights that were" in capfd.readouterr().err
 
 
 # Rights

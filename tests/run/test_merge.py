@@ -79,6 +79,18 @@ def test_merging_again_changes_nothing(night: ShardedNight) -> None:
     assert (night.directory / "merged" / "run.json").read_bytes() == manifest
 
 
+def test_merging_again_after_the_store_was_lost_keeps_the_night(night: ShardedNight) -> None:
+    shards = night.shards(3)
+    night.merge("merged", shards)
+    before = night.files("merged")
+    state = night.directory / "merged/state.sqlite3"
+    state.unlink()
+    assert night.merge("merged", shards) == 3
+    assert night.files("merged") == before
+    with closing(sqlite3.connect(state)) as store:
+        assert store.execute("SELECT today FROM runs").fetchall() == [(night.manifest("merged")["today"],)]
+
+
 def test_shards_of_an_earlier_night_replace_no_later_one(
     night: ShardedNight, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,24 @@ def test_neighbours_may_use_different_answers_of_the_edge_between_them(ncbi: Scr
     }
 
 
+def test_a_zero_without_a_date_at_the_end_of_a_window_may_be_the_old_copys(ncbi: ScriptedNcbi, job: Path) -> None:
+    """The old copy ends before the last edge, and its zero has no date, as NCBI's zeros may have none."""
+    chance = Random(5)
+
+    def answer(question: Question) -> dict[str, Any]:
+        told = state(question, OLD if chance.random() < 0.5 else FRESH)
+        is_zero = told["resource_updated_on"] == OLD and edge(question) == "2026-08-31"
+        return {"record_count": 0} if is_zero else told
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 0
+    last = {row["taxon"]: row for row in rows(job) if row["filter_set"] == "weekly/2026-08-24"}
+    fresh = {taxon: row["record_count"] for taxon, row in last.items() if row["resource_updated_on"] == FRESH}
+    assert len(last) == 3
+    assert set(fresh.values()) == {"49"}
+    assert max(ncbi.counts.values()) <= 5
+
+
 def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: ScriptedNcbi, job: Path) -> None:
     def answer(question: Question) -> dict[str, Any]:
         """The later an edge, the older the last update behind it; but for one edge."""
