@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -75,11 +75,11 @@ def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
 
 
 def _problems(outcome: "Outcome") -> Iterator[tuple[str, str]]:
-    """The worst status and the words of each taxon with rows that cannot be relied on, the worst taxa first."""
-    of_taxon: dict[str, list[DoubtfulRow]] = defaultdict(list)
+    """Status and words of what cannot be relied on, a line for each taxon and reason, the worst taxa first."""
+    of_taxon: dict[str, dict[tuple[str, str], list[DoubtfulRow]]] = defaultdict(lambda: defaultdict(list))
     for row in outcome.doubtful:
-        of_taxon[row.kept.taxon].append(row)
-    for rows in islice(of_taxon.values(), MOST_TAXA):
+        of_taxon[row.kept.taxon][row.kept.status, row.kept.reason].append(row)
+    for rows in chain.from_iterable(lines.values() for lines in islice(of_taxon.values(), MOST_TAXA)):
         first = rows[0].kept
         sets = list(dict.fromkeys(row.kept.filter_set for row in rows))
         named = ", ".join(sets[:MOST_SETS]) + (f" and {len(sets) - MOST_SETS} more" if len(sets) > MOST_SETS else "")

@@ -103,6 +103,12 @@ class KeptRow(NamedTuple):
         return f"{self.name} ({beside})" if beside and beside != self.name else self.name
 
     @property
+    def reason(self) -> str:
+        """The guard, or what happened; that of the wider row where the row is doubted for nothing but that one."""
+        error = self.error.rpartition(" is suspect: ")[2] if self.error.startswith("with_wider:") else self.error
+        return error.partition(":")[0]
+
+    @property
     def last_believed(self) -> int | None:
         """The count that the next night is compared with."""
         return self.record_count if self.is_believed else self.previous_record_count

@@ -206,24 +206,29 @@ def test_rows_in_trouble_stand_together_by_reason_with_ncbis_ids() -> None:
     assert shown.rows[-1].attributes["data-p"] == "X1 X2"
 
 
-def test_a_taxon_in_trouble_is_one_line_with_the_command_that_accepts_it() -> None:
+def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_it() -> None:
     rows = [
         report_row(
             "1335626", name, "suspect", count, label="MERS", tax_id=1335626, change="became_suspect", error=error
         )
-        for name, count, error in (("all", 5, "fell: 5 is 50 % below 10"), ("human", None, "contradicts_itself: sizes"))
+        for name, count, error in (
+            ("all", 5, "fell: 5 is 50 % below 10"),
+            ("human", None, "contradicts_itself: sizes"),
+            ("7d", 2, "with_wider: all, which includes it, is suspect: fell: 5 is 50 % below 10"),
+        )
     ]
     rows += [
         report_row("Zika virus", "all", "suspect", 0, error="vanished: 9"),
         row("9", "failed", None, error="timeout:"),
     ]
     night = night_of(*rows, directory="/srv/my out")
-    (fell, vanished, timeout) = digest(night).by_reason
-    assert [(each.count, each.taxon_count) for each in (fell, vanished, timeout)] == [(2, 1), (1, 1), (1, 1)]
+    assert [(each.reason, each.count, each.taxon_count) for each in digest(night).by_reason] == [
+        ("fell", 2, 1), ("contradicts_itself", 1, 1), ("vanished", 1, 1), ("timeout", 1, 1),
+    ]  # fmt: skip
     shown = Page(night)
     commands = re.findall("<code>(batchsum accept .*?)</code>", shown.source)
     assert [html.unescape(command) for command in commands] == [
-        "batchsum accept '/srv/my out' 1335626/all", "batchsum accept '/srv/my out' 'Zika virus/all'",
+        "batchsum accept '/srv/my out' 1335626/all 1335626/7d", "batchsum accept '/srv/my out' 'Zika virus/all'",
     ]  # fmt: skip
 
 

@@ -173,7 +173,7 @@ def test_filtering_by_text_and_status_is_counted_aloud(open_report: Open) -> Non
 def test_the_first_screen_leads_into_the_table(open_report: Open) -> None:
     night = bad_night(150)
     tab = open_report(night)
-    skipped = [row for row in night.rows if row.reason == "outage"]
+    skipped = [row for row in night.rows if row.kept.reason == "outage"]
     tab.click("main button[data-query=outage]")
     assert tab.inner_text("#count") == f"{len(skipped)} of 150 rows"
     assert tab.evaluate("document.activeElement.id") == "query"

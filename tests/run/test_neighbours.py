@@ -88,3 +88,19 @@ def test_what_is_accepted_is_doubted_by_nobody(
     ncbi.otherwise = lambda question: {"record_count": 12}
     assert night(job, ncbi, "--accept", "71/all", "--accept", "71/cats", "--accept", "72") == 0
     assert errors(job) == {}
+
+
+def test_rows_of_a_taxon_share_a_line_only_where_they_share_the_reason(
+    ncbi: ScriptedTaxonomy, job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, ncbi, job, 0) == 0
+    ncbi.answers["71?host=cat"] = (500, "{}")
+    assert run(monkeypatch, ncbi, job, 1, t71=31, t71_fortnight=11) == 3
+    told = [line for line in capsys.readouterr().err.splitlines() if "(71)" in line]
+    assert told == [
+        "  suspect  Virus 71 (71) / all, fortnight: fell: 31 is 65.6 % below 90; 90 on 2026-06-10; new tonight",
+        "  failed   Virus 71 (71) / cats: http_500: Internal Server Error; new tonight",
+    ]
+    page = (job.parent / "out" / "watch" / "report.html").read_text()
+    assert "71/all 71/fortnight" in page
+    assert "71/cats" not in page

@@ -55,7 +55,7 @@ REASONS = {
 
 @dataclass(slots=True)
 class ReasonGroup:
-    """The rows in doubt of the taxa whose first such row has this status and reason; only the first taxa are kept."""
+    """The rows in doubt that have this status and reason; only those of the first taxa are kept."""
 
     status: str
     reason: str
@@ -229,21 +229,24 @@ class _Reasons:
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], ReasonGroup] = {}
-        self._group = ReasonGroup("", "")
-        self._rows: list[ReportRow] = []
+        self._taxon = ""
+        self._lines: dict[tuple[str, str], list[ReportRow]] = {}
+        """The rows of this taxon by status and reason."""
 
     def add(self, row: ReportRow, *, is_new: bool) -> None:
-        if not self._rows or self._rows[0].kept.taxon != row.kept.taxon:
-            key = (row.kept.status, row.reason)
-            self._group = self._groups.setdefault(key, ReasonGroup(*key))
-            self._group.taxon_count += 1
-            self._rows = []
-            if len(self._group.taxa) < _TAXA_A_REASON:
-                self._group.taxa.append(self._rows)
-        self._group.count += 1
-        self._group.new_count += is_new
-        if len(self._rows) < _ROWS_A_TAXON:
-            self._rows.append(row)
+        if row.kept.taxon != self._taxon:
+            self._taxon, self._lines = row.kept.taxon, {}
+        key = (row.kept.status, row.kept.reason)
+        group = self._groups.setdefault(key, ReasonGroup(*key))
+        if key not in self._lines:
+            self._lines[key] = []
+            group.taxon_count += 1
+            if len(group.taxa) < _TAXA_A_REASON:
+                group.taxa.append(self._lines[key])
+        group.count += 1
+        group.new_count += is_new
+        if len(self._lines[key]) < _ROWS_A_TAXON:
+            self._lines[key].append(row)
 
     def sorted(self) -> list[ReasonGroup]:
         """In the order of their statuses."""

@@ -53,11 +53,6 @@ class ReportRow(NamedTuple):
     def record_count_change(self) -> int | None:
         return self.kept.verdict(None).record_count_change
 
-    @property
-    def reason(self) -> str:
-        """The word before the colon of `error`."""
-        return self.kept.error.partition(":")[0].strip()
-
 
 @dataclass(frozen=True, slots=True)
 class ReportNight:

@@ -205,7 +205,7 @@ def acceptance(rows: Sequence[ReportRow], directory: str) -> str:
     names = [
         f"{row.kept.taxon}/{row.kept.filter_set}"
         for row in rows
-        if row.kept.record_count is not None or row.reason == "refused"
+        if row.kept.record_count is not None or row.kept.reason == "refused"
     ]
     command = shlex.join(["batchsum", "accept", directory, *dict.fromkeys(names)])
     return command if names and directory and command.isprintable() else ""
