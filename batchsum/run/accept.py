@@ -40,7 +40,7 @@ def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[
             job = _published_job(store, directory)
             finish_publication(store, job)
             outcome, accepted = _publish_again(_last_night(store, job, note), names)
-        with Notifier(job) as notifier:
+        with Notifier(job) as notifier:  # the lock is free again: telling takes it by itself
             return announce(notifier, outcome), accepted
 
 
@@ -68,7 +68,7 @@ def _last_night(store: Store, job: Job, note: str) -> Night:
     for query, row in zip_longest(plan.queries(), rows):
         if query is None or row is None or row.request_keys != [request_key(one) for one in query.requests()]:
             raise UsageError(f"{directory}: taxa.lock was changed since {run.today}; run the job with --accept")
-    run = replace(run, generation=manifest["generation"])
+    run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
     return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
 
 
@@ -81,7 +81,7 @@ def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, list[Le
             night = replace(night, run=run)
             judge_rows(night, Failure("skipped", "interrupted", "not asked"))
             accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
-            for taxon, filter_set in sorted(night.accept - accepted):
+            for taxon, filter_set in sorted(night.accept - accepted):  # raised in here, it undoes the judging
                 raise UsageError(f"{taxon}/{filter_set}: nothing to accept; NCBI gave no count for it on {run.today}")
             staged = stage_night(night, rate)
         outcome = publish_staged(night, staged)

@@ -59,7 +59,7 @@ async def run_requests(
             for _ in range(workers):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        raise errors.exceptions[0] from None  # the first error stopped all others
 
 
 @dataclass(slots=True)
@@ -254,7 +254,7 @@ def ask(
                 log.warning("deadline of %s reached: what was not asked is skipped", limit)
                 fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
 
-    if is_loop_running():
+    if is_loop_running():  # as in a notebook, where asyncio.run() refuses to work
         _run_in_thread(take_steps)
     else:
         asyncio.run(take_steps())

@@ -114,7 +114,7 @@ def copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan: 
         if (key := request_key(request)) not in answered:
             missing[owner(key, len(shards)) - 1].append(key)
     for one, keys in zip(shards, missing, strict=True):
-        if len(keys) != one.unanswered:
+        if len(keys) != one.unanswered:  # state and manifest are of different times
             raise UsageError(f"{one.directory}: its answers are not those that its {MANIFEST} tells of; run it again")
         unasked = dump_reply(Reply(one.unasked))
         # What an outage skipped stands there already, with its attempts.
@@ -126,7 +126,7 @@ def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
     for one in shards:
         if one.shard.count != first.shard.count:
             yield f"{one.directory} is shard {one.shard}, but {first.directory} is shard {first.shard}"
-            continue
+            continue  # its number belongs to another division
         if one.shard in seen:
             yield f"{one.directory} and {seen[one.shard]} are both shard {one.shard}"
         seen[one.shard] = one.directory

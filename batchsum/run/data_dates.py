@@ -42,7 +42,7 @@ def data_dates(dates: Mapping[str, int]) -> DataDates:
     """
     counts = Counter[datetime]()
     written: dict[datetime, str] = {}
-    for text, count in sorted(dates.items()):
+    for text, count in sorted(dates.items()):  # sorted: of two spellings of a moment always the same one is kept
         if count and (at := moment(text)) is not None:
             counts[at] += count
             written.setdefault(at, text)
@@ -60,7 +60,7 @@ def _are_two_copies(counts: Counter[datetime], total: int) -> bool:
     for number, first in enumerate(moments):
         for second in moments[number + 1 :]:
             if second - first >= LONGEST_LAG:
-                break
+                break  # all behind it are later still
             if 10 * (counts[first] + counts[second]) >= 9 * total:
                 return True
     return False

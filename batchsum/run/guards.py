@@ -79,7 +79,7 @@ def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
     """#367, #373, #450: an id that was good yesterday is called invalid. A refusal by status is no word about it."""
     if answer.reason.startswith("http_"):
         return False
-    return answer.reason in _UNKNOWN or query.filters.text() == believed.filters
+    return answer.reason in _UNKNOWN or query.filters.text() == believed.filters  # no filter makes a taxon unknown
 
 
 def _covers(wide: FilterSet, narrow: FilterSet) -> bool:

@@ -24,7 +24,7 @@ def learn(store: Store, today: date, lock: TaxaLock, names: Mapping[str, Name]) 
                 " ".join(map(str, name.taxon.parents)),
             )
             for name in names.values()
-            if name.taxon and name.taxon.is_virus and name.text not in lock
+            if name.taxon and name.taxon.is_virus and name.text not in lock  # what is locked is not learnt anew
         ],
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ def moved_tonight(store: Store, today: date, taxa: Container[str]) -> Iterator[s
     for one in learnt_taxa(store):
         was = before if before and before.taxon == one.taxon else None
         before = one
+        # What was learnt on an earlier night was told on that night.
         if one.learnt_on != today.isoformat() or one.taxon not in taxa:
             continue
         if one.taxon.isdigit() and int(one.taxon) != one.tax_id:

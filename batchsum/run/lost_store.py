@@ -65,14 +65,14 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
             manifest["run_id"], started_at=manifest["started_at"],
             today=min(told, tonight - timedelta(days=1)),
             base_url=manifest["base_url"], job_hash=manifest["job_hash"],
-            generation=manifest["generation"] - 1, owner="",
+            generation=manifest["generation"] - 1, owner="",  # of the table before it; no process has this run
         )  # fmt: skip
         history = History(store, run)
         history.keep(_rows(job, told, _records(directory / name)))
         history.remember_believed()
         store.move(run, "open", "published")
         history.settle(job.output.keep_nights, ())
-    store.release()
+    store.release()  # the night to come is another run
     return f"{lost}; the table of {told}, {name}, is taken for the last night"
 
 
@@ -96,7 +96,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         if path.name not in _DELIMITERS:
             yield from map(json.loads, file)
             return
-        csv.field_size_limit(sys.maxsize)
+        csv.field_size_limit(sys.maxsize)  # a list of accessions is one cell, and may be longer than csv allows
         for record in csv.DictReader(file, delimiter=_DELIMITERS[path.name]):
             yield {name: _unprotected(cell) for name, cell in record.items()}
 

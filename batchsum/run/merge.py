@@ -66,7 +66,7 @@ def merge_shards(
         plan = build_plan(job, first.today, read_lock(first.directory / LOCK))
         client = job_client(job, first.base_url, api_key)
         with held(directory) as store:
-            finish_publication(store, job)
+            finish_publication(store, job)  # first: it may put another run.json there
             manifest = files.read_manifest(directory)
             is_theirs = manifest.get("run_id") == _run_id(shards)  # then no other night takes the table's place
             lost = remember_table(store, job, manifest, date.max if is_theirs else first.today)
@@ -109,7 +109,7 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,
             job_hash=job_hash, generation=generation, owner=owner,
         )  # fmt: skip
-        copy_answers(store, run, shards, plan)
+        copy_answers(store, run, shards, plan)  # in here: a kill leaves no run with a part of the answers
     log.info("run %s: %d shards of %s merged", run_id, len(shards), plan.job.name)
     return run
 

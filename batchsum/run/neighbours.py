@@ -11,7 +11,7 @@ from batchsum.store.history import KeptRow
 Exceeding = tuple[KeptRow, KeptRow, str]
 """A narrower row, the wider one that it has more records than, and the words for it."""
 
-MOST_NEIGHBOURS = 300
+MOST_NEIGHBOURS = 300  # the pairs grow with its square
 """Different filter sets up to which each is held against each."""
 _GROUP = 500
 """Rows whose past is looked up at once."""
@@ -35,7 +35,7 @@ def with_wider(night: Night) -> Iterator[tuple[KeptRow, str]]:
     while group := list(islice(rows, _GROUP)):
         pasts = night.history.pasts([row.asked for _, row, _ in group], [row.query for _, row, _ in group])
         for (query, row, why), past in zip(group, pasts, strict=True):
-            if query.is_rolling or past.believed is None:
+            if query.is_rolling or past.believed is None:  # any other row was judged by its past
                 yield row, why
 
 
@@ -62,7 +62,7 @@ def _exceeding_taxa_above(night: Night, statuses: tuple[str, ...]) -> Iterator[E
     for row in night.history.counted(statuses):
         if (tax_id := taxa.tax_id(row.taxon)) in above and tax_id is not None:
             wide.setdefault((tax_id, row.filters), row)
-    for narrow in night.history.counted(statuses):
+    for narrow in night.history.counted(statuses):  # a second walk, so that few rows are held in memory
         found = [wide.get((tax_id, narrow.filters)) for tax_id in taxa.ancestors(narrow.taxon) if tax_id in above]
         if least := _least(filter(None, found)):
             yield from _exceeds(narrow, least, f"{least.taxon} {least.filter_set}")
@@ -94,7 +94,7 @@ def _exceeds(narrow: KeptRow, wide: KeptRow, called: str) -> Iterator[Exceeding]
 
 
 def _least(rows: Iterable[KeptRow]) -> KeptRow | None:
-    return min(rows, key=_count, default=None)
+    return min(rows, key=_count, default=None)  # what exceeds any of them exceeds the least
 
 
 def _count(row: KeptRow) -> int:

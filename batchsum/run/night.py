@@ -82,7 +82,7 @@ def run_job(
                 if finished and _is_tonights(finished, job, base_url, today):
                     return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
-            files.check_targets(directory, file_names(job))
+            files.check_targets(directory, file_names(job))  # now, and not after hours of asking
             start: dict[str, Any] = {
                 "base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun, "accept": accept,
             }  # fmt: skip

@@ -92,7 +92,7 @@ def _in_words(counts: Mapping[str, int]) -> str:
 def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
     """The outcome of a judged run, whose manifest this is."""
     history = History(store, run)
-    doubtful = tuple(doubtful_rows(store, run, MOST_PROBLEMS))
+    doubtful = tuple(doubtful_rows(store, run, MOST_PROBLEMS))  # looked up once: the news are made of them, too
     # What failed stands in `failures`, and what only rolled is no news.
     shown = (change for change in changes(history) if change["change"] not in (*_FAILURES, "rolled"))
     return Outcome(
@@ -102,6 +102,6 @@ def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dr
         tuple(failures_by_reason(store, run)),
         doubtful,
         history.changes_by_kind(),
-        tuple(heapq.nsmallest(MOST_CHANGES, shown, key=weight)),
+        tuple(heapq.nsmallest(MOST_CHANGES, shown, key=weight)),  # a million changes are never held at once
         dropped,
     )

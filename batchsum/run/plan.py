@@ -61,7 +61,7 @@ class Plan:
 
     def part(self, owns: Callable[[Request], bool]) -> "Plan":
         """The same rows, but of their requests only those that `owns` are asked."""
-        part = copy.copy(self)
+        part = copy.copy(self)  # the rows are the same, and need not be walked through again
         part._requests = dict.fromkeys(filter(owns, self._requests))
         return part
 

@@ -90,7 +90,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_generation(directory) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        store.keep_job(pack_job(replace(job, path=job.path.absolute())))
+        store.keep_job(pack_job(replace(job, path=job.path.absolute())))  # to be read from anywhere
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
     return StagedNight(publication, accepted, outcome)
 
@@ -148,6 +148,7 @@ def untold_run(store: Store, job: Job, manifest: Mapping[str, Any]) -> Run | Non
     run = store.last_run("published")
     if run is None or run.publication != UNTOLD or store.newest() != run.run:
         return None
+    # The page is left out, since run.json has no digest of it.
     is_in_place = manifest.get("run_id") == run.run_id and {*file_names(job)} - {PAGE} <= manifest["files"].keys()
     return run if is_in_place else None
 
@@ -155,9 +156,9 @@ def untold_run(store: Store, job: Job, manifest: Mapping[str, Any]) -> Run | Non
 def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Level], news: News) -> None:
     """The files are in place: from here on this is a night of the history, and people are to be told."""
     with store.transaction():
-        if store.move(run, "publishing", "published", UNTOLD):
+        if store.move(run, "publishing", "published", UNTOLD):  # else somebody else has settled it
             History(store, run).settle(job.output.keep_nights, accepted)
-            queue_news(store, job, news)
+            queue_news(store, job, news)  # in here: a kill can neither lose the news nor double them
 
 
 def _nothing_usable(night: Night) -> NothingUsable:
@@ -216,7 +217,7 @@ def _user_name() -> str:
     """The login name of whoever runs this, or the user id where it has none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
+    except KeyError:  # a container may run under an id without a user
         return str(os.getuid())
 
 

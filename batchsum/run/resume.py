@@ -102,7 +102,7 @@ def open_night(
             dropped = f"run {found.run_id} was not finished, and is dropped with {count:,} answers: {why_not}"
             log.warning("%s", dropped)
         run = _take(store, plan, resumed, base_url=base_url, generation=generation)
-        return Night(job, plan, store, run, dropped=dropped).accepting(accept)
+        return Night(job, plan, store, run, dropped=dropped).accepting(accept)  # a wrong name undoes all this
 
 
 def open_retry(
@@ -121,12 +121,13 @@ def open_retry(
         raise UsageError(f"{directory}: the night of {found.today} is unfinished; go on with it, without --retry")
     if last.base_url != base_url:
         raise UsageError(f"{directory}: the night of {last.today} asked {last.base_url}; ask that server again")
+    # Counted from the first run of that night: else each retry would make room for another.
     ((began,),) = store.query("SELECT min(started_at) FROM runs WHERE today = ?", last.today.isoformat())
     if begun - datetime.fromisoformat(began) > OLDEST_RETRY:
         raise UsageError(f"{directory}: the night of {last.today} began over 24 h ago; run the job without --retry")
     plan = build_plan(job, last.today, lock)
     with store.transaction():
-        if found is None and not store.copy_believed_answers(last, store.newest() + 1):
+        if found is None and not store.copy_believed_answers(last, store.newest() + 1):  # the number of the next run
             raise NotDue(f"{directory}: no row of {last.today} is suspect, failed or skipped; nothing to ask again")
         run = _take(store, plan, found, base_url=base_url, generation=generation)
         return Night(job, plan, store, run).accepting(accept)
@@ -187,7 +188,7 @@ def about_run(run_id: str) -> Iterator[None]:
     log.addFilter(mark)
     try:
         yield
-    except (BatchsumError, KeyboardInterrupt) as error:
+    except (BatchsumError, KeyboardInterrupt) as error:  # Signals makes an Interrupted of the latter, with this note
         error.add_note(f"run: {run_id}")
         raise
     finally:

@@ -59,6 +59,7 @@ class Shard:
 
 def owner(key: str, count: int) -> int:
     """The index of the one of `count` shards that asks the request of this key."""
+    # Not hash(): it differs from process to process.
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % count + 1
 
 
@@ -128,7 +129,7 @@ def _check_directory(store: Store, directory: Path) -> None:
 
 def _forget_others(store: Store, run: Run, directory: Path) -> None:
     """The part is not finished from here on, and what was answered on other nights is of no use."""
-    (directory / MANIFEST).unlink(missing_ok=True)
+    (directory / MANIFEST).unlink(missing_ok=True)  # first: while it lies there, merge finds the part finished
     with store.transaction():
         store.query("DELETE FROM answers WHERE run != ?", run.run)
 
@@ -162,7 +163,7 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
     if len(lock):
         write_lock(directory / LOCK, lock)
     else:
-        (directory / LOCK).unlink(missing_ok=True)
+        (directory / LOCK).unlink(missing_ok=True)  # an earlier run of this part may have had a lock
     manifest = {
         "shard": str(shard),
         "run_id": run.run_id,

@@ -48,6 +48,7 @@ def stale_taxa(night: Night) -> list[StaleTaxon]:
     today, last = night.run.today, night.history.last_night
     return [
         StaleTaxon(name, since, begins=last is None or last - since < bounds[taxon])
+        # The shortest bound finds every taxon that may be stale; the bound of each decides.
         for taxon, name, since in night.history.unchanged(today - min(bounds.values()))
         if today - since >= bounds[taxon]
     ]
@@ -62,6 +63,6 @@ def _about_taxa(taxa: Sequence[StaleTaxon]) -> Iterator[str]:
 
 def _about_ncbi(night: Night, *, begins: bool) -> Iterable[str]:
     nights, bound = night.history.data_dates(), night.job.guards.stale_after
-    is_tonights = bool(nights) and nights[0][0] == night.run.today
+    is_tonights = bool(nights) and nights[0][0] == night.run.today  # an earlier date says nothing of tonight
     if is_tonights and (data_date := stale_date(nights, bound)) and not (begins and stale_date(nights[1:], bound)):
         yield f"NCBI's data are those of {data_date} still: nothing of it was updated since"

@@ -25,7 +25,7 @@ _HEARD = (*BELIEVED, "suspect")
 _VALUES = ("host", "geo_location", "usa_state", "pangolin_classification")
 """Filters with a value that NCBI must write in the same way."""
 MOST_NAMED = 5
-MOST_SETS = 100
+MOST_SETS = 100  # the pairs grow with its square, and each is looked at for every taxon
 """Different filter sets up to which each is compared with each."""
 
 
@@ -64,7 +64,7 @@ def filters_without_effect(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet
         of_taxon = {row.filters: row for row in group}
         names.update((filters, row.filter_set) for filters, row in of_taxon.items())
         for wide, narrow in pairs:
-            if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:
+            if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:  # no filter can change a zero
                 if of_taxon[wide].record_count == of_taxon[narrow].record_count:
                     same[wide, narrow] += 1
                 else:
@@ -93,6 +93,7 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
     values = {
         text: {name: value for name in _VALUES if (value := getattr(filters, name))} for text, filters in sets.items()
     }
+    # Sets with a date are left out: that nothing is so new is often the truth.
     narrower = [text for text, filters in sets.items() if values[text] and not filters.has_date()][:MOST_SETS]
     wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
     names, without, heard = dict[str, str](), Counter[str](), set[str]()

@@ -40,7 +40,7 @@ def answer_of_window(since: Sequence[Answer], until: Sequence[Answer], *, are_co
     """
     last = since[-1], until[-1]
     if not (isinstance(last[0], Summary) and isinstance(last[1], Summary)):
-        return combine(last)
+        return combine(last)  # what failed has nothing to subtract
     pairs = [
         _Pair(outer, inner, outer_turn, inner_turn)
         for outer_turn, outer in enumerate(since)
@@ -108,8 +108,8 @@ def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
         if not (is_apart or (are_mixed and _has_undated_end(known, [*edges.values()]))):
             continue
         turns = {request: len(known[key]) for request, key in edges.items()}
-        if min(turns.values()) <= MOST_PAIRS:
-            if not chains or turns.keys().isdisjoint(chains[-1]):
+        if min(turns.values()) <= MOST_PAIRS:  # the answer of the first round is counted, too
+            if not chains or turns.keys().isdisjoint(chains[-1]):  # windows side by side share an edge
                 chains.append({})
             chains[-1].update(turns)
     return [{edge: turn for edge, turn in chain.items() if turn == min(chain.values())} for chain in chains]

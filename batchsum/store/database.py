@@ -158,12 +158,12 @@ class Database:
             raise unusable(path, error) from None
 
     def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
+        self._connection.execute("PRAGMA journal_mode = TRUNCATE")  # cheaper than a new journal for each commit
         self._connection.execute("PRAGMA synchronous = FULL")
         if self._is_empty():
             with Database.transaction(self):
                 if self._is_empty():  # nobody else was first
-                    for statement in _SCHEMA.split(";\n"):
+                    for statement in _SCHEMA.split(";\n"):  # executescript() would commit first
                         self._connection.execute(statement)
         if self._pragma("application_id") != _APPLICATION_ID:
             raise OutputError(f"{self.path} is somebody else's database; move it away, or name another directory")
@@ -242,7 +242,7 @@ class Database:
 
 def unusable(path: Path, error: sqlite3.Error) -> OutputError:
     """What an error of SQLite means to whoever owns the file."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # an extended code has the plain one in its low byte
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return OutputError(f"{path} is damaged ({error}); move it away to begin anew, without the nights before")
     if code == sqlite3.SQLITE_BUSY:

@@ -68,6 +68,7 @@ def output_errors(directory: Path) -> Iterator[None]:
 @contextmanager
 def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of `directory`; Locked says who has it, or waits for as long as it takes."""
+    # It is not truncated: whoever holds the lock has written there who it is.
     descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         said = False
@@ -86,7 +87,7 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):
             _write(descriptor, "")
     finally:
-        os.close(descriptor)
+        os.close(descriptor)  # frees the lock; were the file removed, two runs could lock an old and a new one
 
 
 def _acquire(descriptor: int, directory: Path) -> bool:
@@ -125,9 +126,9 @@ def _describe(descriptor: int) -> str:
 
 def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(pid, 0)  # signal 0 is never sent: it only asks whether the process is there
     except PermissionError:
         return True
     except (ProcessLookupError, OverflowError):
         return False
-    return pid > 0
+    return pid > 0  # for kill(), 0 and below are groups of processes

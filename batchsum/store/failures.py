@@ -11,7 +11,7 @@ from batchsum.store.store import Run, Store
 EXAMPLES = 3
 """Rows that are shown of each reason."""
 
-_REASON = "substr(error, 1, instr(error || ':', ':') - 1)"
+_REASON = "substr(error, 1, instr(error || ':', ':') - 1)"  # an error without details has no colon
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class FailuresByReason:
 
 def failures_by_reason(store: Store, run: Run) -> Iterator[FailuresByReason]:
     """The failures of a judged run, worst first: what NCBI said and cannot be believed, then what it did not say."""
+    # The place of a status in that text both chooses and sorts: no status is a part of another.
     found = store.query(
         f"SELECT status, {_REASON} AS reason, count(*) FROM rows"
         " WHERE run = ?1 AND instr(?2, status) GROUP BY 1, 2 ORDER BY instr(?2, status), 3 DESC, 2",

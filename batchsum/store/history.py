@@ -43,7 +43,7 @@ class QueryKey(NamedTuple):
     def number(self) -> int:
         """That of a query which no earlier night asked. Rows that ask the same have the same one."""
         text = f"{self.taxon}\n{self.asks}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1  # SQLite's integers have a sign
 
 
 class KeptRow(NamedTuple):
@@ -481,6 +481,7 @@ def _believed(kept: str | None, highest: int | None) -> Believed | None:
     if kept is None:
         return None
     night, filters, record_count, resource_updated_on = json.loads(kept)
+    # The highest is that of the last nights only, and the believed count may be older.
     return Believed(night, filters, record_count, resource_updated_on, max(record_count, highest or 0))
 
 

@@ -21,7 +21,7 @@ class Nights:
         """The rows of the query with this number, night by night; nights without it are left out."""
         found = []
         for run in self.runs:
-            where = "INDEXED BY rows_of_a_query WHERE query = ? AND night = ? LIMIT 1"
+            where = "INDEXED BY rows_of_a_query WHERE query = ? AND night = ? LIMIT 1"  # a job may ask it twice a night
             found += [(run, row) for row in kept_rows(self._store, where, query, run.today.isoformat())]
         return found
 
@@ -39,7 +39,7 @@ class Nights:
             " WHERE good.today = runs.today AND good.state IN ('publishing', 'published')) ORDER BY today, run",
             since,
         )
-        return list({run.today: run for run in found}.values())
+        return list({run.today: run for run in found}.values())  # of one day the later run takes the place
 
     def failed_since_last(self) -> list[Run]:
         """The failed nights behind the last published one, oldest first: the last of them is what a reader of today

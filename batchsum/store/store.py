@@ -48,6 +48,7 @@ UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
 _RUN = ", ".join(field.name for field in fields(Run))
+# A replaced answer is kept: it may be of the same moment as the answer to the other edge of a window.
 _KEEP = """
 INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
@@ -136,6 +137,7 @@ class Store(Database):
     def move(self, run: Run, old: str, new: str, publication: str | None = None) -> bool:
         """Bring a run from one state into another; False where it is not in the old one any more."""
         values = (new, publication, run.run, old)
+        # write() and not query(), since it tells how many rows were changed.
         return self.write("UPDATE runs SET state = ?, publication = ? WHERE run = ? AND state = ?", [values]) == 1
 
     def note_failure(self, run: Run, failure: str) -> None:
@@ -175,7 +177,7 @@ class Store(Database):
         self.query(f"INSERT INTO answers SELECT ?, {columns} FROM answers WHERE run = ?", to, run.run)
         doubtful = "status IN ('suspect', 'failed', 'skipped')"
         again = self.query(f"SELECT requests FROM rows WHERE run = ? AND {doubtful}", run.run)
-        keys = {key for (requests,) in again for key in requests.split("\n")}
+        keys = {key for (requests,) in again for key in requests.split("\n")}  # a window has two requests
         self.write("DELETE FROM answers WHERE run = ? AND request = ?", ((to, key) for key in keys))
         return len(keys)
 
@@ -203,6 +205,7 @@ class Store(Database):
         """The answers of many requests, for each that has one all that it was answered, the last one last."""
         rows = self.query(_EVERY_ANSWER, run.run, json.dumps([*keys]))
         return {
+            # Each earlier answer ends its line, so that the last piece is empty.
             request: [load_answer(text) for text in (*earlier.split("\n")[:-1], answer)]
             for request, earlier, answer in rows
         }
@@ -212,7 +215,7 @@ class Store(Database):
         rows = self.query(
             "SELECT max(json_extract(answer, '$[0]')) FROM answers WHERE run = ? AND status = 'answered'", run.run
         )
-        return rows == [(0,)]
+        return rows == [(0,)]  # without any answer the highest count is None
 
     def skip_answers(self, run: Run, failure: Failure) -> None:
         """What was answered counts as skipped from here on, for this reason."""
