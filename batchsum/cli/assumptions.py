@@ -79,16 +79,18 @@ def questions(today: date) -> tuple[Question, ...]:
     The first is what any later answer is compared with. An influenza strain is written with slashes, which a proxy
     may unfold into a longer path. Mus is a genus and a subgenus of mice: two taxa, and neither is a virus.
     """
+    # Not str.format, since the bodies are full of braces.
     text = _QUESTIONS.read_text(encoding="utf-8").replace("{today}", today.isoformat())
     return tuple(
         Question(row["name"], row["settles"], row["path"], json.loads(row["body"]) if row["body"] else None)
+        # QUOTE_NONE: the quotes of a JSON body are its own.
         for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     )
 
 
 def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
     """One verdict for each assumption; of a question asked twice the last answer counts."""
-    answered = {one.name: one for one in seen if one.status is not None}
+    answered = {one.name: one for one in seen if one.status is not None}  # of two answers the later stays
     found = []
     for text, lives_in, names, look in _ASSUMPTIONS:
         answers = {name: one for name, one in answered.items() if name in (names or answered)}
@@ -127,6 +129,7 @@ def _zero(answers: Mapping[str, Seen]) -> Found:
     (one,) = answers.values()
     count = _count(one)
     if count:
+        # Where there are records after all, nothing is learnt of how zero is sent.
         return None, f"{count:,} records were found after all"
     if count is None:
         return False, in_words(one)
@@ -145,6 +148,7 @@ def _other_dates(answers: Mapping[str, Seen]) -> Found:
     """Never sent by batchsum: a word for whoever compares it with other clients."""
     forms = {"plain": "date_plain", "+0000": "date_generated"}
     told = ", ".join(f"{form}: {in_words(answers[name])}" for form, name in forms.items() if name in answers)
+    # An answer without a count tells nothing of the dates.
     counts = {_count(answers.get(name)) for name in forms.values()} - {None}
     right = _count(answers.get("date_rfc3339"))
     return None if not counts or right is None else counts == {right}, told or "no answer"

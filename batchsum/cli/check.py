@@ -53,14 +53,15 @@ def check_command(arguments: argparse.Namespace) -> int:
         print(json.dumps({"file": str(arguments.job), "problems": [asdict(one) for one in error.problems]}, indent=2))
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
-    if arguments.online and not stops:
+    if arguments.online and not stops:  # where `run` would stop before it asks, nothing is asked here either
         report = _check_online(job, today, lock, arguments)
     else:
         report = check_job(job, today, lock)
     report["problems"] += [_about_job(job, str(error)) for error in stops]
+    # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
-    if stops:
+    if stops:  # the first is the one that `run` would meet
         return stops[0].exit_code
     return UsageError.exit_code if report["problems"] else 0
 
@@ -114,6 +115,7 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
     if job.api.shared_limit:
         from batchsum.ncbi.pacing_redis import SharedLimit
 
+        # Made, but not connected: it tells whether its package is here.
         yield from _refusal(SharedLimit, job.api.shared_limit, server, None)
 
 
@@ -128,6 +130,7 @@ def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[Batchs
 def _require_output(output: OutputSettings) -> None:
     """OutputError where there is no such directory and none can be made, or what it holds cannot be replaced."""
     directory = output.dir
+    # `run` makes what is missing, so the nearest folder that exists decides.
     there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
     if not there.is_dir():
         raise OutputError(f"{directory} cannot be made: {there} is a file")
@@ -182,6 +185,7 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
     asked = 0
     told = []
     for finding in findings:
+        # Ids that look alike have nothing in common, so none is suggested.
         if finding.kind == "unknown" and not finding.text.isdigit() and asked < MOST_SUGGESTED:
             asked += 1
             finding = with_near(finding, await lookup.near(finding.text, viruses=not finding.is_host))
@@ -210,6 +214,7 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         f"  {counted(report['requests'], 'request')} after sharing",
     ]
     for rate, seconds in report["seconds"].items():
+        # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
     if online:

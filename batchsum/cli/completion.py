@@ -29,6 +29,7 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
 
     The arguments of `parser` are marked for shtab: do not parse with it afterwards.
     """
+    # Private, but argparse has no public list of them.
     (commands,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
     for action in (action for command in commands.values() for action in command._actions):
         words = str(action.metavar or "").split("|")

@@ -48,7 +48,7 @@ def _prepare(directory: Path) -> None:
     if directory.exists() and any(directory.iterdir()) and not (directory / "demo-job" / "job.yaml").exists():
         raise OutputError(f"{directory} is not empty and not from an earlier demo; name another with --out")
     if directory.exists():
-        shutil.rmtree(directory)
+        shutil.rmtree(directory)  # removed, since the nights of an earlier demo would be this one's past
     (directory / "demo-job").mkdir(parents=True)
     shutil.copyfile(_DATA / "demo.yaml", directory / "demo-job" / "job.yaml")
     shutil.copyfile(_DATA / "taxa.csv", directory / "demo-job" / "taxa.csv")
@@ -56,6 +56,7 @@ def _prepare(directory: Path) -> None:
 
 def _night(directory: Path, night: date) -> Outcome:
     job = load_job(directory / "demo-job" / "job.yaml")
+    # The formats that need no package beside.
     job = replace(job, output=replace(job.output, dir=directory, formats=("csv", "tsv", "jsonl")))
     with _embedded_server(night) as base_url:
         return run_job(job, base_url=base_url, today=night)
@@ -71,7 +72,7 @@ def _embedded_server(night: date) -> Iterator[str]:
     try:
         try:
             base_url = asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-        except Exception as error:
+        except Exception as error:  # the machine's trouble, as a port that it does not give, and no bug
             raise OutputError(f"the embedded server cannot start: {error}") from None
         try:
             yield base_url

@@ -20,6 +20,7 @@ def explain_command(arguments: argparse.Namespace) -> int:
     UsageError where the last night has no such row, or several filter sets of the taxon and none is named.
     """
     with output_errors(arguments.out), Store(state_of(arguments.out)) as store:
+        # A list, written outside: standard output that fails is not the directory's error.
         kept = Nights(store, arguments.nights)
         lines = list(_explained(store, kept, find_row(kept, arguments.taxon, arguments.filter_set)))
     sys.stdout.write("\n".join(lines) + "\n")
@@ -56,7 +57,7 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     yield "nights"
     told = [(one.today, f"{shown_count(row):>12}  {row.status:<8}  {row.error}") for one, row in kept.series(row.query)]
     told += [(one.today, f"{'-':>12}  no table  {one.failure}") for one in kept.failed()]
-    for day, what in sorted(told, reverse=True):
+    for day, what in sorted(told, reverse=True):  # the latest night first
         yield f"  {day}  {what}".rstrip()
     for level in kept.accepted(row.query):
         yield f"  {level.night}  {level}"

@@ -11,7 +11,7 @@ EXIT_CODES = {
     "4": "nothing usable; last night's files were left alone",
     "5": "the server refused us: key, block, TLS, redirect",
     "6": "output or state cannot be written",
-    "75": "another run of this job is under way",
+    "75": "another run of this job is under way",  # as EX_TEMPFAIL of sysexits.h: try again later
     "130, 143": "interrupted by SIGINT, SIGTERM; the same command resumes",
 }
 
@@ -92,6 +92,7 @@ def epilog(command: str) -> str:
         case "init":
             return _INIT
         case "completion":
+            # Imported here, since it needs shtab, which other commands do without.
             from batchsum.cli.completion import HOW
 
             return _table("where it goes", HOW)

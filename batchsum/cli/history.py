@@ -72,7 +72,7 @@ def _csv(kept: Nights) -> Iterator[str]:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(HISTORY_COLUMNS)
     for record in _records(kept):
-        writer.writerow([cell(value) for value in record])
+        writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
@@ -81,7 +81,7 @@ def _csv(kept: Nights) -> Iterator[str]:
 
 def _json(kept: Nights) -> Iterator[str]:
     """An array, an object a line."""
-    start = "["
+    start = "["  # written in pieces, since json.dumps would need all nights in memory
     for record in _records(kept):
         yield f"{start}\n{json.dumps(dict(zip(HISTORY_COLUMNS, record, strict=True)), ensure_ascii=False)}"
         start = ","

@@ -28,12 +28,13 @@ def write_starter(directory: Path) -> list[Path]:
     """
     texts = {JOB_FILE: starter_job(), SCHEMA_FILE: json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"}
     paths = [directory / name for name in texts]
+    # A link that leads nowhere does not exist, and is somebody's all the same.
     if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
         raise UsageError(f"{' and '.join(there)}: there already, and left alone; name another directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, texts.values(), strict=True):
-            with path.open("x", encoding="utf-8") as file:
+            with path.open("x", encoding="utf-8") as file:  # x: what was put there since the check is not written over
                 file.write(text)
     except FileExistsError:
         raise UsageError(f"{directory}: something else has been put there; name another directory") from None

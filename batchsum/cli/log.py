@@ -22,7 +22,7 @@ def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str
     logging.raiseExceptions = False  # a full disk under the log is not worth a word on stderr for each line
     logger = logging.getLogger("batchsum")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
+    logger.propagate = False  # handlers of a program around us know no secret to replace
     for old in list(logger.handlers):  # of an earlier night in this process
         logger.removeHandler(old)
         old.close()
@@ -35,7 +35,7 @@ def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str
         )
     if verbose and sys.stderr is not None:
         handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers or [logging.NullHandler()]:
+    for handler in handlers or [logging.NullHandler()]:  # without any, logging itself writes warnings to stderr
         handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
         logger.addHandler(handler)
 

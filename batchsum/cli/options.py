@@ -21,6 +21,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("job", type=Path, metavar="JOB", help="job file: YAML, or a list alone as CSV, TSV or TXT")
     add("--out", type=Path, metavar="DIR", help="output directory (the job's output.dir)")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
+    # Known only to be refused; the value may be missing.
     add("--api-key", action=_NoKey, nargs="?", help=argparse.SUPPRESS)
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
     add("--rps", type=_rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
@@ -126,7 +127,7 @@ def add_init_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_completion_options(parser: argparse.ArgumentParser) -> None:
-    from batchsum.cli.completion import SHELLS
+    from batchsum.cli.completion import SHELLS  # imported here, since it needs shtab, which other commands do without
 
     parser.add_argument("shell", choices=SHELLS, help="the shell that is to complete batchsum")
 
@@ -174,6 +175,7 @@ def _add_logging(parser: argparse.ArgumentParser) -> None:
 
 def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
     """The server to ask; None where nobody names one."""
+    # `or`, since an empty variable is how a shell leaves one out.
     url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
     try:
         return check_base_url(url, allow_http=job.api.allow_http) if url is not None else None
@@ -230,13 +232,14 @@ def _some_time(text: str) -> timedelta:
 
 @_type
 def _formats(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(parse_format, text.split(","))))
+    return tuple(dict.fromkeys(map(parse_format, text.split(","))))  # each once, in the order given
 
 
 @_type
 def _shard(text: str) -> tuple[int, int]:
     """`2/5`: the second of five."""
     index, slash, count = text.partition("/")
+    # isascii, since isdigit takes ² too, which int refuses.
     numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 4 else 0 for part in (index, count)]
     if not slash or not 1 <= numbers[0] <= numbers[1] <= 1000:
         raise ValueError(f"{text!r} is not I/N, a part from 1 to N and at most 1,000 parts, as in 2/5")
@@ -247,6 +250,7 @@ def _shard(text: str) -> tuple[int, int]:
 def _time_of_day(text: str) -> time:
     """A time of day: `03:20`."""
     hours, _, minutes = text.partition(":")
+    # Two digits of minutes: 3:5 could be meant as 3:05 and as 3:50.
     if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
         raise ValueError(f"{text!r} is not a time of day; write it as in 03:20")
     if int(hours) > 23 or int(minutes) > 59:

@@ -151,7 +151,7 @@ async def _ask(
 
 async def _head(response: aiohttp.ClientResponse) -> bytes:
     try:
-        return await response.content.readexactly(LARGEST_BODY)
+        return await response.content.readexactly(LARGEST_BODY)  # no more is read, whatever the server sends
     except asyncio.IncompleteReadError as whole:
         return whole.partial
 

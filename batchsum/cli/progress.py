@@ -53,7 +53,7 @@ class Standing:
         """The standing in at most `width` characters; what matters least goes first."""
         pieces = [piece for piece in self._pieces() if piece[1]]
         while len(pieces) > 1 and len(_joined(pieces)) > width:
-            pieces.remove(min(pieces))
+            pieces.remove(min(pieces))  # the piece of the lowest weight
         line = _joined(pieces)
         # A number that is cut off would be another number.
         return line if len(line) <= width else ""
@@ -95,7 +95,7 @@ class Progress:
         self._total = asking.night.plan.request_count
         self._before = min(self._total, asking.night.store.count_answers(asking.night.run))
         self._whom = whom(asking.night.run.base_url)
-        self._asking = asking
+        self._asking = asking  # last: the drawing thread takes all of the above as known once this is set
 
     def standing(self, now: float | None = None) -> Standing | None:
         """How it stands; None before anything is asked. `now` is the monotonic clock's time."""
@@ -106,6 +106,7 @@ class Progress:
         answered = self._before + asking.done
         pacer = asking.client.pacer
         return Standing(
+            # Questions of the second round come on top of the total.
             self._name, min(answered, self._total), self._total, self._rate(now, asking.done), pacer.rate,
             waits=self._waits(asking.client.outage.waiting, now),
             held=max(0.0, pacer.held_until - now),
@@ -169,6 +170,7 @@ def _moving(progress: Progress, console: "Console") -> AbstractContextManager[ob
 
     def drawn() -> Text:
         standing = progress.standing()
+        # A last column that is filled makes some terminals begin a new line.
         text = standing.line(console.width - 1) if standing else ""
         return Text(
             text,

@@ -59,9 +59,9 @@ def merge_command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    begun = datetime.now(UTC)
+    begun = datetime.now(UTC)  # first of all: the night is that of the start, however long the lock is waited for
     job = _with_options(load_job(arguments.job), arguments)
-    if arguments.shard is None:
+    if arguments.shard is None:  # a shard itself refuses every directory that holds a table
         require_own_directory(job)
         if is_store_lost(job.output.dir):
             say(f"batchsum: {words_of_lost_store(job.output.dir)}")
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
         api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:
-        Notifier(job).failed(error)
+        Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise
     configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
     try:
@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
             raise
         if is_watched() and not arguments.quiet:
             say(f"batchsum: skipped: {error}")
-        return 0
+        return 0  # what the user asked for, and cron must not mail it
     except NotDue as error:
         log.info("%s", error)
         if is_watched() and not arguments.quiet:
@@ -92,7 +92,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace, begun: datetime) -> int:
-    if arguments.start_jitter:
+    if arguments.start_jitter:  # before the lock: waiting must not keep another run out
         time.sleep(random.uniform(0, arguments.start_jitter.total_seconds()))
     wanted = is_wanted(arguments.progress, quiet=arguments.quiet, verbose=arguments.verbose)
     with live(job.name) if wanted else nullcontext() as progress:
@@ -114,7 +114,7 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
     if arguments.shard:
         if is_watched() and not arguments.quiet:
             say(part.summary())
-        return 0
+        return 0  # whether a row is in doubt is known, and told, by merge alone
     _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
     if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)

@@ -21,7 +21,7 @@ from batchsum.model.job import Job
 
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""
-_EARLIEST_HOUR, _HOURS = 1, 5
+_EARLIEST_HOUR, _HOURS = 1, 5  # nights begin in the hours from 1 to 5, spread by the names of the jobs
 _SURROUNDINGS = (
     "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "BATCHSUM_BASE_URL",
@@ -71,6 +71,7 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
     key_file = key_file or job.api.api_key_file
     found = Entry(
         name=job.name,
+        # A night that is still running tomorrow is no error to be mailed.
         command=(*program(), "run", str(path), "--if-locked", "skip"),
         job=path,
         at=_off_the_hour(job.name, at),
@@ -84,6 +85,7 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         lacking=tuple(name for name in _SURROUNDINGS if os.environ.get(name)),
     )
     for text in (*found.command, *map(str, found.writes), str(found.key_file or "")):
+        # A line end would begin another line of the crontab, or another setting of the unit.
         if any(ord(character) < 32 or ord(character) == 127 for character in text):
             raise UsageError(f"{text!r} has a control character, which no schedule can hold; rename it")
     if "$" in found.command[0]:
@@ -182,8 +184,10 @@ def _service(entry: Entry) -> str:
     if entry.lacking:
         key += f"\n# This shell has {', '.join(entry.lacking)}, and the service will not."
     if names := ", ".join((*entry.variables, *entry.lacking)):
+        # The unit names it with a minus: without the file the service starts all the same.
         file = f"/etc/batchsum/{entry.name}.env"
         key += f"\n# {names}: one NAME=value a line (mode 0600, root's).\nEnvironmentFile=-{file}"
+    # TimeoutStartSec: a night that hangs is ended before the next one is due.
     return f"""\
 [Unit]
 Description=batchsum {entry.name}: NCBI virus genome counts
@@ -251,10 +255,11 @@ def _percent(text: str) -> str:
 
 def _off_the_hour(name: str, at: time | None) -> time:
     """The asked time, but never a full hour; else one at night. The same for the same name."""
+    # Not hash(), which differs from one process to the next.
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     if at is None:
         return time(_EARLIEST_HOUR + number % _HOURS, 1 + number // _HOURS % 59)
-    return at if at.minute else time(at.hour, 1 + number % 14)
+    return at if at.minute else time(at.hour, 1 + number % 14)  # within the quarter of an hour after it
 
 
 def _nearest(directory: Path) -> Path:

@@ -18,6 +18,7 @@ def serve_command(arguments: argparse.Namespace) -> int:
             server.serve_forever(
                 host=arguments.host,
                 port=arguments.port,
+                # Without the option NCBI's own limit, and None for no limit.
                 requests_per_second={None: "ncbi", "unlimited": None}.get(arguments.rps, arguments.rps),
                 latency=arguments.latency,
                 as_of=arguments.as_of,

@@ -196,6 +196,7 @@ def print_closing(
     console = console or stderr_console()
     for line in closing(outcome, job_name, log_file):
         if line[0][0] in _WHOLE:
+            # Wrapped by the terminal itself, which copies it as one line.
             console.print(_text(line, secret), soft_wrap=True)
         else:
             console.print(_text(line, secret), no_wrap=True, overflow="ellipsis")
@@ -286,6 +287,7 @@ def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[
 
     A line that may hold a secret is not shown: the message avoids it, and so does the excerpt.
     """
+    # By line and not by place: the excerpt of another problem would show the same secret.
     hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
     places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
     texts = _lines(places)
@@ -300,6 +302,7 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     """The line with its number, cut to `width` around `column` (counted from 1), and the caret below."""
     from rich.cells import cell_len
 
+    # As many dots as characters, so that the caret stays below its place.
     text = LOOKS_SECRET.sub(lambda found: "." * len(found[0]), text)
     text = "".join(character if character.isprintable() else " " for character in text)
     margin = f"{line:>5} | "
@@ -308,7 +311,7 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     start = max(0, at - room // 2) if len(text) > room else 0
     piece = text[start : start + room]
     yield margin + piece
-    yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"
+    yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"  # not len: some characters are two columns wide
 
 
 def _lines(places: Iterable[Place]) -> dict[tuple[str, int], str]:
@@ -319,6 +322,7 @@ def _lines(places: Iterable[Place]) -> dict[tuple[str, int], str]:
     found = {}
     for name, numbers in wanted.items():
         try:
+            # -sig: a byte order mark is no column.
             with Path(name).open(encoding="utf-8-sig", errors="replace") as file:
                 for number, text in enumerate(islice(file, max(numbers)), start=1):
                     if number in numbers and text.strip():

@@ -65,7 +65,7 @@ async def _run(command: Sequence[str], given: IO[bytes], said: IO[bytes], direct
             stderr=asyncio.subprocess.STDOUT,
             cwd=directory,
             env={name: value for name, value in os.environ.items() if name not in _SECRETS},
-            start_new_session=True,
+            start_new_session=True,  # a group of its own, so that killpg below ends its children and not this process
         )
     )
     try:
@@ -75,8 +75,8 @@ async def _run(command: Sequence[str], given: IO[bytes], said: IO[bytes], direct
     except TimeoutError:
         return f"it was killed after {seconds:g} s"
     finally:
-        process = await starting
-        with suppress(ProcessLookupError):
+        process = await starting  # waited for again, since the time may have run out while it was starting
+        with suppress(ProcessLookupError):  # nobody of the group is left
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
     if code < 0:
@@ -121,6 +121,7 @@ async def ping(url: URL, what: str, body: str, *, run_id: str, seconds: float) -
 
     The run's id goes along as `rid`, always the same UUID for the same run. Tried again while there is time.
     """
+    # Put on as encoded, so that a quoted token in the path stays as it was given; with_path drops the query.
     target = url.with_path(f"{url.raw_path.rstrip('/')}/{what}", encoded=True).with_query(url.query)
     if run_id:
         target = target.update_query(rid=str(uuid.uuid5(uuid.NAMESPACE_URL, f"batchsum:{run_id}")))
@@ -148,6 +149,7 @@ async def _post(url: URL, seconds: float, **request: Any) -> tuple[str, bool]:
         timeout=aiohttp.ClientTimeout(total=seconds),
     )
     try:
+        # A redirect is not followed: it could lead the message to another host, or out of encryption.
         async with session, session.post(url, allow_redirects=False, proxy=proxy, **request) as response:
             status = response.status
     except TimeoutError:

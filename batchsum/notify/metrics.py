@@ -34,7 +34,7 @@ _LAST_SUCCESS = "batchsum_last_success_timestamp_seconds"
 def write_metrics(job: Job, news: News, *, seconds: float, now: datetime) -> None:
     """Replace `metrics.prom` in the output directory. A failure is logged and no more."""
     directory = job.output.dir
-    if not directory.is_dir():
+    if not directory.is_dir():  # a run that failed before it made its directory leaves none behind
         return
     try:
         manifest = read_manifest(directory)
@@ -91,6 +91,7 @@ def _family(name: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
+    # The backslash first, else it would double those of the others.
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
@@ -115,13 +116,14 @@ def _before(directory: Path) -> float | None:
 
 def _counts(directory: Path) -> list[tuple[str, str, int]]:
     """Believed counts of the last published night, each query once; none at all above MOST_ROWS."""
-    if not (directory / STATE).is_file():
+    if not (directory / STATE).is_file():  # opening a store would make one
         return []
     with Store(directory / STATE) as store:
         rows = store.query(
+            # DISTINCT: a row may stand in the job twice, and its series only once in the file.
             "SELECT DISTINCT taxon, filter_set, record_count FROM rows"
             " WHERE run = (SELECT max(run) FROM runs WHERE state = 'published') AND status IN ('ok', 'empty')"
             " ORDER BY position LIMIT ?",
-            MOST_ROWS + 1,
+            MOST_ROWS + 1,  # one more than is shown tells that there are too many
         )
     return [] if len(rows) > MOST_ROWS else [(taxon, name, count) for taxon, name, count in rows]

@@ -67,6 +67,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
     untold = [
         change
         for change in changes(history, names)
+        # What only rolled happens every night by the calendar, and is no news.
         if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
     ]
     told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
@@ -87,6 +88,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         problem_count=problems - history.count_told_problems(),
         problems=[_problem(row) for row in doubtful],
         warnings=list(manifest["warnings"]),
+        # Only names that are told: those of all changes may be far more.
         names={taxon: name for taxon, name in names.items() if taxon in shown and name != taxon},
     )
 
@@ -96,7 +98,7 @@ def changes(history: History, names: dict[str, str] | None = None) -> Iterator[d
     for row in change_rows(history, names):
         change: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
         percent = change["change_percent"]
-        yield {**change, "change_percent": None if percent is None else float(percent)}
+        yield {**change, "change_percent": None if percent is None else float(percent)}  # json knows no Decimal
 
 
 def _problem(row: DoubtfulRow) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def summary_line(facts: dict[str, Any]) -> str:
 
 def message(facts: dict[str, Any]) -> str:
     """The run in a few lines, its heaviest changes included, as a chat shows it."""
-    names = facts.get("names", {})
+    names = facts.get("names", {})  # a note from an older version's outbox may have none
     lines = [f"batchsum {summary_line(facts)}"]
     lines += [f"• {change_in_words(change, names)}" for change in facts["changes"][:_SHOWN_CHANGES]]
     if (more := facts["change_count"] - _SHOWN_CHANGES) > 0:
@@ -158,6 +160,7 @@ def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:
     counts = f": {_number(before)} → {_number(now)}" if before is not None or now is not None else ""
     percent = change["change_percent"]
     share = f" ({percent:+g} %)" if percent is not None else ""
+    # An error may be long, and a chat message must stay readable.
     why = f"; {change['error'][:200]}" if change["error"] else ""
     return f"{change['change'].replace('_', ' ')}: {_row_in_words(change, names)}{counts}{share}{why}"
 
@@ -213,10 +216,12 @@ class Outbox:
         marks = ", ".join("?" * len(channels))
         with self._store.transaction():
             self._store.query(f"DELETE FROM outbox WHERE tries >= ? OR channel NOT IN ({marks})", MOST_TRIES, *channels)
+        # News that fail each night must not use up the time of tonight's.
         rows = self._store.query("SELECT note, channel, facts FROM outbox ORDER BY tries > 0, note")
         return [Note(note, channel, json.loads(facts)) for note, channel, facts in rows]
 
     def delivered(self, note: Note) -> None:
+        # A statement alone is committed at once, so a kill after it makes nobody hear the note again.
         self._store.query("DELETE FROM outbox WHERE note = ?", note.note)
 
     def failed(self, note: Note) -> None:

@@ -72,6 +72,7 @@ class Notifier:
     ) -> None:
         if error is None and self.news is not None:
             news = self.news
+            # Told first, marked then: killed in between, the same command delivers what still waits.
             self._guarded(lambda: self._tell(news))
             self._guarded(self._mark_told)
         elif isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
@@ -94,6 +95,7 @@ class Notifier:
             store.mark_told()
 
     def _tell(self, news: News) -> None:
+        # Before the channels, which may take their whole time.
         write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
         notify = self._job.notify
         if not _channels(notify) and not notify.ping_env:
@@ -108,7 +110,7 @@ class Notifier:
                     _deliver(self._job, news, outbox.waiting(_channels(notify)), outbox)
         except Locked:
             # Another run has begun; it tells at its end what waits in the outbox.
-            _deliver(self._job, news, [], None)
+            _deliver(self._job, news, [], None)  # the ping alone, since it tells of this run and waits in no outbox
         except (OSError, sqlite3.Error, BatchsumError) as problem:
             log.info("notify: told without memory: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
@@ -126,7 +128,7 @@ def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any
     """
     wanted = {
         "on_change": news.change_count > 0,
-        "on_failure": news.exit_code not in (0, 3) or news.problem_count > 0,
+        "on_failure": news.exit_code not in (0, 3) or news.problem_count > 0,  # 3 has a table, so its problems decide
         "on_success": news.exit_code == 0,
         "webhook": (
             news.change_count > 0 or news.exit_code not in (0, 3) or (news.first_night and news.problem_count > 0)
@@ -168,6 +170,7 @@ async def _tell_one(job: Job, note: Note) -> str:
     if note.channel != "webhook":
         command = getattr(job.notify, note.channel)
         return await run_hook(command, note.facts, directory=job.path.absolute().parent, seconds=SECONDS_EACH)
+    # The same at each try, so that a receiver can drop a repetition.
     key = f"{note.facts['run_id']}-{note.facts['event']}"
     url = address(job.notify.webhook_env or "")
     return await post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
@@ -212,7 +215,7 @@ async def _within(work: Callable[[], Coroutine[Any, Any, None]], seconds: float)
     except TimeoutError:
         log.warning("notify: not everything was told within %g s; the rest is tried after the next run", seconds)
     except Exception as error:
-        log.warning("notify: %s", type(error).__name__)
+        log.warning("notify: %s", type(error).__name__)  # its words may hold a secret address
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]", done: threading.Event) -> None:

@@ -78,7 +78,7 @@ def change_percent(verdict: Verdict) -> Decimal | None:
     if not change:
         return Decimal(0)
     rounded = Decimal(f"{Decimal(100 * change) / previous:.1e}")
-    return Decimal(f"{rounded:f}")
+    return Decimal(f"{rounded:f}")  # `f` writes out the power of ten that `e` left
 
 
 def weight(change: Mapping[str, Any]) -> tuple[int, float]:
@@ -89,6 +89,7 @@ def weight(change: Mapping[str, Any]) -> tuple[int, float]:
     """
     word, difference = change["change"], change["record_count_change"]
     if difference is None:
+        # A row that is new or gone has no difference, so its whole count is what it weighs.
         difference = change["record_count"] or change["previous_record_count"] or 0
     if word in _HEAVIEST and not (word == "accepted" and difference >= 0):
         return _HEAVIEST.index(word), -abs(difference)

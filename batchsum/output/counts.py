@@ -24,7 +24,7 @@ def has_counts(job: Job) -> bool:
     """Whether a night of `job` leaves the matrix."""
     widths = dict[str, int]()
     for one in job.every_set():
-        widths[one.name] = one.windows.last if one.windows else 1
+        widths[one.name] = one.windows.last if one.windows else 1  # each window of a series is a column of its own
         if len(widths) > MOST_SETS:
             return False
     return sum(widths.values()) <= MOST_SETS

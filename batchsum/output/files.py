@@ -56,6 +56,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def _is_count(value: object) -> bool:
+    # Not isinstance, for which `true` in the manifest would be an int.
     return type(value) is int and 0 <= value < 2**53
 
 
@@ -149,6 +150,7 @@ def put_in_place(directory: Path, publication: Publication) -> bool:
 
 def sweep(directory: Path, names: Iterable[str], living: Collection[str]) -> None:
     """Remove what killed runs left half written, but nothing of the owners in `living`."""
+    # A file that is a link has its temporary file where the link leads.
     for place in {directory, *(link_target(directory / name).parent for name in (*names, MANIFEST))}:
         for leftover in place.glob(f".*{_LEFTOVER}"):
             if leftover.name.removesuffix(_LEFTOVER).rpartition(".")[2] not in living:

@@ -34,7 +34,7 @@ TableWriter = Callable[[Path, Iterable[Row]], None]
 def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row]) -> TableWriter:
     """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries some of `manifest`."""
     if name == "parquet":
-        from batchsum.output.parquet import write_parquet
+        from batchsum.output.parquet import write_parquet  # imported here, since pyarrow may not be installed
 
         return partial(write_parquet, manifest=manifest)
     if name == "xlsx":
@@ -68,13 +68,13 @@ def row_count(job: Job) -> int:
     def count(sets: Iterable[NamedSet]) -> int:
         return sum(one.windows.last if one.windows else 1 for one in sets)
 
-    every_set = count(job.filter_sets)
+    every_set = count(job.filter_sets)  # counted once, since a long list of taxa shares it
     return sum(count(listed.sets) if listed.sets else every_set for listed in job.taxa)
 
 
 def _is_there(package: str) -> bool:
     try:
-        importlib.import_module(package)
+        importlib.import_module(package)  # not find_spec: a package may lie there and still fail to load
     except ImportError:
         return False
     return True
@@ -85,10 +85,11 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
 
     `filter_sets` are the names of the night's, for the columns of counts.csv.
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
-    the times and the digests. `filter_sets` are the names of the night's.
+    the times and the digests.
     """
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
+        # Names of resources must differ, and the first format keeps the plain one.
         _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, SUMMARY)
         for name in summaries
     ]
@@ -97,7 +98,7 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
         resources.append(_resource("counts", COUNTS, "csv", count_columns(filter_sets)))
     return {
         "profile": "tabular-data-package",
-        "name": job.name.lower(),
+        "name": job.name.lower(),  # the specification allows no capitals here
         "title": f"batchsum: {job.name}",
         "description": _ABOUT,
         "resources": resources,

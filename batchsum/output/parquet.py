@@ -65,7 +65,7 @@ def _typed(column: Column, value: Value) -> Any:
         case "boolean":
             return value == "true"
         case "date":
-            return date.fromisoformat(str(value))
+            return date.fromisoformat(str(value))  # pyarrow takes no text for a date32
         case "number":
             return float(value)
     return value

@@ -36,6 +36,7 @@ class Column:
     """Whether every row has a value."""
 
 
+# The order counts: the page and the terminal list the words in it.
 CHANGES = (
     "rolled", "new", "refiltered", "removed", "accepted", "became_suspect", "became_rejected", "failed", "skipped",
     "recovered", "vanished", "fell", "returned", "grew", "updated",
@@ -138,6 +139,7 @@ COUNTED = (_TAXON, *_NAMES, _LABEL)
 
 def set_column(name: str) -> Column:
     """The column of counts.csv for the filter set of this name."""
+    # A set may be called `label`, and no reader expects two columns of one name.
     taken = name in [one.name for one in COUNTED]
     about = f"Genomes under the filter set {name}; missing where no count was believed."
     return Column(f"{name} (filter set)" if taken else name, about, "integer")
@@ -168,6 +170,7 @@ def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_na
 def cell(value: Value) -> str:
     """A value as CSV shows it; text that a spreadsheet would run gets a leading apostrophe."""
     if isinstance(value, str):
+        # Numbers come as numbers, so a count that fell keeps its minus without an apostrophe.
         text = f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
         # The csv module of Python 3.11 leaves a lone \r unquoted, and a reader would see two lines.
         return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

@@ -45,11 +45,12 @@ def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> No
         "strings_to_urls": False,
         "strings_to_numbers": False,
     }
+    # XlsxWriter keeps the rows of each sheet there until it closes, and leaves them if it is given up.
     with tempfile.TemporaryDirectory(prefix="batchsum-") as scratch:
         workbook = xlsxwriter.Workbook(path, {**options, "tmpdir": scratch})
         try:
             workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
-            workbook.use_zip64()
+            workbook.use_zip64()  # a sheet of a million rows may pass the 4 GB of a plain zip
             _Sheet(workbook, "summary", SUMMARY).write(rows)
             _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
             _Sheet(workbook, "columns", _ABOUT).write(_meanings())
@@ -93,6 +94,7 @@ class _Sheet:
     def write(self, rows: Iterable[Row]) -> None:
         number = 0
         for number, row in enumerate(rows, start=1):
+            # Not strict: a row may end early, as the one of _at_most does.
             for index, (one, value) in enumerate(zip(self._columns, row, strict=False)):
                 if value is not None and value != "":
                     self._write(number, index, one.kind, value)
@@ -111,6 +113,7 @@ class _Sheet:
 
     def _write_text(self, row: int, column: int, text: str) -> None:
         text = text.translate(_NOT_XML) if not text.isascii() else text
+        # A character is two UTF-16 units at most, so a short text need not be encoded to be measured.
         if len(text) > LONGEST_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * LONGEST_TEXT:
             text = text.encode("utf-16-le")[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
         if text.startswith("<r>") and text.endswith("</r>"):

@@ -80,7 +80,7 @@ class Heat:
 
     def blocks(self) -> list[list[tuple[str, dict[str, KeptRow]]]]:
         """The taxa in one piece, or in two halves to stand side by side where few filter sets leave the room."""
-        half = -(-len(self.taxa) // 2)
+        half = -(-len(self.taxa) // 2)  # rounded up, so that the left half is the longer one
         if len(self.filter_sets) > _NARROW_SETS or half < _LEAST_HALF:
             return [self.taxa]
         return [self.taxa[:half], self.taxa[half:]]
@@ -155,14 +155,15 @@ def digest(night: ReportNight) -> Digest:
         changes[kept.change] += 1
         total_mb += row.size_mb or 0
         if not kept.is_believed:
+            # A row that was in doubt last night too has no change.
             reasons.add(row, is_new=night.previous_date is None or bool(kept.change))
-        elif kept.change and kept.change != "updated":
+        elif kept.change and kept.change != "updated":  # an update alone moves no count
             (rolled if kept.change == "rolled" else leading).add(row)
         heat.add(kept)
         for position, status in enumerate(row.nightly_statuses[: len(doubtful)]):
             asked[position] += bool(status)
             doubtful[position] += status in DOUBTFUL
-    changes["removed"] += len(night.removed)
+    changes["removed"] += len(night.removed)  # they are in last night's table, so the walk did not meet them
     return Digest(
         row_count=statuses.total(),
         statuses={status: statuses[status] for status in STATUSES},
@@ -171,6 +172,7 @@ def digest(night: ReportNight) -> Digest:
         leading=leading.rows(),
         rolled=rolled.rows(),
         heat=heat.close(),
+        # A date on which no row was asked had no table, which is not the same as no doubt.
         doubtful_by_night=[count if of else None for count, of in zip(doubtful, asked, strict=True)],
         moods_by_night=[mood_of(count, of) if of else "" for count, of in zip(doubtful, asked, strict=True)],
         total_mb=total_mb,
@@ -282,6 +284,7 @@ class _HeatTable:
 
     def add(self, kept: KeptRow) -> None:
         self._filter_sets.setdefault(kept.filter_set)
+        # Cut between two taxa only, so that none loses the rows it has so far.
         if kept.taxon not in self._taxa and len(self._taxa) > 50 * _HEAT_TAXA:
             self._keep_largest()
         self._taxa.setdefault(kept.taxon, {})[kept.filter_set] = kept
@@ -290,6 +293,7 @@ class _HeatTable:
         largest = sorted(self._taxa, key=lambda taxon: -_peak(self._taxa[taxon].values()))[:_HEAT_TAXA]
         self._dropped += len(self._taxa) - len(largest)
         kept = set(largest)
+        # In job order again, and not by size.
         self._taxa = {taxon: rows for taxon, rows in self._taxa.items() if taxon in kept}
 
     def close(self) -> Heat:

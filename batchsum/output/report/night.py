@@ -24,6 +24,7 @@ MOST_SERIES = 50_000
 _ROWS_AT_ONCE = 500
 """Rows whose earlier nights are looked up together."""
 _NO_DOWNLOAD = Package()
+# INDEXED BY makes SQLite refuse the query rather than walk through every night of the table.
 _SERIES = """
 SELECT wanted.key, run, record_count, status
 FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query
@@ -117,6 +118,7 @@ class ReportNight:
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
+    # The run may be published already, or replace one of its own day, so only earlier days are taken.
     before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
     nights = {night.today: night for night in [*before[: NIGHTS_SHOWN - 1], run]}
     failed = {one.today: one.failure for one in Nights(store, NIGHTS_SHOWN).failed() if one.today not in nights}
@@ -148,6 +150,7 @@ def calendar(nights: Iterable[date]) -> list[date]:
     """The days to show, oldest first: of a job that runs nightly those in between too, so that a gap is seen."""
     days = sorted(nights)
     steps = Counter(after - before for before, after in pairwise(days))
+    # Only where most steps are of one day: else a weekly job would be shown mostly as gaps.
     if steps and steps.most_common(1)[0][0] == timedelta(days=1):
         days = [days[0] + timedelta(days=more) for more in range((days[-1] - days[0]).days + 1)]
     return days[-NIGHTS_SHOWN:]
@@ -173,6 +176,7 @@ class _Rows:
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
         series: list[dict[int, tuple[int | None, str]]] = [{} for _ in piece]
+        # As one JSON text, since SQLite takes a limited number of parameters.
         wanted = json.dumps([kept.query for kept in piece])
         first = min(night.today for night in self.nights if night).isoformat()
         last = self.run.today.isoformat()
@@ -182,6 +186,7 @@ class _Rows:
 
     def _row(self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
         package, messages = load_download(answer) if answer else (_NO_DOWNLOAD, self._messages(kept))
+        # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
         return ReportRow(
             kept,
@@ -196,6 +201,7 @@ class _Rows:
     def _messages(self, kept: KeptRow) -> tuple[str, ...]:
         """What NCBI said of the two edges of a window. The window itself is nothing that could be downloaded."""
         keys = kept.requests.split("\n")
+        # With one key alone the row is no window.
         answer = together(self.store.answers(self.run, keys), keys) if len(keys) > 1 else None
         return answer.messages if isinstance(answer, Summary) else ()
 

@@ -81,13 +81,13 @@ def render_page(night: ReportNight) -> Iterator[str]:
             icon=_icon("bad" if night.failed_since else facts.mood),
             host=_host(night.base_url),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
-            more_rows=rows,
+            more_rows=rows,  # the same iterator: it goes on where first_rows stopped
             filter_texts=table.filters,
             left_out=max(facts.row_count - MOST_ROWS, 0),
             page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
     )
-    stream.enable_buffering(200)
+    stream.enable_buffering(200)  # else each expression of the template would be a piece, and a write, of its own
     return iter(stream)
 
 
@@ -109,7 +109,7 @@ class _Table:
             if len(self._noteworthy) + len(self._quiet) < MOST_ROWS:
                 mine.append((position, self._draw(row)))
             elif mine is self._noteworthy and self._quiet:
-                self._quiet.pop()
+                self._quiet.pop()  # the last quiet row makes room for a noteworthy one
                 mine.append((position, self._draw(row)))
             yield row
 
@@ -127,7 +127,7 @@ def _environment() -> "Environment":
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=StrictUndefined,  # a misspelt name fails here, and is no empty place on the page
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -225,6 +225,7 @@ def night_steps(row: ReportRow) -> str:
     """The nights of a row for the script: for each the letter of its status and the step from the last count."""
     steps, last = [], 0
     for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
+        # The step is mostly shorter than the count, and the page has many of them.
         letter = _STATUS_LETTERS.get(status, "")
         if count is None:
             steps.append(letter)

@@ -32,6 +32,7 @@ def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
     heights = [None if count is None else height(count) for count in believed]
     paths = _path("l", _line(heights))
     if heights and heights[-1] is not None:
+        # `h0` draws a line of no length, which the style sheet's line caps make a dot.
         paths += _path("e", f"M{_x(len(heights) - 1)} {heights[-1]}h0")
     doubted = [
         f"M{_x(position)} {height(count)}h0"
@@ -75,12 +76,13 @@ def status_bar(counts: Mapping[str, int]) -> str:
     present = {status: count for status, count in counts.items() if count}
     if not total:
         return ""
-    least = 6.0
+    least = 6.0  # of the 1,000 units that the bar is wide
     shares = {status: max(1000 * count / total, least) for status, count in present.items()}
     scale = 1000 / sum(shares.values())
     pieces, x = [], 0.0
     for status, share in shares.items():
         width = share * scale
+        # Two units are left free, so that neighbours stay apart.
         pieces.append(f'<rect class="{escape(status)}" x="{x:.1f}" width="{max(width - 2, 1):.1f}" height="10"/>')
         x += width
     return f'<svg viewBox="0 0 998 10" preserveAspectRatio="none" aria-hidden="true">{"".join(pieces)}</svg>'
@@ -100,7 +102,7 @@ def night_bars(
     """
     step, top, floor = 14, 14, 64  # of the picture's own units; the page scales it
     known = [value or 0 for value in values]
-    highest = max(known, default=0) or 1
+    highest = max(known, default=0) or 1  # never 0, since heights are divided by it
     numbered = {known.index(highest), len(known) - 1} if any(known) else set()
     marks = []
     for position, (date, value, mood) in enumerate(zip(dates, values, moods, strict=True)):
@@ -138,7 +140,7 @@ def short_count(count: int) -> str:
         return str(count)
     for unit, size in (("k", 10**3), ("M", 10**6), ("G", 10**9)):
         value = count / size
-        if value < 9.95:
+        if value < 9.95:  # from here on one decimal would round to 10.0, which is a character too long
             return f"{math.floor(value * 10 + 0.5) / 10:.1f}{unit}"
         if value < 999.5:
             return f"{math.floor(value + 0.5)}{unit}"
