@@ -31,7 +31,7 @@ from batchsum.model.job import ListedTaxon, NamedSet
 from batchsum.text import counted
 
 MOST_ROWS = 1_000_000
-LONGEST_LINE = 1_000_000
+LONGEST_LINE = 1_000_000  # a file that is no list may be one endless line, which would fill the memory
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
@@ -64,7 +64,7 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
     Raises OSError where it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # Excel writes a byte-order mark
             _ListFile(file, stream, listing, has_header=path.suffix.lower() != ".txt").read()
     except UnicodeError:
         with path.open("rb") as raw:
@@ -146,18 +146,18 @@ class _ListFile:
         # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
         known: dict[tuple[str, ...], _Shared] = {}
         for row in records:
-            if not row[0].strip() and not any(map(str.strip, row)):
+            if not row[0].strip() and not any(map(str.strip, row)):  # spreadsheets save an empty row as ,,,
                 continue
             if len(row) != width:
                 self.wrong_width(len(row), width)
                 continue
-            if row == header:
+            if row == header:  # files that were joined end to end repeat it
                 self.report(None, "the header stands here again; remove this row")
                 continue
             self.listing.rows += 1
             if self.listing.rows > MOST_ROWS:
                 self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
-            key = tuple([row[cell] for cell in filter_cells])
+            key = tuple([row[cell] for cell in filter_cells])  # a list inside is faster than a generator
             if key not in known:
                 cells = {self.columns[cell]: (cell, row[cell].strip()) for cell in filter_cells}
                 known[key] = self.read_filters(cells)
@@ -260,7 +260,7 @@ def _delimiter(header: str) -> str:
         names = _names(header, delimiter)
         return "taxon" in names, len(names)
 
-    return max(DELIMITERS, key=fit)
+    return max(DELIMITERS, key=fit)  # the first of equals, which is the comma
 
 
 def _names(header: str, delimiter: str) -> list[str]:
@@ -344,7 +344,7 @@ class Records:
             yield line
 
     def _misquoted(self, said: str) -> None:
-        if "expected after" in said:
+        if "expected after" in said:  # csv has one class of error, and only its words tell two mistakes apart
             self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
         else:
             last = len(cell_places(self._lines, self.delimiter)) - 1

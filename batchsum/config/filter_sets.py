@@ -13,7 +13,7 @@ from typing import Any
 from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
-MOST_SETS = 10_000
+MOST_SETS = 10_000  # a matrix multiplies: five lists of ten values would be 100,000 sets for every taxon
 
 EVERYTHING = NamedSet("all", FilterSet())
 
@@ -28,7 +28,7 @@ def expand(
     """The set called `name`, or those of its matrix, the first key slowest; `released_between` is a pair."""
     for choice in itertools.product(*matrix.values()):
         filters = {**values, **dict(zip(matrix, choice, strict=True))}
-        if between := filters.pop("released_between", None):
+        if between := filters.pop("released_between", None):  # a FilterSet has the two ends only
             filters["released_since"], filters["released_before"] = between
         full = "/".join([name, *map(_written, choice)])
         yield NamedSet(full, FilterSet(**filters), guards, windows)
@@ -67,7 +67,7 @@ def overlaps(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _written(value: Any) -> str:
     match value:
-        case False:
+        case False:  # cell_text() leaves false empty, and the name needs a word for it
             return "false"
         case [date() | timedelta() as begin, date() | timedelta() as end]:
             return f"{cell_text(begin)}..{cell_text(end)}"

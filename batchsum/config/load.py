@@ -27,7 +27,7 @@ def load_job(path: str | Path, *, today: date | None = None) -> Job:
     (UTC) tells which dates are still to come. Raises JobFileError with all problems, in the order of the file.
     """
     path = Path(path)
-    today = today or datetime.now(UTC).date()
+    today = today or datetime.now(UTC).date()  # a night begins at the midnight of UTC, wherever it is asked from
     try:
         if path.suffix.lower() in LIST_SUFFIXES:
             return _load_list(path, today)
@@ -62,7 +62,7 @@ def _load_yaml(path: Path, today: date) -> Job:
         raise _refusal(file, problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")])
     reading = YamlJob(path, root, today)
     job = reading.read()
-    reading.listing.problems += problems
+    reading.listing.problems += problems  # the text's own: the job was read in spite of them, to tell all at once
     if job is None:
         raise _refusal(file, reading.listing.problems)
     return _checked(job, reading.listing)
@@ -73,7 +73,7 @@ def _checked(job: Job, listing: Listing) -> Job:
     file = str(job.path)
     others, again = OnceAKind(), OnceAKind()
     for problem, is_same in _listed_again(job):
-        (again if is_same else others).add(problem.file, problem)
+        (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
     if problems := [*listing.problems, *others.told()]:
         raise _refusal(file, problems)
     return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told(), *_pango_warnings(job)]))

@@ -59,7 +59,7 @@ async def look_up(ask: Ask, names: Iterable[str]) -> dict[str, Name] | Failure:
     """What NCBI's taxonomy takes these names for tonight, one request a thousand; or why that cannot be told."""
     try:
         return await Lookup(ask).names(names)
-    except Refused as error:
+    except Refused as error:  # names may be refused where counts are not: the night goes on without them
         return Failure("failed", "refused", str(error))
 
 
@@ -78,11 +78,11 @@ def taxon_findings(names: Mapping[str, Name], lock: TaxaLock) -> Iterator[Findin
         finding = _moved(name, locked) if locked else _doubt(name)
         if finding:
             yield finding
-            if finding.is_problem:
+            if finding.is_problem:  # its rows get no answer that another name could share
                 continue
         elif name.taxon and name.text.isdigit() and int(name.text) != name.taxon.tax_id:
             yield Finding("merged", name.text, merged(name.text, name.taxon), name.taxa)
-        node = locked.node if locked else name.taxon
+        node = locked.node if locked else name.taxon  # the locked id is the one that is asked
         if node is None:
             continue
         other = first.setdefault(node.tax_id, name.text)
@@ -122,7 +122,7 @@ def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:
 
 
 def _doubt(name: Name) -> Finding | None:
-    if name.is_ambiguous:
+    if name.is_ambiguous:  # before the next, since taxon is None for several taxa as well
         return Finding("ambiguous", name.text, f"{_called(name.text)} {_several(name)}", name.taxa)
     if name.taxon is None:
         return Finding("unknown", name.text, f"{_called(name.text)} is not known to NCBI's taxonomy")
@@ -150,7 +150,7 @@ def _called(text: str) -> str:
 
 
 def _several(name: Name) -> str:
-    if not name.taxa:
+    if not name.taxa:  # NCBI may say that there are several, and name none of them
         return f"stands for more than one taxon; write the Taxonomy ID of one (NCBI: {name.error})"
     more = len(name.taxa) - MOST_SHOWN
     shown = ", ".join(map(str, name.taxa[:MOST_SHOWN])) + (f" and {more:,} more" if more > 0 else "")

@@ -85,7 +85,7 @@ def _odd_place(filters: FilterSet) -> Iterator[tuple[str, str]]:
         state = _state(inside) if meant == "USA" else ""
         yield "geo_location", f"{begin} is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
     elif known is None:
-        if state := _state(place, by_code=False):
+        if state := _state(place, by_code=False):  # two letters may as well be a country's, as CA or GA
             hint = f"; write 'USA'{state}"
         else:
             hint = f"; did you mean {near!r}?" if (near := _near_place(place)) else ""

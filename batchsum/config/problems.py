@@ -39,7 +39,7 @@ def complaints(error: ValidationError, model: type[BaseModel], start: Sequence[s
     for detail in error.errors(include_url=False):
         inside = [step for step in detail["loc"] if isinstance(step, str)]
         location = (*start, *detail["loc"])
-        name = next(step for step in reversed(location) if isinstance(step, str))
+        name = next(step for step in reversed(location) if isinstance(step, str))  # the numbers of entries are no names
         holder = _model_at(model, inside[:-1])
         if detail["type"] == "extra_forbidden":
             yield Complaint(location, unknown_key(name, holder.model_fields), at_key=True)
@@ -87,7 +87,7 @@ def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:
-    if re.sub(r"[^a-z]", "", name.lower()) in _SECRET_KEYS:
+    if re.sub(r"[^a-z]", "", name.lower()) in _SECRET_KEYS:  # api_key, API-Key and apiKey alike
         return (
             f"{name!r}: a key or token does not belong in a job file; put it into a file named by "
             "api.api_key_file, or into the environment variable NCBI_API_KEY"
@@ -108,6 +108,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, if any is."""
     folded = {word.casefold(): word for word in known}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    # By its letters an abbreviation is far from its word, but it begins like it.
     alike = near or [word for word in folded if word[:3] == name.casefold()[:3]]
     return folded[alike[0]] if name and alike else None
 

@@ -58,6 +58,7 @@ class Keys(BaseModel):
     @classmethod
     def _leave_out_absent(cls, value: Any) -> Any:
         if isinstance(value, dict):
+            # A key that nobody knows stays even without a value, so that it is told.
             return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
         return value
 
@@ -288,7 +289,7 @@ class ApiKeys(Keys):
     @field_validator("base_url", mode="plain")
     @classmethod
     def _read_base_url(cls, value: Any, info: ValidationInfo) -> str:
-        allowed = bool(info.data.get("allow_http"))
+        allowed = bool(info.data.get("allow_http"))  # absent as well where its own value is wrong
         url: str = read_one(lambda text: check_base_url(text, allowed))(value)
         return url
 
@@ -352,7 +353,7 @@ def job_schema() -> dict[str, Any]:
     schema["anyOf"] = [{"required": ["taxa"]}, {"required": ["taxa_files"]}]
     pieces = schema["$defs"]
     for name, piece in pieces.items():
-        pieces[name] = piece if name == "TaxonKeys" else _or_null(piece)
+        pieces[name] = piece if name == "TaxonKeys" else _or_null(piece)  # an empty entry of a list is a mistake
     # In a list of taxa, most are a bare id or name.
     taxon = pieces["TaxonKeys"]
     bare = {**taxon["properties"]["taxon"], "description": "NCBI Taxonomy ID or name."}

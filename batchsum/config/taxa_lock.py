@@ -21,7 +21,7 @@ from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
 FILE = "taxa.lock"
 COLUMNS = ("taxon", "tax_id", "scientific_name", "rank", "lineage", "locked_on")
 
-_FIRST = "# batchsum taxa.lock 1"
+_FIRST = "# batchsum taxa.lock 1"  # 1 is the version of the format: a lock of another one is refused, not guessed at
 _HEAD = (
     _FIRST,
     "# Written by `batchsum check JOB --online`: each taxon is asked by the id beside it. Keep this file with the job.",
@@ -29,7 +29,7 @@ _HEAD = (
     "\t".join(COLUMNS),
 )
 _TAX_ID = re.compile(r"[1-9][0-9]{0,9}")
-_MOST_PROBLEMS = 100
+_MOST_PROBLEMS = 100  # where a column was lost, every line of a large lock has one
 
 
 class LockedTaxon(NamedTuple):
@@ -85,7 +85,7 @@ class TaxaLock:
         """The lock with what was just learnt. A name keeps its id; what is said of that id is brought up to date."""
         taxa = dict(self._taxa)
         for name in names:
-            if name.taxon is None or not name.taxon.is_virus:
+            if name.taxon is None or not name.taxon.is_virus:  # a doubtful name is not to be kept for good
                 continue
             kept = taxa.get(name.text)
             if kept is None or (kept.node.tax_id == name.taxon.tax_id and kept.node != name.taxon):
@@ -109,7 +109,7 @@ def read_lock(path: Path) -> TaxaLock:
     """The lock in a file; an empty one where there is none. Raises JobFileError with every problem of it."""
     reading = _Reading(str(path))
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # an editor may have put a byte-order mark before it
     except FileNotFoundError:
         return TaxaLock()
     except OSError as error:
@@ -155,7 +155,7 @@ class _Reading:
         self._lineages: Lineages = {}
 
     def read(self, text: str) -> None:
-        lines = text.removesuffix("\n").split("\n")
+        lines = text.removesuffix("\n").split("\n")  # splitlines() would number them as no editor does
         if lines[0].rstrip("\r") != _FIRST:
             self.report(1, 1, f"this is no lock of this batchsum: the first line must be {_FIRST!r}")
             return
@@ -191,7 +191,7 @@ class _Reading:
         taxon, tax_id, scientific_name, rank, lineage, locked_on = cells
         parents = tuple(map(int, lineage.split()))
         node = TaxonNode(int(tax_id), scientific_name, sys.intern(rank), self._lineages.setdefault(parents, parents))
-        self.taxa[taxon] = LockedTaxon(node, sys.intern(locked_on))
+        self.taxa[taxon] = LockedTaxon(node, sys.intern(locked_on))  # many lines share few dates, ranks and lineages
 
     def check(self, name: str, cell: str) -> None:
         match name:
@@ -205,7 +205,7 @@ class _Reading:
                 for one in cell.split(" ") if cell else ():
                     _check_tax_id(one)
             case "locked_on":
-                if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):
+                if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):  # fromisoformat() would take 2025-W03-3 too
                     raise ValueError(f"{cell!r} is no date; write it as 2025-01-15")
                 date.fromisoformat(cell)
 

@@ -23,7 +23,7 @@ def parse_shared_limit(text: str) -> str:
     example = "write it as in redis://host:6379/0, rediss://host/0 or unix:///run/redis.sock"
     try:
         url = urlsplit(parse_text(text))
-        port = url.port
+        port = url.port  # is parsed only here, and raises where it is no port
     except ValueError:
         raise ValueError(f"is not the address of a Redis; {example}") from None
     if url.password is not None:
@@ -46,7 +46,7 @@ def parse_requests_per_second(text: str) -> float | Literal["auto", "unlimited"]
 
 
 def parse_integer(text: str, lowest: int, highest: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not lowest <= int(text) <= highest:
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not lowest <= int(text) <= highest:  # int() would take 1_000 too
         raise ValueError(f"{text!r} is not a whole number from {lowest:,} to {highest:,}")
     return int(text)
 
@@ -87,7 +87,7 @@ def parse_percent(text: str) -> float:
         return float(match[1]) / 100
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         number = float(text)
-        percent = number * 100 if number <= 1 else number
+        percent = number * 100 if number <= 1 else number  # 0.2 was surely meant as 20%, and so was 20
         hint = f"{percent:g}%" if percent <= 100 else "20%"
         raise ValueError(f"{text!r} is not a share of a hundred; write {hint}")
     raise ValueError(f"{text!r} is not a share of a hundred; write it from 0% to 100%, as in 20%")
@@ -143,7 +143,7 @@ def words_of(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError:
-        words = command.split()
+        words = command.split()  # a quote is not closed
     if re.search(r"[|&;<>$`*?]", command):
         words = ["sh", "-c", command]
     return [word if re.fullmatch(r"[\w./=@%+-]+", word) else _quoted(word) for word in words]

@@ -63,14 +63,14 @@ class YamlJob:
             if key not in JobKeys.model_fields:
                 self.report((key,), unknown_key(key, JobKeys.model_fields), at_key=True)
         head = self.piece(JobHead, {key: self.raw.get(key) for key in JobHead.model_fields}, ()) or {}
-        self.read_filter_sets()
+        self.read_filter_sets()  # before the taxa, which name them
         self.read_taxa()
         self.read_taxa_files()
         self.require_taxa()
         api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
         guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
         self.warn_of_hooks(notify)
-        self.hide_secrets()
+        self.hide_secrets()  # when all else is told, since it replaces what was said of the same place
         name = head.get("name") or default_name(self.path)
         if "api_key_file" in api:
             api["api_key_file"] = self.resolve(api["api_key_file"])
@@ -214,7 +214,7 @@ class YamlJob:
                 path = self.resolve(parse_path(entry))
                 if path.suffix.lower() not in LIST_SUFFIXES:
                     raise ValueError(f"{entry!r} is not a list; it must end in {', '.join(LIST_SUFFIXES)}")
-                if (real := os.path.realpath(path)) in seen:
+                if (real := os.path.realpath(path)) in seen:  # a link is the list that it leads to
                     raise ValueError(f"{entry!r} is listed twice")
                 seen.add(real)
                 read_list(path, str(path), self.listing)

@@ -52,7 +52,7 @@ class FilterSet:
     def __post_init__(self) -> None:
         for name, parse in (*FILTER_PARSERS.items(), ("released_before", parse_moment)):
             value: Any = getattr(self, name)
-            if isinstance(value, datetime):
+            if isinstance(value, datetime):  # it is a date too for isinstance, and would pass with its hours
                 value = value.isoformat()
             if value is None or value == "" or isinstance(value, bool | date | timedelta):
                 continue
@@ -129,7 +129,7 @@ def cell_text(value: Any) -> str:
             return "|".join(value)
         case str():
             return value
-    return ""
+    return ""  # false and None: what is absent is shown as nothing
 
 
 # How text is read: each function takes what a user wrote and returns what is meant, or raises ValueError with what
@@ -146,7 +146,7 @@ _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
-_ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")
+_ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # without a digit it is a name
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
@@ -212,7 +212,7 @@ def parse_taxon(text: str) -> str:
     if not text.strip():
         raise ValueError(NO_TAXON)
     text = parse_tax_id_or_name(text)
-    if text in (".", ".."):
+    if text in (".", ".."):  # no quoting changes dots, and in a path they lead to another endpoint
         raise ValueError(f"{text!r} is not the name of a taxon")
     return text
 

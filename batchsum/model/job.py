@@ -11,7 +11,7 @@ from batchsum.errors import Problem
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import CANARY, Guards
 
-_A_MONDAY = date(1970, 1, 5)
+_A_MONDAY = date(1970, 1, 5)  # windows are counted from here, so that every night finds the same edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class NamedSet:
 
     name: str
     filters: FilterSet
-    guards: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    guards: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dict has no hash, and sets are keys
     """The bounds this set changes, by their names in `Guards`."""
     windows: Windows | None = None
     """The set stands for one set a window, called `name/YYYY-MM-DD` by the window's first day."""
@@ -50,7 +50,7 @@ class ListedTaxon:
     """Its own filter sets, in job order; None for every set of the job."""
     guards: Mapping[str, Any] | None = field(default=None, hash=False)
     """The bounds this taxon changes; they win over those of its filter sets."""
-    place: tuple[str, int, int] | None = field(default=None, compare=False, repr=False)
+    place: tuple[str, int, int] | None = field(default=None, compare=False, repr=False)  # moving it asks nothing new
     """File, line and column where it is listed; None where no file lists it."""
 
 
@@ -107,5 +107,5 @@ class Job:
 
     def every_set(self) -> Iterator[NamedSet]:
         """The different filter sets, in job order: those of the job, then those that only some taxa have."""
-        own = dict.fromkeys(listed.sets for listed in self.taxa if listed.sets)
+        own = dict.fromkeys(listed.sets for listed in self.taxa if listed.sets)  # a million rows share a few of them
         yield from dict.fromkeys(chain(self.filter_sets, *own))

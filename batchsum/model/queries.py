@@ -58,7 +58,7 @@ class Query:
     def requests(self) -> tuple[Request, ...]:
         """The one request of this row; for a window two: since its beginning, and since its end."""
         taxon = self.asked_as or self.taxon
-        return tuple([Request(taxon, filters) for filters in self.filters.asked()])
+        return tuple([Request(taxon, filters) for filters in self.filters.asked()])  # a generator would be slower
 
 
 # What comes back. What a night makes by the million is a named tuple, which is made in half the time.
@@ -158,7 +158,7 @@ def moment(text: str | None) -> datetime | None:
 
 def combine(answers: Sequence[Answer]) -> Answer:
     """One answer as it is; for a window, since its beginning minus since its end."""
-    for status in ("rejected", "failed", "skipped"):
+    for status in ("rejected", "failed", "skipped"):  # of a window's two, what will last before what may pass
         for answer in answers:
             if isinstance(answer, Failure) and answer.status == status:
                 return answer

@@ -72,7 +72,7 @@ class DatasetsClient:
         self._has_key = bool(api_key)
         self._was_rejected = False
         self._last_failure: Failure | None = None
-        send = partial(self._send, even_in_doubt=True)
+        send = partial(self._send, even_in_doubt=True)  # doubt stops everything else, and only the canary can end it
         self._canary = Canary(send, self.outage, taxon=canary, attempts=attempts)
 
     async def __aenter__(self) -> Self:
@@ -215,7 +215,7 @@ class DatasetsClient:
         pause = min(longest, retry.pause(number, retry_after, self._uniform))
         if retry_after is not None and retry_after > longest:
             if not retry.means_too_fast(response.answer):
-                return math.inf
+                return math.inf  # said of this query alone: it is given up, and the others go on
             self.outage.stay_away(retry_after)
             return 0.0
         if retry.means_too_fast(response.answer):

@@ -100,7 +100,7 @@ class PacedConnector(aiohttp.TCPConnector):
         rate = self._pacer.rate
         size = MOST_WAITING if rate is None else min(MOST_WAITING, math.ceil(rate))
         if size != self._size:
-            self._size, self._semaphore = size, asyncio.Semaphore(size)
+            self._size, self._semaphore = size, asyncio.Semaphore(size)  # whoever is in the old one leaves by it
         return self._semaphore
 
 

@@ -78,7 +78,7 @@ class Transport:
             raise ValueError("contact: write an e-mail address, in plain ASCII")
         self._spelled_key = re.compile(b"".join(_spellings(letter) for letter in self._key))
         self._timeout = timeout
-        self._phid = f"{random.getrandbits(64):016X}"
+        self._phid = f"{random.getrandbits(64):016X}"  # NCBI's staff find a request by it, answered or not
         self._sends = count()
         self._free = asyncio.Semaphore(connections)
         self._proxy = proxy_of_environment(self._base)
@@ -91,10 +91,10 @@ class Transport:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=PacedConnector(self._pacer),
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),  # no request is to depend on the one before
             # The answer's time is set by the connector, when the headers leave.
             timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout, LONGEST_CONNECT)),
-            auto_decompress=False,
+            auto_decompress=False,  # read_body() unpacks, and stops where the text grows too large
             proxy=self._proxy,
         )
         # aiohttp would send a GET again by itself when a reused connection dies, past the pacer.

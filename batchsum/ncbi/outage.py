@@ -18,7 +18,7 @@ from batchsum.ncbi.refusals import is_refusal
 log = logging.getLogger("batchsum")
 
 FAILURES_IN_A_ROW = 8
-DISTINCT_REQUESTS = 4
+DISTINCT_REQUESTS = 4  # a few bad queries that are tried again and again are no outage
 FIRST_PROBE_PAUSE = 5.0
 LONGEST_PROBE_PAUSE = 60.0
 REST = 60.0
@@ -67,7 +67,7 @@ class Outage:
         """NCBI said something, be it a refusal: nobody has to wait for the first word any more."""
         self.is_silent, self.waiting = False, None
         while self._waiting:
-            self._waiting.pop().reschedule(None)
+            self._waiting.pop().reschedule(None)  # those that are being asked have all the time they need again
 
     def failed(self, key: str) -> None:
         """The request of this key was not answered, or not believably."""
@@ -154,7 +154,7 @@ class Canary:
 
     def is_asked(self, request: Request) -> bool:
         """Whether a job asks what the canary asks."""
-        return request.taxon == self.question.taxon and request == self.question
+        return request.taxon == self.question.taxon and request == self.question  # the taxon settles most, cheaply
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
@@ -165,7 +165,7 @@ class Canary:
         """Ask where it is not known, at most once a minute."""
         async with self.asking:
             if not self.is_known and asyncio.get_running_loop().time() >= self._told_at + REST:
-                self.verdict = None
+                self.verdict = None  # an old word could end the asking before it begins
                 await self._ask_to_the_end()
 
     async def ask_after(self, moment: float) -> None:
@@ -180,7 +180,7 @@ class Canary:
         try:
             await self._probe_until_told()
         finally:
-            self.heard.set()
+            self.heard.set()  # also where asking was broken off: others wait for this, and would go on waiting
 
     async def _probe_until_told(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -116,7 +116,7 @@ class Pacer:
                     counted = await self._count_in(self._lab, self._rate)
                 elif self._shared is not None and (wait := self._shared.take(now, self._rate, self._guard)):
                     await asyncio.sleep(wait)
-                elif clock() - now > _SLOW:
+                elif clock() - now > _SLOW:  # what was written stays in the file, and costs us a slot
                     continue
                 else:
                     self._sends.append(now)
@@ -142,7 +142,7 @@ class Pacer:
                 self._shared.hold(now, self._held_until)
             if self._lab is not None and self._rate is not None:
                 self._lab.hold(seconds)
-        self._begin(self._rate)
+        self._begin(self._rate)  # a new pace, since a pause must not save up turns
 
     def limit(self, n: float) -> None:
         """The server says that it allows `n` requests a second; what can be no rate is not heard."""

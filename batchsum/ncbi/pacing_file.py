@@ -22,13 +22,13 @@ log = logging.getLogger("batchsum")
 
 LARGEST_RATE = 1000.0
 """Requests a second up to which processes share; a faster server is one's own, and the file would grow."""
-LARGEST_FILE = 2**20
+LARGEST_FILE = 2**20  # room for a minute at the largest rate, with 16 bytes a send
 BUSY = 0.0005
 """Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
 _PATIENCE = 2000
 """Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
-_LONGEST_HOLD = 3600.0
-_LONGEST_MEMORY = 60.0
+_LONGEST_HOLD = 3600.0  # a hold farther ahead is taken for damage, since it stops every process
+_LONGEST_MEMORY = 60.0  # a send counts so long at the slowest rate, one a minute
 _HEAD = struct.Struct("=8s32sdII")
 _MAGIC = b"batchsum"
 
@@ -107,7 +107,7 @@ class Reservation:
     """
 
     def __init__(self, server: str, api_key: str | None, *, directory: Path | None = None) -> None:
-        secret = f"{os.uname().nodename}\0{server}\0{api_key or ''}"
+        secret = f"{os.uname().nodename}\0{server}\0{api_key or ''}"  # machines may share a home, but no clock
         self._name = hashlib.sha256(secret.encode()).hexdigest()[:32] + ".sends"
         self._directories = [directory] if directory else _directories()
         self._boot = _boot_id()
@@ -173,7 +173,7 @@ class Reservation:
             if self._fd is None:
                 self._fd = _open(self._directories, self._name)
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # waiting in here would stop the event loop
             except BlockingIOError:
                 self._busy += 1
                 if self._busy > _PATIENCE:

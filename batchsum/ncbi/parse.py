@@ -21,7 +21,7 @@ from batchsum.text import one_line
 
 T = TypeVar("T")
 
-LARGEST_COUNT = 2**53
+LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON that know floats only
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
@@ -85,7 +85,7 @@ def _cell(odd: list[str], empty: T, read: Callable[..., T], *where: Any) -> T:
 
 def _count(value: Mapping[str, Any], name: str) -> int | None:
     number = value.get(name)
-    if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):
+    if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):  # isinstance would take True
         return number
     raise BadAnswer(f"{name} is no count: {_shown(number)}")
 

@@ -21,7 +21,7 @@ _WITH_WORDS = (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 """The statuses with which NCBI says what is wrong with a query."""
 
 _INVALID_ARGUMENT = 3
-_DENIED = (7, 16)
+_DENIED = (7, 16)  # permission denied, unauthenticated
 _PASSING_CODES = (1, 2, 4, 8, 10, 13, 14)
 """Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable."""
 
@@ -85,9 +85,10 @@ def error_with_status(http_status: int, document: Mapping[str, Any] | None) -> F
 
 def error_in_words(http_status: int, message: str, code: int | None = None) -> Failure:
     """What an error means that NCBI puts into words, with 400, 404 or inside a 200."""
-    said = _QUOTED.sub("''", message)
+    said = _QUOTED.sub("''", message)  # NCBI quotes the query, whose words must not look like trouble
     if _KEY.search(said) or code in _DENIED:
         return Failure("rejected", f"http_{http_status}", message or "permission denied")
+    # The code of a body may be gRPC's, or HTTP's own.
     passing = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
     if not passing and not _PASSING.search(said):
         for reason, pattern in _ABOUT_THE_QUERY:

@@ -64,7 +64,7 @@ class RetryBudget:
     Every answer earns a part of a retry; a run that is mostly answered never meets the bound.
     """
 
-    left: float = 200.0
+    left: float = 200.0  # for what fails before the first answers have earned a retry
     earned_by_an_answer: float = 0.5
 
     def answered(self) -> None:

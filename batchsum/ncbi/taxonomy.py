@@ -26,7 +26,7 @@ Ask = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any] | Failure]]
 
 BATCH = 1000
 """Names in one request, and reports on one page: NCBI's maximum."""
-MOST_PAGES = 100
+MOST_PAGES = 100  # page tokens that lead round in a circle would never end
 MOST_HALVINGS = 64
 """How often a batch that is refused as a whole is cut in two, to find the name that is in the way."""
 
@@ -132,7 +132,7 @@ class Lookup:
         except _Unanswered as error:
             if error.failure.status != "rejected":
                 raise
-            if texts == [CANARY]:
+            if texts == [CANARY]:  # else the canary would be asked about itself for ever
                 raise _Unanswered(_outage(error.failure.detail)) from None
             await self._require_canary()
             if len(texts) == 1:
@@ -182,7 +182,7 @@ def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report
 def _report(report: Mapping[str, Any], lineages: Lineages) -> Report:
     queries = [checked_text(query, "query") for query in list_in(report, "query")]
     if requested := text_in(object_in(object_in(report, "warning"), "replaced_id"), "requested"):
-        queries.append(requested)
+        queries.append(requested)  # of a merged id: match() looks for the one that was asked
     value = object_in(report, "taxonomy")
     if not value:
         errors = [text_in(error, "message") or text_in(error, "reason") for error in objects_in(report, "errors")]
@@ -210,7 +210,7 @@ def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
                 if report.node is None:
                     errors.setdefault(text, report.error)
                 else:
-                    taxa[text][report.node.tax_id] = report.node
+                    taxa[text][report.node.tax_id] = report.node  # by id, so that one taxon told twice is one
     silent = "NCBI's answer does not mention it"
     return {
         text: Name(text, tuple(nodes.values()), "" if nodes else errors.get(text, silent))
@@ -244,7 +244,7 @@ def _beginnings(text: str) -> list[str]:
     shorter = [" ".join(words[:length]) for length in range(len(words), 0, -1)]
     first = words[0]
     parts = dict.fromkeys([*shorter[:3], first, first[: max(4, len(first) // 2)], first[:3]])
-    return [part for part in parts if len(part) > 2]
+    return [part for part in parts if len(part) > 2]  # two letters begin too many names
 
 
 def _likeness(text: str, name: str) -> float:

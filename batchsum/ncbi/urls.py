@@ -41,7 +41,7 @@ def check_base_url(text: str, allow_http: bool = False) -> str:
         raise ValueError(f"{text!r} is not an address; {example}")
     if url.scheme == "http" and not (allow_http or is_loopback(host)):
         raise ValueError(f"{text!r} is not encrypted; write https://, or set allow_http: true")
-    return text.rstrip("/")
+    return text.rstrip("/")  # the paths that are joined to it begin with one
 
 
 def is_loopback(host: str) -> bool:
