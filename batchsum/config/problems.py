@@ -175,7 +175,7 @@ def undecodable(file: str, lines: Iterable[bytes]) -> Problem:
                 return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
             if line.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
                 return Problem(file, 1, 1, "this is a spreadsheet; save it as CSV (UTF-8)")
-            if not any(line[1:8:2]) or (line[:1] == b"\0" and not any(line[0:8:2])):
+            if len(line) > 1 and (not any(line[1:8:2]) or not any(line[0:8:2])):
                 return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
             line = line.removeprefix(b"\xef\xbb\xbf")
         # What is not UTF-8 comes as half of a surrogate pair, 0xDC00 and the byte.

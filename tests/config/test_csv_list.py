@@ -300,3 +300,12 @@ def _fits(parse: Callable[[str], str], text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_a_blank_first_line_is_no_utf_16(tmp_path: Path) -> None:
+    path = tmp_path / "taxa.csv"
+    path.write_bytes(b"\ntaxon\n\xe9\n")
+    with pytest.raises(JobFileError) as caught:
+        load_job(path)
+    assert [(one.line, one.column) for one in caught.value.problems] == [(3, 1)]
+    assert "byte 0xE9 is not UTF-8" in str(caught.value)
