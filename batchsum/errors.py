@@ -15,6 +15,7 @@ A query that NCBI rejects or does not answer is none of these: it is a Failure, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class BatchsumError(Exception):
@@ -50,6 +51,10 @@ class JobFileError(UsageError):
 
 class NothingUsable(BatchsumError):
     exit_code = 4
+    row_count = 0
+    """The rows that have no answer,"""
+    doubtful: Sequence[Any] = ()
+    """and the first of them, as `store.failures` has them."""
 
 
 class Refused(BatchsumError):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from batchsum.errors import BatchsumError
+from batchsum.errors import BatchsumError, NothingUsable
 from batchsum.model.job import Job
 from batchsum.model.queries import BELIEVED, DOUBTFUL, exit_code_of
 from batchsum.output.changes import COLUMNS, change_rows, weight
@@ -71,7 +71,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
     ]
     told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
-    names |= {row.kept.taxon: row.kept.name_and_id for row in doubtful}
+    names |= _names(doubtful)
     shown = {row["taxon"] for row in told_of} | {row.kept.taxon for row in doubtful}
     problems = sum(count for name, count in manifest["statuses"].items() if name in DOUBTFUL)
     return News(
@@ -109,7 +109,17 @@ def _problem(row: DoubtfulRow) -> dict[str, Any]:
 def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
     """A run that left no table."""
     code, reason = failure_of(error)
-    return News(job.name, run_id, night, str(job.output.dir.absolute()), code, reason, {}, 0, [])
+    doubtful: Sequence[DoubtfulRow] = error.doubtful if isinstance(error, NothingUsable) else ()
+    return News(
+        job.name, run_id, night, str(job.output.dir.absolute()), code, reason, {}, 0, [],
+        problem_count=error.row_count if isinstance(error, NothingUsable) else 0,
+        problems=[_problem(row) for row in doubtful],
+        names=_names(doubtful),
+    )  # fmt: skip
+
+
+def _names(doubtful: Sequence[DoubtfulRow]) -> dict[str, str]:
+    return {row.kept.taxon: row.kept.name_and_id for row in doubtful}
 
 
 def failure_of(error: Exception) -> tuple[int, str]:
@@ -138,10 +148,10 @@ def message(facts: dict[str, Any]) -> str:
     lines += [f"• {change_in_words(change, names)}" for change in facts["changes"][:_SHOWN_CHANGES]]
     if (more := facts["change_count"] - _SHOWN_CHANGES) > 0:
         lines.append(f"… and {more:,} more")
-    # On a first night nothing is a change yet, but somebody should know what does not work.
-    if facts["first_night"]:
-        problems = facts.get("problems", [])
-        lines += [_problem_in_words(problem, names) for problem in problems[:_SHOWN_CHANGES]]
+    # On a first night nothing is a change yet, but somebody should know what does not work. Where there is no table,
+    # one row tells for all of them.
+    shown = _SHOWN_CHANGES if facts["first_night"] else 1 if facts["reason"] else 0
+    lines += [_problem_in_words(problem, names) for problem in facts.get("problems", [])[:shown]]
     if facts["change_count"]:
         lines.append(str(Path(facts["directory"]) / "changes.csv"))
     # Chat programs read these three: a label must not call a whole channel.

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from batchsum.config.taxa_lock import lock_file, read_lock
-from batchsum.errors import NotDue, NothingUsable, OutputError, Refused
+from batchsum.errors import BatchsumError, NotDue, NothingUsable, OutputError, Refused
 from batchsum.model.job import Job
 from batchsum.ncbi.client import DatasetsClient
 from batchsum.ncbi.urls import BASE_URL
@@ -27,6 +27,7 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import (
     file_names,
     finish_publication,
+    no_table_since,
     publish_night,
     publish_page_again,
     untold_run,
@@ -133,17 +134,23 @@ def carry_out(
             # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
             with night.store.transaction():
                 night.store.note_failure(run, str(error))
-            _tell_on_page(night)
+            _tell_on_page(night, error)
             raise
-        except NothingUsable:
-            _tell_on_page(night)
+        except NothingUsable as error:
+            _tell_on_page(night, error)
             raise
 
 
-def _tell_on_page(night: Night) -> None:
-    """The page says that tonight left no table. Where it cannot be written, what stopped the night matters more."""
+def _tell_on_page(night: Night, error: BatchsumError) -> None:
+    """The page says that tonight left no table, and `error` since when there is none, and where the page is.
+
+    Where it cannot be written, what stopped the night matters more.
+    """
+    since = no_table_since(night)
+    error.add_note("new tonight" if since == night.run.today else f"no table since {since}")
     try:
-        publish_page_again(night.store, night.job.output.dir)
+        if publish_page_again(night.store, night.job.output.dir):
+            error.add_note(f"page: {night.job.output.dir / files.PAGE}")
     except (OSError, OutputError) as error:
         log.warning("%s was not made again: %s", files.PAGE, error)
 

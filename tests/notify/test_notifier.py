@@ -173,6 +173,8 @@ def test_success_and_failure_have_their_own_hooks(desk: Desk) -> None:
     assert published["reason"] == ""
     assert "nothing usable" in str(nothing["reason"])
     assert nothing["counts"] == {}
+    assert nothing["problem_count"] == 2
+    assert [problem["status"] for problem in nothing["problems"]] == ["skipped", "skipped"]
     assert "redirect" in str(refused["reason"])
     assert all(facts["run_id"] and facts["night"] for facts in (published, nothing, refused))
 

@@ -249,6 +249,14 @@ def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     assert "<title>No table · " in shown.source
 
 
+def test_what_was_new_on_the_last_table_is_not_called_new_tonight() -> None:
+    trouble = row("9", "suspect", 5, error="fell: 5 is 50 % below 10", change="became_suspect")
+    night = night_of(trouble, failures={"2026-11-24": "no row has an answer"})
+    shown = Page(night).text
+    assert "That is new that night." in night_subline(digest(night), night)
+    assert "new tonight" not in shown
+
+
 def test_rolling_rows_have_a_box_of_their_own() -> None:
     rows = [row(str(n), "ok", 10 + n, previous_record_count=10, change="rolled") for n in range(1, 4)]
     night = night_of(*rows)

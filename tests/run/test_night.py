@@ -116,9 +116,31 @@ def test_nothing_usable_leaves_last_nights_files_alone(
     assert ((tmp_path / "out/night/summary.csv").read_bytes(), (tmp_path / "out/night/run.json").read_bytes()) == before
     out, err = capfd.readouterr()
     assert out == ""
-    assert "nothing usable" in err
+    assert "nothing usable: no row has an answer; 1 failed: http_500; the files of the last night" in err
+    assert "\n  new tonight\n" in err
+    assert f"\n  page: {tmp_path}/out/night/report.html\n" in err
     ncbi.answers = {}
     assert night(job, ncbi) == 0
+
+
+@pytest.mark.parametrize("answer", [(500, "oops"), (302, "")])
+def test_nights_without_a_table_say_since_when(
+    answer: tuple[int, str], ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    told = tmp_path / "told.json"
+    job = write_job(
+        tmp_path,
+        "version: 1\nname: night\ntaxa: [11320]\napi: {attempts: 1, max_outage: 1s}\n"
+        f"notify: {{on_failure: [/bin/sh, -c, 'cat > {told}']}}\n",
+    )
+    for day, expected in (("20", ""), ("21", "\n  new tonight\n"), ("22", "\n  no table since 2026-11-21\n")):
+        monkeypatch.setenv("BATCHSUM_TODAY", f"2026-11-{day}")
+        night(job, ncbi)
+        assert expected in capfd.readouterr().err
+        ncbi.otherwise = lambda question: answer
+    problems = json.loads(told.read_text())["problems"]
+    assert {problem["since"] for problem in problems} == ({"2026-11-21"} if answer[0] == 500 else set())
 
 
 def test_a_window_is_two_questions_subtracted(ncbi: ScriptedNcbi, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
-        told.append(_how_new(facts.newly_doubtful, facts.doubtful))
+        told.append(_how_new(facts.newly_doubtful, facts.doubtful, night.tonight))
     changes, total = facts.told_changes, sum(facts.told_changes.values())
     if not total:
         return " ".join([*told, f"No row differs from {night.previous_date}."])
@@ -307,9 +307,9 @@ def _peak(rows: Iterable[KeptRow]) -> int:
     return max(row.record_count or 0 for row in rows)
 
 
-def _how_new(fresh: int, doubtful: int) -> str:
+def _how_new(fresh: int, doubtful: int, tonight: str) -> str:
     if not fresh:
         return "That is nothing new." if doubtful == 1 else "None of them is new."
     if fresh == doubtful:
-        return "That is new tonight." if doubtful == 1 else f"All {doubtful:,} are new tonight."
-    return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new tonight."
+        return f"That is new {tonight}." if doubtful == 1 else f"All {doubtful:,} are new {tonight}."
+    return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new {tonight}."

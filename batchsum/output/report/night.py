@@ -95,6 +95,11 @@ class ReportNight:
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
 
     @property
+    def tonight(self) -> str:
+        """What a reader of today calls this night."""
+        return "that night" if self.failed_since else "tonight"
+
+    @property
     def failed_since(self) -> list[str]:
         """The dates behind this night on which there was no table, oldest first."""
         return sorted(day for day in self.failures if day > self.date)
