@@ -67,7 +67,7 @@ def bare_sqlite(count: int, group: int) -> float:
     ):
         base.execute("PRAGMA journal_mode = TRUNCATE")
         base.execute("PRAGMA synchronous = FULL")
-        base.execute("CREATE TABLE answers (a, b, c, d, e, f, PRIMARY KEY (a, b)) WITHOUT ROWID")
+        base.execute("CREATE TABLE answers (a, b, c, d, e, f, g, PRIMARY KEY (a, b)) WITHOUT ROWID")
         began = time.perf_counter()
         for start in range(0, count, group):
             base.execute("BEGIN IMMEDIATE")
