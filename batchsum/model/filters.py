@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ class FilterSet:
 
         Lists are sorted, and `7d` stays `7d`.
         """
-        cells = self.cells() | {name: "|".join(sorted(getattr(self, name))) for name in LIST_FILTERS}
-        return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
+        return _canonical(self)
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
@@ -89,11 +89,11 @@ class FilterSet:
 
     def cells(self) -> dict[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return {name: cell_text(getattr(self, name)) for name in FILTER_COLUMNS}
+        return dict(_cells(self))
 
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
+        return _text(self)
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
@@ -114,6 +114,25 @@ class FilterSet:
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
                 yield name, cell_text(value)
+
+
+# A night has many rows, but few filter sets: what follows from a set alone is worked out once.
+
+
+@lru_cache(maxsize=4096)
+def _cells(filters: FilterSet) -> dict[str, str]:
+    return {name: cell_text(getattr(filters, name)) for name in FILTER_COLUMNS}
+
+
+@lru_cache(maxsize=4096)
+def _text(filters: FilterSet) -> str:
+    return ";".join(f"{name}={cell}" for name, cell in _cells(filters).items() if cell)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(filters: FilterSet) -> str:
+    cells = _cells(filters) | {name: "|".join(sorted(getattr(filters, name))) for name in LIST_FILTERS}
+    return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
 
 
 def cell_text(value: Any) -> str:

@@ -6,6 +6,7 @@ Null is never zero: a count that nobody gave is None here and an empty cell in t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -267,9 +268,13 @@ def request_key(request: Request) -> str:
     """
     if request.taxon in ("", ".", ".."):
         raise ValueError(f"{request.taxon!r} is not the name of a taxon")
-    path = f"/virus/taxon/{quote(request.taxon, safe='')}/genome"
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in request.filters.parameters())
-    return f"{path}?{query}" if query else path
+    return f"/virus/taxon/{quote(request.taxon, safe='')}/genome{_query(request.filters)}"
+
+
+@lru_cache(maxsize=4096)  # few filter sets, many taxa
+def _query(filters: FilterSet) -> str:
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in filters.parameters())
+    return f"?{query}" if query else ""
 
 
 def post_body(request: Request) -> dict[str, Any] | None:
