@@ -9,7 +9,7 @@ import pytest
 
 from batchsum.cli import main
 from batchsum.cli.assumptions import questions
-from batchsum.cli.probe import LARGEST_BODY, MOST_SILENT, ask_all
+from batchsum.cli.probe import MOST_KEPT, MOST_SILENT, ask_all
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
 
@@ -143,7 +143,7 @@ def test_whoever_does_not_want_us_is_asked_no_more(
 def test_large_bodies_are_cut(tmp_path: Path, raw: RawServer) -> None:
     raw.always(answer(200, b'{"messages": "' + b"x" * 2**20 + b'"}', {"X-RateLimit-Limit": "5000"}))
     _, document = probe(tmp_path, raw.base_url)
-    assert {len(one["body"]) for one in document["exchanges"]} == {LARGEST_BODY}
+    assert {len(one["body"]) for one in document["exchanges"]} == {MOST_KEPT}
 
 
 def test_a_server_that_is_away(tmp_path: Path, raw: RawServer) -> None:
