@@ -50,12 +50,11 @@ class RoutedRequest:
 
 @dataclass(slots=True)
 class Gateway:
-    """Answers as of one day from one catalogue. `zero` is how nothing is told: "count" (a 0) or "omit"."""
+    """Answers as of one day from one catalogue."""
 
     catalogue: Catalogue
     as_of: date
     base_url: str
-    zero: str
 
     def read(self, method: str, target: str, body: bytes = b"") -> RoutedRequest:
         """The question of a request target as it stands in the request line. Raises Refusal."""
@@ -90,10 +89,10 @@ class Gateway:
     def summary(self, values: Values, as_of: str) -> Document:
         filters = make_filters(values)
         totals = Selection(self.catalogue, filters, as_of).totals()
-        return summary_document(totals, filters, as_of, self.base_url, zero=self.zero)
+        return summary_document(totals, filters, as_of, self.base_url)
 
     def reports(self, values: Values, as_of: str) -> Document:
-        return report_page(self.catalogue, values, as_of, zero=self.zero)
+        return report_page(self.catalogue, values, as_of)
 
     def taxonomy(self, values: Values, as_of: str) -> Document:
         return taxonomy_page(self.catalogue, values)

@@ -73,7 +73,6 @@ async def running(
     as_of: date | None = None,
     faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    zero: Literal["count", "omit"] = "count",
     access_log: AccessLog | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
@@ -82,7 +81,6 @@ async def running(
     latency, faults: as on the command line (`parse_latency`, `parse_fault`).
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
-    zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
     access_log: called with one line an answer; it never holds a key.
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
@@ -98,7 +96,7 @@ async def running(
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        gateway = Gateway(known, day, "", zero)
+        gateway = Gateway(known, day, "")
         responder = Responder(gateway, limit, plan, delay, access_log)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)

@@ -1,8 +1,7 @@
 """Records one by one, as `v2reportsVirusAssembly`, in pages.
 
 The pages of a question and its summary are cut from the same selection, so that `total_count` is the
-summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not,
-unless zero is to be omitted.
+summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not.
 """
 
 import json
@@ -30,7 +29,7 @@ REPORTS_BODY = {
 }
 
 
-def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zero: str = "count") -> dict[str, Any]:
+def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str) -> dict[str, Any]:
     """One page of records as of a day; `values` are the parameters as read."""
     filters = values.get("filter") or make_filters(
         {name.removeprefix("filter."): value for name, value in values.items()}
@@ -44,10 +43,7 @@ def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zer
     reports = [
         {"accession": record.accession} if is_short else virus_report(catalogue, record) for _, record in found[:size]
     ]
-    page: dict[str, Any] = {"reports": reports} if reports else {}
-    total = selection.totals().count
-    if total or zero == "count":
-        page["total_count"] = total
+    page = without_defaults({"reports": reports}) | {"total_count": selection.totals().count}
     if len(found) > size:
         page["next_page_token"] = _token(found[size - 1][0], filters)
     return page

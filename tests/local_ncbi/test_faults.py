@@ -155,6 +155,7 @@ def test_a_copy_that_lags_gives_its_data_and_its_date_together() -> None:
 def test_zero_is_left_out_on_demand() -> None:
     with serving(faults=["zero=omit"]) as served:
         assert served.summary(11320, usa_state="ZZ") == {}
+        assert served.ask("/virus/taxon/11320/dataset_report", {"filter.usa_state": "ZZ"}).json == {}
         assert served.count(11320) > 0
 
 
