@@ -37,8 +37,8 @@ import shlex
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -91,19 +91,17 @@ class Fault:
     after: float = 0.0
     lasting: float = math.inf
 
+    def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
+        if self.taxon and self.taxon not in names:
+            return False
+        if self.endpoint and self.endpoint != endpoint:
+            return False
+        return self.after <= elapsed < self.after + self.lasting
+
     # Such a fault changes the server's own 429s and no other answer.
     @property
     def is_about_the_limit(self) -> bool:
         return self.effects == Effects(retry_after=self.effects.retry_after)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a fault may look at: the question as it was sent, and its taxon as text and as id, if any."""
-
-    question: str
-    endpoint: str
-    taxa: frozenset[str] = field(default_factory=frozenset)
 
 
 def parse_fault(spec: str) -> Fault:
@@ -148,29 +146,26 @@ class FaultPlan:
     def __bool__(self) -> bool:
         return bool(self._faults)
 
-    def effects(self, asked: Asked, now: float) -> Effects:
-        """What happens to a request that came at `now` (seconds of any steady clock)."""
+    def effects(self, question: str, endpoint: str, names: Set[str], now: float) -> Effects:
+        """What happens to a question that came at `now` (seconds of any steady clock).
+
+        `names` are the names and ids of its taxa, in small letters.
+        """
         if self._begun is None:
             self._begun = now
         result = HEALTHY
         for fault in self._faults:
-            if self._applies(fault, asked, now - self._begun):
+            if fault.is_about(endpoint, names, now - self._begun) and self._has_its_turn(fault, question):
                 result = result.and_also(fault.effects)
         return result
 
-    def _applies(self, fault: Fault, asked: Asked, elapsed: float) -> bool:
-        if fault.taxon and fault.taxon not in asked.taxa:
-            return False
-        if fault.endpoint and fault.endpoint != asked.endpoint:
-            return False
-        if not fault.after <= elapsed < fault.after + fault.lasting:
-            return False
+    def _has_its_turn(self, fault: Fault, question: str) -> bool:
         if fault.share < 1 and self._lots.random() >= fault.share:
             return False
         # Counted last: `times` are the requests that meet all other conditions.
         if fault.times:
-            self._asked[fault.spec, asked.question] += 1
-            return self._asked[fault.spec, asked.question] <= fault.times
+            self._asked[fault.spec, question] += 1
+            return self._asked[fault.spec, question] <= fault.times
         return True
 
 

@@ -25,7 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, break_answer, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -43,7 +43,6 @@ AccessLog = Callable[[str], None]
 
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
-_MOST_KEPT_ANSWERS = 5_000
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -132,8 +131,6 @@ class Responder:
     latency: Latency
     access_log: AccessLog | None
     _delays: Random = field(default_factory=lambda: Random(2697049))
-    # Bodies of questions already answered: the catalogue does not change while the server runs.
-    _answers: dict[str, bytes] = field(default_factory=dict)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
@@ -165,41 +162,24 @@ class Responder:
         target, accept = request.raw_path, request.headers.get("Accept", "")
         # NCBI's program asks for records as lines of JSON; its Python client takes one document.
         wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
-        # A fault may change every answer anew, so that none is kept beside one.
-        may_keep = request.method == "GET" and not self.plan and not wants_lines
-        if may_keep and (kept := self._answers.get(target)) is not None:
-            return GatewayAnswer(200, kept)
         content = await _read_body(request) if request.method == "POST" else b""
+        question = f"{request.method} {target} {content!r}"
         try:
-            routed = self.gateway.read(request.method, target, content)
+            route, values = self.gateway.read(request.method, target, content)
         except Refusal as refusal:
             # Not even a question; a fault without conditions hits it all the same, as an outage would.
-            return _refused(refusal, self._effects(target, (), "", now))
-        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.route.endpoint, now)
+            return _refused(refusal, self.plan.effects(question, "", set(), now))
+        # A fault may name the taxon in another way than the question does.
+        names = self.gateway.names(values) if self.plan else set[str]()
+        effects = self.plan.effects(question, route.endpoint, names, now)
         try:
-            document = self.gateway.document(routed, stale_days=effects.stale_days)
+            document = self.gateway.answer(route, values, stale_days=effects.stale_days)
         except Refusal as refusal:
             return _refused(refusal, effects)
         if wants_lines and "total_count" in document:
             lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
             return GatewayAnswer(200, b"".join(lines), effects, "application/x-ndjson")
-        body = _encode(document)
-        if may_keep:
-            if len(self._answers) >= _MOST_KEPT_ANSWERS:
-                self._answers.clear()
-            self._answers[target] = body
-        return GatewayAnswer(200, body, effects)
-
-    def _effects(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Effects:
-        if not self.plan:
-            return HEALTHY
-        names: set[str] = set()
-        for text in taxa:
-            names.add(text.strip().casefold())
-            # A fault may name the taxon in another way than the question does.
-            for taxon in self.gateway.catalogue.matches(text):
-                names |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self.plan.effects(Asked(question, endpoint, frozenset(names)), now)
+        return GatewayAnswer(200, _encode(document), effects)
 
     def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
         """In NCBI's words, which repeat the key or the address of the asker."""

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchsum.local_ncbi.faults import HEALTHY, Asked, FaultPlan, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, FaultPlan, parse_fault
 from batchsum.local_ncbi.limits import duration_seconds, parse_latency
 from tests.fakes.local_ncbi_server import Served, serving
 
@@ -70,9 +70,8 @@ def test_faults_by_endpoint() -> None:
 
 def test_after_and_for_count_from_the_first_request() -> None:
     plan = FaultPlan([parse_fault("after=10s for=30s outage")])
-    asked = Asked("GET /x", "summary")
     begun = 1000.0
-    seen = [plan.effects(asked, begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
+    seen = [plan.effects("GET /x", "summary", set(), begun + seconds).breakage for seconds in (0, 9.9, 10, 39.9, 40)]
     assert seen == ["", "", "outage", "outage", ""]
 
 
@@ -188,7 +187,7 @@ def test_retry_after_alone_is_for_the_servers_own_limit() -> None:
 
 def test_two_faults_meet_in_one_answer() -> None:
     plan = FaultPlan([parse_fault("delay=2s"), parse_fault("status=503 retry-after=4"), parse_fault("status=500")])
-    effects = plan.effects(Asked("GET /x", "summary"), 0.0)
+    effects = plan.effects("GET /x", "summary", set(), 0.0)
     assert (effects.delay, effects.status, effects.retry_after) == (2.0, 503, 4)
 
 
