@@ -275,8 +275,6 @@ def _read_word(name: str, value: str) -> dict[str, Any]:
 def _bare_effect(name: str) -> dict[str, Any]:
     if name in BREAKAGES:
         return {"breakage": name}
-    if name == "drip":
-        return {"drip": 1.0}
     if page := re.fullmatch(r"html([45]\d\d)", name):
         return {"breakage": "html", "status": int(page[1])}
     if word := _WORDS.get(name):

@@ -39,8 +39,6 @@ _NOT_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
-AccessLog = Callable[[str], None]
-
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
@@ -72,7 +70,7 @@ async def running(
     as_of: date | None = None,
     faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    access_log: AccessLog | None = None,
+    access_log: Callable[[str], None] | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
@@ -129,7 +127,7 @@ class Responder:
     limit: RateLimit
     plan: FaultPlan
     latency: Latency
-    access_log: AccessLog | None
+    access_log: Callable[[str], None] | None
     _delays: Random = field(default_factory=lambda: Random(2697049))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -215,19 +213,16 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
-    chunks, size = [], 0
     try:
         async with asyncio.timeout(_BODY_TIME):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > MOST_BODY_BYTES:
-                    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
-                chunks.append(chunk)
+            await request.content.readexactly(MOST_BODY_BYTES + 1)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
     except TimeoutError:
         raise Refusal("the body did not come in time", 408) from None
-    return b"".join(chunks)
+    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
 
 
 def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:
