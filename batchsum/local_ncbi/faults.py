@@ -180,12 +180,8 @@ async def break_answer(
         return web.Response(status=503)
     if breakage in ("status", "html"):
         return _error(effects, headers)
-    if status == 200:
-        if breakage in ("empty", "garbage", "error"):
-            error = _dump({"errors": [_ERROR_INSIDE]})
-            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": error}
-            return web.Response(body=content[breakage], headers=headers)
-        body = _miscounted(body, effects)
+    if status == 200 and breakage in _BODIES:
+        return web.Response(body=_BODIES[breakage], headers=headers)
     is_cut = breakage in ("truncate", "reset")
     if not is_cut and not effects.drip:
         return web.Response(body=body, status=status, headers=headers)
@@ -210,17 +206,12 @@ def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
         headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
         return web.Response(text=_BLOCKED_PAGE.format(status=effects.status), status=effects.status, headers=headers)
     refusal = Refusal(f"Fault on demand: {effects.status}", effects.status)
-    return web.Response(body=_dump(refusal.document), status=effects.status, headers=headers)
+    return web.Response(body=json.dumps(refusal.document).encode(), status=effects.status, headers=headers)
 
 
-def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document).encode()
-
-
-def _miscounted(body: bytes, effects: Effects) -> bytes:
-    """The body with its count wrong, where it has one."""
+def miscount(document: dict[str, Any], effects: Effects) -> None:
+    """Make the count of an answer wrong, where it has one."""
     # Pages of records count in total_count, so that both endpoints tell the same wrong number.
-    document = json.loads(body)
     name = "total_count" if "total_count" in document else "record_count"
     count = document.get(name)
     if effects.zero == "omit" and count == 0:
@@ -232,7 +223,6 @@ def _miscounted(body: bytes, effects: Effects) -> bytes:
             document.pop(name)
         else:
             document[name] = json.loads(effects.count)
-    return _dump(document)
 
 
 def _hang_up(request: web.BaseRequest, how: str = "") -> None:
@@ -256,6 +246,12 @@ _ERROR_INSIDE = {
     "virus_error_code": "UNKNOWN_VIRUS_ERROR_CODE",
     "reason": "Internal error",
     "message": "The virus service did not answer this question.",
+}
+# What a 200 says instead of an answer.
+_BODIES = {
+    "empty": b"",
+    "garbage": b'{"record_count": 12',
+    "error": json.dumps({"errors": [_ERROR_INSIDE]}).encode(),
 }
 
 

@@ -25,7 +25,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, miscount, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -136,21 +136,14 @@ class Responder:
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
         allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
-        try:
-            if allowance is not None and not allowance.granted:
-                answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
-            else:
-                answer = await self._answer(request, begun)
-                if seconds := self.latency.draw(self._delays) + answer.effects.delay:
-                    await asyncio.sleep(seconds)
-        except Refusal as refusal:
-            answer = _refused(refusal, HEALTHY)
+        if allowance is not None and not allowance.granted:
+            answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
+        else:
+            answer = await self._answer(request, begun)
+            await asyncio.sleep(self.latency.draw(self._delays) + answer.effects.delay)
         error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
         headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
-        if answer.effects == HEALTHY:
-            response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
-        else:
-            response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
+        response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
         if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
             self.access_log(_access_line(request, response.status, len(answer.body), took))
@@ -160,20 +153,23 @@ class Responder:
         target, accept = request.raw_path, request.headers.get("Accept", "")
         # NCBI's program asks for records as lines of JSON; its Python client takes one document.
         wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
-        content = await _read_body(request) if request.method == "POST" else b""
-        question = f"{request.method} {target} {content!r}"
+        effects = HEALTHY
         try:
-            route, values = self.gateway.read(request.method, target, content)
-        except Refusal as refusal:
-            # Not even a question; a fault without conditions hits it all the same, as an outage would.
-            return _refused(refusal, self.plan.effects(question, "", set(), now))
-        # A fault may name the taxon in another way than the question does.
-        names = self.gateway.names(values) if self.plan else set[str]()
-        effects = self.plan.effects(question, route.endpoint, names, now)
-        try:
+            content = await _read_body(request) if request.method == "POST" else b""
+            question = f"{request.method} {target} {content!r}"
+            try:
+                route, values = self.gateway.read(request.method, target, content)
+            except Refusal:
+                # Not even a question; a fault without conditions hits it all the same, as an outage would.
+                effects = self.plan.effects(question, "", set(), now)
+                raise
+            # A fault may name the taxon in another way than the question does.
+            names = self.gateway.names(values) if self.plan else set[str]()
+            effects = self.plan.effects(question, route.endpoint, names, now)
             document = self.gateway.answer(route, values, stale_days=effects.stale_days)
         except Refusal as refusal:
-            return _refused(refusal, effects)
+            return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
+        miscount(document, effects)
         if wants_lines and "total_count" in document:
             lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
             return GatewayAnswer(200, b"".join(lines), effects, "application/x-ndjson")
@@ -190,10 +186,6 @@ class Responder:
 
 def _encode(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _refused(refusal: Refusal, effects: Effects) -> GatewayAnswer:
-    return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
 
 
 def _key_in_query(target: str) -> str:
