@@ -14,10 +14,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from aiohttp import web
@@ -27,7 +26,7 @@ from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
 from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, miscount, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
-from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
+from batchsum.local_ncbi.limits import Allowance, RateLimit, duration_seconds
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 from batchsum.local_ncbi.summary import last_update
@@ -75,7 +74,7 @@ async def running(
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
     requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
-    latency, faults: as on the command line (`parse_latency`, `parse_fault`).
+    latency, faults: as on the command line: `200ms` (`duration_seconds`), and what `parse_fault` takes.
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
     access_log: called with one line an answer; it never holds a key.
@@ -88,7 +87,7 @@ async def running(
     if not 0 <= port <= 65535:
         raise ValueError(f"port {port}: write a number from 0 to 65535")
     plan = FaultPlan([parse_fault(spec) for spec in faults])
-    delay = Latency() if latency is None else parse_latency(latency)
+    delay = 0.0 if latency is None else duration_seconds(latency)
     limit = RateLimit(requests_per_second)
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
@@ -126,9 +125,8 @@ class Responder:
     gateway: Gateway
     limit: RateLimit
     plan: FaultPlan
-    latency: Latency
+    latency: float
     access_log: Callable[[str], None] | None
-    _delays: Random = field(default_factory=lambda: Random(2697049))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
@@ -140,7 +138,7 @@ class Responder:
             answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
         else:
             answer = await self._answer(request, begun)
-            await asyncio.sleep(self.latency.draw(self._delays) + answer.effects.delay)
+            await asyncio.sleep(self.latency + answer.effects.delay)
         error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
         headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
         response = await break_answer(request, answer.effects, answer.status, answer.body, headers)

@@ -88,7 +88,7 @@ def test_access_log_tells_the_question_and_no_key() -> None:
         ({"as_of": date(1999, 12, 31)}, "as-of 1999-12-31"),
         ({"port": 99999}, "from 0 to 65535"),
         ({"requests_per_second": 0}, "above zero"),
-        ({"latency": "soon"}, "write 200ms"),
+        ({"latency": "soon"}, "write it as 200ms"),
         ({"faults": ["taxon=11320"]}, "nothing happens"),
     ],
 )
