@@ -4,13 +4,12 @@ The pages of a question and its summary are cut from the same selection, so that
 summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not.
 """
 
-import json
 import re
 from hashlib import sha256
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.data_report import snake_cased
+from batchsum.local_ncbi.data_report import read_report
 from batchsum.local_ncbi.question import Filters, Parameter, bad_page_token, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.selection import Selection
@@ -70,7 +69,7 @@ def _read_token(token: str, filters: Filters) -> int:
 
 def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
     if record.report:
-        return dict(snake_cased(json.loads(record.report)))
+        return read_report(record.report)
     lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
     report: dict[str, Any] = {
         "accession": record.accession,
