@@ -42,14 +42,14 @@ class Seen:
     name: str
     request: str
     status: int | None
-    """None where no answer came."""
+    """None where none came."""
     seconds: float
     headers: dict[str, str] = field(default_factory=dict)
     body: str = ""
-    """At most LARGEST_BODY bytes of it; empty where `left_out` says why."""
+    """The beginning of it; empty where `left_out` says why."""
     left_out: str = ""
     problem: str = ""
-    """Why there is no answer."""
+    """Why there is no answer that can be read."""
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
@@ -90,7 +90,7 @@ def questions(today: date) -> tuple[Question, ...]:
 
 def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
     """One verdict for each assumption; of a question asked twice the last answer counts."""
-    answered = {one.name: one for one in seen if one.status is not None}  # of two answers the later stays
+    answered = {one.name: one for one in seen if not one.problem}  # of two answers the later stays
     found = []
     for text, lives_in, names, look in _ASSUMPTIONS:
         answers = {name: one for name, one in answered.items() if name in (names or answered)}
@@ -100,7 +100,7 @@ def judge_assumptions(seen: Sequence[Seen]) -> list[Assumption]:
 
 def in_words(one: Seen) -> str:
     """An answer in a few words."""
-    if one.status is None:
+    if one.problem:
         return f"no answer: {one.problem}"
     if one.left_out:
         return f"body left out: {one.left_out}"

@@ -148,7 +148,7 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="N|unlimited",
         help="requests a second that it allows (as NCBI: 5 without a key, 10 with one)",
     )
-    add("--latency", metavar="D", help="time an answer takes: 200ms; with 200ms,p99=5s one in a hundred takes 5 s")
+    add("--latency", metavar="D", help="time an answer takes, such as 200ms")
     add("--as-of", type=_day, metavar="DATE", help="answer as on this day (today, UTC)")
     add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
     add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")

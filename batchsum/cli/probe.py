@@ -7,28 +7,26 @@ the address, are left out.
 import argparse
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-
-import aiohttp
-from yarl import URL
+from http import HTTPStatus
 
 from batchsum.atomic import replace_file
 from batchsum.cli.assumptions import Assumption, Question, Seen, in_words, judge_assumptions, questions
 from batchsum.cli.terminal import say
 from batchsum.config.api_key import find_api_key
 from batchsum.errors import Refused, UsageError
-from batchsum.ncbi.http import proxy_of_environment
+from batchsum.model.queries import Failure
+from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.urls import check_base_url, default_base_url
 from batchsum.store.directory import output_errors
 from batchsum.text import utc_text
 from batchsum.version import __version__
 
-LARGEST_BODY = 64 * 1024
-"""Bytes of a body that are kept."""
+MOST_KEPT = 64 * 1024
+"""Characters of a body that are kept."""
 LONGEST_HOLD = 60.0
 SECONDS_EACH = 60.0
 MOST_SILENT = 3
@@ -101,72 +99,37 @@ async def ask_all(
     Raises Refused where the server does not want us: going on would make it worse.
     """
     pacer = Pacer.for_server(base_url, api_key)
-    session = aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"batchsum/{__version__} (probe)", "Accept": "application/json"},
-        timeout=aiohttp.ClientTimeout(total=SECONDS_EACH),
-        proxy=proxy_of_environment(URL(base_url)),
-    )
-    session._retry_connection = False  # a question that aiohttp sends twice would break the limit
+    transport = Transport(base_url, pacer, api_key=api_key, contact="probe", timeout=SECONDS_EACH, connections=1)
     silent = 0  # questions without an answer, one after the other
-    async with session:
+    async with transport:
         for question in asked:
-            seen = await _ask(session, pacer, base_url, api_key, question)
-            if seen.status == 429:
+            response = await _ask(transport, question, on_seen)
+            if response.attempt.http_status == HTTPStatus.TOO_MANY_REQUESTS:
                 # Not provoked: somebody else uses the limit. Once more, when the server says so.
-                on_seen(seen)
-                pacer.hold(min(_number(seen.header("Retry-After")) or 5.0, LONGEST_HOLD))
-                seen = await _ask(session, pacer, base_url, api_key, question)
-            on_seen(seen)
-            if seen.status in _REFUSALS:
+                pacer.hold(min(response.retry_after or 5.0, LONGEST_HOLD))
+                response = await _ask(transport, question, on_seen)
+            if response.rate_limit:
+                pacer.limit(response.rate_limit)
+            status = response.attempt.http_status
+            if status in _REFUSALS:
                 raise Refused(
-                    f"the server refuses the question {question.name!r}: HTTP {seen.status}; nothing more is asked"
+                    f"the server refuses the question {question.name!r}: HTTP {status}; nothing more is asked"
                 )
-            silent = silent + 1 if seen.status is None else 0
+            silent = silent + 1 if status is None else 0
             if silent == MOST_SILENT:
                 return
 
 
-async def _ask(
-    session: aiohttp.ClientSession, pacer: Pacer, base_url: str, api_key: str | None, question: Question
-) -> Seen:
-    await pacer.slot()
-    began = time.monotonic()
-    url = URL(base_url.rstrip("/") + question.path, encoded=True)
-    method = "GET" if question.body is None else "POST"
-    key = {"api-key": api_key} if api_key else {}  # not the session's: a proxy would be told it too
-    try:
-        async with session.request(method, url, json=question.body, headers=key, allow_redirects=False) as response:
-            body = await _head(response)
-            status, headers = response.status, response.headers
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        return Seen(question.name, str(question), None, _since(began), problem=type(error).__name__)
-    if limit := _number(headers.get("X-RateLimit-Limit")):
-        pacer.limit(limit)
-    kept = {name: _clean(value, api_key) for name, value in headers.items() if name.lower() not in _DROPPED_HEADERS}
-    left_out = "refusals can echo the key or the address" if status in _WITHOUT_BODY else ""
-    text = "" if left_out else _clean(body.decode(errors="replace"), api_key)
-    return Seen(question.name, str(question), status, _since(began), kept, text, left_out)
+async def _ask(transport: Transport, question: Question, on_seen: Callable[[Seen], None]) -> Response[str]:
+    response = await transport.exchange(question.path, question.body, _text, LARGEST_BODY)
+    answer, attempt = response.answer, response.attempt
+    kept = {name: value for name, value in response.headers.items() if name.lower() not in _DROPPED_HEADERS}
+    problem, text = (str(answer), "") if isinstance(answer, Failure) else ("", answer)
+    left_out = "refusals can echo the key or the address" if attempt.http_status in _WITHOUT_BODY else ""
+    body = "" if left_out else text
+    on_seen(Seen(question.name, str(question), attempt.http_status, attempt.seconds, kept, body, left_out, problem))
+    return response
 
 
-async def _head(response: aiohttp.ClientResponse) -> bytes:
-    try:
-        return await response.content.readexactly(LARGEST_BODY)  # no more is read, whatever the server sends
-    except asyncio.IncompleteReadError as whole:
-        return whole.partial
-
-
-def _clean(text: str, api_key: str | None) -> str:
-    return text.replace(api_key, "[key]") if api_key else text
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if 0 < number < 1e6 else None
-
-
-def _since(began: float) -> float:
-    return round(time.monotonic() - began, 3)
+def _text(_: int, body: bytes) -> str:
+    return body.decode(errors="replace")[:MOST_KEPT]

@@ -1,32 +1,24 @@
 """What the server knows, in one SQLite database: taxa with their names, and records.
 
-The package's own catalogue is built once and kept in the user's cache directory, under a name made of a hash of the
-package's data and of the code that writes it. It holds every record up to the end of a year, and a question says as of
-which day it asks: records released later do not exist yet.
+The package's own catalogue holds every record up to the end of a year, and a question says as of which day it asks:
+records released later do not exist yet.
 
 A record is below a taxon where its lineage holds it. Each different lineage is kept once, as one row for each of its
 taxa, and a record has the number of its virus's and of its host's.
 """
 
-import hashlib
-import logging
-import os
+import atexit
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from itertools import chain
-from pathlib import Path
 from typing import NamedTuple
 
-from batchsum.local_ncbi.records import PLACES_FILE, GenomeRecord, made_up_records, read_table, refseq_records
-
-log = logging.getLogger(__name__)
+from batchsum.local_ncbi.records import GenomeRecord, made_up_records, read_table, refseq_records
 
 ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 """The taxon above all, and the two below it: what is found, and what it is found in."""
-
-_DIGEST_END = len("catalogue-") + 16
 
 # The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers in data/catalogue.sql.
 RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
@@ -108,65 +100,19 @@ class Catalogue:
 
 
 def open_catalogue(last_year: int) -> Catalogue:
-    """The package's catalogue with everything released until the end of `last_year`; built if need be."""
-    try:
-        path = _cache_file(last_year)
-        if path.exists():
-            try:
-                return Catalogue(_opened(path))
-            except sqlite3.DatabaseError:
-                log.warning("%s is damaged; building it again", path)
-        _build_file(path, last_year)
-        return Catalogue(_opened(path))
-    except (OSError, RuntimeError, sqlite3.DatabaseError) as exc:
-        log.info("the catalogue cannot be kept: %s", exc)
-        return Catalogue(_built(last_year))
+    """The package's catalogue with everything released until the end of `last_year`: a copy for one server."""
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    _package_catalogue(last_year).backup(database)
+    return Catalogue(database)
 
 
-def _cache_file(last_year: int) -> Path:
-    """Where the catalogue is kept. Raises RuntimeError where there is no home directory."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The standard says to ignore a relative path here.
-    if not home.is_absolute():
-        home = Path.home() / ".cache"
-    package = files("batchsum.local_ncbi")
-    code = [package.joinpath(name) for name in ("records.py", "catalogue.py")]
-    data = sorted(package.joinpath("data").iterdir(), key=lambda entry: entry.name)
-    digest = hashlib.sha256()
-    for entry in (*code, *data, PLACES_FILE):
-        digest.update(entry.name.encode() + entry.read_bytes())
-    name = f"catalogue-{digest.hexdigest()}"[:_DIGEST_END]
-    return home / "batchsum" / f"{name}-{last_year}.sqlite3"
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-    try:
-        # A file that is cut short opens without complaint; reading the ends of both tables finds it out.
-        database.execute("SELECT count(*) FROM taxon").fetchone()
-        database.execute("SELECT max(id) FROM record").fetchone()
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _build_file(path: Path, last_year: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Built beside and renamed: two servers that start at once each find a whole file.
-    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-        whole = Path(directory) / path.name
-        _built(last_year, str(whole)).close()
-        whole.replace(path)
-    # What another version of the package kept; a server that still has it open is not disturbed.
-    for other in path.parent.glob("catalogue-*.sqlite3"):
-        if other.name[:_DIGEST_END] != path.name[:_DIGEST_END]:
-            other.unlink(missing_ok=True)
-
-
-def _built(last_year: int, place: str = ":memory:") -> sqlite3.Connection:
+@cache
+def _package_catalogue(last_year: int) -> sqlite3.Connection:
+    """Built in a second, and kept while the process lives: who plays several nights opens one for each."""
     taxa, host_groups = package_taxa()
-    return build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), place)
+    database = build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), ":memory:")
+    atexit.register(database.close)
+    return database
 
 
 def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:

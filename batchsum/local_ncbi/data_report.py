@@ -177,11 +177,12 @@ def _parse_line(line: bytes) -> tuple[str, dict[str, Any]]:
     return text, report
 
 
-def snake_cased(value: Any) -> Any:
-    """`releaseDate` becomes `release_date`, at every depth."""
-    if isinstance(value, dict):
-        return {_snake(name): snake_cased(item) for name, item in value.items()}
-    return [snake_cased(item) for item in value] if isinstance(value, list) else value
+def read_report(line: str) -> dict[str, Any]:
+    """A report that was given, as the server gives it: `releaseDate` becomes `release_date`, at every depth."""
+    report: dict[str, Any] = json.loads(
+        line, object_hook=lambda value: {_snake(name): item for name, item in value.items()}
+    )
+    return report
 
 
 @lru_cache(maxsize=1000)

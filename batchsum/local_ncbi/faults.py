@@ -37,8 +37,8 @@ import shlex
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -91,19 +91,17 @@ class Fault:
     after: float = 0.0
     lasting: float = math.inf
 
+    def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
+        if self.taxon and self.taxon not in names:
+            return False
+        if self.endpoint and self.endpoint != endpoint:
+            return False
+        return self.after <= elapsed < self.after + self.lasting
+
     # Such a fault changes the server's own 429s and no other answer.
     @property
     def is_about_the_limit(self) -> bool:
         return self.effects == Effects(retry_after=self.effects.retry_after)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a fault may look at: the question as it was sent, and its taxon as text and as id, if any."""
-
-    question: str
-    endpoint: str
-    taxa: frozenset[str] = field(default_factory=frozenset)
 
 
 def parse_fault(spec: str) -> Fault:
@@ -148,29 +146,26 @@ class FaultPlan:
     def __bool__(self) -> bool:
         return bool(self._faults)
 
-    def effects(self, asked: Asked, now: float) -> Effects:
-        """What happens to a request that came at `now` (seconds of any steady clock)."""
+    def effects(self, question: str, endpoint: str, names: Set[str], now: float) -> Effects:
+        """What happens to a question that came at `now` (seconds of any steady clock).
+
+        `names` are the names and ids of its taxa, in small letters.
+        """
         if self._begun is None:
             self._begun = now
         result = HEALTHY
         for fault in self._faults:
-            if self._applies(fault, asked, now - self._begun):
+            if fault.is_about(endpoint, names, now - self._begun) and self._has_its_turn(fault, question):
                 result = result.and_also(fault.effects)
         return result
 
-    def _applies(self, fault: Fault, asked: Asked, elapsed: float) -> bool:
-        if fault.taxon and fault.taxon not in asked.taxa:
-            return False
-        if fault.endpoint and fault.endpoint != asked.endpoint:
-            return False
-        if not fault.after <= elapsed < fault.after + fault.lasting:
-            return False
+    def _has_its_turn(self, fault: Fault, question: str) -> bool:
         if fault.share < 1 and self._lots.random() >= fault.share:
             return False
         # Counted last: `times` are the requests that meet all other conditions.
         if fault.times:
-            self._asked[fault.spec, asked.question] += 1
-            return self._asked[fault.spec, asked.question] <= fault.times
+            self._asked[fault.spec, question] += 1
+            return self._asked[fault.spec, question] <= fault.times
         return True
 
 
@@ -185,12 +180,8 @@ async def break_answer(
         return web.Response(status=503)
     if breakage in ("status", "html"):
         return _error(effects, headers)
-    if status == 200:
-        if breakage in ("empty", "garbage", "error"):
-            error = _dump({"errors": [_ERROR_INSIDE]})
-            content = {"empty": b"", "garbage": b'{"record_count": 12', "error": error}
-            return web.Response(body=content[breakage], headers=headers)
-        body = _miscounted(body, effects)
+    if status == 200 and breakage in _BODIES:
+        return web.Response(body=_BODIES[breakage], headers=headers)
     is_cut = breakage in ("truncate", "reset")
     if not is_cut and not effects.drip:
         return web.Response(body=body, status=status, headers=headers)
@@ -215,17 +206,12 @@ def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
         headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
         return web.Response(text=_BLOCKED_PAGE.format(status=effects.status), status=effects.status, headers=headers)
     refusal = Refusal(f"Fault on demand: {effects.status}", effects.status)
-    return web.Response(body=_dump(refusal.document), status=effects.status, headers=headers)
+    return web.Response(body=json.dumps(refusal.document).encode(), status=effects.status, headers=headers)
 
 
-def _dump(document: dict[str, Any]) -> bytes:
-    return json.dumps(document).encode()
-
-
-def _miscounted(body: bytes, effects: Effects) -> bytes:
-    """The body with its count wrong, where it has one."""
+def miscount(document: dict[str, Any], effects: Effects) -> None:
+    """Make the count of an answer wrong, where it has one."""
     # Pages of records count in total_count, so that both endpoints tell the same wrong number.
-    document = json.loads(body)
     name = "total_count" if "total_count" in document else "record_count"
     count = document.get(name)
     if effects.zero == "omit" and count == 0:
@@ -237,7 +223,6 @@ def _miscounted(body: bytes, effects: Effects) -> bytes:
             document.pop(name)
         else:
             document[name] = json.loads(effects.count)
-    return _dump(document)
 
 
 def _hang_up(request: web.BaseRequest, how: str = "") -> None:
@@ -262,6 +247,12 @@ _ERROR_INSIDE = {
     "reason": "Internal error",
     "message": "The virus service did not answer this question.",
 }
+# What a 200 says instead of an answer.
+_BODIES = {
+    "empty": b"",
+    "garbage": b'{"record_count": 12',
+    "error": json.dumps({"errors": [_ERROR_INSIDE]}).encode(),
+}
 
 
 def _read_word(name: str, value: str) -> dict[str, Any]:
@@ -280,8 +271,6 @@ def _read_word(name: str, value: str) -> dict[str, Any]:
 def _bare_effect(name: str) -> dict[str, Any]:
     if name in BREAKAGES:
         return {"breakage": name}
-    if name == "drip":
-        return {"drip": 1.0}
     if page := re.fullmatch(r"html([45]\d\d)", name):
         return {"breakage": "html", "status": int(page[1])}
     if word := _WORDS.get(name):

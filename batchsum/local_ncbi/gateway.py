@@ -13,18 +13,10 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.question import (
-    Parameter,
-    Refusal,
-    is_unicode,
-    make_filters,
-    parameters,
-    read_document,
-    read_query,
-)
+from batchsum.local_ncbi.question import Parameter, Refusal, make_filters, parameters, read_document, read_query
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
-from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_metadata, taxonomy_page
+from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_page
 from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page, without_defaults
 
 PREFIX = "/datasets/v2"
@@ -35,71 +27,58 @@ Values = dict[str, Any]
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class RoutedRequest:
-    """A request that has found its route, and what it brought along."""
-
-    route: "Route"
-    pairs: list[tuple[str, str]]
-    """The query's parameters in their order."""
-    body: Any
-    """The JSON of a POST, parsed and not yet looked at; of a GET, the parameter that stands in the path."""
-    taxa: tuple[str, ...]
-    """The taxa that it names, for faults that are about one."""
-
-
 @dataclass(slots=True)
 class Gateway:
-    """Answers as of one day from one catalogue. `zero` is how nothing is told: "count" (a 0) or "omit"."""
+    """Answers as of one day from one catalogue."""
 
     catalogue: Catalogue
     as_of: date
     base_url: str
-    zero: str
 
-    def read(self, method: str, target: str, body: bytes = b"") -> RoutedRequest:
-        """The question of a request target as it stands in the request line. Raises Refusal."""
+    def read(self, method: str, target: str, body: bytes = b"") -> tuple["Route", Values]:
+        """The route of a request target as it stands in the request line, and its parameters. Raises Refusal."""
         path, _, query = target.partition("?")
         route, named = _find_route(path)
         if ("GET" if method == "HEAD" else method) != route.method:
             raise Refusal(f"Method Not Allowed: {method[:20]} is not one of {route.method}", 405)
+        pairs = _read_pairs(query)
         if method == "POST":
-            document = _read_json(body)
-            return RoutedRequest(route, _read_pairs(query), document, _taxa_of(document))
+            # A POST has its parameters in the body alone.
+            read_query(pairs, {})
+            return route, read_document(_read_json(body), route.parameters)
         values: Values = {name: _decode_piece(piece) for name, piece in named.items()}
-        taxa = tuple(values.values())
         if "taxons" in values:
-            taxa = values["taxons"] = self._listed(values["taxons"])
-        return RoutedRequest(route, _read_pairs(query), values, taxa)
+            values["taxons"] = self._listed(values["taxons"])
+        return route, read_query(pairs, route.parameters) | values
 
     def _listed(self, text: str) -> tuple[str, ...]:
         # The taxonomy takes several taxa between commas, and NCBI's clients encode those too; some names have one.
         return (text,) if self.catalogue.matches(text) else tuple(part for part in text.split(",") if part)
 
-    def document(self, request: RoutedRequest, *, stale_days: int = 0) -> Document:
+    def answer(self, route: "Route", values: Values, *, stale_days: int = 0) -> Document:
         """The answer as of `stale_days` before the server's day. Raises Refusal."""
-        route = request.route
-        if route.method == "POST":
-            # A POST has its parameters in the body alone.
-            read_query(request.pairs, {})
-            values = read_document(request.body, route.parameters)
-        else:
-            values = read_query(request.pairs, route.parameters) | request.body
         return route.answer(self, values, (self.as_of - timedelta(days=stale_days)).isoformat())
+
+    def names(self, values: Values) -> set[str]:
+        """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
+        filters = values.get("filter") or make_filters(values)
+        names: set[str] = set()
+        for text in (*filters.taxa, values.get("taxon_query", "")):
+            matches = self.catalogue.matches(text)
+            names.update((text.strip().casefold(), *(taxon.name.casefold() for taxon in matches)))
+            names.update(str(taxon.tax_id) for taxon in matches)
+        return names
 
     def summary(self, values: Values, as_of: str) -> Document:
         filters = make_filters(values)
         totals = Selection(self.catalogue, filters, as_of).totals()
-        return summary_document(totals, filters, as_of, self.base_url, zero=self.zero)
+        return summary_document(totals, filters, as_of, self.base_url)
 
     def reports(self, values: Values, as_of: str) -> Document:
-        return report_page(self.catalogue, values, as_of, zero=self.zero)
+        return report_page(self.catalogue, values, as_of)
 
     def taxonomy(self, values: Values, as_of: str) -> Document:
         return taxonomy_page(self.catalogue, values)
-
-    def metadata(self, values: Values, as_of: str) -> Document:
-        return taxonomy_metadata(self.catalogue, values)
 
     def suggestions(self, values: Values, as_of: str) -> Document:
         return suggest(self.catalogue, values)
@@ -131,8 +110,6 @@ _ROUTES = (
     Route("report", "POST", "virus", Gateway.reports, REPORTS_BODY),
     Route("taxonomy", "GET", "taxonomy/taxon/{taxons}/dataset_report", Gateway.taxonomy, parameters("taxonomy")),
     Route("taxonomy", "POST", "taxonomy/dataset_report", Gateway.taxonomy, parameters("taxonomy", "taxonomy_by_post")),
-    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}", Gateway.metadata, parameters("taxonomy")),
-    Route("taxonomy", "POST", "taxonomy", Gateway.metadata, parameters("taxonomy", "taxonomy_by_post")),
     Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", Gateway.suggestions, parameters("suggest")),
     Route("taxonomy", "POST", "taxonomy/taxon_suggest", Gateway.suggestions, parameters("suggest", "suggest_by_post")),
     Route("version", "GET", "version", Gateway.version, {}),
@@ -172,14 +149,3 @@ def _read_json(body: bytes) -> object:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise Refusal("the body is not valid JSON") from None
-
-
-def _taxa_of(document: object) -> tuple[str, ...]:
-    """The taxa a body names, for faults; whether they are well-formed is somebody else's question."""
-    if not isinstance(document, dict):
-        return ()
-    inner = document.get("filter")
-    taxa = _taxa_of(inner) if isinstance(inner, dict) else ()
-    listed = document.get("taxons")
-    named = [document.get("taxon"), document.get("taxon_query"), *(listed if isinstance(listed, list) else ())]
-    return taxa + tuple(text for text in named if isinstance(text, str) and is_unicode(text))

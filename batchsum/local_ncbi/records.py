@@ -67,9 +67,8 @@ def _rows(path: Traversable) -> Iterator[dict[str, str]]:
 
 
 # INSDC's list stands outside: `batchsum check` reads the same file. It is data, so that nothing is imported for it.
-PLACES_FILE = files("batchsum").joinpath("model", "data", "places.tsv")
-CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(PLACES_FILE)}
-
+_PLACES = files("batchsum").joinpath("model", "data", "places.tsv")
+CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(_PLACES)}
 
 # The number of an NC_ accession, and the day about which NCBI gave it out.
 _ACCESSION_DAYS = [(int(row["number"]), date.fromisoformat(row["day"])) for row in read_table("accession_days.tsv")]

@@ -14,10 +14,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from random import Random
 from typing import Any, Literal
 
 from aiohttp import web
@@ -25,9 +24,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Asked, Effects, FaultPlan, break_answer, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, miscount, parse_fault
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
-from batchsum.local_ncbi.limits import Allowance, Latency, RateLimit, parse_latency
+from batchsum.local_ncbi.limits import Allowance, RateLimit, duration_seconds
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 from batchsum.local_ncbi.summary import last_update
@@ -39,11 +38,8 @@ _NOT_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
-AccessLog = Callable[[str], None]
-
 MOST_BODY_BYTES = 8_000_000
 _BODY_TIME = 30.0
-_MOST_KEPT_ANSWERS = 5_000
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -73,16 +69,14 @@ async def running(
     as_of: date | None = None,
     faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    zero: Literal["count", "omit"] = "count",
-    access_log: AccessLog | None = None,
+    access_log: Callable[[str], None] | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
     requests_per_second: a number for everybody, "ncbi" (5 without, 10 with a key), or None for no limit and no header.
-    latency, faults: as on the command line (`parse_latency`, `parse_fault`).
+    latency, faults: as on the command line: `200ms` (`duration_seconds`), and what `parse_fault` takes.
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
-    zero: nothing found is told as `record_count: 0` ("count") or by leaving the count out ("omit").
     access_log: called with one line an answer; it never holds a key.
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
@@ -93,12 +87,12 @@ async def running(
     if not 0 <= port <= 65535:
         raise ValueError(f"port {port}: write a number from 0 to 65535")
     plan = FaultPlan([parse_fault(spec) for spec in faults])
-    delay = Latency() if latency is None else parse_latency(latency)
+    delay = 0.0 if latency is None else duration_seconds(latency)
     limit = RateLimit(requests_per_second)
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        gateway = Gateway(known, day, "", zero)
+        gateway = Gateway(known, day, "")
         responder = Responder(gateway, limit, plan, delay, access_log)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
@@ -131,11 +125,8 @@ class Responder:
     gateway: Gateway
     limit: RateLimit
     plan: FaultPlan
-    latency: Latency
-    access_log: AccessLog | None
-    _delays: Random = field(default_factory=lambda: Random(2697049))
-    # Bodies of questions already answered: the catalogue does not change while the server runs.
-    _answers: dict[str, bytes] = field(default_factory=dict)
+    latency: float
+    access_log: Callable[[str], None] | None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         begun = asyncio.get_running_loop().time()
@@ -143,21 +134,14 @@ class Responder:
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
         allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
         headers = _headers(request, allowance)
-        try:
-            if allowance is not None and not allowance.granted:
-                answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
-            else:
-                answer = await self._answer(request, begun)
-                if seconds := self.latency.draw(self._delays) + answer.effects.delay:
-                    await asyncio.sleep(seconds)
-        except Refusal as refusal:
-            answer = _refused(refusal, HEALTHY)
+        if allowance is not None and not allowance.granted:
+            answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
+        else:
+            answer = await self._answer(request, begun)
+            await asyncio.sleep(self.latency + answer.effects.delay)
         error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
         headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
-        if answer.effects == HEALTHY:
-            response: web.StreamResponse = web.Response(body=answer.body, status=answer.status, headers=headers)
-        else:
-            response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
+        response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
         if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
             self.access_log(_access_line(request, response.status, len(answer.body), took))
@@ -167,41 +151,27 @@ class Responder:
         target, accept = request.raw_path, request.headers.get("Accept", "")
         # NCBI's program asks for records as lines of JSON; its Python client takes one document.
         wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
-        # A fault may change every answer anew, so that none is kept beside one.
-        may_keep = request.method == "GET" and not self.plan and not wants_lines
-        if may_keep and (kept := self._answers.get(target)) is not None:
-            return GatewayAnswer(200, kept)
-        content = await _read_body(request) if request.method == "POST" else b""
+        effects = HEALTHY
         try:
-            routed = self.gateway.read(request.method, target, content)
+            content = await _read_body(request) if request.method == "POST" else b""
+            question = f"{request.method} {target} {content!r}"
+            try:
+                route, values = self.gateway.read(request.method, target, content)
+            except Refusal:
+                # Not even a question; a fault without conditions hits it all the same, as an outage would.
+                effects = self.plan.effects(question, "", set(), now)
+                raise
+            # A fault may name the taxon in another way than the question does.
+            names = self.gateway.names(values) if self.plan else set[str]()
+            effects = self.plan.effects(question, route.endpoint, names, now)
+            document = self.gateway.answer(route, values, stale_days=effects.stale_days)
         except Refusal as refusal:
-            # Not even a question; a fault without conditions hits it all the same, as an outage would.
-            return _refused(refusal, self._effects(target, (), "", now))
-        effects = self._effects(f"{request.method} {target} {content!r}", routed.taxa, routed.route.endpoint, now)
-        try:
-            document = self.gateway.document(routed, stale_days=effects.stale_days)
-        except Refusal as refusal:
-            return _refused(refusal, effects)
+            return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
+        miscount(document, effects)
         if wants_lines and "total_count" in document:
             lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
             return GatewayAnswer(200, b"".join(lines), effects, "application/x-ndjson")
-        body = _encode(document)
-        if may_keep:
-            if len(self._answers) >= _MOST_KEPT_ANSWERS:
-                self._answers.clear()
-            self._answers[target] = body
-        return GatewayAnswer(200, body, effects)
-
-    def _effects(self, question: str, taxa: Sequence[str], endpoint: str, now: float) -> Effects:
-        if not self.plan:
-            return HEALTHY
-        names: set[str] = set()
-        for text in taxa:
-            names.add(text.strip().casefold())
-            # A fault may name the taxon in another way than the question does.
-            for taxon in self.gateway.catalogue.matches(text):
-                names |= {str(taxon.tax_id), taxon.name.casefold()}
-        return self.plan.effects(Asked(question, endpoint, frozenset(names)), now)
+        return GatewayAnswer(200, _encode(document), effects)
 
     def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
         """In NCBI's words, which repeat the key or the address of the asker."""
@@ -214,10 +184,6 @@ class Responder:
 
 def _encode(document: dict[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _refused(refusal: Refusal, effects: Effects) -> GatewayAnswer:
-    return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
 
 
 def _key_in_query(target: str) -> str:
@@ -237,19 +203,16 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
-    chunks, size = [], 0
     try:
         async with asyncio.timeout(_BODY_TIME):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > MOST_BODY_BYTES:
-                    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
-                chunks.append(chunk)
+            await request.content.readexactly(MOST_BODY_BYTES + 1)
+    except asyncio.IncompleteReadError as whole:
+        return whole.partial
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
     except TimeoutError:
         raise Refusal("the body did not come in time", 408) from None
-    return b"".join(chunks)
+    raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
 
 
 def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:

@@ -2,7 +2,7 @@
 
 Sizes are estimated from lengths, for the files that were asked for: a package always holds its data report,
 genomes unless `include_sequence` says otherwise, and no dehydrated form, which viruses do not have. Nothing
-found has no files: it is `record_count: 0` alone, or, as protobuf's JSON leaves out zeros, an empty object.
+found has no files: it is `record_count: 0` alone.
 
 `resource_updated_on` is the moment of NCBI's last update of its whole resource, the same for every question: real
 answers show it so. It moves once a day, with the day that is asked for.
@@ -44,12 +44,10 @@ def last_update(now: datetime) -> date:
     return (now - timedelta(hours=UPDATE_TIME.hour, minutes=UPDATE_TIME.minute)).date()
 
 
-def summary_document(
-    totals: Totals, filters: Filters, as_of: str, base_url: str, *, zero: str = "count"
-) -> dict[str, object]:
-    """The summary of what was found as of a day. `zero` is how nothing is told: "count" (a 0) or "omit"."""
+def summary_document(totals: Totals, filters: Filters, as_of: str, base_url: str) -> dict[str, object]:
+    """The summary of what was found as of a day."""
     if not totals.count:
-        return {"record_count": 0} if zero == "count" else {}
+        return {"record_count": 0}
     sizes = _sizes(totals, filters)
     reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in filters.aux_report))
     zipped = (reports + sizes.get("annotation_report", 0)) * _ZIPPED_TEXT

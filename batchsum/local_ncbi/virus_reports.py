@@ -1,17 +1,15 @@
 """Records one by one, as `v2reportsVirusAssembly`, in pages.
 
 The pages of a question and its summary are cut from the same selection, so that `total_count` is the
-summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not,
-unless zero is to be omitted.
+summary's `record_count`. As protobuf's JSON does it, a field at its default is left out; the total is not.
 """
 
-import json
 import re
 from hashlib import sha256
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.data_report import snake_cased
+from batchsum.local_ncbi.data_report import read_report
 from batchsum.local_ncbi.question import Filters, Parameter, bad_page_token, make_filters, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.selection import Selection
@@ -30,7 +28,7 @@ REPORTS_BODY = {
 }
 
 
-def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zero: str = "count") -> dict[str, Any]:
+def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str) -> dict[str, Any]:
     """One page of records as of a day; `values` are the parameters as read."""
     filters = values.get("filter") or make_filters(
         {name.removeprefix("filter."): value for name, value in values.items()}
@@ -44,10 +42,7 @@ def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str, *, zer
     reports = [
         {"accession": record.accession} if is_short else virus_report(catalogue, record) for _, record in found[:size]
     ]
-    page: dict[str, Any] = {"reports": reports} if reports else {}
-    total = selection.totals().count
-    if total or zero == "count":
-        page["total_count"] = total
+    page = without_defaults({"reports": reports}) | {"total_count": selection.totals().count}
     if len(found) > size:
         page["next_page_token"] = _token(found[size - 1][0], filters)
     return page
@@ -74,7 +69,7 @@ def _read_token(token: str, filters: Filters) -> int:
 
 def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
     if record.report:
-        return dict(snake_cased(json.loads(record.report)))
+        return read_report(record.report)
     lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
     report: dict[str, Any] = {
         "accession": record.accession,

@@ -17,11 +17,15 @@ from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.queries import CANARY, Answer, Attempt, Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.connector import Withdrawn
+from batchsum.ncbi.document import parse_document
 from batchsum.ncbi.http import Response, Transport
 from batchsum.ncbi.outage import Canary, Outage
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.refusals import is_refusal, refused
 from batchsum.ncbi.urls import default_base_url
+
+LARGEST_DOCUMENT = 64 * 2**20
+"""Bytes of an answer about a thousand names: two or three thousand each, and more where a taxon has many below it."""
 
 A = TypeVar("A")
 
@@ -166,7 +170,7 @@ class DatasetsClient:
         number = 0
         while not self.outage.given_up:
             number += 1
-            response = await self._transport.post(path, body)
+            response = await self._transport.exchange(path, body, parse_document, LARGEST_DOCUMENT)
             answer, pause = response.answer, self._obey(response, number)
             if isinstance(answer, Failure) and is_refusal(answer):
                 raise refused(answer, has_key=self._has_key, met_by=path)

@@ -7,7 +7,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import count
@@ -22,7 +22,6 @@ from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body
 from batchsum.ncbi import retry
 from batchsum.ncbi.body import BadBody, read_body
 from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
-from batchsum.ncbi.document import parse_document
 from batchsum.ncbi.http_errors import network_failure
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import parse_answer
@@ -33,8 +32,6 @@ from batchsum.version import __version__
 
 LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""
-LARGEST_DOCUMENT = 64 * 2**20
-"""Bytes of an answer about a thousand names: two or three thousand each, and more where a taxon has many below it."""
 LONGEST_CONNECT = 20.0
 """Seconds for one connection, proxy and TLS included."""
 
@@ -52,10 +49,8 @@ class Response(NamedTuple, Generic[A]):
     """Seconds."""
     rate_limit: float | None = None
     """Requests a second."""
-
-
-def _always() -> bool:
-    return True
+    headers: Mapping[str, str] = {}
+    """Of the answer, without the key; empty where none came."""
 
 
 class Transport:
@@ -105,28 +100,25 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    def send(self, request: Request, is_wanted: Callable[[], bool] = _always) -> Coroutine[Any, Any, Response[Summary]]:
-        """Ask once, when the pacer lets it.
-
-        Raises Withdrawn where `is_wanted` says no when its turn has come, and Refused where going on would be
-        wrong: key not accepted, TLS, redirect.
-        """
+    async def send(self, request: Request, is_wanted: Callable[[], bool] = lambda: True) -> Response[Summary]:
+        """Ask once, when the pacer lets it. Raises Withdrawn where `is_wanted` says no by then, and Refused."""
         body = post_body(request)
         path = request_key(request) if body is None else "/virus/genome"
-        return self._exchange(path, body, parse_answer, LARGEST_BODY, is_wanted)
+        return await self.exchange(path, body, parse_answer, LARGEST_BODY, is_wanted)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Coroutine[Any, Any, Response[dict[str, Any]]]:
-        """Post JSON to a path below the base URL once, for the JSON object it is answered with. Raises Refused."""
-        return self._exchange(path, body, parse_document, LARGEST_DOCUMENT, _always)
-
-    async def _exchange(
+    async def exchange(
         self,
         path: str,
         body: Mapping[str, Any] | None,
         parse: Callable[[int, bytes], A | Failure],
         largest: int,
-        is_wanted: Callable[[], bool],
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Response[A]:
+        """GET a path below the base URL that is quoted already, or POST `body` to it as JSON.
+
+        `parse` is given the status and the body of what is no redirect: unpacked, at most `largest` bytes, without
+        the key. Raises Refused where going on would be wrong: TLS, or a proxy that does not let us through.
+        """
         phid = f"{self._phid}{next(self._sends):016X}"
         sending = PendingSend(is_wanted, asyncio.timeout(None), self._timeout)
         headers: Mapping[str, str] = {}
@@ -158,7 +150,8 @@ class Transport:
             self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
         retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
-        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers))
+        shown = {name: self._hide(value) for name, value in headers.items()}
+        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
 
     def _open(self, path: str, body: Mapping[str, Any] | None, phid: str) -> Any:
         """Send to a path that is quoted already, below the base URL."""

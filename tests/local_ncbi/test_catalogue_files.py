@@ -1,9 +1,8 @@
-"""Where the catalogue comes from: built once and kept, or from somebody's own records."""
+"""Where the catalogue comes from: the package, or somebody's own records."""
 
 import gzip
 import json
 import zipfile
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -15,65 +14,15 @@ from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from tests.fakes.local_ncbi_server import serving
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "batchsum"
-
-
-@pytest.fixture
-def opened() -> Iterator[list[Catalogue]]:
-    catalogues: list[Catalogue] = []
-    yield catalogues
-    for catalogue in catalogues:
-        catalogue.close()
+def test_each_server_has_a_catalogue_of_its_own() -> None:
+    with closing(open_catalogue(2025)) as first, closing(open_catalogue(2026)) as later:
+        assert 13188 < count(first) < count(later)
+    with closing(open_catalogue(2025)) as again:
+        assert count(again) > 13188
 
 
 def count(catalogue: Catalogue) -> int:
     return int(catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0])
-
-
-def test_it_is_built_once_and_kept(cache: Path, opened: list[Catalogue]) -> None:
-    opened.append(open_catalogue(2025))
-    (kept,) = cache.iterdir()
-    written = kept.stat().st_mtime_ns
-    opened.append(open_catalogue(2025))
-    assert [path.stat().st_mtime_ns for path in cache.iterdir()] == [written]
-    assert count(opened[0]) == count(opened[1]) > 13188
-    opened.append(open_catalogue(2026))
-    assert len(list(cache.iterdir())) == 2
-    assert count(opened[2]) > count(opened[1])
-
-
-def test_what_another_version_kept_is_cleared_away(cache: Path, opened: list[Catalogue]) -> None:
-    cache.mkdir()
-    for name in ("catalogue-0123456789abcdef-2025.sqlite3", "mine.sqlite3"):
-        (cache / name).touch()
-    opened.append(open_catalogue(2025))
-    names = {path.name for path in cache.iterdir()}
-    assert "mine.sqlite3" in names
-    assert "catalogue-0123456789abcdef-2025.sqlite3" not in names
-    assert len(names) == 2
-
-
-@pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\x00" + b"\x00" * 5000])
-def test_a_damaged_file_is_built_again(cache: Path, opened: list[Catalogue], content: bytes) -> None:
-    with closing(open_catalogue(2025)) as whole:
-        right = count(whole)
-    (kept,) = cache.iterdir()
-    kept.write_bytes(content)
-    opened.append(open_catalogue(2025))
-    assert count(opened[0]) == right
-    assert kept.stat().st_size > 1_000_000
-
-
-def test_a_folder_that_cannot_be_written_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: list[Catalogue]
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    opened.append(open_catalogue(2025))
-    assert count(opened[0]) > 13188
 
 
 CAMEL = {

@@ -183,6 +183,9 @@ def test_report_lines_for_who_asks_for_them(server: Served) -> None:
     )
     assert reply.headers["Content-Type"] == "application/x-ndjson"
     assert len([json.loads(line) for line in reply.body.splitlines()]) == 3
+    with serving(faults=["delay=1ms"]) as late:
+        lines = late.ask("/virus/taxon/11320/dataset_report", headers={"Accept": "application/x-ndjson"}).body
+    assert len([json.loads(line) for line in lines.splitlines()]) == 20
 
 
 @pytest.mark.skipif(shutil.which("datasets") is None, reason="NCBI's datasets program is not on PATH")
