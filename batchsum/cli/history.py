@@ -10,8 +10,8 @@ from pathlib import Path
 
 from batchsum.output.table import cell
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
+from batchsum.store.rows import KeptRow
 from batchsum.store.store import Store
 
 HISTORY_COLUMNS = (

@@ -25,7 +25,7 @@ from batchsum.run.guards import judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
-from batchsum.store.history import KeptRow, Level, QueryKey, answered_rows
+from batchsum.store.rows import KeptRow, Level, QueryKey, answered_rows
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def judge_and_find_retries(night: Night, unasked: Failure) -> list[Request]:
     judge_rows(night, unasked)
     # A suspect count may be right and the wider one wrong: both are asked again.
     positions = {wide.position for _, wide, _ in exceeding(night, (*BELIEVED, "suspect"))}
-    positions |= night.history.positions(("suspect", "failed", "skipped"))
+    positions |= {row.position for row in night.history.with_status(("suspect", "failed", "skipped"))}
     retries = dict[Request, None]()  # a set that keeps the order of the rows
     for position, query in enumerate(night.plan.queries() if positions else ()):
         if position in positions:

@@ -19,7 +19,8 @@ from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST, read_manifest
 from batchsum.run.plan import build_plan
 from batchsum.store.directory import STATE
-from batchsum.store.history import History, KeptRow, QueryKey
+from batchsum.store.history import History
+from batchsum.store.rows import KeptRow, QueryKey
 from batchsum.store.store import Store
 
 _DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}

@@ -6,7 +6,7 @@ from itertools import groupby, islice
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
 from batchsum.run.resume import Night
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 Exceeding = tuple[KeptRow, KeptRow, str]
 """A narrower row, the wider one that it has more records than, and the words for it."""

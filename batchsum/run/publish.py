@@ -36,8 +36,9 @@ from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
 from batchsum.store.failures import doubtful_rows, failures_by_reason
-from batchsum.store.history import History, Level
+from batchsum.store.history import History
 from batchsum.store.nights import Nights
+from batchsum.store.rows import Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__

@@ -13,7 +13,7 @@ from batchsum.run.guards import includes
 from batchsum.run.learn import moved_tonight
 from batchsum.run.resume import Night
 from batchsum.run.staleness import begins_tonight
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 FEWEST_TAXA = 3
 """Taxa that must agree before a filter is said to have changed nothing."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchsum.cli import COMMANDS, options
-from batchsum.config.schema import FilterSetKeys
+from batchsum.config.schema import FILTER_SET
 from batchsum.config.values import FORMATS
 from batchsum.local_ncbi import question
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
@@ -117,7 +117,7 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
     assert {one.name for one in fields(FilterSet)} == {*FILTER_COLUMNS}
     assert FILTER_PARSERS.keys() == {*FILTER_NAMES}
     own_keys = {"matrix", "windows", "guards", "released_between"}
-    assert FilterSetKeys.model_fields.keys() - own_keys == {*FILTER_NAMES}
+    assert FILTER_SET.keys.keys() - own_keys == {*FILTER_NAMES}
     columns = [one.name for one in SUMMARY]
     assert [name for name in columns if name in FILTER_COLUMNS] == [*FILTER_COLUMNS]
     assert question.parameters("accessions", "filters", "package").keys() == {*FILTER_NAMES}

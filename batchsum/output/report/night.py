@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from batchsum.model.queries import BELIEVED, Package, Summary
 from batchsum.output.files import PAGE
-from batchsum.store.history import History, KeptRow, answered_rows, together
+from batchsum.store.history import History
 from batchsum.store.nights import Nights
+from batchsum.store.rows import KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, load_download
 
 NIGHTS_SHOWN = 60
