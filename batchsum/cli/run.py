@@ -122,7 +122,9 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             outcome = run_job(job, retry=arguments.retry, **options)
     if arguments.shard:
         if is_watched() and not arguments.quiet:
-            say(part.summary())
+            missing = f", {part.unanswered:,} without an answer" if part.unanswered else ""
+            say(f"shard {part.shard}: {part.requests:,} requests{missing}; batchsum merge makes the table")
+            say(f"{part.directory}")
         return 0  # whether a row is in doubt is known, and told, by merge alone
     _close(outcome, job, log_file, quiet=arguments.quiet)
     if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:

@@ -1,20 +1,16 @@
 """The finished shards of one job: whether they belong together, and their answers on the way into one store."""
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from batchsum.errors import UsageError
-from batchsum.model.queries import Failure, Reply, request_key
-from batchsum.output import files
+from batchsum.model.queries import Reply, request_key
 from batchsum.run.plan import Plan
-from batchsum.run.shard import MANIFEST, Shard, owner
+from batchsum.run.shard import MANIFEST, FinishedShard, Shard, owner
 from batchsum.store.directory import STATE
 from batchsum.store.store import Run, Store, dump_reply
 
@@ -26,60 +22,7 @@ _SAME = {
     "base_url": "the server asked",
     "batchsum": "the version of batchsum",
 }
-"""What shards must agree in, and how that is called."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedShard:
-    """A shard's output directory, and what its manifest says."""
-
-    directory: Path
-    shard: Shard
-    run_id: str
-    started_at: str
-    today: date
-    base_url: str
-    requests: int
-    unanswered: int
-    """Requests without an answer."""
-    unasked: Failure
-    """What to say of them."""
-    rate: float | None
-    """Its pace at the end, None for unlimited."""
-    accept: tuple[str, ...]
-    same: dict[str, str]
-    """What it must have in common with the others, by the keys of _SAME."""
-
-    @classmethod
-    def of(cls, directory: Path) -> Self:
-        """UsageError where no finished shard is there."""
-        if not (directory / STATE).is_file():
-            raise UsageError(f"{directory}: no shard was run here; name the directories of run --shard I/N --out DIR")
-        try:
-            told: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-            index, _, count = told["shard"].partition("/")
-            return cls(
-                directory,
-                Shard(int(index), int(count)),
-                str(told["run_id"]),
-                str(told["started_at"]),
-                date.fromisoformat(told["today"]),
-                str(told["base_url"]),
-                int(told["requests"]),
-                int(told["unanswered"]),
-                Failure(**told["unasked"]),
-                told["requests_per_second"],
-                tuple(told["accept"]),
-                {name: str(told[name]) for name in _SAME},
-            )
-        except FileNotFoundError:  # written last
-            if (directory / files.MANIFEST).is_file():
-                raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
-            raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UsageError(f"{directory / MANIFEST} is not what a shard leaves; run the shard again") from None
-        except OSError as error:
-            raise UsageError(f"{directory / MANIFEST}: {error.strerror}") from None
+"""What shards must agree in, by the fields of FinishedShard, and how that is called."""
 
 
 def collect(out: Path, directories: Sequence[Path]) -> list[FinishedShard]:
@@ -131,17 +74,14 @@ def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
             yield f"{one.directory} and {seen[one.shard]} are both shard {one.shard}"
         seen[one.shard] = one.directory
         for name, called in _SAME.items():
-            if one.same[name] != first.same[name]:
-                yield f"{one.directory} and {first.directory} differ in {called}: {_values(name, one, first)}"
+            if getattr(one, name) != getattr(first, name):
+                short = slice(8) if name.endswith("digest") else slice(None)
+                values = ", ".join(str(getattr(this, name))[short] for this in (one, first))
+                yield f"{one.directory} and {first.directory} differ in {called}: {values}"
     count = first.shard.count
     missing = [str(Shard(index, count)) for index in range(1, count + 1) if Shard(index, count) not in seen]
     if missing:
         yield f"missing: {', '.join(missing)}"
-
-
-def _values(name: str, one: FinishedShard, other: FinishedShard) -> str:
-    short = slice(8) if name.endswith("digest") else slice(None)
-    return f"{one.same[name][short]}, {other.same[name][short]}"
 
 
 def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:

@@ -22,8 +22,8 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher
-from batchsum.run.collect import FinishedShard, copy_answers
-from batchsum.run.job_copy import JOB_COPY, read_copy
+from batchsum.run.collect import copy_answers
+from batchsum.run.job_copy import unpack_job
 from batchsum.run.judge import judge_and_find_retries
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
@@ -31,6 +31,7 @@ from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
+from batchsum.run.shard import JOB_COPY, FinishedShard
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.store import Run, Store
@@ -43,7 +44,11 @@ LONGEST_OUTAGE = timedelta(seconds=10)
 
 def merged_job(out: Path, shards: Sequence[FinishedShard]) -> Job:
     """The job that these shards asked, its table in `out`."""
-    job = read_copy(shards[0].directory / JOB_COPY)
+    path = shards[0].directory / JOB_COPY
+    try:
+        job = unpack_job(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
     api = replace(job.api, base_url=shards[0].base_url, max_outage=min(job.api.max_outage, LONGEST_OUTAGE))
     return replace(job, api=api, output=replace(job.output, dir=out))
 
@@ -116,7 +121,7 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
 
 def _rate(shards: Sequence[FinishedShard]) -> float | None:
     """The pace of all of them together; None where one had no limit."""
-    rates = [one.rate for one in shards]
+    rates = [one.requests_per_second for one in shards]
     return None if None in rates else sum(rate for rate in rates if rate is not None)
 
 
