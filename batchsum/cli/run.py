@@ -22,9 +22,8 @@ from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageErr
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import require_own_directory
-from batchsum.run.collect import collect
 from batchsum.run.lost_store import is_store_lost, words_of_lost_store
-from batchsum.run.merge import merge_shards, merged_job
+from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
 from batchsum.run.shard import Shard, run_shard
@@ -64,7 +63,7 @@ def merge_command(arguments: argparse.Namespace) -> int:
         _look_at_directory(job)
         log_file = arguments.out / "batchsum.log"
         with _logged(job, log_file) as api_key:
-            outcome = merge_shards(job, shards, api_key=api_key)
+            outcome = merge_shards(job, shards, api_key)
             _close(outcome, job, log_file, quiet=False)
             return outcome.exit_code
 

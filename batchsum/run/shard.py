@@ -127,15 +127,14 @@ def run_shard(
     job: Job,
     shard: Shard,
     *,
-    api_key: str | None = None,
-    base_url: str | None = None,
-    fresh: bool = False,
-    deadline: timedelta | None = None,
-    accept: tuple[str, ...] = (),
-    wait_for_lock: bool = False,
-    today: date | None = None,
-    begun: datetime | None = None,
-    on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
+    api_key: str | None,
+    fresh: bool,
+    deadline: timedelta | None,
+    accept: tuple[str, ...],
+    wait_for_lock: bool,
+    today: date | None,
+    begun: datetime,
+    on_asking: Callable[[Fetcher], None],
 ) -> FinishedShard:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
 
@@ -143,14 +142,14 @@ def run_shard(
     the whole part without an answer: the same call asks again.
     """
     directory = job.output.dir
-    base_url = base_url or job.api.base_url or BASE_URL
+    base_url = job.api.base_url or BASE_URL
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         _check_directory(store, directory)
         night = open_night(
             store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
-            begun=begun or datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+            begun=begun, today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
         of_all = night.plan.request_count
         night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
