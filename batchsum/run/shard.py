@@ -146,7 +146,8 @@ def run_shard(
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
-        _check_directory(store, directory)
+        if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
+            raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
         night = open_night(
             store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
             begun=begun, today=today, fresh=fresh, accept=accept,
@@ -162,11 +163,6 @@ def run_shard(
             fetcher = Fetcher(night, client, partial(_find_retries, night))
             ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
             return _finish(fetcher, shard, lock)
-
-
-def _check_directory(store: Store, directory: Path) -> None:
-    if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
-        raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
 
 
 def _forget_others(store: Store, run: Run, directory: Path) -> None:
@@ -191,7 +187,8 @@ def _find_retries(night: Night, unasked: Failure) -> list[Request]:
 def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
     night, directory = fetcher.night, fetcher.night.job.output.dir
     store, run, plan = night.store, night.run, night.plan
-    if (outage := fetcher.client.outage.given_up) and not _count_usable(store, run):
+    usable = "SELECT 1 FROM answers WHERE run = ? AND status IN ('answered', 'rejected') LIMIT 1"
+    if (outage := fetcher.client.outage.given_up) and not store.query(usable, run.run):
         with store.transaction():
             close_run(store, run)
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
@@ -230,8 +227,3 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
         store.move(run, "open", "closed")  # its answers stay: they are what `merge` reads
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
     return finished
-
-
-def _count_usable(store: Store, run: Run) -> int:
-    rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
-    return int(rows[0][0])
