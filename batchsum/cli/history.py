@@ -19,8 +19,6 @@ HISTORY_COLUMNS = (
     "previous_record_count", "error",
 )  # fmt: skip
 
-_WITHOUT_COUNT = {"suspect": "?", "rejected": "rejected", "failed": "failed", "skipped": "skipped"}
-
 
 def history_command(arguments: argparse.Namespace) -> int:
     """`batchsum history OUT`."""
@@ -31,9 +29,8 @@ def history_command(arguments: argparse.Namespace) -> int:
 
 def shown_count(row: KeptRow) -> str:
     """The count of a row, with a ? where it was not believed; its status where there is none."""
-    if row.record_count is None:
-        return _WITHOUT_COUNT[row.status]
-    return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")
+    doubt = "?" if row.status == "suspect" else ""
+    return doubt or row.status if row.record_count is None else f"{row.record_count:,}{doubt}"
 
 
 def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:

@@ -50,20 +50,11 @@ def data_dates(dates: Mapping[str, int]) -> DataDates:
         return DataDates(True)
     ranked = sorted(counts, key=lambda at: (counts[at], at), reverse=True)
     total = counts.total()
-    are_common = total < FEWEST_DATED or 2 * counts[ranked[0]] >= total or _are_two_copies(counts, total)
+    are_common = total < FEWEST_DATED or 2 * counts[ranked[0]] >= total
+    if not are_common:  # no moment has half of the answers, so that no other two could have nine in ten
+        first, second = ranked[:2]
+        are_common = abs(first - second) < LONGEST_LAG and 10 * (counts[first] + counts[second]) >= 9 * total
     return DataDates(are_common, written[ranked[0]] if are_common else None)
-
-
-def _are_two_copies(counts: Counter[datetime], total: int) -> bool:
-    """Whether two moments less than a day apart have nine in ten of the answers between them."""
-    moments = sorted(counts)
-    for number, first in enumerate(moments):
-        for second in moments[number + 1 :]:
-            if second - first >= LONGEST_LAG:
-                break  # all behind it are later still
-            if 10 * (counts[first] + counts[second]) >= 9 * total:
-                return True
-    return False
 
 
 # NCBI as a whole, night by night.

@@ -28,8 +28,9 @@ from batchsum.run.publish import (
     file_names,
     finish_publication,
     no_table_since,
-    publish_night,
     publish_page_again,
+    publish_staged,
+    stage_night,
     untold_run,
 )
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
@@ -129,7 +130,7 @@ def carry_out(
             ask(fetcher, steps, signals, deadline, on_asking)
             if not fetcher.is_settled:  # answers may have come since it was judged for the second round
                 judge_rows(night, fetcher.unasked)
-            return announce(notifier, publish_night(night, rate(), fetcher.warnings))
+            return announce(notifier, publish_staged(night, stage_night(night, rate(), fetcher.warnings)))
         except Refused as error:
             # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
             with night.store.transaction():

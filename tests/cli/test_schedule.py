@@ -218,11 +218,11 @@ def test_no_time_of_day(tmp_path: Path, text: str, capsys: pytest.CaptureFixture
 def test_the_examples_are_what_is_printed() -> None:
     example = schedule.Entry(
         name="nightly",
-        command=("/opt/batchsum/bin/batchsum", "run", "/srv/batchsum/nightly.yaml", "--if-locked", "skip"),
+        program=("/opt/batchsum/bin/batchsum",),
         job=Path("/srv/batchsum/nightly.yaml"),
         at=time(3, 17),
         key_file=Path("/etc/batchsum/ncbi_api_key"),
-        key_is_the_jobs=False,
+        key_option=("--api-key-file", "/etc/batchsum/ncbi_api_key"),
         writes=(Path("/srv/batchsum/out"), Path("/tmp")),
         user="batchsum",
         variables=("HEALTHCHECK_URL",),
