@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -113,7 +114,7 @@ class Transport:
         """
         body = post_body(request)
         path = request_key(request) if body is None else "/virus/genome"
-        return self._exchange(path, body, parse_answer, LARGEST_BODY, is_wanted)
+        return self._exchange(path, body, partial(parse_answer, asked=request), LARGEST_BODY, is_wanted)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Coroutine[Any, Any, Response[dict[str, Any]]]:
         """Post JSON to a path below the base URL once, for the JSON object it is answered with. Raises Refused."""
