@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
-from batchsum.config.odd_values import odd_filters
+from batchsum.config.odd_values import odd_filters, odd_line
 from batchsum.config.problems import OnceAKind, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
 from batchsum.model.filters import (
@@ -168,6 +168,8 @@ class _ListFile:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
             taxon = row[at_taxon].strip()
             taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
+            if not self.has_header and taxon_fits and (oddity := odd_line(taxon)):
+                self.warnings.add((at_taxon, kind_of(oddity)), self.records.problem(None, f"taxon: {oddity}"))
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
             if taxon_fits and label_fits and not shared.faults:

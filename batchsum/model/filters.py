@@ -166,6 +166,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # without a digit it is a name
+# Behind a comma, what may be the rest of a number is no label: parse_tax_id_or_name() knows such numbers.
+_ID_AND_MORE = re.compile(r"([0-9]+)(?:\s*[,;|\t]\s*(?=[^0-9\s]|[0-9]{4}|$)|\s+[#([])")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
@@ -230,6 +232,11 @@ def parse_taxon(text: str) -> str:
     """An NCBI Taxonomy ID or a name, as the user wrote it."""
     if not text.strip():
         raise ValueError(NO_TAXON)
+    if match := _ID_AND_MORE.match(text):
+        if match[0].endswith("#"):
+            raise ValueError(f"{text!r} is an id and a comment; write {match[1]}, and the comment on a line of its own")
+        advice = f"write {match[1]} alone; a label has a column in a .csv with a header, or a key in YAML"
+        raise ValueError(f"{text!r} is an id with more behind it; {advice}")
     text = parse_tax_id_or_name(text)
     if text in (".", ".."):  # no quoting changes dots, and in a path they lead to another endpoint
         raise ValueError(f"{text!r} is not the name of a taxon")

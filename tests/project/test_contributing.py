@@ -16,6 +16,7 @@ from batchsum.config.schema import FILTER_SET
 from batchsum.config.values import FORMATS
 from batchsum.local_ncbi import question
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.model.queries import Request
 from batchsum.ncbi.refusals import error_in_words
 from batchsum.output.report.digest import REASONS
 from batchsum.output.table import SUMMARY
@@ -126,7 +127,8 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
 
 @pytest.mark.parametrize("name", FILTER_NAMES)
 def test_a_refusal_that_names_a_filter_is_about_the_query(name: str) -> None:
-    assert error_in_words(400, f"{name} is wrong").reason == "bad_request"
+    asked = Request("11320", FilterSet(host="unicorn"))
+    assert error_in_words(400, f"{name} is wrong: unicorn", asked=asked).reason == "bad_request"
 
 
 @pytest.mark.parametrize("name", [one for one in FILTER_COLUMNS if one not in ("include_sequence", "aux_report")])
