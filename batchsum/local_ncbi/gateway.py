@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.question import Parameter, Refusal, make_filters, parameters, read_document, read_query
+from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
 from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_page
@@ -22,7 +22,6 @@ from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, repor
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"
 Document = dict[str, Any]
-Values = dict[str, Any]
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -61,18 +60,15 @@ class Gateway:
 
     def names(self, values: Values) -> set[str]:
         """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
-        filters = values.get("filter") or make_filters(values)
         names: set[str] = set()
-        for text in (*filters.taxa, values.get("taxon_query", "")):
+        for text in (*named_taxa(values.get("filter") or values), values.get("taxon_query", "")):
             matches = self.catalogue.matches(text)
             names.update((text.strip().casefold(), *(taxon.name.casefold() for taxon in matches)))
             names.update(str(taxon.tax_id) for taxon in matches)
         return names
 
     def summary(self, values: Values, as_of: str) -> Document:
-        filters = make_filters(values)
-        totals = Selection(self.catalogue, filters, as_of).totals()
-        return summary_document(totals, filters, as_of, self.base_url)
+        return summary_document(Selection(self.catalogue, values, as_of).totals(), values, as_of, self.base_url)
 
     def reports(self, values: Values, as_of: str) -> Document:
         return report_page(self.catalogue, values, as_of)
