@@ -90,7 +90,7 @@ def _parameter(name: str, known: Mapping[str, Parameter]) -> Parameter:
 
 
 # gRPC's code for an HTTP status; every other one is an invalid argument or, from 500 on, "unavailable".
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
 RESOURCE_EXHAUSTED = _CODES[429]
 
 

@@ -39,7 +39,6 @@ _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 MOST_BODY_BYTES = 8_000_000
-_BODY_TIME = 30.0
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -204,14 +203,11 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     try:
-        async with asyncio.timeout(_BODY_TIME):
-            await request.content.readexactly(MOST_BODY_BYTES + 1)
+        await request.content.readexactly(MOST_BODY_BYTES + 1)
     except asyncio.IncompleteReadError as whole:
         return whole.partial
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
-    except TimeoutError:
-        raise Refusal("the body did not come in time", 408) from None
     raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
 
 
