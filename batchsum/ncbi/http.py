@@ -160,10 +160,9 @@ class Transport:
         url = URL(str(self._base).rstrip("/") + path, encoded=True)
         # Here and not in the session, which would tell its headers to a proxy too.
         headers = {**self._headers, "NCBI-PHID": phid}
+        method = "GET" if body is None else "POST"
         # The header with the key would go along to wherever a redirect leads.
-        if body is None:
-            return self._session.get(url, headers=headers, allow_redirects=False)
-        return self._session.post(url, headers=headers, allow_redirects=False, json=body)
+        return self._session.request(method, url, headers=headers, allow_redirects=False, json=body)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
