@@ -6,9 +6,8 @@ An error of the library ends here: as a Failure, or as Refused where the server 
 import asyncio
 import random
 import re
-import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -142,8 +141,9 @@ class Transport:
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._base.host or "", timeout=self._timeout)
         seconds = asyncio.get_running_loop().time() - sending.since
+        sent_at = datetime.now(UTC) - timedelta(seconds=seconds)
         attempt = Attempt(
-            _utc_text(time.time() - seconds),
+            sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             round(seconds, 3),
             answer.reason if isinstance(answer, Failure) else "answered",
             http_status,
@@ -201,11 +201,6 @@ def proxy_of_environment(base_url: URL) -> URL | None:
 def _spellings(letter: str) -> bytes:
     """A pattern for an ASCII letter as JSON can spell it: itself, or escaped by its number."""
     return b"(?:%b|\\\\u(?i:%04x))" % (re.escape(letter.encode()), ord(letter))
-
-
-def _utc_text(timestamp: float) -> str:
-    """ISO 8601 with milliseconds."""
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _rate_limit(headers: Mapping[str, str]) -> float | None:
