@@ -92,11 +92,12 @@ class Fault:
     lasting: float = math.inf
 
     def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
-        if self.taxon and self.taxon not in names:
-            return False
-        if self.endpoint and self.endpoint != endpoint:
-            return False
-        return self.after <= elapsed < self.after + self.lasting
+        """Whether its taxon, its endpoint and its time are those of a question; without one it is about any."""
+        return (
+            (not self.taxon or self.taxon in names)
+            and self.endpoint in ("", endpoint)
+            and self.after <= elapsed < self.after + self.lasting
+        )
 
     # Such a fault changes the server's own 429s and no other answer.
     @property

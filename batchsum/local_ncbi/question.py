@@ -5,9 +5,8 @@ as NCBI's gateway does, so that a job cannot believe that a filter was applied w
 year 1 are filters left out: NCBI's own program sends them so. Dates come in the three forms seen in the wild: RFC 3339
 (`2025-01-15T00:00:00Z`), the generated client's (`2025-01-15T00:00:00.000000+0000`) and plain (`2025-01-15`).
 
-Every refusal is a `Refusal` with the HTTP status and a body `{code, message}` in the form of `rpcStatus`, whose code is
-gRPC's. A taxon or host that cannot be resolved is an invalid argument: HTTP 400, code 3. The words for names are those
-of NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435, #589).
+A taxon or host that cannot be resolved is an invalid argument: HTTP 400, code 3. The words for names are those of
+NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435, #589).
 """
 
 import re
