@@ -170,7 +170,7 @@ class FaultPlan:
         return True
 
 
-async def break_answer(
+async def respond(
     request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
     """The answer with its effects. What is no longer an HTTP answer has been sent when this returns."""

@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, miscount, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, miscount, parse_fault, respond
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, RateLimit, duration_seconds
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -140,7 +140,7 @@ class Responder:
             await asyncio.sleep(self.latency + answer.effects.delay)
         error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
         headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
-        response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
+        response = await respond(request, answer.effects, answer.status, answer.body, headers)
         if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
             self.access_log(_access_line(request, response.status, len(answer.body), took))
