@@ -19,8 +19,9 @@ from yarl import URL
 from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
-from batchsum.ncbi.body import BadBody, read_body
+from batchsum.ncbi.body import read_body
 from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
+from batchsum.ncbi.document import BadAnswer
 from batchsum.ncbi.http_errors import network_failure
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import parse_answer
@@ -136,7 +137,7 @@ class Transport:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:
                         answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
-        except BadBody as error:
+        except BadAnswer as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._base.host or "", timeout=self._timeout)
