@@ -50,12 +50,11 @@ class RateLimit:
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
 
 
 def duration_seconds(text: str) -> float:
     """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
-    match = re.fullmatch(DURATION, text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", text)
     if not match:
         raise ValueError(f"{text!r} is no duration; write it as 200ms, 30s, 10m, 6h or 7d")
     return float(match[1]) * _UNITS[match[2]]
