@@ -95,8 +95,6 @@ class Pacer:
         """Wait for the next turn, first come, first served, and send at once: it counts from the moment that is
         returned, by the event loop's clock. None, and no slot is taken, once `can_send` says no."""
         clock = asyncio.get_running_loop().time
-        if self._rate is None and (now := clock()) >= self._held_until:
-            return now if can_send() else None
         # All but one wait here, and each lets in the next: a thousand waiters cost what one does.
         async with self._turn:
             counted = None
