@@ -103,13 +103,11 @@ async def ask_all(
     silent = 0  # questions without an answer, one after the other
     async with transport:
         for question in asked:
-            response = await _ask(transport, question, on_seen)
+            response = await _ask(transport, pacer, question, on_seen)
             if response.attempt.http_status == HTTPStatus.TOO_MANY_REQUESTS:
                 # Not provoked: somebody else uses the limit. Once more, when the server says so.
                 pacer.hold(min(response.retry_after or 5.0, LONGEST_HOLD))
-                response = await _ask(transport, question, on_seen)
-            if response.rate_limit:
-                pacer.limit(response.rate_limit)
+                response = await _ask(transport, pacer, question, on_seen)
             status = response.attempt.http_status
             if status in _REFUSALS:
                 raise Refused(
@@ -120,8 +118,12 @@ async def ask_all(
                 return
 
 
-async def _ask(transport: Transport, question: Question, on_seen: Callable[[Seen], None]) -> Response[str]:
+async def _ask(
+    transport: Transport, pacer: Pacer, question: Question, on_seen: Callable[[Seen], None]
+) -> Response[str]:
     response = await transport.exchange(question.path, question.body, _text, LARGEST_BODY)
+    if response.rate_limit is not None:
+        pacer.limit(response.rate_limit)
     answer, attempt = response.answer, response.attempt
     kept = {name: value for name, value in response.headers.items() if name.lower() not in _DROPPED_HEADERS}
     problem, text = (str(answer), "") if isinstance(answer, Failure) else ("", answer)

@@ -44,7 +44,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from batchsum.local_ncbi.limits import DURATION, duration_seconds
+from batchsum.local_ncbi.limits import duration_seconds
 from batchsum.local_ncbi.question import Refusal
 
 # Endpoints as the gateway's routes name them.
@@ -92,11 +92,12 @@ class Fault:
     lasting: float = math.inf
 
     def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
-        if self.taxon and self.taxon not in names:
-            return False
-        if self.endpoint and self.endpoint != endpoint:
-            return False
-        return self.after <= elapsed < self.after + self.lasting
+        """Whether its taxon, its endpoint and its time are those of a question; without one it is about any."""
+        return (
+            (not self.taxon or self.taxon in names)
+            and self.endpoint in ("", endpoint)
+            and self.after <= elapsed < self.after + self.lasting
+        )
 
     # Such a fault changes the server's own 429s and no other answer.
     @property
@@ -169,7 +170,7 @@ class FaultPlan:
         return True
 
 
-async def break_answer(
+async def respond(
     request: web.BaseRequest, effects: Effects, status: int, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
     """The answer with its effects. What is no longer an HTTP answer has been sent when this returns."""
@@ -288,18 +289,17 @@ class _Word(NamedTuple):
     wanted: str
 
 
-_TIME = "it as 200ms, 30s, 10m, 6h or 7d"
 _WORDS = {
     "taxon": _Word("taxon", r"(?s:.*)", lambda text: text.strip().casefold(), "11320", "its id or a name"),
     "endpoint": _Word("endpoint", "|".join(ENDPOINTS), str, "summary", f"one of {', '.join(ENDPOINTS)}"),
     "share": _Word("share", r"0?\.\d+|1(\.0+)?|0", float, "0.05", "a share from 0 to 1"),
     "times": _Word("times", r"0*[1-9]\d{0,5}", int, "2", "a whole number, 1 or more"),
-    "after": _Word("after", DURATION, duration_seconds, "10s", _TIME),
-    "for": _Word("lasting", DURATION, duration_seconds, "30s", _TIME),
+    "after": _Word("after", ".*", duration_seconds, "10s", "a duration"),
+    "for": _Word("lasting", ".*", duration_seconds, "30s", "a duration"),
     "status": _Word("status", r"[3-5]\d\d", int, "503", "an HTTP status from 300 to 599"),
     "retry-after": _Word("retry_after", r"\d{1,6}", int, "2", "a whole number of seconds"),
-    "delay": _Word("delay", DURATION, duration_seconds, "20s", _TIME),
-    "drip": _Word("drip", DURATION, duration_seconds, "1s", _TIME),
+    "delay": _Word("delay", ".*", duration_seconds, "20s", "a duration"),
+    "drip": _Word("drip", ".*", duration_seconds, "1s", "a duration"),
     "count": _Word("count", r"\*\d+(\.\d+)?|\d{1,9}|none|null", str, "*0.4", "a factor, a number, none or null"),
     "zero": _Word("zero", "omit", str, "omit", "one of omit"),
     "stale": _Word("stale_days", r"\d{1,4}d", lambda text: int(text[:-1]), "30d", "whole days"),

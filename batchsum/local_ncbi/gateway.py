@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
-from batchsum.local_ncbi.question import Parameter, Refusal, make_filters, parameters, read_document, read_query
+from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
 from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_metadata, taxonomy_page
-from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page, without_defaults
+from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page
 
 PREFIX = "/datasets/v2"
-VERSION = "18.32.0"
+VERSION = "18.32.0"  # whose patch, as a zero, is left out of the answer
 Document = dict[str, Any]
-Values = dict[str, Any]
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -61,18 +60,15 @@ class Gateway:
 
     def names(self, values: Values) -> set[str]:
         """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
-        filters = values.get("filter") or make_filters(values)
         names: set[str] = set()
-        for text in (*filters.taxa, values.get("taxon_query", "")):
+        for text in (*named_taxa(values.get("filter") or values), values.get("taxon_query", "")):
             matches = self.catalogue.matches(text)
             names.update((text.strip().casefold(), *(taxon.name.casefold() for taxon in matches)))
             names.update(str(taxon.tax_id) for taxon in matches)
         return names
 
     def summary(self, values: Values, as_of: str) -> Document:
-        filters = make_filters(values)
-        totals = Selection(self.catalogue, filters, as_of).totals()
-        return summary_document(totals, filters, as_of, self.base_url)
+        return summary_document(Selection(self.catalogue, values, as_of).totals(), values, as_of, self.base_url)
 
     def reports(self, values: Values, as_of: str) -> Document:
         return report_page(self.catalogue, values, as_of)
@@ -87,9 +83,7 @@ class Gateway:
         return suggest(self.catalogue, values)
 
     def version(self, values: Values, as_of: str) -> Document:
-        major, minor, patch = VERSION.split(".")
-        numbers = {"major_ver": int(major), "minor_ver": int(minor), "patch_ver": int(patch)}
-        return {"version": VERSION, **without_defaults(numbers)}
+        return {"version": VERSION, "major_ver": 18, "minor_ver": 32}
 
 
 class Route(NamedTuple):

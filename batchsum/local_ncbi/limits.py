@@ -5,13 +5,12 @@ does not count against the next ones.
 """
 
 import re
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Literal
 
 _WINDOW = 1.0
 NCBI_WITHOUT_KEY, NCBI_WITH_KEY = 5, 10
-_MOST_ASKERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class RateLimit:
         if per_second not in (None, "ncbi") and not float(per_second) > 0:
             raise ValueError(f"requests per second must be above zero, not {per_second}")
         self._per_second = per_second
-        self._sent: dict[str, deque[float]] = {}
+        self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def ask(self, asker: str, *, has_key: bool, now: float) -> Allowance | None:
         """Count one request at `now` (seconds of any steady clock); None where there is no limit."""
@@ -41,10 +40,7 @@ class RateLimit:
             per_second = NCBI_WITH_KEY if has_key else NCBI_WITHOUT_KEY
         # Below one a second the window grows instead: 0.5 is one in two seconds.
         limit, window = max(1, int(per_second)), _WINDOW / min(1, per_second)
-        if asker not in self._sent and len(self._sent) >= _MOST_ASKERS:
-            # A client that makes up keys must not fill the memory.
-            self._sent = {name: times for name, times in self._sent.items() if times and now - times[-1] < window}
-        sent = self._sent.setdefault(asker, deque())
+        sent = self._sent[asker]
         while sent and now - sent[0] >= window:
             sent.popleft()
         if len(sent) >= limit:
@@ -54,12 +50,11 @@ class RateLimit:
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-DURATION = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)"
 
 
 def duration_seconds(text: str) -> float:
     """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
-    match = re.fullmatch(DURATION, text)
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", text)
     if not match:
         raise ValueError(f"{text!r} is no duration; write it as 200ms, 30s, 10m, 6h or 7d")
     return float(match[1]) * _UNITS[match[2]]

@@ -5,14 +5,12 @@ as NCBI's gateway does, so that a job cannot believe that a filter was applied w
 year 1 are filters left out: NCBI's own program sends them so. Dates come in the three forms seen in the wild: RFC 3339
 (`2025-01-15T00:00:00Z`), the generated client's (`2025-01-15T00:00:00.000000+0000`) and plain (`2025-01-15`).
 
-Every refusal is a `Refusal` with the HTTP status and a body `{code, message}` in the form of `rpcStatus`, whose code is
-gRPC's. A taxon or host that cannot be resolved is an invalid argument: HTTP 400, code 3. The words for names are those
-of NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435, #589).
+A taxon or host that cannot be resolved is an invalid argument: HTTP 400, code 3. The words for names are those of
+NCBI's own program for the same findings (ncbi/datasets#246, #373, #385, #435, #589).
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -25,34 +23,16 @@ _DATE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """A question about records. Days are `YYYY-MM-DD`; empty and False mean: not filtered."""
+Values = dict[str, Any]
+"""What was asked, by parameter: texts, booleans, numbers, days as `YYYY-MM-DD`, or lists of texts.
 
-    taxa: tuple[str, ...] = ()
-    accessions: tuple[str, ...] = ()
-    refseq_only: bool = False
-    annotated_only: bool = False
-    released_since: str = ""
-    updated_since: str = ""
-    host: str = ""
-    pangolin_classification: str = ""
-    geo_location: str = ""
-    usa_state: str = ""
-    complete_only: bool = False
-    include_sequence: tuple[str, ...] = ()
-    aux_report: tuple[str, ...] = ()
+A filter that is left out or empty filters nothing.
+"""
 
 
-def make_filters(values: Mapping[str, Any]) -> Filters:
-    """Filters of what was read; one taxon may be named, or several."""
-    taxa = (values.get("taxon", ""), *values.get("taxons", ()))
-    given: dict[str, Any] = {
-        name: tuple(item for item in value if item) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name in Filters.__slots__
-    }
-    return Filters(tuple(text for text in taxa if text), **given)
+def named_taxa(values: Values) -> tuple[str, ...]:
+    """The taxa of a question about records; one may be named, or several."""
+    return tuple(text for text in (values.get("taxon", ""), *values.get("taxons", ())) if text)
 
 
 class Parameter(NamedTuple):
@@ -68,9 +48,9 @@ def parameters(*groups: str) -> dict[str, Parameter]:
     return {row["parameter"]: Parameter(_reader(row["value"]), row["list"] == "list") for row in rows}
 
 
-def read_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, Parameter]) -> dict[str, Any]:
+def read_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, Parameter]) -> Values:
     """The values of a query string, by parameter; a list is given by repeating its name."""
-    document: dict[str, Any] = {}
+    document: Values = {}
     for name, text in pairs:
         # The key may stand in the query as well; it is no filter.
         if name == "api_key":
@@ -84,11 +64,11 @@ def read_query(pairs: Iterable[tuple[str, str]], known: Mapping[str, Parameter])
     return read_document(document, known)
 
 
-def read_document(document: object, known: Mapping[str, Parameter]) -> dict[str, Any]:
+def read_document(document: object, known: Mapping[str, Parameter]) -> Values:
     """The values of a JSON body, by field; null is a field left out."""
     if not isinstance(document, dict):
         raise Refusal("the body must be a JSON object")
-    values: dict[str, Any] = {}
+    values: Values = {}
     for name, value in document.items():
         parameter = _parameter(name, known)
         if value is None:
@@ -96,7 +76,7 @@ def read_document(document: object, known: Mapping[str, Parameter]) -> dict[str,
         if not parameter.is_list:
             values[name] = parameter.read(name, value)
         elif isinstance(value, list):
-            values[name] = [parameter.read(name, item) for item in value]
+            values[name] = [read for item in value if (read := parameter.read(name, item))]
         else:
             raise _bad(name, value, "a list")
     return values
@@ -109,7 +89,7 @@ def _parameter(name: str, known: Mapping[str, Parameter]) -> Parameter:
 
 
 # gRPC's code for an HTTP status; every other one is an invalid argument or, from 500 on, "unavailable".
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 3, 429: 8, 500: 13, 501: 12, 503: 14, 504: 4}
 RESOURCE_EXHAUSTED = _CODES[429]
 
 

@@ -1,13 +1,11 @@
 """The records the server knows: real RefSeq genomes, and made-up GenBank-like ones for a list of surveillance taxa.
 
-Accession, taxon and length of a RefSeq genome are real (state of September 2024). Its other fields are fixed,
-and as good as can be derived: the host is the group of organisms RefSeq names for the taxon (human first),
-the release date follows from the accession number, which NCBI counts up, and proteins are estimated from the
-length.
+Accession, taxon and length of a RefSeq genome are real (September 2024). Its other fields are derived: the host from
+the group of organisms that RefSeq names for the taxon (human first), the release date from the accession number, which
+NCBI counts up, and proteins from the length.
 
-A made-up record (`DEMO000001.1`) comes from a seed made of its taxon and year alone. So a record that exists
-on one date is the same, byte for byte, when asked for as of any later date; only its update date may move,
-once.
+A made-up record (`DEMO000001.1`) comes from a seed made of its taxon and year alone, so it is the same as of any later
+day; only its update date may move, once.
 """
 
 import csv

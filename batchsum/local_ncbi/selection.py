@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue, Taxon
-from batchsum.local_ncbi.question import Filters, Refusal, unknown_taxon
+from batchsum.local_ncbi.question import Refusal, Values, named_taxa, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord
 
 # As of a day, a record whose revision lies ahead was last updated when it was released.
@@ -41,19 +41,20 @@ class Totals:
 
 
 class Selection:
-    """The records that match `filters` as of a day (`YYYY-MM-DD`). Raises Refusal for a name it cannot resolve."""
+    """The records that a question means as of a day (`YYYY-MM-DD`). Raises Refusal for a name it cannot resolve."""
 
-    def __init__(self, catalogue: Catalogue, filters: Filters, as_of: str) -> None:
+    def __init__(self, catalogue: Catalogue, values: Values, as_of: str) -> None:
         self._database = catalogue.database
-        if not filters.taxa and not filters.accessions:
+        taxa = named_taxa(values)
+        if not taxa and not values.get("accessions"):
             raise Refusal("No valid taxons or accessions were passed.")
         # RefSeq's release dates are estimates; its genomes are there as of any day.
         terms = ["(refseq OR released <= :as_of)"]
-        if filters.taxa:
-            terms.append(_within("virus_lineage", [_resolve_virus(catalogue, text) for text in filters.taxa]))
-        if filters.host:
-            terms.append(_within("host_lineage", [_resolve(catalogue, filters.host, "viral host")]))
-        given = {name: value for name in _TERMS if (value := getattr(filters, name))}
+        if taxa:
+            terms.append(_within("virus_lineage", [_resolve_virus(catalogue, text) for text in taxa]))
+        if host := values.get("host"):
+            terms.append(_within("host_lineage", [_resolve(catalogue, host, "viral host")]))
+        given = {name: value for name in _TERMS if (value := values.get(name))}
         self._condition = " AND ".join([*terms, *(_TERMS[name] for name in given)])
         self._values: dict[str, object] = {"as_of": as_of}
         for name, value in given.items():

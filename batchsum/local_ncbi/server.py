@@ -24,7 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, break_answer, miscount, parse_fault
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, miscount, parse_fault, respond
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
 from batchsum.local_ncbi.limits import Allowance, RateLimit, duration_seconds
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
@@ -39,7 +39,6 @@ _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 MOST_BODY_BYTES = 8_000_000
-_BODY_TIME = 30.0
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -141,7 +140,7 @@ class Responder:
             await asyncio.sleep(self.latency + answer.effects.delay)
         error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
         headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
-        response = await break_answer(request, answer.effects, answer.status, answer.body, headers)
+        response = await respond(request, answer.effects, answer.status, answer.body, headers)
         if self.access_log is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
             self.access_log(_access_line(request, response.status, len(answer.body), took))
@@ -204,14 +203,11 @@ def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str,
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     try:
-        async with asyncio.timeout(_BODY_TIME):
-            await request.content.readexactly(MOST_BODY_BYTES + 1)
+        await request.content.readexactly(MOST_BODY_BYTES + 1)
     except asyncio.IncompleteReadError as whole:
         return whole.partial
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
-    except TimeoutError:
-        raise Refusal("the body did not come in time", 408) from None
     raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
 
 

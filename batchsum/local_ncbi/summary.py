@@ -13,7 +13,7 @@ import shlex
 from datetime import date, datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
-from batchsum.local_ncbi.question import Filters
+from batchsum.local_ncbi.question import Values, named_taxa
 from batchsum.local_ncbi.selection import Totals
 
 UPDATE_TIME = time(14, 33)
@@ -35,6 +35,7 @@ _CLI_OPTIONS = {
     "geo_location": "--geo-location",
     "usa_state": "--usa-state",
 }
+_PARTS = ("include_sequence", "aux_report")
 # What `--include` can name; its words are NCBI's enum's in small letters.
 _CLI_INCLUDES = ("GENOME", "CDS", "PROTEIN", "ANNOTATION", "BIOSAMPLE_REPORT")
 
@@ -44,12 +45,12 @@ def last_update(now: datetime) -> date:
     return (now - timedelta(hours=UPDATE_TIME.hour, minutes=UPDATE_TIME.minute)).date()
 
 
-def summary_document(totals: Totals, filters: Filters, as_of: str, base_url: str) -> dict[str, object]:
+def summary_document(totals: Totals, values: Values, as_of: str, base_url: str) -> dict[str, object]:
     """The summary of what was found as of a day."""
     if not totals.count:
         return {"record_count": 0}
-    sizes = _sizes(totals, filters)
-    reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in filters.aux_report))
+    sizes = _sizes(totals, values)
+    reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in values.get("aux_report", ())))
     zipped = (reports + sizes.get("annotation_report", 0)) * _ZIPPED_TEXT
     zipped += sum(size for name, size in sizes.items() if name.endswith("_fasta")) * _ZIPPED_SEQUENCE
     return {
@@ -58,16 +59,16 @@ def summary_document(totals: Totals, filters: Filters, as_of: str, base_url: str
         "resource_updated_on": f"{as_of}T{UPDATE_TIME.isoformat()}Z",
         "hydrated": {
             "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
-            "url": _download_url(filters, base_url),
-            "cli_download_command_line": _command_line(filters),
+            "url": _download_url(values, base_url),
+            "cli_download_command_line": _command_line(values),
         },
         "available_files": {name: {"file_count": 1, "size_mb": round(size / 1e6, 3)} for name, size in sizes.items()},
     }
 
 
-def _sizes(totals: Totals, filters: Filters) -> dict[str, int]:
+def _sizes(totals: Totals, values: Values) -> dict[str, int]:
     """Bytes of each file of the package, before it is zipped."""
-    wanted = {*(filters.include_sequence or ("GENOME",)), *filters.aux_report}
+    wanted = {*(values.get("include_sequence") or ("GENOME",)), *values.get("aux_report", ())}
     every = {
         "all_genomic_fasta": ("GENOME", totals.length + totals.count * _HEADER),
         "prot_fasta": ("PROTEIN", totals.proteins * (_AMINO_ACIDS_A_PROTEIN + _HEADER)),
@@ -78,28 +79,28 @@ def _sizes(totals: Totals, filters: Filters) -> dict[str, int]:
     return {name: size for name, (part, size) in every.items() if part in wanted}
 
 
-def _download_url(filters: Filters, base_url: str) -> str:
-    query: list[tuple[str, str]] = [("accessions", accession) for accession in filters.accessions]
-    query += [(name, "true") for name in _CLI_FLAGS if getattr(filters, name)]
+def _download_url(values: Values, base_url: str) -> str:
+    query: list[tuple[str, str]] = [("accessions", accession) for accession in values.get("accessions", ())]
+    query += [(name, "true") for name in _CLI_FLAGS if values.get(name)]
     for name in _CLI_OPTIONS:
-        if value := getattr(filters, name):
+        if value := values.get(name):
             query.append((name, f"{value}T00:00:00Z" if name.endswith("_since") else value))
-    query += [("include_sequence", name) for name in filters.include_sequence]
-    query += [("aux_report", name) for name in filters.aux_report]
-    taxon = quote(",".join(filters.taxa), safe="")
+    query += [(name, item) for name in _PARTS for item in values.get(name, ())]
+    taxon = quote(",".join(named_taxa(values)), safe="")
     path = f"{base_url}/virus/taxon/{taxon}/genome/download" if taxon else f"{base_url}/virus/genome/download"
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def _command_line(filters: Filters) -> str:
-    named = ["taxon", ",".join(filters.taxa)] if filters.taxa else ["accession", *filters.accessions]
+def _command_line(values: Values) -> str:
+    taxa = named_taxa(values)
+    named = ["taxon", ",".join(taxa)] if taxa else ["accession", *values.get("accessions", ())]
     words = ["datasets", "download", "virus", "genome", *named]
-    words += [flag for name, flag in _CLI_FLAGS.items() if getattr(filters, name)]
+    words += [flag for name, flag in _CLI_FLAGS.items() if values.get(name)]
     for name, option in _CLI_OPTIONS.items():
-        if value := getattr(filters, name):
+        if value := values.get(name):
             words += [option, value]
-    parts = (*filters.include_sequence, *filters.aux_report)
-    includes = [name.removesuffix("_REPORT").lower() for name in parts if name in _CLI_INCLUDES]
+    parts = [item for name in _PARTS for item in values.get(name, ())]
+    includes = [item.removesuffix("_REPORT").lower() for item in parts if item in _CLI_INCLUDES]
     if includes or "NONE" in parts:
         words += ["--include", ",".join(includes) or "none"]
     return shlex.join(words)

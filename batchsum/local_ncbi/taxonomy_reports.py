@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
-from batchsum.local_ncbi.question import Refusal, bad_page_token, unknown_taxon
+from batchsum.local_ncbi.question import Refusal, Values, bad_page_token, unknown_taxon
 from batchsum.local_ncbi.virus_reports import page_size, without_defaults
 
 MOST_TAXA = 1000
@@ -22,7 +22,7 @@ LookedUp = list[tuple[Taxon | None, list[str]]]
 """Each taxon once, with the texts that asked for it; then the texts that are no taxon."""
 
 
-def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
+def taxonomy_page(catalogue: Catalogue, values: Values) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order."""
     found = _looked_up(catalogue, values)
     content = values.get("returned_content") or "COMPLETE"
@@ -38,7 +38,7 @@ def taxonomy_page(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any
     return page
 
 
-def taxonomy_metadata(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
+def taxonomy_metadata(catalogue: Catalogue, values: Values) -> dict[str, Any]:
     """The older form of the same, `v2TaxonomyMetadataResponse`."""
     return {"taxonomy_nodes": _reports(_looked_up(catalogue, values), lambda taxon: _old_node(catalogue, taxon))}
 
@@ -50,7 +50,7 @@ def _reports(found: LookedUp, node: Callable[[Taxon], dict[str, Any]]) -> list[d
     ]
 
 
-def _looked_up(catalogue: Catalogue, values: dict[str, Any]) -> LookedUp:
+def _looked_up(catalogue: Catalogue, values: Values) -> LookedUp:
     taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
@@ -120,7 +120,7 @@ def _rank_if_any(taxon: Taxon) -> str:
     return "" if taxon.rank == "no rank" else _rank(taxon)
 
 
-def suggest(catalogue: Catalogue, values: dict[str, Any]) -> dict[str, Any]:
+def suggest(catalogue: Catalogue, values: Values) -> dict[str, Any]:
     """Taxa for a name or part of it. `higher_taxon` means any rank, `species` (the default) species and below."""
     text = (values.get("taxon_query") or values.get("organism_query") or "").strip()
     if not text:

@@ -10,7 +10,7 @@ from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.data_report import read_report
-from batchsum.local_ncbi.question import Filters, Parameter, bad_page_token, make_filters, parameters, read_document
+from batchsum.local_ncbi.question import Parameter, Values, bad_page_token, parameters, read_document
 from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.selection import Selection
 
@@ -23,16 +23,16 @@ REPORTS_QUERY = {
 }
 _FILTER = parameters("taxa", "accessions", "filters")
 REPORTS_BODY = {
-    "filter": Parameter(lambda name, value: make_filters(read_document(value, _FILTER))),
+    "filter": Parameter(lambda name, value: read_document(value, _FILTER)),
     **parameters("paging", "paging_by_post"),
 }
 
 
-def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str) -> dict[str, Any]:
+def report_page(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, Any]:
     """One page of records as of a day; `values` are the parameters as read."""
-    filters = values.get("filter") or make_filters(
-        {name.removeprefix("filter."): value for name, value in values.items()}
-    )
+    filters = values.get("filter") or {
+        short: value for name, value in values.items() if (short := name.removeprefix("filter.")) in _FILTER
+    }
     # One record more than wanted tells whether there is a next page.
     size = page_size(values)
     after = _read_token(values.get("page_token", ""), filters)
@@ -48,16 +48,16 @@ def report_page(catalogue: Catalogue, values: dict[str, Any], as_of: str) -> dic
     return page
 
 
-def page_size(values: dict[str, Any]) -> int:
+def page_size(values: Values) -> int:
     return min(values.get("page_size") or USUAL_ON_A_PAGE, MOST_ON_A_PAGE)
 
 
-def _token(row: int, filters: Filters) -> str:
+def _token(row: int, filters: Values) -> str:
     """For the page behind the record of this row. A token belongs to its question."""
-    return f"{row}-{sha256(repr(filters).encode()).hexdigest()[:16]}"
+    return f"{row}-{sha256(repr(sorted(filters.items())).encode()).hexdigest()[:16]}"
 
 
-def _read_token(token: str, filters: Filters) -> int:
+def _read_token(token: str, filters: Values) -> int:
     """The row of the last record seen; 0 where there is none."""
     if not token:
         return 0

@@ -9,19 +9,17 @@ from http import HTTPStatus
 
 import aiohttp
 
+from batchsum.ncbi.document import BadAnswer
+
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
 _MOST_MEMBERS = 16
 """Each is found by copying what is left, and an empty one takes 20 bytes."""
 
 
-class BadBody(ValueError):
-    """A body that cannot be read; says in a few words what is wrong with it."""
-
-
 async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """The bytes of an answer, at most `largest` of them, for a session that does not unpack by itself.
 
-    Raises BadBody and aiohttp.ClientPayloadError. Of a refusal only what can be read: its status says enough.
+    Raises BadAnswer and aiohttp.ClientPayloadError. Of a refusal only what can be read: its status says enough.
     """
     chunks, size = [], 0
     try:
@@ -32,35 +30,35 @@ async def read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
                 raise _too_large(largest)
             chunks.append(chunk)
         return unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
-    except (BadBody, aiohttp.ClientPayloadError):
+    except (BadAnswer, aiohttp.ClientPayloadError):
         if response.status == HTTPStatus.OK:
             raise
         return b""
 
 
 def unpack(packed: bytes, encoding: str, largest: int) -> bytes:
-    """What `packed` holds by its Content-Encoding; an end that never came is a BadBody."""
+    """What `packed` holds by its Content-Encoding; an end that never came is a BadAnswer."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not packed:
         return packed
     if encoding not in _WINDOW_BITS:
-        raise BadBody("packed in a way that was not asked for")
+        raise BadAnswer("packed in a way that was not asked for")
     plain, members = b"", 0
     while packed:  # gzip may come in several members, which are one text
         if (members := members + 1) > _MOST_MEMBERS:
-            raise BadBody(f"the {encoding} is in too many pieces")
+            raise BadAnswer(f"the {encoding} is in too many pieces")
         stream = zlib.decompressobj(_WINDOW_BITS[encoding])
         try:
             plain += stream.decompress(packed, largest + 1 - len(plain))
         except zlib.error:
-            raise BadBody(f"this is no {encoding}") from None
+            raise BadAnswer(f"this is no {encoding}") from None
         if len(plain) > largest:
             raise _too_large(largest)
         if not stream.eof:
-            raise BadBody(f"the {encoding} is cut off")
+            raise BadAnswer(f"the {encoding} is cut off")
         packed = stream.unused_data.lstrip(b"\0")  # padding
     return plain
 
 
-def _too_large(largest: int) -> BadBody:
-    return BadBody(f"the body is larger than {largest:,} bytes")
+def _too_large(largest: int) -> BadAnswer:
+    return BadAnswer(f"the body is larger than {largest:,} bytes")

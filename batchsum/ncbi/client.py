@@ -6,11 +6,11 @@ Every send, retries and canary included, goes through the one Transport, and so 
 import asyncio
 import logging
 import math
-import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from random import uniform
 from typing import Any, Literal, Self, TypeVar
 
 from batchsum.model.filters import FilterSet, parse_taxon
@@ -62,7 +62,6 @@ class DatasetsClient:
         shared_limit: str | None = None,
         parts: int = 1,
         canary: str = CANARY,
-        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         base_url = base_url or default_base_url()
         self.pacer = Pacer.for_server(base_url, api_key, requests_per_second, shared_limit=shared_limit, parts=parts)
@@ -72,7 +71,6 @@ class DatasetsClient:
         )
         self._budget = retry.RetryBudget()
         self._attempts = attempts
-        self._uniform = uniform
         self._has_key = bool(api_key)
         self._was_rejected = False
         self._last_failure: Failure | None = None
@@ -216,7 +214,7 @@ class DatasetsClient:
         if retry.is_final(response.answer):
             return 0.0
         longest, retry_after = self.outage.max_outage, response.retry_after
-        pause = min(longest, retry.pause(number, retry_after, self._uniform))
+        pause = min(longest, retry.pause(number, retry_after, uniform))
         if retry_after is not None and retry_after > longest:
             if not retry.means_too_fast(response.answer):
                 return math.inf  # said of this query alone: it is given up, and the others go on

@@ -42,17 +42,6 @@ class PendingSend:
     since: float = -math.inf
     """When its headers left; before, when it began to connect. The event loop's time."""
 
-    def begin(self, now: float) -> None:
-        """Note that it begins to connect. Raises Withdrawn where it should not."""
-        if not self.is_wanted():
-            raise Withdrawn
-        self.since = now
-
-    def leave(self, now: float) -> None:
-        """Note that it leaves now."""
-        self.since = now
-        self.timeout.reschedule(now + self.seconds)
-
 
 pending_send: ContextVar[PendingSend] = ContextVar("pending_send")
 """Set by a task right before it asks the session for anything, since aiohttp hands nothing of ours down to its
@@ -78,10 +67,12 @@ class PacedConnector(aiohttp.TCPConnector):
         Raises Withdrawn, and what aiohttp raises where there is no connection. The time that `timeout` has for
         connecting is for each one; waiting is not part of it.
         """
-        pending, now = pending_send.get(), self._loop.time
+        pending = pending_send.get()
         async with self._gate():
             for _ in range(TRIES):
-                pending.begin(now())
+                if not pending.is_wanted():
+                    raise Withdrawn
+                pending.since = self._loop.time()
                 connection = await super().connect(req, traces, timeout)
                 slot = None
                 try:
@@ -90,7 +81,8 @@ class PacedConnector(aiohttp.TCPConnector):
                     if slot is None:
                         connection.release()  # nothing was written to it
                 if slot is not None:
-                    pending.leave(slot)
+                    pending.since = slot
+                    pending.timeout.reschedule(slot + pending.seconds)
                     return connection
         raise NotReady
 

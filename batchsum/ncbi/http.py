@@ -6,9 +6,8 @@ An error of the library ends here: as a Failure, or as Refused where the server 
 import asyncio
 import random
 import re
-import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -21,8 +20,9 @@ from yarl import URL
 from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
-from batchsum.ncbi.body import BadBody, read_body
+from batchsum.ncbi.body import read_body
 from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
+from batchsum.ncbi.document import BadAnswer
 from batchsum.ncbi.http_errors import network_failure
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import parse_answer
@@ -138,13 +138,14 @@ class Transport:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:
                         answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
-        except BadBody as error:
+        except BadAnswer as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._base.host or "", timeout=self._timeout)
         seconds = asyncio.get_running_loop().time() - sending.since
+        sent_at = datetime.now(UTC) - timedelta(seconds=seconds)
         attempt = Attempt(
-            _utc_text(time.time() - seconds),
+            sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             round(seconds, 3),
             answer.reason if isinstance(answer, Failure) else "answered",
             http_status,
@@ -161,10 +162,9 @@ class Transport:
         url = URL(str(self._base).rstrip("/") + path, encoded=True)
         # Here and not in the session, which would tell its headers to a proxy too.
         headers = {**self._headers, "NCBI-PHID": phid}
+        method = "GET" if body is None else "POST"
         # The header with the key would go along to wherever a redirect leads.
-        if body is None:
-            return self._session.get(url, headers=headers, allow_redirects=False)
-        return self._session.post(url, headers=headers, allow_redirects=False, json=body)
+        return self._session.request(method, url, headers=headers, allow_redirects=False, json=body)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
@@ -203,11 +203,6 @@ def proxy_of_environment(base_url: URL) -> URL | None:
 def _spellings(letter: str) -> bytes:
     """A pattern for an ASCII letter as JSON can spell it: itself, or escaped by its number."""
     return b"(?:%b|\\\\u(?i:%04x))" % (re.escape(letter.encode()), ord(letter))
-
-
-def _utc_text(timestamp: float) -> str:
-    """ISO 8601 with milliseconds."""
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _rate_limit(headers: Mapping[str, str]) -> float | None:

@@ -72,8 +72,7 @@ class Outage:
     def failed(self, key: str) -> None:
         """The request of this key was not answered, or not believably."""
         self._failures += 1
-        if len(self._failing) < DISTINCT_REQUESTS:  # more need not be remembered
-            self._failing.add(key)
+        self._failing.add(key)
 
     @property
     def in_doubt(self) -> bool:
@@ -154,7 +153,7 @@ class Canary:
 
     def is_asked(self, request: Request) -> bool:
         """Whether a job asks what the canary asks."""
-        return request.taxon == self.question.taxon and request == self.question  # the taxon settles most, cheaply
+        return request == self.question
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""

@@ -9,7 +9,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -77,10 +76,10 @@ class Pacer:
     ) -> Self:
         """The pacer of this user's processes against the server of `base_url`, and of all that use `shared_limit`."""
         url = urlsplit(base_url)
-        rate = Rate.of(setting, has_key=bool(api_key), host=url.hostname or "")
+        rate, ceiling = rate_and_ceiling(setting, has_key=bool(api_key), host=url.hostname or "")
         server = f"{url.hostname}:{url.port or (80 if url.scheme == 'http' else 443)}"
         lab = SharedLimit(shared_limit, server, api_key, parts=parts) if shared_limit else None
-        return cls(rate.start, ceiling=rate.ceiling, shared=Reservation(server, api_key), lab=lab, parts=parts)
+        return cls(rate, ceiling=ceiling, shared=Reservation(server, api_key), lab=lab, parts=parts)
 
     @property
     def rate(self) -> float | None:
@@ -96,8 +95,6 @@ class Pacer:
         """Wait for the next turn, first come, first served, and send at once: it counts from the moment that is
         returned, by the event loop's clock. None, and no slot is taken, once `can_send` says no."""
         clock = asyncio.get_running_loop().time
-        if self._rate is None and (now := clock()) >= self._held_until:
-            return now if can_send() else None
         # All but one wait here, and each lets in the next: a thousand waiters cost what one does.
         async with self._turn:
             counted = None
@@ -195,21 +192,16 @@ class Pacer:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Requests a second: what to begin with, and what no header of the server may raise it above."""
+def rate_and_ceiling(setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> tuple[float, float]:
+    """Requests a second that `setting` means for `host`: to begin with, and what no header may raise them above.
 
-    start: float
-    ceiling: float
-
-    @classmethod
-    def of(cls, setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> Self:
-        """The rate that `setting` means for `host`. UsageError where NCBI would have to suffer it."""
-        if setting == "auto":
-            return cls(NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf)
-        rate = math.inf if setting == "unlimited" else float(setting)
-        if not rate > 0:
-            raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
-        if problem := excess(setting, host):
-            raise UsageError(problem)
-        return cls(rate, rate)
+    UsageError where NCBI would have to suffer it.
+    """
+    if setting == "auto":
+        return NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf
+    rate = math.inf if setting == "unlimited" else float(setting)
+    if not rate > 0:
+        raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
+    if problem := excess(setting, host):
+        raise UsageError(problem)
+    return rate, rate

@@ -85,9 +85,6 @@ class Ledger:
     def rates(self) -> list[float]:
         return [rate for _, rate in self.sends]
 
-    def add(self, time: float, rate: float) -> None:
-        insort(self.sends, (time, rate))
-
     def lower(self, rate: float) -> None:
         """Nobody is known to be allowed more than `rate`."""
         self.sends = [(time, min(one, rate)) for time, one in self.sends]
@@ -126,7 +123,7 @@ class Reservation:
             nonlocal wait
             ledger.forget(now, rate, guard)
             if (wait := max(0.0, ledger.wait(now, rate, guard))) == 0:
-                ledger.add(now, rate)
+                insort(ledger.sends, (now, rate))
 
         done = self._write(now, book, keep=False)
         return wait if done or self.alone else BUSY

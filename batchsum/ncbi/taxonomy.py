@@ -6,10 +6,10 @@ Nothing is called unknown while a taxon that NCBI surely has is not known either
 Source: `v2reportsTaxonomyDataReportPage` and `v2SciNameAndIds` of NCBI's OpenAPI document for Datasets v2.
 """
 
-import difflib
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from itertools import islice
 from sys import intern
 from typing import Any
@@ -119,7 +119,8 @@ class Lookup:
             try:
                 for node, names, may_be_virus in parse_suggestions(answer):
                     if may_be_virus or not viruses:
-                        found[node] = max(_likeness(text, name) for name in names)
+                        pairs = (SequenceMatcher(None, text.casefold(), name.casefold()) for name in names)
+                        found[node] = max(pair.ratio() for pair in pairs)
             except BadAnswer:
                 break
             if found:  # less of the text would only find more that is farther away
@@ -245,10 +246,6 @@ def _beginnings(text: str) -> list[str]:
     first = words[0]
     parts = dict.fromkeys([*shorter[:3], first, first[: max(4, len(first) // 2)], first[:3]])
     return [part for part in parts if len(part) > 2]  # two letters begin too many names
-
-
-def _likeness(text: str, name: str) -> float:
-    return difflib.SequenceMatcher(None, text.casefold(), name.casefold()).ratio()
 
 
 def _fold(text: str) -> str:

@@ -95,15 +95,16 @@ def ncbi(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> Ncbi:
     return server
 
 
-def longest(_low: float, high: float) -> float:
-    return high
+@pytest.fixture(autouse=True)
+def longest_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsum.ncbi.client.uniform", lambda low, high: high)
 
 
 def ask(
     *taxa: str, then: Callable[[DatasetsClient], Awaitable[None]] | None = None, **options: Any
 ) -> dict[str, Reply]:
     """Ask for all of them at once, in no time."""
-    settings = {"requests_per_second": "unlimited", "uniform": longest, **options}
+    settings = {"requests_per_second": "unlimited", **options}
 
     async def main() -> dict[str, Reply]:
         replies: dict[str, Reply] = {}
@@ -549,7 +550,7 @@ def test_a_canary_that_is_slow_holds_up_nobody_who_is_answered(ncbi: Ncbi) -> No
         def note(request: Request, reply: Reply) -> None:
             replies[request.taxon], done[request.taxon] = reply, asyncio.get_running_loop().time()
 
-        async with DatasetsClient(BASE_URL, requests_per_second=10, uniform=longest) as client:
+        async with DatasetsClient(BASE_URL, requests_per_second=10) as client:
             await run_requests(map(Request, taxa(30)), client.ask, workers=4, on_answer=note)
         return replies
 

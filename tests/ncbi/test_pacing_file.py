@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from bisect import insort
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def full(now: float, *, held_until: float = 0.0) -> Ledger:
     """A ledger without room at `now`."""
     ledger = Ledger(held_until)
     for back in range(10):
-        ledger.add(now - back / 20, 10)
+        insort(ledger.sends, (now - back / 20, 10))
     return ledger
 
 

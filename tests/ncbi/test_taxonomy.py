@@ -28,9 +28,14 @@ def ncbi() -> Iterator[ScriptedTaxonomy]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchsum.ncbi.client.uniform", lambda low, high: 0.0)
+
+
 @asynccontextmanager
 async def looking_up(base_url: str, **options: Any) -> AsyncIterator[Lookup]:
-    options = {"requests_per_second": "unlimited", "attempts": 1, "uniform": lambda low, high: 0.0, **options}
+    options = {"requests_per_second": "unlimited", "attempts": 1, **options}
     async with DatasetsClient(base_url, **options) as client:
         yield Lookup(client.post)
 
