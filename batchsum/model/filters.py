@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +286,7 @@ def parse_accession(text: str) -> str:
     return text
 
 
-def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
+def _parse_choice(text: str, *, choices: tuple[str, ...]) -> str:
     word = text.strip().upper()
     if word not in choices:
         near = difflib.get_close_matches(word, choices, n=1)
@@ -295,13 +295,12 @@ def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
     return word
 
 
-def parse_sequence_type(text: str) -> str:
-    return _parse_choice(text, SEQUENCE_TYPES)
+parse_sequence_type = partial(_parse_choice, choices=SEQUENCE_TYPES)
 
 
 def parse_report_type(text: str) -> str:
     # NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, REPORT_TYPES)
+    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, choices=REPORT_TYPES)
 
 
 def midnight_before(length: timedelta, today: date) -> date:
