@@ -286,21 +286,23 @@ def parse_accession(text: str) -> str:
     return text
 
 
-def _parse_choice(text: str, *, choices: tuple[str, ...]) -> str:
-    word = text.strip().upper()
-    if word not in choices:
-        near = difflib.get_close_matches(word, choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+def parse_choice(text: str, *, choices: tuple[str, ...]) -> str:
+    """The one of `choices` that is written, in whatever case."""
+    folded = {choice.casefold(): choice for choice in choices}
+    word = text.strip().casefold()
+    if word not in folded:
+        near = difflib.get_close_matches(word, folded, n=1)
+        hint = f"; did you mean {folded[near[0]]}?" if near else ""
         raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
-    return word
+    return folded[word]
 
 
-parse_sequence_type = partial(_parse_choice, choices=SEQUENCE_TYPES)
+parse_sequence_type = partial(parse_choice, choices=SEQUENCE_TYPES)
 
 
 def parse_report_type(text: str) -> str:
     # NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, choices=REPORT_TYPES)
+    return parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, choices=REPORT_TYPES)
 
 
 def midnight_before(length: timedelta, today: date) -> date:
