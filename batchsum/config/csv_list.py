@@ -119,7 +119,6 @@ class _ListFile:
         if not any(map(_nearest_column, self.columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
-        hinted = False
         for cell, name in enumerate(self.columns):
             if name in COLUMNS and name not in self.columns[:cell]:
                 continue
@@ -131,11 +130,10 @@ class _ListFile:
                 self.report(cell, f"{written!r} names the column {name} a second time; remove one of them")
             elif near:
                 self.report(cell, f"unknown column {written!r}; did you mean {near!r}?")
-                hinted = hinted or near == "taxon"
             else:
                 self.report(cell, unknown("column", written, COLUMNS))
         if "taxon" not in self.columns:
-            if not hinted:
+            if "taxon" not in map(_nearest_column, self.columns):
                 self.report(0, "the header lacks the column taxon")
             raise StopReading
 
@@ -186,11 +184,9 @@ class _ListFile:
 
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
-        if cells < width:
-            self.report(None, message, kind="fewer cells")
-        else:
-            delimiter = DELIMITERS[self.records.delimiter]
-            self.report(None, f"{message}; a cell with a {delimiter} inside needs quotes", kind="more cells")
+        if cells > width:
+            message += f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
+        self.report(None, message, kind=f"{'fewer' if cells < width else 'more'} cells")
 
     def read_filters(self, cells: dict[str, tuple[int, str]]) -> _Shared:
         """What the filter cells of a row say: column, number of the cell, text."""

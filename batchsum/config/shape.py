@@ -34,6 +34,7 @@ class Value:
             return self.parse(node.value)
         except ValueError as error:
             report(node, f"{name}: {error}")
+            return None
 
     def schema(self) -> dict[str, Any]:
         return dict(self.looks)

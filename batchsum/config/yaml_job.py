@@ -114,8 +114,9 @@ class YamlJob:
                 self.listing.broken_sets.append(name)
                 continue
             self.listing.sets[name] = made
+            written = plain(entry) or {}
             for one in made:
-                self.warn_odd(name, one, plain(entry) or {})
+                self.warn_odd(name, one, written)
         for name in named_as_windows(self.filter_sets, entries):
             self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}

@@ -37,7 +37,7 @@ def warnings_of(night: Night) -> list[str]:
     accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
     left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
-        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.taxa()),
+        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.keys()),
         *not_accepted(left),
         *staleness(night, begins=True),
         *filters_without_effect(night.history.counted(BELIEVED), sets),

@@ -57,9 +57,8 @@ class KeptRow(NamedTuple):
     query: int = 0
     """The number of what it asks, the same on all nights."""
     asks: str = ""
-    """As in `QueryKey`."""
     series: str = ""
-    """As in `QueryKey`."""
+    """This one and the one above as in `QueryKey`."""
     tax_id: int | None = None
     """NCBI's id of the taxon, as learnt or written; None while it is not known."""
     scientific_name: str = ""
