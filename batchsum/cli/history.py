@@ -2,11 +2,11 @@
 
 import argparse
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 from batchsum.output.table import cell
 from batchsum.store.directory import output_errors, state_of
@@ -65,15 +65,11 @@ def aligned(lines: list[list[str]]) -> Iterator[str]:
 
 
 def _csv(kept: Nights) -> Iterator[str]:
-    buffer = io.StringIO()  # emptied after each row: all nights together may be more than memory holds
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(HISTORY_COLUMNS)
+    # writerow() returns what write() does, here the line itself: all nights together may be more than memory holds.
+    writer = csv.writer(SimpleNamespace(write=str), lineterminator="\n")
+    yield writer.writerow(HISTORY_COLUMNS)
     for record in _records(kept):
-        writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
 
 
 def _json(kept: Nights) -> Iterator[str]:

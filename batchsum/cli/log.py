@@ -19,7 +19,7 @@ _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 """What every record has; the rest came as `extra`."""
 
 
-def configure(*, verbose: bool, file: Path | None, json_lines: bool) -> None:
+def configure(*, verbose: bool, file: Path, json_lines: bool) -> None:
     """Send the log to `file`, and with `verbose` to stderr too, every attempt included."""
     logging.raiseExceptions = False  # a full disk under the log is not worth a word on stderr for each line
     logger = logging.getLogger("batchsum")
@@ -28,16 +28,14 @@ def configure(*, verbose: bool, file: Path | None, json_lines: bool) -> None:
     for old in list(logger.handlers):  # of an earlier night in this process
         logger.removeHandler(old)
         old.close()
-    handlers: list[logging.Handler] = []
-    if file is not None:
-        handlers.append(
-            logging.handlers.RotatingFileHandler(
-                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
-            )
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(
+            file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
         )
+    ]
     if verbose and sys.stderr is not None:
         handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers or [logging.NullHandler()]:  # without any, logging itself writes warnings to stderr
+    for handler in handlers:
         handler.setFormatter(_JsonFormatter() if json_lines else _LineFormatter())
         logger.addHandler(handler)
 

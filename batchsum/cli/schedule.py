@@ -16,8 +16,9 @@ from pathlib import Path
 
 from batchsum.atomic import replace_file
 from batchsum.config.load import load_job
-from batchsum.errors import OutputError, UsageError
+from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.store.directory import output_errors
 
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""
@@ -160,12 +161,10 @@ def systemd_text(entry: Entry) -> str:
 
 def write_units(entry: Entry, directory: Path) -> None:
     """Both units as files in `directory`."""
-    try:
+    with output_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in systemd_units(entry).items():
             replace_file(directory / name, text)
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
 
 
 def _service(entry: Entry) -> str:

@@ -39,16 +39,13 @@ def write_metrics(job: Job, news: News, *, seconds: float, now: datetime) -> Non
         return
     try:
         manifest = read_manifest(directory)
-        text = metrics_text(
-            job.name, news, manifest, _counts(directory), seconds=seconds, now=now, before=_before(directory)
-        )
-        replace_file(directory / FILE, text)
+        counts, before = _counts(directory), _before(directory)
+        replace_file(directory / FILE, metrics_text(news, manifest, counts, seconds=seconds, now=now, before=before))
     except (OSError, sqlite3.Error, BatchsumError, ValueError) as error:
         log.warning("%s was not written: %s", FILE, error)
 
 
 def metrics_text(
-    job: str,
     news: News,
     manifest: Mapping[str, Any],
     counts: list[tuple[str, str, int]],
@@ -58,7 +55,7 @@ def metrics_text(
     before: float | None,
 ) -> str:
     """The text of the file. `counts` holds taxon, filter set and count; `before` the last success known so far."""
-    mine = {"job": job}
+    mine = {"job": news.job}
     statuses, codes = manifest.get("statuses", {}), manifest.get("http_statuses", {})
     finished = manifest.get("finished_at")
     published = datetime.fromisoformat(finished).timestamp() if finished else None

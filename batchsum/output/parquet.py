@@ -50,11 +50,12 @@ def write_parquet(path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any
     with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
         # Column by column inside a group: so wide a table would not fit into memory as a whole.
         while group := list(islice(remaining, ROWS_A_GROUP)):
-            columns = [
-                pa.array([_typed(column, value) for value in values], _TYPES[column.kind])
-                for column, values in zip(SUMMARY, zip(*group, strict=True), strict=True)
-            ]
+            columns = [_array(column, values) for column, values in zip(SUMMARY, zip(*group, strict=True), strict=True)]
             writer.write_table(pa.Table.from_arrays(columns, schema=table_schema), row_group_size=ROWS_A_GROUP)
+
+
+def _array(column: Column, values: tuple[Value, ...]) -> pa.Array:
+    return pa.array([_typed(column, value) for value in values], _TYPES[column.kind])
 
 
 def _typed(column: Column, value: Value) -> Any:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,9 +24,7 @@ from batchsum.model.queries import Reply, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
-from batchsum.run.ask import Fetcher
 from batchsum.run.job_copy import unpack_job
-from batchsum.run.judge import judge_and_find_retries
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
@@ -105,10 +102,7 @@ def merge_shards(job: Job, shards: Sequence[FinishedShard], api_key: str | None)
             run = _open_run(store, plan, shards, manifest)
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
-            fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            # The shards went through the first round.
-            steps = (fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round)
-            return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards))
+            return carry_out(night, client, signals, notifier, lambda: _rate(shards), is_merged=True)
 
 
 def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:

@@ -106,7 +106,8 @@ class FinishedShard:
                 "unasked": Failure(**told["unasked"]),
                 "accept": tuple(told["accept"]),
             }
-            return cls(**told)
+            known = {one.name for one in fields(cls)}  # of another version there may be more, and the version is told
+            return cls(**{name: value for name, value in told.items() if name in known})
         except FileNotFoundError:  # written last
             if (directory / files.MANIFEST).is_file():
                 raise UsageError(f"{directory}: this is the table of a run, and no shard") from None

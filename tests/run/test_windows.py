@@ -1,9 +1,7 @@
 """Windows on nights of common dates: computed from one state of NCBI's data, or not believed."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -13,36 +11,26 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from batchsum.store.journal import Journal
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night, rows
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 FRESH, LATER, OLD = "2026-09-01T04:00:00Z", "2026-09-02T04:30:00Z", "2026-08-28T04:00:00Z"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-09-02")
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(rate_limit=None) as server:
-        yield server
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "watch.yaml"
-    path.write_text(
-        "version: 1\ntaxa: [41, 42, 43]\nfilter_sets: {weekly: {windows: {every: 7d, last: 5}}}\n"
-        "api: {requests_per_second: unlimited, attempts: 1}\n"
-    )
-    return path
+    return write_windows(tmp_path, 41, 42, 43)
+
+
+def write_windows(directory: Path, *taxa: int, **api: int) -> Path:
+    sets = {"weekly": {"windows": {"every": "7d", "last": 5}}}
+    return write_job(directory, job_text(*taxa, filter_sets=sets, api={"attempts": 1, **api}))
 
 
 def edge(question: Question) -> str:
@@ -81,7 +69,7 @@ def test_edges_of_different_states_are_asked_again_until_they_fit(ncbi: Scripted
 
 def test_the_edges_of_a_window_are_asked_one_right_behind_the_other(ncbi: ScriptedNcbi, job: Path) -> None:
     """NCBI brings its new data in just while the edges are asked."""
-    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42, workers=1)
     ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
     assert night(job, ncbi) == 0
     assert differences(job) == {True}
@@ -109,7 +97,7 @@ def test_an_edge_without_a_partner_makes_its_windows_suspect(ncbi: ScriptedNcbi,
 
 def test_neighbours_may_use_different_answers_of_the_edge_between_them(ncbi: ScriptedNcbi, job: Path) -> None:
     """The first edge is answered from the old copy alone, the last ones from the new one, the second from either."""
-    job.write_text(job.read_text().replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42)
     days = [f"2026-07-{day}" for day in (27,)] + [f"2026-08-{day:02}" for day in (3, 10, 17, 24, 31)]
 
     def answer(question: Question) -> dict[str, Any]:
@@ -160,7 +148,7 @@ def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: Scrip
 def test_a_kill_among_the_edges_loses_none_and_asks_none_twice(
     ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42, workers=1)
     ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
     put, killed = Journal.put, list[str]()
 
@@ -177,4 +165,4 @@ def test_a_kill_among_the_edges_loses_none_and_asks_none_twice(
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
     assert max(ncbi.counts.values()) == 2
     assert differences(job) == {True}
-    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["data_date"] == LATER
+    assert manifest(job)["data_date"] == LATER
