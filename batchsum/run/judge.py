@@ -63,7 +63,8 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     dates = dates_of(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
-        answer = load_answer(text) if text else answer_of_row(night.store.every_answer(night.run, keys), keys, dates)
+        known = {} if text else night.store.every_answer(night.run, keys)
+        answer = load_answer(text) if text else answer_of_row(known, query, keys, dates)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -79,7 +80,7 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
         numbers = night.history.numbers(asked)
         pasts = night.history.pasts(asked, numbers)
         for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
-            answer = answer_of_row(known, of_row, dates) or unasked
+            answer = answer_of_row(known, query, of_row, dates) or unasked
             verdict = judge(query, answer, past)
             is_accepted = _is_accepted(night, query, number, answer, verdict)
             if is_accepted:

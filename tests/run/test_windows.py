@@ -2,7 +2,7 @@
 
 import os
 import signal
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -128,6 +128,52 @@ def test_a_zero_without_a_date_at_the_end_of_a_window_may_be_the_old_copys(ncbi:
     assert len(last) == 3
     assert set(fresh.values()) == {"49"}
     assert max(ncbi.counts.values()) <= 5
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_window_mixes_a_zero_of_the_older_copy_with_a_count_of_the_newer(
+    ncbi: ScriptedNcbi, job: Path, seed: int
+) -> None:
+    """Records come every day to one taxon, once in five days to another, and no more to the third; zeros have no date.
+    The older copy answers for the last edges nearly always, for the others now and then."""
+    chance, last = Random(seed), date(2026, 9, 2)
+    every = {"41": 1, "42": 5}
+    released = {taxon: [last - timedelta(days=n) for n in range(0, 90, days)] for taxon, days in every.items()}
+    released["43"] = [date(2026, 8, 20)]
+    job.write_text(job.read_text().replace("every: 7d, last: 5", "every: 1d, last: 9"))
+
+    def count(taxon: str, since: str, copy: str) -> int:
+        return sum(since <= f"{day}" <= copy[:10] for day in released[taxon])
+
+    def answer(question: Question) -> dict[str, Any]:
+        is_last = edge(question) > OLD[:10]
+        copy = OLD if chance.random() < (0.9 if is_last and seed % 2 else 0.5) else LATER
+        number = count(question.taxon, edge(question), copy)
+        return {"record_count": number, "resource_updated_on": copy} if number else {}
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) in (0, 3)
+    for row in rows(job):
+        of_a_copy = [
+            count(row["taxon"], row["released_since"], copy) - count(row["taxon"], row["released_before"], copy)
+            for copy in (OLD, LATER)
+        ]
+        assert row["status"] == "suspect" or int(row["record_count"]) in of_a_copy, row
+    assert max(ncbi.counts.values()) <= 6
+    assert all(row["status"] != "suspect" for row in rows(job) if row["taxon"] == "43")
+
+
+def test_an_update_amid_the_asking_makes_no_zero_doubtful(ncbi: ScriptedNcbi, job: Path) -> None:
+    """The new data are a day younger; no taxon has a record of today in them, and zeros have no date."""
+
+    def answer(question: Question) -> dict[str, Any]:
+        told = state(question, "2026-09-01T04:30:00Z" if len(ncbi.asked) <= 6 else LATER)
+        return {"record_count": 0} if edge(question) == "2026-08-31" else told
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 0
+    assert differences(job) <= {True, False}
+    assert {row["status"] for row in rows(job)} == {"ok"}
 
 
 def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: ScriptedNcbi, job: Path) -> None:
