@@ -1,6 +1,7 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,19 @@ def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Pa
     ncbi.answers = {"11320": says(90), "11520": says(45)}
     assert night(job, ncbi) == 0
     assert changes_say(job) == {"11520": ("returned", "45", "")}
+
+
+def test_what_is_left_of_a_row_is_never_a_fall_of_all(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text("version: 1\ntaxa: [11320, 11520, 11250]\nguards: {max_drop: 100%}\n")
+    ncbi.answers = {"11320": says(1000), "11520": says(100_000), "11250": says(1000)}
+    night(job, ncbi)
+    ncbi.answers = {"11320": says(5), "11520": says(1), "11250": says(12_345)}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {
+        "11320": ("fell", "-995", "-99"), "11520": ("fell", "-99999", "-99"), "11250": ("grew", "11345", "1100"),
+    }  # fmt: skip
+    page = (job.parent / "out/night/report.html").read_text()
+    assert set(re.findall(r"<small>(\S+) %</small>", page)) == {"\N{MINUS SIGN}99", "+1,100"}
 
 
 def test_an_edited_filter_begins_anew(ncbi: ScriptedNcbi, job: Path) -> None:

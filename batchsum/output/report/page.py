@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from batchsum.atomic import replace_file
+from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
 from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
@@ -38,6 +39,7 @@ MOST_ROWS = 20_000
 come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
+MINUS = "\N{MINUS SIGN}"
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
@@ -179,18 +181,13 @@ def signed(number: int | None) -> str:
     """With its sign and a true minus, `0` for zero."""
     if not number:
         return "" if number is None else "0"
-    return f"+{number:,}" if number > 0 else f"\N{MINUS SIGN}{-number:,}"
+    return f"+{number:,}" if number > 0 else f"{MINUS}{-number:,}"
 
 
 def percent(row: ReportRow) -> str:
-    """The change in percent, with its sign and a true minus."""
-    change, previous = row.record_count_change, row.kept.previous_record_count
-    if not change or not previous:
-        return ""
-    share, sign = 100 * abs(change) / previous, "+" if change > 0 else "\N{MINUS SIGN}"
-    if share < 0.05:
-        return "<0.1 %"
-    return f"{sign}{share:,.1f} %" if share < 1000 else f"{sign}{share:,.0f} %"
+    """The change in percent as changes.csv has it, with its sign and a true minus."""
+    share = change_percent(row.kept.verdict(None))
+    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %" if share else ""
 
 
 def soft(text: str) -> "Markup":
