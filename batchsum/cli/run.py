@@ -54,7 +54,7 @@ def merge_command(arguments: argparse.Namespace) -> int:
             outcome = merge_shards(job, shards, api_key=api_key)
         except BatchsumError as error:
             return _fail(error, job, log_file, api_key)
-        _close(outcome, job, log_file, api_key, quiet=False)
+        _close(outcome, log_file, api_key, quiet=False)
         return outcome.exit_code
 
 
@@ -115,18 +115,18 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
         if is_watched() and not arguments.quiet:
             say(part.summary())
         return 0  # whether a row is in doubt is known, and told, by merge alone
-    _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
-    if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:
+    _close(outcome, log_file, api_key, quiet=arguments.quiet)
+    if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
 
 
-def _close(outcome: Outcome, job: Job, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
+def _close(outcome: Outcome, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
     """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
     if is_watched() and not quiet:
-        print_closing(outcome, job.name, log_file, secret=api_key)
+        print_closing(outcome, log_file, secret=api_key)
     elif outcome.exit_code:
-        say(failure_block(outcome, job, log_file), secret=api_key)
+        say(failure_block(outcome, log_file), secret=api_key)
 
 
 def _fail(error: BatchsumError, job: Job, log_file: Path, api_key: str | None) -> int:

@@ -20,7 +20,8 @@ from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify.channels import address, ping, post_message, run_hook
 from batchsum.notify.metrics import write_metrics
-from batchsum.notify.news import News, Note, Outbox, failed_news, message, summary_line
+from batchsum.notify.news import News, Note, Outbox, failed_news
+from batchsum.notify.words import message, summary_line
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -144,8 +145,7 @@ def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None)
             _channel(job, [note for note in notes if note.channel == name], outbox) for name in _channels(job.notify)
         ]
         if job.notify.ping_env:
-            facts = news.facts("failure" if news.exit_code else "success")
-            tasks.append(_ping(job, str(news.exit_code), summary_line(facts), news.run_id))
+            tasks.append(_ping(job, str(news.exit_code), summary_line(news), news.run_id))
         await asyncio.gather(*tasks)
 
     _in_time(all_channels, SECONDS_TOGETHER)
@@ -173,7 +173,7 @@ async def _tell_one(job: Job, note: Note) -> str:
     # The same at each try, so that a receiver can drop a repetition.
     key = f"{note.facts['run_id']}-{note.facts['event']}"
     url = address(job.notify.webhook_env or "")
-    return await post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
+    return await post_message(url, message(News.of(note.facts)), key=key, seconds=SECONDS_EACH)
 
 
 async def _ping(job: Job, what: str, body: str, run_id: str) -> None:

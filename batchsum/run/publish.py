@@ -22,7 +22,7 @@ from batchsum.model.job import Job
 from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
-from batchsum.output.changes import COLUMNS, change_rows
+from batchsum.output.changes import COLUMNS, change_rows, told_changes
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
 from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
@@ -252,7 +252,7 @@ def build_manifest(
         "requests": plan.request_count,
         "statuses": counts,
         "data_date": dates_of(night).date,
-        "changes": sum(night.history.changes_by_kind().values()),
+        "changes": sum(told_changes(night.history.changes_by_kind()).values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
         "stale": lasts_tonight(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],

@@ -132,8 +132,8 @@ def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
     (problem,) = first["problems"]  # type: ignore[misc]
     assert problem["error"].startswith("fell: 10 is 90.0 % below 100")
     assert {**problem, "error": ""} == {
-        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "error": "",
-        "previous_record_count": 100, "record_count": 10, "since": first["night"],
+        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "reason": "fell",
+        "error": "", "previous_record_count": 100, "record_count": 10, "since": first["night"],
     }  # fmt: skip
     assert [(row["taxon"], row["status"], row["since"]) for row in second["problems"]] == [  # type: ignore[attr-defined]
         ("11520", "suspect", first["night"]), ("11320", "failed", second["night"]),
@@ -444,7 +444,8 @@ def test_a_row_that_stays_refused_is_no_message_every_night(
     for _ in range(3):
         assert desk.night() == 3
     (posted,) = listener.posted
-    assert "1 rejected of 2 rows" in posted.body
+    assert "1 of 2 rows has no count to rely on, new tonight" in posted.body
+    assert "rejected: &lt;!here&gt; &amp; =B (11520) / all: bad_request" in posted.body
     desk.ncbi.otherwise = lambda question: (500, "oops")
     desk.ncbi.answers = {}
     assert desk.night() == 4

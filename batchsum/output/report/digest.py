@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
-from batchsum.output.changes import weight
+from batchsum.output.changes import told_changes, weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
 from batchsum.store.history import KeptRow
@@ -124,11 +124,6 @@ class Digest:
     def mood(self) -> str:
         return mood_of(self.doubtful, self.row_count)
 
-    @property
-    def told_changes(self) -> dict[str, int]:
-        """The changes by word, but for what the calendar does by itself."""
-        return {word: count for word, count in self.changes.items() if word != "rolled"}
-
 
 def mood_of(doubtful: int, rows: int) -> str:
     """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in doubt."""
@@ -203,8 +198,8 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
         told.append(_how_new(facts.newly_doubtful, facts.doubtful, night.tonight))
-    changes, total = facts.told_changes, sum(facts.told_changes.values())
-    if not total:
+    changes = told_changes(facts.changes)
+    if not (total := sum(changes.values())):
         return " ".join([*told, f"No row differs from {night.previous_date}."])
     differ = "row differs" if total == 1 else "rows differ"
     parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in changes.items())
