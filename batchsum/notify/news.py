@@ -11,7 +11,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import DOUBTFUL, exit_code_of
 from batchsum.output.changes import COLUMNS, change_rows, weight
 from batchsum.store.failures import DoubtfulRow
-from batchsum.store.history import History
+from batchsum.store.history import History, said
 from batchsum.store.store import Store
 
 MOST_CHANGES = 1000
@@ -71,7 +71,8 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         change
         for change in changes(history, names)
         # What only rolled happens every night by the calendar, and is no news.
-        if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
+        if change["change"] != "rolled"
+        and (change["taxon"], change["filter_set"], said(change["change"], change["record_count"])) not in told
     ]
     told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
     names |= _names(doubtful)

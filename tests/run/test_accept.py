@@ -219,6 +219,11 @@ def test_a_replaced_night_tells_only_what_was_not_told(nights: Nights) -> None:
     assert nights.night(2, "--exit-code-on-change", "9") == 3
     assert [one["taxon"] for one in told("on_change")[1]["changes"]] == ["11250"]  # type: ignore[attr-defined]
     assert (told("on_change")[1]["change_count"], told("on_failure")[1]["problem_count"]) == (1, 1)
+    nights.ncbi.answers["11520"] = {"record_count": 105}
+    assert nights.night(2) == 3
+    (moved,) = told("on_change")[2]["changes"]  # type: ignore[misc]
+    assert (moved["taxon"], moved["change"], moved["record_count"]) == ("11520", "grew", 105), "it moved once more"
+    assert len(told("on_failure")) == 2
     assert nights.night(3) == 3
-    assert len(told("on_change")) == 2, "still suspect is no news"
+    assert len(told("on_change")) == 3, "still suspect is no news"
     assert len(told("on_failure")) == 3
