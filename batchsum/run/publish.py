@@ -22,7 +22,7 @@ from batchsum.model.job import Job
 from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
-from batchsum.output.changes import COLUMNS, change_rows, told_changes
+from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
 from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
@@ -167,9 +167,7 @@ def _nothing_usable(night: Night) -> NothingUsable:
     words = "; ".join(["no row has an answer", *map(str, failures)])
     error = NothingUsable(f"nothing usable: {words}; the files of the last night were left alone")
     error.row_count = sum(one.rows for one in failures)
-    since = no_table_since(night).isoformat()  # of the nights without a table no rows are kept
-    doubtful = doubtful_rows(night.store, night.run, MOST_PROBLEMS)
-    error.doubtful = [row._replace(since=min(row.since, since)) for row in doubtful]
+    error.doubtful = doubtful_rows(night.store, night.run, MOST_PROBLEMS)
     with night.store.transaction():
         close_run(night.store, night.run, words)
     for one in failures:
@@ -252,7 +250,7 @@ def build_manifest(
         "requests": plan.request_count,
         "statuses": counts,
         "data_date": dates_of(night).date,
-        "changes": sum(told_changes(night.history.changes_by_kind()).values()),
+        "changes": sum(night.history.changes_by_kind().values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
         "stale": lasts_tonight(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],

@@ -233,3 +233,28 @@ def test_the_day_is_that_on_which_the_command_began(nights: Nights, monkeypatch:
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
+
+
+def test_a_row_is_told_since_the_night_from_which_on_it_had_no_count(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nights without a table are some of them: on none of these could it be relied on."""
+    nights.write("taxa: [11320, 11520]")
+    nights.night(1, count=100)
+    nights.ncbi.otherwise = lambda question: (500, "down")
+    assert nights.night(2) == nights.night(3) == 4
+    nights.ncbi.otherwise = lambda question: {"record_count": 100}
+    nights.ncbi.answers["11320"] = (500, "down")
+    for day in (4, 5):
+        capsys.readouterr()
+        assert nights.night(day) == 3
+        assert "1 of 2 rows has no count to rely on, since 2026-11-02\n" in capsys.readouterr().err
+        page = (nights.out / "report.html").read_text()
+        assert "<small>since 2026-11-02</small>" in page
+        assert "That is nothing new." in page
+    del nights.ncbi.answers["11320"]
+    nights.night(6)
+    nights.ncbi.answers["11520"] = {"record_count": 3}
+    assert nights.night(7) == 3
+    assert "1 of 2 rows has no count to rely on, new tonight\n" in capsys.readouterr().err
+    assert "That is new tonight." in (nights.out / "report.html").read_text()

@@ -61,7 +61,7 @@ class ReasonGroup:
     reason: str
     count: int = 0
     new_count: int = 0
-    """Those that were all right last night."""
+    """Those that had a count to rely on until this night."""
     taxon_count: int = 0
     taxa: list[list[ReportRow]] = field(default_factory=list)
     """The rows in doubt of each taxon, which are told in one line."""
@@ -150,8 +150,7 @@ def digest(night: ReportNight) -> Digest:
         changes[kept.change] += 1
         total_mb += row.size_mb or 0
         if not kept.is_believed:
-            # A row that was in doubt last night too has no change.
-            reasons.add(row, is_new=night.previous_date is None or bool(kept.change))
+            reasons.add(row, is_new=row.since == night.date)
         elif kept.change and kept.change != "updated":  # an update alone moves no count
             (rolled if kept.change == "rolled" else leading).add(row)
         heat.add(kept)

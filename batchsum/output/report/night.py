@@ -11,8 +11,9 @@ from datetime import date, timedelta
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
-from batchsum.model.queries import BELIEVED, Package, Summary
+from batchsum.model.queries import Package, Summary
 from batchsum.output.files import PAGE
+from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History, KeptRow, answered_rows, together
 from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store, load_download
@@ -43,6 +44,8 @@ class ReportRow(NamedTuple):
     """hydrated_estimated_file_size_mb."""
     download_command: str = ""
     """hydrated_cli_download_command_line; empty where NCBI gave none (windows, unanswered rows)."""
+    since: str = ""
+    """YYYY-MM-DD: from which night on it has no count to rely on; empty where it has one."""
     phids: tuple[str, ...] = ()
     """NCBI-PHID of tonight's attempts, oldest first; needed for rows without a believed answer only."""
     nightly_counts: tuple[int | None, ...] = ()
@@ -109,17 +112,6 @@ class ReportNight:
         """The last night of all, with a table or without."""
         return max([self.date, *self.failures])
 
-    def since(self, row: ReportRow) -> str:
-        """The first night of those, up to this one, on which the row could not be relied on; empty if not known."""
-        if row.kept.change:
-            return self.date
-        first = ""
-        for day, status in zip(reversed(self.dates), reversed(row.nightly_statuses), strict=False):
-            if status in BELIEVED:
-                break
-            first = day if status else first
-        return first
-
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
@@ -175,8 +167,9 @@ class _Rows:
         with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
         while piece := list(islice(rows, _ROWS_AT_ONCE)):
             series = self._series([kept for kept, _ in piece]) if with_series else [{}] * len(piece)
+            since = doubtful_since(self.store, self.run, (kept.query for kept, _ in piece if not kept.is_believed))
             for (kept, answer), of_row in zip(piece, series, strict=True):
-                yield self._row(kept, answer, of_row)
+                yield self._row(kept, answer, of_row, since.get(kept.query, ""))
 
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
@@ -189,7 +182,9 @@ class _Rows:
             series[number][run] = count, status
         return series
 
-    def _row(self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
+    def _row(
+        self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]], since: str
+    ) -> ReportRow:
         package, messages = load_download(answer) if answer else (_NO_DOWNLOAD, self._messages(kept))
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
@@ -198,6 +193,7 @@ class _Rows:
             messages,
             package.estimated_file_size_mb,
             package.cli_download_command_line or "",
+            "" if kept.is_believed else since,
             () if kept.is_believed else self._phids(kept),
             tuple([count for count, _ in nightly]),
             tuple([status for _, status in nightly]),

@@ -59,7 +59,7 @@ def write_report(path: Path, night: ReportNight) -> None:
 
 def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
-    table = _Table()
+    table = _Table(night.date)
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
     facts = digest(replace(night, rows=table.drawn(night.rows)))
     rows = table.in_job_order()
@@ -96,12 +96,13 @@ def render_page(night: ReportNight) -> Iterator[str]:
 class _Table:
     """The rows that the page carries, drawn as they pass: at most MOST_ROWS, the noteworthy before the quiet."""
 
-    def __init__(self) -> None:
+    def __init__(self, date: str) -> None:
+        self._date = date
         self.filters: dict[str, int] = {}
         """Texts of the rows' filters, numbered: many rows share a few."""
         self._noteworthy: list[tuple[int, str]] = []
         self._quiet: list[tuple[int, str]] = []
-        self._macro: Callable[[ReportRow, Callable[[str], int]], str] = (
+        self._macro: Callable[[ReportRow, Callable[[str], int], str], str] = (
             _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
         )
 
@@ -119,7 +120,7 @@ class _Table:
         return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
 
     def _draw(self, row: ReportRow) -> str:
-        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)))
+        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)), self._date)
 
 
 @cache
