@@ -107,7 +107,6 @@ def lock_file(job_file: Path) -> Path:
 
 def read_lock(path: Path) -> TaxaLock:
     """The lock in a file; an empty one where there is none. Raises JobFileError with every problem of it."""
-    reading = _Reading(str(path))
     try:
         text = path.read_bytes().decode("utf-8-sig")  # an editor may have put a byte-order mark before it
     except FileNotFoundError:
@@ -116,6 +115,12 @@ def read_lock(path: Path) -> TaxaLock:
         raise JobFileError([Problem(str(path), 1, 1, f"this file cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError:
         raise JobFileError([Problem(str(path), 1, 1, "this file is not UTF-8; check the job anew")]) from None
+    return parse_lock(text, str(path))
+
+
+def parse_lock(text: str, file: str = FILE) -> TaxaLock:
+    """The lock that `TaxaLock.text()` made. Raises as `read_lock`; `file` is what its problems name."""
+    reading = _Reading(file)
     reading.read(text)
     if reading.problems:
         raise JobFileError(reading.problems[:_MOST_PROBLEMS])

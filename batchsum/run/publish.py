@@ -3,6 +3,7 @@
 The store knows of the publication before the first file is replaced, and of the night only when all are.
 """
 
+import gzip
 import json
 import logging
 import os
@@ -66,7 +67,8 @@ class StagedNight:
     """A night whose files are written, and wait beside those that they will replace."""
 
     publication: Publication
-    accepted: list[Level]
+    accepted: dict[str, Level]
+    """By what people call the row."""
     outcome: Outcome
 
 
@@ -76,8 +78,9 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     counts = night.history.counts()
     if not any(counts[status] for status in ("ok", "empty", "suspect", "rejected")):
         raise _nothing_usable(night)
-    accepted = list(accepted_levels(night))
-    manifest = build_manifest(night, counts, rate, warnings, accepted)
+    accepted = dict(accepted_levels(night))
+    levels = list(accepted.values())
+    manifest = build_manifest(night, counts, rate, warnings, levels)
     try:
         publication = prepare(
             directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
@@ -91,8 +94,9 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_generation(directory) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        store.keep_job(pack_job(replace(job, path=job.path.absolute())))  # to be read from anywhere
-        store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
+        lock = gzip.compress(night.plan.lock.text().encode(), 1, mtime=0)
+        store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
+        store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
 
 
@@ -105,9 +109,9 @@ def publish_staged(night: Night, staged: StagedNight) -> Outcome:
     """Put the files of a night in place; then it is one of the history, and people are to be told."""
     directory = night.job.output.dir
     put_in_place(directory, staged.publication)
-    _settle(night.store, night.run, night.job, staged.accepted, staged.outcome.news)
-    for level in staged.accepted:
-        log.info("%s / %s: %s", level.taxon, level.filter_set, level)
+    _settle(night.store, night.run, night.job, list(staged.accepted.values()), staged.outcome.news)
+    for name, level in staged.accepted.items():
+        log.info("%s: %s", name, level)
     log.info("run %s: published in %s", night.run.run_id, directory)
     return staged.outcome
 
@@ -206,14 +210,16 @@ def _write_table(night: Night, write: TableWriter, path: Path) -> None:
     write(path, rows)
 
 
-def accepted_levels(night: Night) -> Iterator[Level]:
-    """The levels of this night that the user told us to believe, now or before it was begun again."""
+def accepted_levels(night: Night) -> Iterator[tuple[str, Level]]:
+    """The levels of this night that the user told us to believe, now or before it was begun again, each behind what
+    people call its row."""
     before, now = night.history.accepted_tonight, utc_text(datetime.now(UTC))
     for row in night.history.accepted():
+        name = f"{row.name_and_id} / {row.filter_set}"
         if row.query in before and not night.accepts(row):
-            yield before[row.query]
+            yield name, before[row.query]
         else:
-            yield Level(
+            yield name, Level(
                 row.query, night.run.today.isoformat(), row.taxon, row.filter_set,
                 row.previous_record_count, row.record_count, now, _user_name(), night.note,
             )  # fmt: skip

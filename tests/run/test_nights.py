@@ -118,7 +118,7 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     assert night(job, ncbi, "--accept", "influenca a/all") == 2
     assert "; did you mean Influenza A/all?" in capfd.readouterr().err
     assert night(job, ncbi, "--accept", "Influenza A/human") == 2
-    assert "11320 has no filter set human; write one of all" in capfd.readouterr().err
+    assert "11320 has no filter set human; write all" in capfd.readouterr().err
     assert ncbi.asked == []
     with Store(job.parent / "out" / "night" / "state.sqlite3") as store:
         assert store.last_run("open") is None
