@@ -24,7 +24,7 @@ from batchsum.notify.news import MOST_PROBLEMS, News, published_news
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
+from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
 from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
@@ -186,17 +186,22 @@ def no_table_since(night: Night) -> date:
 
 def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
     """For each file of the night what writes it."""
-    history, job = night.history, night.job
+    history, job, store, run = night.history, night.job, night.store, night.run
     writers: dict[str, Callable[[Path], None]] = {}
+    sets = set_names(store, run)
+    matrix = count_columns(sets) if has_counts(job) else ()
     for name in job.output.formats:
-        write = table_writer(name, manifest=manifest, changes=change_rows(history))
+        write = table_writer(
+            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets))
+        )
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
-    if COUNTS in file_names(job):
-        writers[COUNTS] = lambda path: write_counts(path, night.store, night.run)
-    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, set_names(night.store, night.run))
+    if matrix:
+        names = [one.name for one in matrix]
+        writers[COUNTS] = lambda path: table.write_delimited(path, count_rows(store, run, sets), columns=names)
+    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, sets)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
-    writers[PAGE] = lambda path: write_report(path, night_from_store(night.store, night.run, shown))
+    writers[PAGE] = lambda path: write_report(path, night_from_store(store, run, shown))
     return writers
 
 
