@@ -11,7 +11,7 @@ import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,6 @@ from batchsum.run.staleness import lasts_tonight
 from batchsum.run.warnings import warnings_of
 from batchsum.store.failures import doubtful_rows, failures_by_reason
 from batchsum.store.history import History, Level
-from batchsum.store.nights import Nights
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
@@ -169,7 +168,7 @@ def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Level], news: N
 def _nothing_usable(night: Night) -> NothingUsable:
     failures = list(failures_by_reason(night.store, night.run))
     words = "; ".join(["no row has an answer", *map(str, failures)])
-    error = NothingUsable(f"nothing usable: {words}; the files of the last night were left alone")
+    error = NothingUsable(f"nothing usable: {words}; the files of the last table were left alone")
     error.row_count = sum(one.rows for one in failures)
     error.doubtful = doubtful_rows(night.store, night.run, MOST_PROBLEMS)
     with night.store.transaction():
@@ -177,11 +176,6 @@ def _nothing_usable(night: Night) -> NothingUsable:
     for one in failures:
         error.add_note(f"{one}: {one.examples[0]}")
     return error
-
-
-def no_table_since(night: Night) -> date:
-    """The first day behind the last table, where this night leaves none."""
-    return min([night.run.today, *(run.today for run in Nights(night.store, 1).failed_since_last())])
 
 
 def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:

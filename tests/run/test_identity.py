@@ -1,5 +1,7 @@
 """What goes on from night to night, and what begins anew: rows by what they ask, nights by their day."""
 
+import re
+
 import pytest
 
 from batchsum.cli import main
@@ -215,6 +217,31 @@ def test_a_night_without_a_table_is_a_gap(nights: Nights, capsys: pytest.Capture
     assert main(["explain", str(nights.out), "11320"]) == 0
     told = capsys.readouterr().out
     assert told.index("2026-11-04") < told.index("2026-11-03             -  no table") < told.index("2026-11-01 ")
+
+
+@pytest.mark.parametrize(("answer", "code"), [((500, "down"), 4), ((302, ""), 5)])
+def test_a_day_with_a_table_tells_that_a_later_run_left_none(
+    answer: tuple[int, str], code: int, nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=100)
+    nights.night(2, count=101)
+    table = nights.rows()
+    nights.ncbi.otherwise = lambda question: answer
+    capsys.readouterr()
+    assert nights.night(2) == code
+    told = capsys.readouterr().err
+    assert "\n  the table of 2026-11-02 from an earlier run stays\n" in told
+    assert "new tonight" not in told
+    assert nights.rows() == table
+    for _ in range(2):
+        page = (nights.out / "report.html").read_text()
+        assert "<title>No new table · watch · 2026-11-02</title>" in page
+        assert re.search(r"No new table from the run at \d\d:\d\d UTC: .*(no row has an answer|redirect)", page)
+        assert re.search(r"What follows is the table that the run at \d\d:\d\d UTC left on that day.", page)
+        assert main(["report", str(nights.out)]) == 0
+    assert nights.night(2, count=102) == 0
+    assert "All 1 row answered" in (nights.out / "report.html").read_text()
 
 
 def test_the_day_is_that_on_which_the_command_began(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Made in one pass that keeps a bounded number of rows, so that a long table costs
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
 from batchsum.output.changes import told_changes, weight
@@ -177,6 +178,8 @@ def night_headline(facts: Digest, night: ReportNight) -> str:
     """The answer to the first question, in one sentence."""
     if night.failed_since:
         return f"No table: {night.failures[night.failed_since[-1]]}."
+    if night.failed_again:
+        return f"No new table from the run at {clock(night.failed_again.started_at)} UTC: {night.failed_again.failure}."
     if not facts.row_count:
         return "The job has no rows."
     if facts.mood == "good":
@@ -193,6 +196,8 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
     if night.failed_since:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
+    elif night.failed_again:
+        told = [f"What follows is the table that the run at {clock(night.started_at)} UTC left on that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
@@ -218,6 +223,19 @@ def advice(reason: str) -> str:
 
 def _weight(row: ReportRow) -> tuple[int, float]:
     return weight({**row.kept._asdict(), "record_count_change": row.record_count_change})
+
+
+def clock(text: str) -> str:
+    """`03:00` of an ISO 8601 time; other text as it is."""
+    moment = moment_of(text)
+    return f"{moment:%H:%M}" if moment else text
+
+
+def moment_of(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 class _Reasons:

@@ -81,6 +81,8 @@ class ReportNight:
     NIGHTS_SHOWN. Of a job that runs nightly it is every day."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why there is no table, by date; those behind `date` are what whoever opens the page today must know first."""
+    failed_again: Run | None = None
+    """The run that was to replace this table on its day, and left none."""
     removed: Sequence[KeptRow] = ()
     """Rows of last night whose query is not in tonight's job."""
     requests: int | None = None
@@ -108,6 +110,11 @@ class ReportNight:
         return sorted(day for day in self.failures if day > self.date)
 
     @property
+    def is_old(self) -> bool:
+        """Whether a later run was to make another table, and did not."""
+        return bool(self.failed_since or self.failed_again)
+
+    @property
     def last_date(self) -> str:
         """The last night of all, with a table or without."""
         return max([self.date, *self.failures])
@@ -118,7 +125,8 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
     # The run may be published already, or replace one of its own day, so only earlier days are taken.
     before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
     nights = {night.today: night for night in [*before[: NIGHTS_SHOWN - 1], run]}
-    failed = {one.today: one.failure for one in Nights(store, NIGHTS_SHOWN).failed() if one.today not in nights}
+    kept = Nights(store, NIGHTS_SHOWN)
+    failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
     return ReportNight(
         job=manifest["job"],
@@ -132,6 +140,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
+        failed_again=kept.failed_again(run),
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
         requests=manifest["requests"],
         requests_per_second=manifest["requests_per_second"],

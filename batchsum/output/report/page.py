@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from heapq import merge
 from itertools import islice
@@ -22,7 +22,15 @@ from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
+from batchsum.output.report.digest import (
+    advice,
+    clock,
+    digest,
+    is_noteworthy,
+    moment_of,
+    night_headline,
+    night_subline,
+)
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -78,9 +86,9 @@ def render_page(night: ReportNight) -> Iterator[str]:
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
-            mood="bad" if night.failed_since else facts.mood,
+            mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
-            icon=_icon("bad" if night.failed_since else facts.mood),
+            icon=_icon("bad" if night.is_old else facts.mood),
             host=_host(night.base_url),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
@@ -233,24 +241,11 @@ def night_steps(row: ReportRow) -> str:
     return ",".join(steps)
 
 
-def clock(text: str) -> str:
-    """`03:00` of an ISO 8601 time; other text as it is."""
-    moment = _moment(text)
-    return f"{moment:%H:%M}" if moment else text
-
-
 def took(night: ReportNight) -> str:
     """How long the run took; empty where the times cannot be read."""
-    began, ended = _moment(night.started_at), _moment(night.finished_at)
+    began, ended = moment_of(night.started_at), moment_of(night.finished_at)
     try:
         seconds = (ended - began).total_seconds() if began and ended else -1.0
     except TypeError:  # one with a time zone, one without
         return ""
     return spoken(seconds) if seconds >= 0 else ""
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
