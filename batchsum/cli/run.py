@@ -61,12 +61,12 @@ def merge_command(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     begun = datetime.now(UTC)  # first of all: the night is that of the start, however long the lock is waited for
     job = _with_options(load_job(arguments.job), arguments)
-    if arguments.shard is None:  # a shard itself refuses every directory that holds a table
-        require_own_directory(job)
-        if is_store_lost(job.output.dir):
-            say(f"batchsum: {words_of_lost_store(job.output.dir)}")
     log_file = arguments.log_file or job.output.dir / "batchsum.log"
     try:
+        if arguments.shard is None:  # a shard itself refuses every directory that holds a table
+            require_own_directory(job)
+            if is_store_lost(job.output.dir):
+                say(f"batchsum: {words_of_lost_store(job.output.dir)}")
         api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
+from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, UsageError
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify.channels import address, ping, post_message, run_hook
 from batchsum.notify.metrics import write_metrics
 from batchsum.notify.news import News, Note, Outbox, failed_news
 from batchsum.notify.words import message, summary_line
+from batchsum.output.files import require_own_directory
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -96,9 +97,15 @@ class Notifier:
             store.mark_told()
 
     def _tell(self, news: News) -> None:
+        notify = self._job.notify
+        try:
+            require_own_directory(self._job)
+        except UsageError:
+            # The directory of another job is not touched, and this one is told all the same.
+            _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
+            return
         # Before the channels, which may take their whole time.
         write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
-        notify = self._job.notify
         if not _channels(notify) and not notify.ping_env:
             return
         try:

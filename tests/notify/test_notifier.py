@@ -203,6 +203,27 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
     assert "taxa.lock" in str(desk.told("failure")[-1]["reason"])
 
 
+def test_a_directory_of_another_job_is_told_and_not_touched(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    desk.write(on_failure=desk.hook("failure"), webhook_env="CHAT")
+    assert desk.night(counts=(100, 100)) == 0
+
+    def files() -> dict[str, bytes]:  # the log is still open in this process, from the night before
+        return {path.name: path.read_bytes() for path in desk.out.iterdir() if path.name != "batchsum.log"}
+
+    before = files()
+    desk.write("name: renamed\noutput: {dir: out/desk}", on_failure=desk.hook("failure"), webhook_env="CHAT")
+    assert desk.night() == 2
+    (facts,) = desk.told("failure")
+    assert (facts["job"], facts["exit_code"], facts["night"]) == ("renamed", 2, "")
+    assert "holds the nights of the job desk" in str(facts["reason"])
+    (posted,) = listener.posted
+    assert "batchsum renamed: no new table (exit code 2)" in posted.body
+    assert files() == before
+
+
 def test_a_locked_job_is_no_news(desk: Desk) -> None:
     from batchsum.store.directory import locked
 
