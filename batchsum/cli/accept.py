@@ -17,6 +17,6 @@ def accept_command(arguments: argparse.Namespace) -> int:
     configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False)
     with Signals():
         outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note)
-    for level in accepted:
-        print(f"{level.taxon} / {level.filter_set}: {level}")
+    for name, level in accepted.items():
+        print(f"{name}: {level}")
     return outcome.exit_code

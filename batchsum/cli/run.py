@@ -37,12 +37,11 @@ def run_command(arguments: argparse.Namespace) -> int:
     with Signals():
         begun = datetime.now(UTC)  # first of all: the night is that of the start, however long the lock is waited for
         job = _with_options(load_job(arguments.job), arguments)
-        if arguments.shard is None:  # a shard itself refuses every directory that holds a table
-            _look_at_directory(job)
         log_file = arguments.log_file or job.output.dir / "batchsum.log"
         with _logged(
-            job, log_file, arguments.api_key_file, verbose=arguments.verbose, json_lines=arguments.log_format == "json"
-        ) as api_key:
+            job, log_file, arguments.api_key_file, is_shard=arguments.shard is not None, verbose=arguments.verbose,
+            json_lines=arguments.log_format == "json",
+        ) as api_key:  # fmt: skip
             try:
                 return _night(job, api_key, log_file, arguments, begun)
             except (Locked, NotDue) as error:
@@ -60,27 +59,24 @@ def merge_command(arguments: argparse.Namespace) -> int:
     with Signals():
         shards = collect(arguments.out, arguments.shards)
         job = merged_job(arguments.out, shards)
-        _look_at_directory(job)
         log_file = arguments.out / "batchsum.log"
         with _logged(job, log_file) as api_key:
             outcome = merge_shards(job, shards, api_key)
-            _close(outcome, job, log_file, quiet=False)
+            _close(outcome, log_file, quiet=False)
             return outcome.exit_code
-
-
-def _look_at_directory(job: Job) -> None:
-    """Before anything is touched: whether the output directory is this job's, and whether its store is gone."""
-    require_own_directory(job)
-    if is_store_lost(job.output.dir):
-        say(f"batchsum: {words_of_lost_store(job.output.dir)}")
 
 
 @contextmanager
 def _logged(
-    job: Job, log_file: Path, key_file: Path | None = None, *, verbose: bool = False, json_lines: bool = False
-) -> Iterator[str | None]:
+    job: Job, log_file: Path, key_file: Path | None = None, *, is_shard: bool = False, verbose: bool = False,
+    json_lines: bool = False,
+) -> Iterator[str | None]:  # fmt: skip
     """The block is a run of `job`, with this API key: it is logged, and an error that ends it names job and log."""
     try:
+        if not is_shard:  # a shard itself refuses every directory that holds a table
+            require_own_directory(job)
+            if is_store_lost(job.output.dir):
+                say(f"batchsum: {words_of_lost_store(job.output.dir)}")
         api_key = find_api_key(key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:
@@ -125,18 +121,18 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             say(f"shard {part.shard}: {part.requests:,} requests{missing}; batchsum merge makes the table")
             say(f"{part.directory}")
         return 0  # whether a row is in doubt is known, and told, by merge alone
-    _close(outcome, job, log_file, quiet=arguments.quiet)
-    if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:
+    _close(outcome, log_file, quiet=arguments.quiet)
+    if outcome.exit_code == 0 and outcome.changes and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
 
 
-def _close(outcome: Outcome, job: Job, log_file: Path, *, quiet: bool) -> None:
+def _close(outcome: Outcome, log_file: Path, *, quiet: bool) -> None:
     """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
     if is_watched() and not quiet:
-        print_closing(outcome, job.name, log_file)
+        print_closing(outcome, log_file)
     elif outcome.exit_code:
-        say(failure_block(outcome, job, log_file))
+        say(failure_block(outcome, log_file))
 
 
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:

@@ -7,27 +7,26 @@ import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from batchsum.model.filters import LOOKS_SECRET
+from batchsum.notify.words import FIRST_NIGHT, counts_in_words, movement, problem_lines, row_name, verdict
+from batchsum.output.changes import FAILURES, told_changes
 from batchsum.output.files import MANIFEST, PAGE
-from batchsum.output.table import CHANGES
-from batchsum.text import counted, spoken, visible
+from batchsum.text import spoken, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
     from batchsum.errors import Problem
-    from batchsum.model.job import Job
     from batchsum.run.outcome import Outcome
-    from batchsum.store.failures import DoubtfulRow
 
 
 WIDEST = 160
@@ -35,9 +34,6 @@ MOST_WORDS = 3 * WIDEST
 _INDENTED: dict[str, Any] = {
     "initial_indent": "  ", "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False,
 }  # fmt: skip
-MOST_TAXA = 12
-"""Taxa whose problems are told; the page and the table have them all."""
-MOST_WARNINGS = 5
 
 
 _secrets: list[str] = []
@@ -68,72 +64,88 @@ def is_watched() -> bool:
 
 def failure(error: BaseException) -> str:
     """An error that ended a command: what is wrong, then line by line what is known of it."""
-    notes = (_short(note, MOST_WORDS) for note in getattr(error, "__notes__", ()))
+    notes = (shorten(note, MOST_WORDS, placeholder=" …") for note in getattr(error, "__notes__", ()))
     return "\n".join([f"batchsum: {error}", *(fill(note, WIDEST, **_INDENTED) for note in notes)])
 
 
-def failure_block(outcome: "Outcome", job: "Job", log_file: Path) -> str:
-    """A table that was published, but with rows that nobody can rely on: what fits a mail."""
-    rows = sum(outcome.counts.values())
-    missing = rows - outcome.counts["ok"] - outcome.counts["empty"]
-    have = "has" if missing == 1 else "have"
-    lines = [f"batchsum: {job.name}: {missing:,} of {counted(rows, 'row')} {have} no count to rely on, {_age(outcome)}"]
-    lines += [f"  {status:<9}{words}" for status, words in _problems(outcome)]
-    counts = ", ".join(f"{count:,} {status}" for status, count in outcome.counts.items() if count)
-    changed = "first night, nothing to compare" if outcome.news.first_night else f"{outcome.changes:,} changed"
-    lines.append(f"  rows:  {counts}; {changed}")
-    lines += [f"  also:  {one}" for one in _also(outcome)]
-    lines += [f"  page:  {outcome.directory / PAGE}", f"  why:   {_explain(outcome)}"]
-    lines += [f"  log:   {log_file} (run {outcome.run_id})"]
-    return "\n".join(lines)
+# The end of a night as a person reads it in five seconds: what cannot be relied on, what changed most, and where it is
+
+MOST_WARNINGS = 4
+"""Warnings that are shown one by one."""
+
+Line = tuple[tuple[str, str], ...]
+"""Pieces of text, each with its style."""
+
+_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG = "", "  ", "  files  ", "  page   ", "  why    ", "  log    "
+_WHOLE = (_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG)
+"""How lines begin that are never cut."""
+_STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
 
 
-def _problems(outcome: "Outcome") -> Iterator[tuple[str, str]]:
-    """Status and words of what cannot be relied on, a line for each taxon and reason, the worst taxa first."""
-    of_taxon: dict[str, dict[tuple[str, str], list[DoubtfulRow]]] = defaultdict(lambda: defaultdict(list))
-    for row in outcome.doubtful:
-        of_taxon[row.kept.taxon][row.kept.status, row.kept.reason].append(row)
-    for rows in chain.from_iterable(lines.values() for lines in islice(of_taxon.values(), MOST_TAXA)):
-        first = rows[0].kept
-        sets = list(dict.fromkeys(row.kept.filter_set for row in rows))
-        named = ", ".join(sets[:MOST_SETS]) + (f" and {len(sets) - MOST_SETS} more" if len(sets) > MOST_SETS else "")
-        # Cut between words only: half of a number would be another number.
-        why = shorten(first.error, WIDEST, placeholder=" …")
-        yield first.status, f"{first.name_and_id} / {named}: {why}; {_since(rows, outcome.news.night)}"
-    if (more := len(of_taxon) - MOST_TAXA) > 0:
-        yield "", f"and {counted(more, 'more taxon', 'more taxa')}"
+def failure_block(outcome: "Outcome", log_file: Path) -> str:
+    """The summary as a mail has it, of a table with rows that nobody can rely on."""
+    return "batchsum: " + "\n".join("".join(text for text, _ in line) for line in closing(outcome, log_file))
 
 
-def _age(outcome: "Outcome") -> str:
-    """What is the first question in the morning: is this new?"""
-    new = sum(row.since == outcome.news.night for row in outcome.doubtful)
-    if new and new < len(outcome.doubtful):
-        return f"{new:,} of them new tonight"
-    return _since(outcome.doubtful, outcome.news.night)
+def print_closing(outcome: "Outcome", log_file: Path, console: "Console | None" = None) -> None:
+    """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
+    console = console or stderr_console()
+    for line in closing(outcome, log_file):
+        if line[0][0] in _WHOLE:
+            # Wrapped by the terminal itself, which copies it as one line.
+            console.print(_text(line), soft_wrap=True)
+        else:
+            console.print(_text(line), no_wrap=True, overflow="ellipsis")
 
 
-def _since(rows: Sequence["DoubtfulRow"], night: str) -> str:
-    since = min((row.since for row in rows), default=night)
-    return "new tonight" if since == night else f"since {since}"
+def closing(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
+    """The lines of the summary, each as pieces of text with their style."""
+    news = outcome.news
+    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
+    yield ((_VERDICT, ""), (verdict(news), "bold yellow" if news.exit_code else "bold"))
+    for status, words in problem_lines(news):
+        yield ((_PROBLEM, ""), (f"{status:<9}", _STYLES.get(status, "red")), (words, ""))
+    counts = [(f", {count:,} {status}", _STYLES.get(status, "red")) for status, count in news.counts.items() if count]
+    took = spoken((end - begin).total_seconds())
+    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f" in {took}", "dim"))
+    yield from _changed(outcome)
+    warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
+    yield from ((("note  ", "bold"), (warning, "")) for warning in warnings[:MOST_WARNINGS])
+    if (more := len(warnings) - MOST_WARNINGS) > 0:
+        yield ((f"      and {more} more in {MANIFEST}", "dim"),)
+    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
+    yield ((_PAGE, "dim"), (str(outcome.directory / PAGE), ""))
+    if news.problems:
+        worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
+        yield ((_WHY, "dim"), (f"batchsum explain {shlex.join(worst)}", ""))
+        yield ((_LOG, "dim"), (f"{log_file} (run {news.run_id})", "dim"))
 
 
-def _explain(outcome: "Outcome") -> str:
-    """The command that explains the worst row."""
-    first = outcome.doubtful[0].kept
-    return f"batchsum explain {shlex.join([str(outcome.directory), first.taxon, first.filter_set])}"
+def _changed(outcome: "Outcome") -> Iterator[Line]:
+    kinds, changes = told_changes(outcome.changes_by_kind), outcome.largest_changes
+    rolled = outcome.changes_by_kind.get("rolled", 0)
+    by_calendar = (f"; {rolled:,} rolled with the calendar" if rolled else "", "dim")
+    if outcome.news.first_night:
+        yield ((FIRST_NIGHT, "dim"),)
+    elif not kinds:
+        yield (("nothing changed since the last night", "dim"), by_calendar)
+    else:
+        yield ((f"{outcome.changes:,} changed", "bold"), (f": {counts_in_words(kinds)}", ""), by_calendar)
+    moved = ["  ".join(filter(None, movement(change))) for change in changes]
+    for change, counts in zip(changes, moved, strict=True):
+        style = "yellow" if change["change"] in ("vanished", "fell") else ""
+        name = row_name(change, outcome.news.names)
+        yield ((f"  {change['change']:<10} ", style), (counts.ljust(max(map(len, moved))), "bold"), (f"  {name}", ""))
+    told_above = sum(kinds.get(word, 0) for word in FAILURES)
+    if (more := outcome.changes - told_above - len(changes)) > 0:
+        yield ((f"  and {more:,} more in changes.csv", "dim"),)
 
 
-def _also(outcome: "Outcome") -> list[str]:
-    """What is to be said beside the rows: of a run that was dropped, and the warnings of this one."""
-    told = [outcome.dropped] if outcome.dropped else []
-    told += map(_short, outcome.warnings[:MOST_WARNINGS])
-    if (more := len(outcome.warnings) - MOST_WARNINGS) > 0:
-        told.append(f"and {counted(more, 'more warning')}, in {MANIFEST}")
-    return told
+def _text(line: Line) -> "Text":
+    from rich.text import Text
 
-
-def _short(line: str, most: int = WIDEST) -> str:
-    return line if len(line) <= most else line[: most - 1] + "…"
+    # What cannot be seen could still move the cursor.
+    return Text.assemble(*((visible(without_key(text)), style) for text, style in line))
 
 
 # stderr as rich draws on it
@@ -170,102 +182,6 @@ def stderr_console() -> "Console":
     from rich.console import Console
 
     return Console(file=cast(TextIO, _Lenient(sys.stderr)), markup=False, emoji=False, highlight=False)
-
-
-# The end of a night as a person reads it in five seconds: what cannot be relied on, what changed most, and where it is
-
-MOST_ON_SCREEN = 4
-"""Warnings that are shown one by one."""
-MOST_SETS = 3
-
-Line = tuple[tuple[str, str], ...]
-"""Pieces of text, each with its style."""
-
-_FILES, _PAGE, _WHY, _PROBLEM = "  files ", "  page  ", "  why   ", "  "
-_WHOLE = (_FILES, _PAGE, _WHY, _PROBLEM)
-"""How lines begin that are never cut."""
-_STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
-
-
-def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]:
-    """The lines of the summary, each as pieces of text with their style."""
-    yield _headline(outcome, job_name)
-    yield _counts_line(outcome.counts)
-    if outcome.doubtful:
-        yield (("not to be relied on", "bold yellow"), (f", {_age(outcome)}", ""))
-        for status, words in _problems(outcome):
-            yield ((_PROBLEM, ""), (f"{status:<10}", _STYLES.get(status, "red")), (words, ""))
-    yield from _changed(outcome)
-    yield from _warnings([*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])])
-    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
-    yield ((_PAGE, "dim"), (str(outcome.directory / PAGE), ""))
-    if outcome.doubtful:
-        yield ((_WHY, "dim"), (_explain(outcome), ""), (f"  (log: {log_file})", "dim"))
-
-
-def print_closing(outcome: "Outcome", job_name: str, log_file: Path, console: "Console | None" = None) -> None:
-    """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
-    console = console or stderr_console()
-    for line in closing(outcome, job_name, log_file):
-        if line[0][0] in _WHOLE:
-            # Wrapped by the terminal itself, which copies it as one line.
-            console.print(_text(line), soft_wrap=True)
-        else:
-            console.print(_text(line), no_wrap=True, overflow="ellipsis")
-
-
-def _headline(outcome: "Outcome", job_name: str) -> Line:
-    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
-    rows = counted(sum(outcome.counts.values()), "row")
-    return (
-        (job_name, "bold"), (f"  night of {outcome.news.night}", ""), (f"  {rows}", ""),
-        (f"  {spoken((end - begin).total_seconds())}", "dim"),
-    )  # fmt: skip
-
-
-def _counts_line(counts: Mapping[str, int]) -> Line:
-    return tuple((f"  {count:,} {status}", _STYLES.get(status, "red")) for status, count in counts.items() if count)
-
-
-def _changed(outcome: "Outcome") -> Iterator[Line]:
-    if outcome.news.first_night:
-        yield (("first night, nothing to compare", "dim"),)
-        return
-    if not outcome.changes:
-        yield (("nothing changed since the last night", "dim"),)
-        return
-    kinds = outcome.changes_by_kind
-    words = ", ".join(f"{kinds[kind]:,} {kind.replace('_', ' ')}" for kind in CHANGES if kinds.get(kind))
-    yield ((f"{outcome.changes:,} changed", "bold"), (f"  {words}", ""))
-    counts = [_movement(change) for change in outcome.largest_changes]
-    for change, moved in zip(outcome.largest_changes, counts, strict=True):
-        style = "yellow" if change["change"] in ("vanished", "fell") else ""
-        shown = moved.ljust(max(map(len, counts)))
-        name = f"{outcome.news.names.get(change['taxon'], change['taxon'])} / {change['filter_set']}"
-        yield ((f"  {change['change']:<9} ", style), (shown, "bold"), (f"  {name}", ""))
-    if (more := outcome.changes - len(counts)) > 0 and counts:
-        yield ((f"  and {more:,} more in changes.csv", "dim"),)
-
-
-def _movement(change: Mapping[str, Any]) -> str:
-    counts = (change["previous_record_count"], change["record_count"])
-    before, now = ("none" if count is None else f"{count:,}" for count in counts)
-    percent = f"  {change['change_percent']:+g} %" if change["change_percent"] is not None else ""
-    return f"{before} → {now}{percent}"
-
-
-def _warnings(warnings: Sequence[str]) -> Iterator[Line]:
-    for warning in warnings[:MOST_ON_SCREEN]:
-        yield (("note  ", "bold"), (warning, ""))
-    if (more := len(warnings) - MOST_ON_SCREEN) > 0:
-        yield ((f"      and {more} more in {MANIFEST}", "dim"),)
-
-
-def _text(line: Line) -> "Text":
-    from rich.text import Text
-
-    # What cannot be seen could still move the cursor.
-    return Text.assemble(*((visible(without_key(text)), style) for text, style in line))
 
 
 # The line of a file that a problem is about, with a caret under the place, as compilers show it

@@ -61,8 +61,8 @@ class OnceAKind:
                 continue
             places = [str(line) for line in dict.fromkeys(lines)]
             shown = ", ".join(places[:MOST_LINES]) + ", ..." * (len(places) > MOST_LINES)
-            where = f"line{'s' * (len(places) > 1)} {shown}"
-            yield replace(first, message=f"{first.message} ({len(lines):,} rows like this: {where})")
+            where = f": lines {shown}" if len(places) > 1 else f", all in line {shown}"
+            yield replace(first, message=f"{first.message} ({len(lines):,} rows like this{where})")
 
 
 def kind_of(message: str) -> str:

@@ -97,7 +97,12 @@ def read_lock(path: Path) -> TaxaLock:
         text = Problem(str(path), 1, 1, unreadable(error))
     if isinstance(text, Problem):
         raise JobFileError([text])
-    reading = _Reading(str(path))
+    return parse_lock(text, str(path))
+
+
+def parse_lock(text: str, file: str = FILE) -> TaxaLock:
+    """The lock that `TaxaLock.text()` made. Raises as `read_lock`; `file` is what its problems name."""
+    reading = _Reading(file)
     reading.read(text)
     if reading.problems:
         raise JobFileError(reading.problems[:_MOST_PROBLEMS])

@@ -1,26 +1,23 @@
-"""What there is to tell of a run: the facts a hook gets, the words for people, and the outbox until they are told."""
+"""What there is to tell of a run: facts for hooks, which all words are made of, and the outbox until they are told."""
 
 import heapq
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
 
 from batchsum.errors import BatchsumError, NothingUsable
 from batchsum.model.job import Job
-from batchsum.model.queries import BELIEVED, DOUBTFUL, exit_code_of
+from batchsum.model.queries import DOUBTFUL, exit_code_of
 from batchsum.output.changes import COLUMNS, change_rows, weight
 from batchsum.store.failures import DoubtfulRow
-from batchsum.store.history import History
+from batchsum.store.history import History, said
 from batchsum.store.store import Store
-from batchsum.text import counted
 
 MOST_CHANGES = 1000
 """Changes told as objects; changes.csv has them all."""
 MOST_PROBLEMS = 1000
 """Doubtful rows told as objects; the table has them all."""
-_SHOWN_CHANGES = 20
 
 Event = Literal["change", "failure", "success"]
 
@@ -49,7 +46,8 @@ class News:
     problem_count: int = 0
     """Rows that cannot be relied on, but for those that a run told of which this one replaces."""
     problems: list[dict[str, Any]] = field(default_factory=list)
-    """Rows that cannot be relied on, worst first, at most MOST_PROBLEMS: `status`, `error` and `since`, a date."""
+    """Rows that cannot be relied on, worst first, at most MOST_PROBLEMS, each with its `status`, `reason`,
+    `error` and `since`, the date from which on it was so."""
     warnings: list[str] = field(default_factory=list)
     """As in run.json."""
     names: dict[str, str] = field(default_factory=dict)
@@ -58,6 +56,11 @@ class News:
     def facts(self, event: Event) -> dict[str, Any]:
         """What a hook reads on its standard input, as JSON."""
         return {"version": 1, "event": event, **asdict(self)}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Self:
+        """The news again, of the facts that were kept of them."""
+        return cls(**{one.name: facts[one.name] for one in fields(cls)})
 
 
 def published_news(job: Job, manifest: Mapping[str, Any], history: History, doubtful: Sequence[DoubtfulRow]) -> News:
@@ -68,7 +71,8 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         change
         for change in changes(history, names)
         # What only rolled happens every night by the calendar, and is no news.
-        if change["change"] != "rolled" and (change["taxon"], change["filter_set"], change["change"]) not in told
+        if change["change"] != "rolled"
+        and (change["taxon"], change["filter_set"], said(change["change"], change["record_count"])) not in told
     ]
     told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
     names |= _names(doubtful)
@@ -102,7 +106,7 @@ def changes(history: History, names: dict[str, str] | None = None) -> Iterator[d
 
 
 def _problem(row: DoubtfulRow) -> dict[str, Any]:
-    columns = ("taxon", "label", "filter_set", "status", "error", "previous_record_count", "record_count")
+    columns = ("taxon", "label", "filter_set", "status", "reason", "error", "previous_record_count", "record_count")
     return {**{name: getattr(row.kept, name) for name in columns}, "since": row.since}
 
 
@@ -127,64 +131,6 @@ def failure_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, BatchsumError):
         return error.exit_code, str(error)
     return 1, f"a bug in batchsum: {type(error).__name__}"
-
-
-def summary_line(facts: dict[str, Any]) -> str:
-    """The run in one line: `respiratory, night of 2026-11-23: 3 suspect of 150 rows; 5 changes`."""
-    whose = facts["job"] + (f", night of {facts['night']}" if facts["night"] else "")
-    if facts["reason"]:
-        return f"{whose}: no new table (exit code {facts['exit_code']}): {facts['reason']}"
-    counts: dict[str, int] = facts["counts"]
-    doubtful = [f"{counts[name]:,} {name}" for name in counts if name not in BELIEVED and counts[name]]
-    total = counted(sum(counts.values()), "row")
-    rows = f"{', '.join(doubtful)} of {total}" if doubtful else f"{total}, all answered"
-    return f"{whose}: {rows}; {_changes_in_words(facts)}"
-
-
-def message(facts: dict[str, Any]) -> str:
-    """The run in a few lines, its heaviest changes included, as a chat shows it."""
-    names = facts.get("names", {})  # a note from an older version's outbox may have none
-    lines = [f"batchsum {summary_line(facts)}"]
-    lines += [f"• {change_in_words(change, names)}" for change in facts["changes"][:_SHOWN_CHANGES]]
-    if (more := facts["change_count"] - _SHOWN_CHANGES) > 0:
-        lines.append(f"… and {more:,} more")
-    # On a first night nothing is a change yet, but somebody should know what does not work. Where there is no table,
-    # one row tells for all of them.
-    shown = _SHOWN_CHANGES if facts["first_night"] else 1 if facts["reason"] else 0
-    lines += [_problem_in_words(problem, names) for problem in facts.get("problems", [])[:shown]]
-    if facts["change_count"]:
-        lines.append(str(Path(facts["directory"]) / "changes.csv"))
-    # Chat programs read these three: a label must not call a whole channel.
-    return "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _changes_in_words(facts: dict[str, Any]) -> str:
-    if facts["first_night"]:
-        return "first night, nothing to compare"
-    return counted(facts["change_count"], "change") if facts["change_count"] else "no changes"
-
-
-def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """`fell: MERS (1335626) / all: 3,000 → 2,900 (-3.3 %)`; `names` are those of the taxa, by the column `taxon`."""
-    before, now = (change[key] for key in ("previous_record_count", "record_count"))
-    counts = f": {_number(before)} → {_number(now)}" if before is not None or now is not None else ""
-    percent = change["change_percent"]
-    share = f" ({percent:+g} %)" if percent is not None else ""
-    # An error may be long, and a chat message must stay readable.
-    why = f"; {change['error'][:200]}" if change["error"] else ""
-    return f"{change['change'].replace('_', ' ')}: {_row_in_words(change, names)}{counts}{share}{why}"
-
-
-def _problem_in_words(problem: dict[str, Any], names: Mapping[str, str]) -> str:
-    return f"• {problem['status']}: {_row_in_words(problem, names)}: {problem['error'][:200]}"
-
-
-def _row_in_words(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    return f"{names.get(row['taxon'], row['taxon'])[:100]} / {row['filter_set'][:60]}"
-
-
-def _number(count: int | None) -> str:
-    return "none" if count is None else f"{count:,}"
 
 
 MOST_TRIES = 14

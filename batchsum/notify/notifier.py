@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
+from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, UsageError
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify.channels import address, ping, post_message, run_hook
 from batchsum.notify.metrics import write_metrics
-from batchsum.notify.news import News, Note, Outbox, failed_news, message, summary_line
+from batchsum.notify.news import News, Note, Outbox, failed_news
+from batchsum.notify.words import message, summary_line
+from batchsum.output.files import require_own_directory
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -95,9 +97,15 @@ class Notifier:
             store.mark_told()
 
     def _tell(self, news: News) -> None:
+        notify = self._job.notify
+        try:
+            require_own_directory(self._job)
+        except UsageError:
+            # The directory of another job is not touched, and this one is told all the same.
+            _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
+            return
         # Before the channels, which may take their whole time.
         write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
-        notify = self._job.notify
         if not _channels(notify) and not notify.ping_env:
             return
         try:
@@ -144,8 +152,7 @@ def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None)
             _channel(job, [note for note in notes if note.channel == name], outbox) for name in _channels(job.notify)
         ]
         if job.notify.ping_env:
-            facts = news.facts("failure" if news.exit_code else "success")
-            tasks.append(_ping(job, str(news.exit_code), summary_line(facts), news.run_id))
+            tasks.append(_ping(job, str(news.exit_code), summary_line(news), news.run_id))
         await asyncio.gather(*tasks)
 
     _in_time(all_channels, SECONDS_TOGETHER)
@@ -173,7 +180,7 @@ async def _tell_one(job: Job, note: Note) -> str:
     # The same at each try, so that a receiver can drop a repetition.
     key = f"{note.facts['run_id']}-{note.facts['event']}"
     url = address(job.notify.webhook_env or "")
-    return await post_message(url, message(note.facts), key=key, seconds=SECONDS_EACH)
+    return await post_message(url, message(News.of(note.facts)), key=key, seconds=SECONDS_EACH)
 
 
 async def _ping(job: Job, what: str, body: str, run_id: str) -> None:

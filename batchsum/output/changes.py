@@ -8,12 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from batchsum.model.queries import BELIEVED, Past, Query, Verdict, moment
-from batchsum.output.table import CHANGED, Row
+from batchsum.output.table import CHANGED, CHANGES, Row
 from batchsum.store.history import History
 
 COLUMNS = tuple(column.name for column in CHANGED)
 
 _BECAME = {"suspect": "became_suspect", "rejected": "became_rejected", "failed": "failed", "skipped": "skipped"}
+FAILURES = tuple(_BECAME.values())
+"""The words for rows that cannot be relied on from tonight on."""
 _HEAVIEST = ("became_suspect", "vanished", "fell", "accepted", "became_rejected", "failed", "skipped")
 
 
@@ -70,6 +72,11 @@ def change_rows(history: History, names: dict[str, str] | None = None) -> Iterat
         yield (kept.taxon, kept.label, kept.filter_set, word, kept.last_believed, None, None, None, "", "")
 
 
+def told_changes(kinds: Mapping[str, int]) -> dict[str, int]:
+    """The changes that people are told of, by word, in the contract's order: what only rolled is no news."""
+    return {word: kinds[word] for word in CHANGES if word != "rolled" and kinds.get(word)}
+
+
 def change_percent(verdict: Verdict) -> Decimal | None:
     """With two significant digits, never as a power of ten; None where there is nothing to divide by."""
     change, previous = verdict.record_count_change, verdict.previous_record_count
@@ -78,6 +85,8 @@ def change_percent(verdict: Verdict) -> Decimal | None:
     if not change:
         return Decimal(0)
     rounded = Decimal(f"{Decimal(100 * change) / previous:.1e}")
+    if rounded <= -100 < Decimal(100 * change) / previous:
+        rounded = Decimal(-99)  # not all are gone
     return Decimal(f"{rounded:f}")  # `f` writes out the power of ten that `e` left
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 
 from batchsum.model.job import Job
 from batchsum.model.queries import BELIEVED
-from batchsum.output.table import COUNTED, Column, Row, set_column, write_delimited
+from batchsum.output.table import COUNTED, Column, Row, set_column
 from batchsum.store.store import Run, Store
 
 COUNTS = "counts.csv"
@@ -41,13 +40,8 @@ def count_columns(filter_sets: Sequence[str]) -> tuple[Column, ...]:
     return (*COUNTED, *map(set_column, filter_sets))
 
 
-def write_counts(path: Path, store: Store, run: Run) -> None:
-    """Write the matrix of a judged night."""
-    names = set_names(store, run)
-    write_delimited(path, _rows(store, run, names), columns=[one.name for one in count_columns(names)])
-
-
-def _rows(store: Store, run: Run, filter_sets: Sequence[str]) -> Iterator[Row]:
+def count_rows(store: Store, run: Run, filter_sets: Sequence[str]) -> Iterator[Row]:
+    """The rows of the matrix, in job order."""
     for taxon, group in groupby(store.walk(_ROWS, run.run), key=lambda row: str(row[0])):
         rows = list(group)
         _, tax_id, scientific_name, *_ = rows[0]

@@ -31,8 +31,11 @@ _ABOUT = (
 TableWriter = Callable[[Path, Iterable[Row]], None]
 
 
-def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row]) -> TableWriter:
-    """What writes the table in the format `name`. A workbook shows `changes`; Parquet carries some of `manifest`."""
+def table_writer(
+    name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row], counts: tuple[Sequence[Column], Iterable[Row]]
+) -> TableWriter:
+    """What writes the table in the format `name`. A workbook shows `changes` and `counts` (columns and rows; none
+    where there are no columns); Parquet carries some of `manifest`."""
     if name == "parquet":
         from batchsum.output.parquet import write_parquet  # imported here, since pyarrow may not be installed
 
@@ -40,7 +43,7 @@ def table_writer(name: str, *, manifest: Mapping[str, Any], changes: Iterable[Ro
     if name == "xlsx":
         from batchsum.output.xlsx import write_xlsx
 
-        return partial(write_xlsx, changes=changes)
+        return partial(write_xlsx, changes=changes, counts=counts)
     return WRITERS[name]
 
 

@@ -1,4 +1,5 @@
-"""The table as an Excel workbook: typed cells, the changes on a second sheet, the columns' meaning on a third.
+"""The table as an Excel workbook: typed cells; the changes, the matrix of counts and the columns' meaning on sheets of
+their own.
 
 Text is text: no cell becomes a formula, a link or a number because of how it looks. Rows go to the disk as they
 come, so that their number costs no memory.
@@ -37,8 +38,11 @@ _WIDE = {
 }
 
 
-def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
-    """Write `rows` (at most MOST_XLSX_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
+def write_xlsx(
+    path: Path, rows: Iterable[Row], *, changes: Iterable[Row], counts: tuple[Sequence[Column], Iterable[Row]]
+) -> None:
+    """Write `rows` (at most MOST_XLSX_ROWS), `changes` and the columns and rows of `counts` to `path`; without columns
+    no sheet of counts. OSError where the disk does not take them."""
     options = {
         "constant_memory": True,  # a row leaves memory when the next one begins: cells can only be written in order
         "strings_to_formulas": False,
@@ -53,6 +57,8 @@ def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> No
             workbook.use_zip64()  # a sheet of a million rows may pass the 4 GB of a plain zip
             _Sheet(workbook, "summary", SUMMARY).write(rows)
             _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
+            if counts[0]:
+                _Sheet(workbook, "counts", counts[0]).write(counts[1])
             _Sheet(workbook, "columns", _ABOUT).write(_meanings())
             workbook.close()
         except XlsxFileError as error:

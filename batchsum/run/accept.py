@@ -4,16 +4,16 @@ Nothing is asked. The night stays the same run, and is judged and written in one
 verdicts beside the old table, or the new ones and a publication that the next start finishes.
 """
 
+import gzip
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
-from batchsum.config.taxa_lock import lock_file, read_lock
+from batchsum.config.taxa_lock import TaxaLock, parse_lock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
-from batchsum.model.queries import Failure, request_key
+from batchsum.model.queries import Failure
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
 from batchsum.run.job_copy import unpack_job
@@ -24,55 +24,49 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import finish_publication, publish_staged, stage_night
 from batchsum.run.resume import Night, about_run
 from batchsum.store.directory import held, output_errors, state_of
-from batchsum.store.rows import Level, kept_rows
+from batchsum.store.rows import Level
 from batchsum.store.store import Store
 
 
-def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[Outcome, list[Level]]:
+def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[Outcome, dict[str, Level]]:
     """Believe what NCBI said last of the rows called `names` (TAXON or TAXON/FILTER_SET) in an output directory.
 
-    Returns what the night comes to now, and the levels that are believed. UsageError where a name is no
-    row's, or nothing was said of its rows that could be believed; then nothing is touched. Locked while a run is at
-    work.
+    Returns what the night comes to now, and the levels that are believed, by what people call their rows. UsageError
+    where a name is no row's, or nothing was said of its rows that could be believed; then nothing is touched. Locked
+    while a run is at work.
     """
     with output_errors(directory):
         with held(state_of(directory).parent) as store:
-            job = _published_job(store, directory)
+            job, lock = _published(store, directory)
             finish_publication(store, job)
-            outcome, accepted = _publish_again(_last_night(store, job, note), names)
+            outcome, accepted = _publish_again(_last_night(store, job, lock, note), names)
         with Notifier(job) as notifier:  # the lock is free again: telling takes it by itself
             return announce(notifier, outcome), accepted
 
 
-def _published_job(store: Store, directory: Path) -> Job:
-    """The job whose night was published last in `directory`, as it was then."""
-    copy = store.kept_job()
-    if not copy:
-        raise UsageError(f"{directory}: no night was published here; run the job first")
-    try:
-        job = unpack_job(copy)
-    except ValueError as error:
-        raise UsageError(f"{directory}: the job cannot be read ({error}); run it with --accept instead") from None
-    return replace(job, output=replace(job.output, dir=directory))
-
-
-def _last_night(store: Store, job: Job, note: str) -> Night:
+def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:
     directory, manifest = job.output.dir, read_manifest(job.output.dir)
     run = next(iter(store.runs_where("run_id = ? AND state = 'published'", manifest.get("run_id"))), None)
     if run is None:
         raise UsageError(f"{directory}: run.json is not of a night that is kept; run the job with --accept")
     if (other := store.last_run("open")) is not None:
         raise UsageError(f"{directory}: the night of {other.today} is unfinished; run the job with --accept")
-    plan = build_plan(job, run.today, read_lock(lock_file(job.path)))
-    rows = kept_rows(store, "WHERE run = ? ORDER BY position", run.run)
-    for query, row in zip_longest(plan.queries(), rows):
-        if query is None or row is None or row.request_keys != [request_key(one) for one in query.requests()]:
-            raise UsageError(f"{directory}: taxa.lock was changed since {run.today}; run the job with --accept")
     run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
-    return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
+    return Night(job, build_plan(job, run.today, lock), store, run, note=note, warnings=tuple(manifest["warnings"]))
 
 
-def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, list[Level]]:
+def _published(store: Store, directory: Path) -> tuple[Job, TaxaLock]:
+    """The job whose night was published last in `directory` and its lock, as they were then."""
+    if (kept := store.kept_job()) is None:
+        raise UsageError(f"{directory}: no night was published here; run the job first")
+    try:
+        job, lock = unpack_job(kept[0]), parse_lock(gzip.decompress(kept[1]).decode())
+    except ValueError as error:
+        raise UsageError(f"{directory}: the job cannot be read ({error}); run it with --accept instead") from None
+    return replace(job, output=replace(job.output, dir=directory)), lock
+
+
+def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, dict[str, Level]]:
     store, rate = night.store, read_manifest(night.job.output.dir)["requests_per_second"]
     night = night.accepting(names, night.note)
     with about_run(night.run.run_id):
@@ -85,4 +79,5 @@ def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, list[Le
                 raise UsageError(f"{taxon}/{filter_set}: nothing to accept; NCBI gave no count for it on {run.today}")
             staged = stage_night(night, rate)
         outcome = publish_staged(night, staged)
-    return outcome, [level for level in staged.accepted if (level.taxon, level.filter_set) in night.accept]
+    named = night.accept
+    return outcome, {name: one for name, one in staged.accepted.items() if (one.taxon, one.filter_set) in named}

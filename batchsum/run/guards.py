@@ -66,7 +66,7 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
     if count and missing >= max(bounds.min_drop, 1) and missing > bounds.max_drop * believed.highest:
         share = 100 * missing / believed.highest
         last = f"{believed.record_count:,} on {believed.night}"
-        return f"fell: {count:,} is {share:.1f} % below {believed.highest:,}; {last}"
+        return f"fell: {count:,} is {min(share, 99.9):.1f} % below {believed.highest:,}; {last}"
     # #309, #488: an old copy of the data answers. Copies that lag by minutes or hours are how NCBI always is.
     before, now = moment(believed.resource_updated_on), moment(answer.resource_updated_on)
     if before and now and now < before - LONGEST_LAG:

@@ -27,7 +27,6 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import (
     file_names,
     finish_publication,
-    no_table_since,
     publish_page_again,
     publish_staged,
     stage_night,
@@ -36,6 +35,7 @@ from batchsum.run.publish import (
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
+from batchsum.store.nights import Nights
 from batchsum.store.store import Run, Store
 from batchsum.text import counted, spoken
 
@@ -140,8 +140,12 @@ def _tell_on_page(night: Night, error: BatchsumError) -> None:
 
     Where it cannot be written, what stopped the night matters more.
     """
-    since = no_table_since(night)
-    error.add_note("new tonight" if since == night.run.today else f"no table since {since}")
+    kept, today = Nights(night.store, 1), night.run.today
+    since = min([today, *(run.today for run in kept.failed_since_last())])
+    if kept.runs and kept.runs[-1].today == today:
+        error.add_note(f"the table of {today} from an earlier run stays")
+    else:
+        error.add_note("new tonight" if since == today else f"no table since {since}")
     try:
         if publish_page_again(night.store, night.job.output.dir):
             error.add_note(f"page: {night.job.output.dir / files.PAGE}")

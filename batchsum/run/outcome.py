@@ -3,14 +3,15 @@
 import heapq
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from batchsum.model.job import Job
-from batchsum.notify.news import MOST_PROBLEMS, News, change_in_words, changes, published_news
-from batchsum.output.changes import weight
-from batchsum.store.failures import DoubtfulRow, FailuresByReason, doubtful_rows, failures_by_reason
+from batchsum.notify.news import MOST_PROBLEMS, News, changes, published_news
+from batchsum.notify.words import FIRST_NIGHT, change_in_words, counts_in_words
+from batchsum.output.changes import FAILURES, told_changes, weight
+from batchsum.store.failures import FailuresByReason, doubtful_rows, failures_by_reason
 from batchsum.store.history import History
 from batchsum.store.store import Run, Store
 
@@ -18,7 +19,6 @@ log = logging.getLogger("batchsum")
 
 MOST_CHANGES = 6
 """Changes that the closing summary shows."""
-_FAILURES = ("became_suspect", "became_rejected", "failed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,7 @@ class Outcome:
     news: News
     """The same night for hooks and messages."""
     failures: tuple[FailuresByReason, ...]
-    """Rows that nobody can rely on, by reason, worst first."""
-    doubtful: tuple[DoubtfulRow, ...]
-    """The same rows one by one, worst first, at most MOST_PROBLEMS."""
+    """Rows that nobody can rely on, by reason, worst first; `news.problems` has them one by one."""
     changes_by_kind: Mapping[str, int]
     """Rows of changes.csv by the word of their change."""
     largest_changes: tuple[Mapping[str, Any], ...]
@@ -53,13 +51,8 @@ class Outcome:
 
     @property
     def changes(self) -> int:
-        """Rows of changes.csv."""
-        return sum(self.changes_by_kind.values())
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether anything changed but what the calendar does by itself."""
-        return any(self.changes_by_kind[kind] for kind in self.changes_by_kind if kind != "rolled")
+        """Rows that changed, but for what the calendar does by itself."""
+        return sum(told_changes(self.changes_by_kind).values())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -72,36 +65,24 @@ class Outcome:
 
     def log(self) -> None:
         """Tell the log what the terminal tells, in names."""
-        log.info("run %s: night of %s: %s", self.run_id, self.news.night, _in_words(self.counts))
+        log.info("run %s: night of %s: %s", self.run_id, self.news.night, counts_in_words(self.counts))
         for one in self.failures:
             log.warning("%s: %s", one, "; ".join(map(str, one.examples)))
-        if self.news.first_night:
-            log.info("run %s: first night, nothing to compare", self.run_id)
-        else:
-            log.info("run %s: changes: %s", self.run_id, _in_words(self.changes_by_kind) or "none")
+        changed = counts_in_words(told_changes(self.changes_by_kind))
+        log.info("run %s: %s", self.run_id, FIRST_NIGHT if self.news.first_night else f"changes: {changed or 'none'}")
         for change in self.largest_changes:
             log.info("%s", change_in_words(change, self.news.names))
         for warning in self.warnings:
             log.warning("%s", warning)
 
 
-def _in_words(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
-
-
 def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
     """The outcome of a judged run, whose manifest this is."""
-    history = History(store, run)
-    doubtful = tuple(doubtful_rows(store, run, MOST_PROBLEMS))  # looked up once: the news are made of them, too
+    history, names = History(store, run), dict[str, str]()
+    news = published_news(job, manifest, history, doubtful_rows(store, run, MOST_PROBLEMS))
     # What failed stands in `failures`, and what only rolled is no news.
-    shown = (change for change in changes(history) if change["change"] not in (*_FAILURES, "rolled"))
-    return Outcome(
-        job.output.dir,
-        manifest,
-        published_news(job, manifest, history, doubtful),
-        tuple(failures_by_reason(store, run)),
-        doubtful,
-        history.changes_by_kind(),
-        tuple(heapq.nsmallest(MOST_CHANGES, shown, key=weight)),  # a million changes are never held at once
-        dropped,
-    )
+    shown = (change for change in changes(history, names) if change["change"] not in (*FAILURES, "rolled"))
+    largest = heapq.nsmallest(MOST_CHANGES, shown, key=weight)  # a million changes are never held at once
+    news = replace(news, names=news.names | {change["taxon"]: names[change["taxon"]] for change in largest})
+    failures = tuple(failures_by_reason(store, run))
+    return Outcome(job.output.dir, manifest, news, failures, history.changes_by_kind(), tuple(largest), dropped)

@@ -3,6 +3,7 @@
 The store knows of the publication before the first file is replaced, and of the night only when all are.
 """
 
+import gzip
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from batchsum.notify.news import MOST_PROBLEMS, News
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
+from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
 from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
@@ -36,7 +37,6 @@ from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import staleness, warnings_of
 from batchsum.store.failures import doubtful_rows, failures_by_reason
 from batchsum.store.history import History
-from batchsum.store.nights import Nights
 from batchsum.store.rows import Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
@@ -58,7 +58,8 @@ class StagedNight:
     """A night whose files are written, and wait beside those that they will replace."""
 
     publication: Publication
-    accepted: list[Level]
+    accepted: dict[str, Level]
+    """By what people call the row."""
     outcome: Outcome
 
 
@@ -72,8 +73,9 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     counts = night.history.counts()
     if not any(counts[status] for status in ("ok", "empty", "suspect", "rejected")):
         raise _nothing_usable(night)
-    accepted = list(accepted_levels(night))
-    manifest = build_manifest(night, counts, rate, warnings, accepted)
+    accepted = dict(accepted_levels(night))
+    levels = list(accepted.values())
+    manifest = build_manifest(night, counts, rate, warnings, levels)
     try:
         publication = prepare(
             directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
@@ -87,8 +89,9 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_manifest(directory).get("generation", 0) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        store.keep_job(pack_job(replace(job, path=job.path.absolute())))  # to be read from anywhere
-        store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
+        lock = gzip.compress(night.plan.lock.text().encode(), 1, mtime=0)
+        store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
+        store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
 
 
@@ -101,9 +104,9 @@ def publish_staged(night: Night, staged: StagedNight) -> Outcome:
     """Put the files of a night in place; then it is one of the history, and people are to be told."""
     directory = night.job.output.dir
     put_in_place(directory, staged.publication)
-    _settle(night.store, night.run, night.job, staged.accepted, staged.outcome.news)
-    for level in staged.accepted:
-        log.info("%s / %s: %s", level.taxon, level.filter_set, level)
+    _settle(night.store, night.run, night.job, list(staged.accepted.values()), staged.outcome.news)
+    for name, level in staged.accepted.items():
+        log.info("%s: %s", name, level)
     log.info("run %s: published in %s", night.run.run_id, directory)
     return staged.outcome
 
@@ -160,11 +163,9 @@ def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Level], news: N
 def _nothing_usable(night: Night) -> NothingUsable:
     failures = list(failures_by_reason(night.store, night.run))
     words = "; ".join(["no row has an answer", *map(str, failures)])
-    error = NothingUsable(f"nothing usable: {words}; the files of the last night were left alone")
+    error = NothingUsable(f"nothing usable: {words}; the files of the last table were left alone")
     error.row_count = sum(one.rows for one in failures)
-    since = no_table_since(night).isoformat()  # of the nights without a table no rows are kept
-    doubtful = doubtful_rows(night.store, night.run, MOST_PROBLEMS)
-    error.doubtful = [row._replace(since=min(row.since, since)) for row in doubtful]
+    error.doubtful = doubtful_rows(night.store, night.run, MOST_PROBLEMS)
     with night.store.transaction():
         close_run(night.store, night.run, words)
     for one in failures:
@@ -172,24 +173,24 @@ def _nothing_usable(night: Night) -> NothingUsable:
     return error
 
 
-def no_table_since(night: Night) -> date:
-    """The first day behind the last table, where this night leaves none."""
-    return min([night.run.today, *(run.today for run in Nights(night.store, 1).failed_since_last())])
-
-
 def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[Path], None]]:
     """For each file of the night what writes it."""
-    history, job = night.history, night.job
+    history, job, store, run = night.history, night.job, night.store, night.run
     writers: dict[str, Callable[[Path], None]] = {}
+    sets = set_names(store, run)
+    matrix = count_columns(sets) if has_counts(job) else ()
     for name in job.output.formats:
-        write = table_writer(name, manifest=manifest, changes=change_rows(history))
+        write = table_writer(
+            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets))
+        )
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
-    if COUNTS in file_names(job):
-        writers[COUNTS] = lambda path: write_counts(path, night.store, night.run)
-    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, set_names(night.store, night.run))
+    if matrix:
+        names = [one.name for one in matrix]
+        writers[COUNTS] = lambda path: table.write_delimited(path, count_rows(store, run, sets), columns=names)
+    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, sets)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
-    writers[PAGE] = lambda path: write_report(path, night_from_store(night.store, night.run, shown))
+    writers[PAGE] = lambda path: write_report(path, night_from_store(store, run, shown))
     return writers
 
 
@@ -203,14 +204,16 @@ def _write_table(night: Night, write: TableWriter, path: Path) -> None:
     write(path, rows)
 
 
-def accepted_levels(night: Night) -> Iterator[Level]:
-    """The levels of this night that the user told us to believe, now or before it was begun again."""
+def accepted_levels(night: Night) -> Iterator[tuple[str, Level]]:
+    """The levels of this night that the user told us to believe, now or before it was begun again, each behind what
+    people call its row."""
     before, now = night.history.accepted_tonight, utc_text(datetime.now(UTC))
     for row in night.history.accepted():
+        name = f"{row.name_and_id} / {row.filter_set}"
         if row.query in before and not night.accepts(row):
-            yield before[row.query]
+            yield name, before[row.query]
         else:
-            yield Level(
+            yield name, Level(
                 row.query, night.run.today.isoformat(), row.taxon, row.filter_set,
                 row.previous_record_count, row.record_count, now, _user_name(), night.note,
             )  # fmt: skip

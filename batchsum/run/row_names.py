@@ -56,7 +56,8 @@ def _rows_of(
             named = [one for one in sets if filter_set in ("", one)]
             named = named or [one for one in sets if one.casefold() == filter_set.casefold()]
             if not named:
-                raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; write one of {', '.join(sets)}")
+                one_of = "one of " if len(sets) > 1 else ""
+                raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; write {one_of}{', '.join(sets)}")
             yield from ((taxon, one) for one in named)
             return
     raise UsageError(f"{text}: no row of this job is called so; write TAXON or TAXON/SET{_near(text, rows())}")

@@ -119,11 +119,12 @@ CREATE TABLE told (  -- what hooks and messages have said of a night, in case th
     night TEXT NOT NULL,
     taxon TEXT NOT NULL,
     filter_set TEXT NOT NULL,
-    word TEXT NOT NULL,  -- of changes.csv, or the status of a row that cannot be relied on
-    PRIMARY KEY (night, taxon, filter_set, word)
+    said TEXT NOT NULL,  -- a word of changes.csv, or the status of a row that cannot be relied on; a blank; the count
+    PRIMARY KEY (night, taxon, filter_set, said)
 ) WITHOUT ROWID;
-CREATE TABLE job (  -- as one row: the job of the last published run
-    copy BLOB NOT NULL
+CREATE TABLE job (  -- as one row: the job of the last published run, and the taxa.lock that it had, compressed
+    copy BLOB NOT NULL,
+    lock BLOB NOT NULL
 );
 CREATE TABLE outbox (  -- what somebody is to be told, until it is delivered
     note INTEGER PRIMARY KEY,

@@ -1,11 +1,12 @@
 """What is wrong with a night: by reason for the log, row by row for whoever is told in the morning."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from batchsum.model.queries import DOUBTFUL
-from batchsum.store.rows import KEPT_COLUMNS, KeptRow, kept_rows
+from batchsum.store.rows import KeptRow, kept_rows
 from batchsum.store.store import Run, Store
 
 EXAMPLES = 3
@@ -49,20 +50,30 @@ class DoubtfulRow(NamedTuple):
 
     kept: KeptRow
     since: str
-    """YYYY-MM-DD: the first night behind the last one on which it was believed."""
+    """YYYY-MM-DD, as `doubtful_since()` has it."""
 
 
-_DOUBTFUL = f"""
-SELECT {KEPT_COLUMNS},
-    (SELECT min(night) FROM rows AS doubted INDEXED BY rows_of_a_query
-        WHERE doubted.query = rows.query AND night <= ?2 AND night > coalesce(
-            (SELECT max(night) FROM rows AS good INDEXED BY rows_of_a_query
-                WHERE good.query = rows.query AND night < ?2 AND status IN ('ok', 'empty')), ''))
-FROM rows WHERE run = ?1 AND instr(?3, status) ORDER BY instr(?3, status), position LIMIT ?4
+# For each number of ?1 the last night before tonight ?2 on which it was believed, and what came first behind that: a
+# night with a doubtful row, or one without a table.
+_SINCE = """
+SELECT query, min(
+    coalesce((SELECT min(night) FROM rows INDEXED BY rows_of_a_query
+        WHERE query = wanted.query AND night > coalesce(good, '')), ?2),
+    coalesce((SELECT min(today) FROM runs WHERE failure != '' AND today > good), ?2), ?2)
+FROM (SELECT value AS query, (SELECT max(night) FROM rows INDEXED BY rows_of_a_query
+    WHERE query = value AND night < ?2 AND status IN ('ok', 'empty')) AS good FROM json_each(?1)) AS wanted
 """
+
+
+def doubtful_since(store: Store, run: Run, queries: Iterable[int]) -> dict[int, str]:
+    """From which night on, as YYYY-MM-DD, the queries of these numbers had no count to rely on; nights without a
+    table count. Only for those that have none on the night of `run`."""
+    return dict(store.query(_SINCE, json.dumps(list(queries)), run.today.isoformat()))
 
 
 def doubtful_rows(store: Store, run: Run, most: int) -> list[DoubtfulRow]:
     """The first `most` doubtful rows of a judged run, worst status first, then in job order."""
-    rows = store.walk(_DOUBTFUL, run.run, run.today.isoformat(), " ".join(DOUBTFUL), most)
-    return [DoubtfulRow(KeptRow._make(row[:-1]), row[-1]) for row in rows]
+    where = "WHERE run = ?1 AND instr(?2, status) ORDER BY instr(?2, status), position LIMIT ?3"
+    rows = list(kept_rows(store, where, run.run, " ".join(DOUBTFUL), most))
+    since = doubtful_since(store, run, (row.query for row in rows))
+    return [DoubtfulRow(row, since[row.query]) for row in rows]

@@ -60,6 +60,14 @@ WHERE run = ?1 AND change != '' AND NOT EXISTS (SELECT 1 FROM rows AS above INDE
 """
 
 
+_SAID = "{} || ' ' || coalesce(record_count, '')"
+
+
+def said(word: str, count: int | None) -> str:
+    """What is told of a row, a word of changes.csv or a status, and the count: with another count it is other news."""
+    return f"{word} {'' if count is None else count}"
+
+
 class History:
     """The published nights before that of `run`. Without any, no row is looked up."""
 
@@ -186,14 +194,15 @@ class History:
         return kept_rows(self._store, "WHERE run = ? AND is_accepted ORDER BY position", self._run.run)
 
     def told(self) -> set[tuple[str, str, str]]:
-        """What a run that this one replaces told: taxon, filter set, and the word of changes.csv or the status."""
-        rows = self._store.query("SELECT taxon, filter_set, word FROM told WHERE night = ?", self._tonight)
-        return {(taxon, filter_set, word) for taxon, filter_set, word in rows}
+        """What a run that this one replaces told: taxon, filter set, and `said()` of it."""
+        rows = self._store.query("SELECT taxon, filter_set, said FROM told WHERE night = ?", self._tonight)
+        return {(taxon, filter_set, words) for taxon, filter_set, words in rows}
 
     def count_told_problems(self) -> int:
         """How many of tonight's rows that cannot be relied on were told by a run that this one replaces."""
         ((count,),) = self._store.query(
-            "SELECT count(*) FROM rows JOIN told USING (night, taxon, filter_set) WHERE run = ? AND word = status",
+            "SELECT count(*) FROM rows JOIN told USING (night, taxon, filter_set)"
+            f" WHERE run = ? AND said = {_SAID.format('status')}",
             self._run.run,
         )
         return int(count)
@@ -296,13 +305,15 @@ class History:
     def _note_told(self) -> None:
         run, night = self._run.run, self._tonight
         self._store.query("DELETE FROM told WHERE night != ?", night)
+        told = f"SELECT night, taxon, filter_set, {_SAID} FROM rows WHERE run = ?1"
         self._store.query(
-            "INSERT OR IGNORE INTO told"
-            " SELECT night, taxon, filter_set, change FROM rows WHERE run = ?1 AND change NOT IN ('', 'rolled')"
-            " UNION SELECT night, taxon, filter_set, status FROM rows WHERE run = ?1 AND status NOT IN ('ok', 'empty')",
+            f"INSERT OR IGNORE INTO told {told.format('change')} AND change NOT IN ('', 'rolled')"
+            f" UNION {told.format('status')} AND status NOT IN ('ok', 'empty')",
             run,
         )
-        gone = [(night, row.taxon, row.filter_set, word) for word, row in self.removed() if word != "rolled"]
+        gone = [
+            (night, row.taxon, row.filter_set, said(word, None)) for word, row in self.removed() if word != "rolled"
+        ]
         self._store.write("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", gone)
 
     def _prune(self, keep_nights: int) -> None:

@@ -39,6 +39,13 @@ class Nights:
         )
         return list({run.today: run for run in found}.values())  # of one day the later run takes the place
 
+    def failed_again(self, run: Run) -> Run | None:
+        """The last run that was to replace the table of `run` on its day, and left none."""
+        found = self._store.runs_where(
+            "failure != '' AND today = ? AND run > ? ORDER BY run DESC LIMIT 1", run.today.isoformat(), run.run
+        )
+        return next(iter(found), None)
+
     def failed_since_last(self) -> list[Run]:
         """The failed nights behind the last published one, oldest first: the last of them is what a reader of today
         must know. Their `today` is the day, `failure` the reason in a sentence."""

@@ -128,9 +128,12 @@ class Level(NamedTuple):
     note: str
 
     def __str__(self) -> str:
-        was, now = ("none" if one is None else f"{one:,}" for one in (self.previous_record_count, self.record_count))
+        was, now = self.previous_record_count, self.record_count
+        level = "NCBI's refusal" if now is None else f"{now:,}"
+        if was is not None:
+            level += ", as before" if now == was else f" instead of {was:,}"
         why = f": {self.note}" if self.note else ""
-        return f"accepted by {self.accepted_by} at {self.accepted_at}: {now} instead of {was}{why}"
+        return f"accepted by {self.accepted_by} at {self.accepted_at}: {level}{why}"
 
 
 KEPT_COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)

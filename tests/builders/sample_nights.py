@@ -99,7 +99,9 @@ def kept_row(
 def report_row(*kept: Any, **fields: Any) -> ReportRow:
     """A row of the page: arguments as of `kept_row`, and the further fields of ReportRow."""
     own = {name: fields.pop(name) for name in ReportRow._fields if name in fields}
-    return ReportRow(kept_row(*kept, **fields), **own)
+    row = kept_row(*kept, **fields)
+    since = "" if row.is_believed else (TONIGHT if row.change else TONIGHT - timedelta(days=1)).isoformat()
+    return ReportRow(row, **{"since": since, **own})
 
 
 def sample_night(

@@ -310,7 +310,7 @@ def test_a_moved_name_stands_in_the_block_of_a_bad_night(
     ncbi.names = {"flu": [node(3)]}
     ncbi.answers = {"2": (500, "oops")}
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 3
-    assert "also:  taxon 'flu' was 1 (Virus 1)" in capfd.readouterr().err
+    assert "note  taxon 'flu' was 1 (Virus 1)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("fault", [(503, "down"), (200, "half"), (302, ""), (401, "{}")])

@@ -116,7 +116,8 @@ def test_the_failure_fits_a_mail(tmp_path: Path, raw: RawServer, capfd: pytest.C
     out, err = capfd.readouterr()
     assert out == ""
     lines = err.splitlines()
-    assert lines[0] == "batchsum: night: 399 of 499 rows have no count to rely on, new tonight"
+    assert lines[0].startswith("batchsum: night, night of 2")
+    assert lines[0].endswith(": 399 of 499 rows have no count to rely on, new tonight")
     assert len(lines) < 25
     assert max(map(len, lines)) < 250
     assert "  rejected 7 / all: bad_request: number 7 and so on" in err

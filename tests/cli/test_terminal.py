@@ -176,9 +176,9 @@ def test_a_window_shows_the_line_and_then_the_summary(ncbi: ScriptedNcbi, tmp_pa
     assert {0, 2, 4} & set(counts)
     assert drawn.stdout == ""
     summary = [line.strip() for line in drawn.lines[-5:]]
-    assert summary[0].startswith("watch  night of 2")
-    assert summary[1] == "6 ok"
-    assert summary[3].startswith(f"files {tmp_path}/out/watch/  summary.csv changes.csv")
+    assert re.fullmatch(r"watch, night of 2[\d-]+: 6 rows, all answered", summary[0])
+    assert re.fullmatch(r"6 ok in \d+ s", summary[1])
+    assert summary[3].startswith(f"files  {tmp_path}/out/watch/  summary.csv changes.csv")
     assert drawn.has_colour
 
 
@@ -187,7 +187,9 @@ def test_a_narrow_window_is_never_overrun(columns: int, ncbi: ScriptedNcbi, tmp_
     ncbi.delay = slow
     drawn = in_window(["run", str(write_job(tmp_path)), "--base-url", ncbi.base_url], columns=columns)
     assert any(line.startswith(("0/6", "watch  0/6")) for line in drawn.lines)
-    assert all(len(line) <= columns for line in drawn.lines if not line.startswith(("  files ", "  page ")))
+    assert all(
+        len(line) <= columns for line in drawn.lines if not line.startswith(("watch, night of ", "  files ", "  page "))
+    )
 
 
 def test_no_color_is_obeyed(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
     drawing = Console(file=_Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]
     with progress.live("watch", drawing) as looking:
         outcome = run_job(job, base_url=ncbi.base_url, on_asking=looking.watch)
-    print_closing(outcome, "watch", tmp_path / "log", console=drawing)
+    print_closing(outcome, tmp_path / "log", console=drawing)
     assert outcome.counts["ok"] == 6
 
 
@@ -242,7 +244,7 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
 
 def summary_of(outcome: Outcome, width: int = 120) -> list[str]:
     shown = io.StringIO()
-    print_closing(outcome, "watch", Path("watch.log"), Console(file=shown, width=width, markup=False))
+    print_closing(outcome, Path("watch.log"), Console(file=shown, width=width, markup=False))
     return shown.getvalue().splitlines()
 
 
@@ -261,26 +263,26 @@ def second_night(ncbi: ScriptedNcbi, tmp_path: Path) -> Outcome:
 
 def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outcome) -> None:
     lines = summary_of(second_night)
-    assert re.fullmatch(r"watch  night of \d{4}-\d\d-\d\d  6 rows  \d+ s", lines[0])
-    assert lines[1] == "  4 ok  2 suspect"
-    assert lines[2] == "not to be relied on, new tonight"
-    assert lines[3].startswith("  suspect   Influenza A (11320) / human: fell: 3 is 99.7 % below 900")
-    assert lines[3].endswith("; new tonight")
-    assert lines[5].startswith("4 changed  2 became suspect, 1 fell, 1 grew")
-    assert lines[6] == "  fell      1,000 → 990  -1 %     [red]Influenza B[/] (11520) / all"
-    assert lines[7] == "  grew      1,000 → 1,250  +25 %  Influenza A (11320) / all"
-    assert lines[-1].startswith("  why   batchsum explain ")
-    assert lines[-2] == f"  page  {second_night.directory / 'report.html'}"
-    assert "summary.csv changes.csv" in lines[-3]
+    assert lines[0] == "watch, night of 2026-11-23: 2 of 6 rows have no count to rely on, new tonight"
+    assert lines[1].startswith("  suspect  Influenza A (11320) / human: fell: 3 is 99.7 % below 900")
+    assert lines[1].endswith("; new tonight")
+    assert re.fullmatch(r"  4 ok, 2 suspect in \d+ s", lines[3])
+    assert lines[4] == "4 changed: 2 became suspect, 1 fell, 1 grew"
+    assert lines[5] == "  fell       1,000 → 990  -1 %     [red]Influenza B[/] (11520) / all"
+    assert lines[6] == "  grew       1,000 → 1,250  +25 %  Influenza A (11320) / all"
+    assert lines[-2].startswith("  why    batchsum explain ")
+    assert lines[-1] == f"  log    watch.log (run {second_night.run_id})"
+    assert lines[-3] == f"  page   {second_night.directory / 'report.html'}"
+    assert "summary.csv changes.csv" in lines[-4]
     assert not any(character in line for line in lines for character in "\x1b\x07")
 
 
 def test_long_lines_are_cut_but_for_what_is_to_be_copied(second_night: Outcome) -> None:
     lines = summary_of(second_night, width=40)
-    *told, why = lines
-    assert why.startswith("  why   batchsum explain ")
-    assert why.endswith("(log: watch.log)")
-    whole = ("  files", "  page", "  suspect", "  rejected")
+    *told, why, log = lines
+    assert why.startswith("  why    batchsum explain ")
+    assert log.startswith("  log    watch.log (run ")
+    whole = ("watch, night of ", "  files", "  page", "  suspect", "  rejected")
     assert all(len(line) <= 40 for line in told if not line.startswith(whole))
     assert any(line.endswith("…") for line in told)
     assert any(line.startswith("  suspect") and line.endswith("; new tonight") for line in told)
@@ -296,10 +298,27 @@ def test_the_summary_never_repeats_the_key(second_night: Outcome) -> None:
 def test_a_quiet_night_is_said_to_be_one(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
     job = load_job(write_job(tmp_path))
     first = summary_of(run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22)))
-    assert first[1:3] == ["  6 ok", "first night, nothing to compare"]
+    assert first[0] == "watch, night of 2026-11-22: 6 rows, all answered"
+    assert first[2] == "first night, nothing to compare"
     lines = summary_of(run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23)))
-    assert lines[1:3] == ["  6 ok", "nothing changed since the last night"]
+    assert lines[2] == "nothing changed since the last night"
     assert len(lines) == 5
+
+
+def test_what_only_rolled_is_no_change(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    text = JOB.replace("{all: {}, human: {host: human}}", "{all: {}, week: {released_since: 7d}}")
+    job = load_job(write_job(tmp_path, text))
+    run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22))
+    ncbi.answers = {"11320?released_since=2026-11-16T00:00:00Z": {"record_count": 905}}
+    rolled = run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23))
+    assert (rolled.changes, rolled.news.change_count) == (0, 0)
+    assert summary_of(rolled)[2] == "nothing changed since the last night; 1 rolled with the calendar"
+    ncbi.answers = {"11320": {"record_count": 1100}, "11320?released_since=2026-11-17T00:00:00Z": {"record_count": 907}}
+    grown = summary_of(run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 24)))
+    assert grown[2:4] == [
+        "1 changed: 1 grew; 1 rolled with the calendar", "  grew       1,000 → 1,100  +10 %  Influenza A (11320) / all",
+    ]  # fmt: skip
+    assert grown[4].startswith("  files")
 
 
 def test_a_problem_that_lasts_is_told_with_its_first_night(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
@@ -309,14 +328,14 @@ def test_a_problem_that_lasts_is_told_with_its_first_night(ncbi: ScriptedNcbi, t
     run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23))
     ncbi.answers["11520"] = {"record_count": 1}
     outcome = run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 25))
-    told = [re.sub(": fell.*;", ": ...;", line) for line in failure_block(outcome, job, Path("watch.log")).splitlines()]
+    told = [re.sub(": fell.*;", ": ...;", line) for line in failure_block(outcome, Path("watch.log")).splitlines()]
     assert told[:3] == [
-        "batchsum: watch: 2 of 6 rows have no count to rely on, 1 of them new tonight",
+        "batchsum: watch, night of 2026-11-25: 2 of 6 rows have no count to rely on, 1 of them new tonight",
         "  suspect  Influenza A (11320) / all: ...; since 2026-11-23",
         "  suspect  [red]Influenza B[/] (11520) / all: ...; new tonight",
     ]
-    assert f"  page:  {outcome.directory / 'report.html'}" in told
-    assert f"  why:   batchsum explain {outcome.directory} 11320 all" in told
+    assert f"  page   {outcome.directory / 'report.html'}" in told
+    assert f"  why    batchsum explain {outcome.directory} 11320 all" in told
 
 
 # The line a problem is about

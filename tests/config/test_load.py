@@ -270,7 +270,7 @@ def test_taxa_look_like_a_list(every_key: Job) -> None:
         (
             "taxa: [11320, 11053, 11320, {taxon: 11320, filter_sets: [all]}]",
             ["2:22: taxon 11320 is listed again with filter set 'all'; its rows will stand there twice"
-             " (2 rows like this: line 2)"],
+             " (2 rows like this, all in line 2)"],
         ),
     ],
     ids=["pango-id", "pango-name", "pango-fine", "future", "usa", "twice"],

@@ -132,8 +132,8 @@ def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
     (problem,) = first["problems"]  # type: ignore[misc]
     assert problem["error"].startswith("fell: 10 is 90.0 % below 100")
     assert {**problem, "error": ""} == {
-        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "error": "",
-        "previous_record_count": 100, "record_count": 10, "since": first["night"],
+        "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "status": "suspect", "reason": "fell",
+        "error": "", "previous_record_count": 100, "record_count": 10, "since": first["night"],
     }  # fmt: skip
     assert [(row["taxon"], row["status"], row["since"]) for row in second["problems"]] == [  # type: ignore[attr-defined]
         ("11520", "suspect", first["night"]), ("11320", "failed", second["night"]),
@@ -201,6 +201,27 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
     (desk.directory / "taxa.lock").write_text("what?\n")
     assert desk.night() == 2
     assert "taxa.lock" in str(desk.told("failure")[-1]["reason"])
+
+
+def test_a_directory_of_another_job_is_told_and_not_touched(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    desk.write(on_failure=desk.hook("failure"), webhook_env="CHAT")
+    assert desk.night(counts=(100, 100)) == 0
+
+    def files() -> dict[str, bytes]:  # the log is still open in this process, from the night before
+        return {path.name: path.read_bytes() for path in desk.out.iterdir() if path.name != "batchsum.log"}
+
+    before = files()
+    desk.write("name: renamed\noutput: {dir: out/desk}", on_failure=desk.hook("failure"), webhook_env="CHAT")
+    assert desk.night() == 2
+    (facts,) = desk.told("failure")
+    assert (facts["job"], facts["exit_code"], facts["night"]) == ("renamed", 2, "")
+    assert "holds the nights of the job desk" in str(facts["reason"])
+    (posted,) = listener.posted
+    assert "batchsum renamed: no new table (exit code 2)" in posted.body
+    assert files() == before
 
 
 def test_a_locked_job_is_no_news(desk: Desk) -> None:
@@ -444,7 +465,8 @@ def test_a_row_that_stays_refused_is_no_message_every_night(
     for _ in range(3):
         assert desk.night() == 3
     (posted,) = listener.posted
-    assert "1 rejected of 2 rows" in posted.body
+    assert "1 of 2 rows has no count to rely on, new tonight" in posted.body
+    assert "rejected: &lt;!here&gt; &amp; =B (11520) / all: bad_request" in posted.body
     desk.ncbi.otherwise = lambda question: (500, "oops")
     desk.ncbi.answers = {}
     assert desk.night() == 4

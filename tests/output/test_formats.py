@@ -61,7 +61,9 @@ CHANGE_ROWS: list[Row] = [("11320", "=1+1", "all", "fell", 12, 10, -2, Decimal("
 
 
 def written(name: str, path: Path, rows: list[Row] | None = None, told: list[Row] | None = None) -> Path:
-    write = formats.table_writer(name, manifest=MANIFEST, changes=iter(CHANGE_ROWS if told is None else told))
+    write = formats.table_writer(
+        name, manifest=MANIFEST, changes=iter(CHANGE_ROWS if told is None else told), counts=((), ())
+    )
     write(path, iter(ROWS if rows is None else rows))
     return path
 
@@ -237,7 +239,14 @@ def test_a_night_leaves_every_format_with_the_same_table(tmp_path: Path) -> None
     with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     parquet = polars.read_parquet(out / "summary.parquet")
-    sheet = openpyxl.load_workbook(out / "summary.xlsx")["summary"]
+    book = openpyxl.load_workbook(out / "summary.xlsx")
+    assert book.sheetnames == ["summary", "changes", "counts", "columns"]
+    with (out / "counts.csv").open(encoding="utf-8", newline="") as file:
+        for written_row, sheet_row in zip(csv.reader(file), book["counts"].values, strict=True):
+            assert [cell.removeprefix("'") for cell in written_row] == [
+                "" if value is None else str(value) for value in sheet_row
+            ]
+    sheet = book["summary"]
     assert parquet["taxon"].to_list() == [row["taxon"] for row in rows]
     assert parquet["record_count"].to_list() == [int(row["record_count"]) for row in rows]
     assert [row[3] for row in sheet.iter_rows(min_row=2, values_only=True)] == [

@@ -3,11 +3,14 @@
 import json
 import os
 import pwd
+from dataclasses import replace
 
 import pytest
 
 from batchsum.cli import main
+from batchsum.config.taxa_lock import LockedTaxon, TaxaLock
 from batchsum.errors import UsageError
+from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.run import publish
 from batchsum.run.row_names import RowName, named_rows
 from tests.builders.november import Nights
@@ -40,9 +43,9 @@ def test_the_last_night_is_judged_again_without_a_question(fallen: Nights, capsy
     assert fallen.ncbi.asked == []
     me = pwd.getpwuid(os.getuid()).pw_name
     told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith(f"11320 / all: accepted by {me} at 2")
+    assert told[0].startswith(f"Flu/A (11320) / all: accepted by {me} at 2")
     assert told[0].endswith("Z: 60 instead of 100: a cleaning")
-    assert told[1].endswith(": none instead of 100: a cleaning")
+    assert told[1].endswith(": NCBI's refusal instead of 100: a cleaning")
     assert statuses(fallen)["11320", "all"] == "ok"
     assert statuses(fallen)["1335626", "all"] == "rejected"
     assert statuses(fallen)["11520", "all"] == "failed"
@@ -57,7 +60,7 @@ def test_the_last_night_is_judged_again_without_a_question(fallen: Nights, capsy
         "night": "2026-11-02", "taxon": "11320", "filter_set": "all", "previous_record_count": 100,
         "record_count": 60, "accepted_by": me, "note": "a cleaning",
     }  # fmt: skip
-    assert "11320 / all: accepted by" in (fallen.out / "batchsum.log").read_text()
+    assert "Flu/A (11320) / all: accepted by" in (fallen.out / "batchsum.log").read_text()
     assert main(["explain", str(fallen.out), "11320", "all"]) == 0
     assert f"accepted by {me}" in capsys.readouterr().out
 
@@ -94,6 +97,47 @@ def test_what_cannot_be_accepted_is_told_and_nothing_is_touched(
         path.name: path.read_bytes() for path in fallen.out.glob("[!.]*.*") if path.name != "batchsum.log"
     }
     assert main(["accept", str(fallen.out.parent), "11320"]) == 2
+
+
+def test_a_row_of_the_first_night_is_told_once_with_its_name(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flu = "{taxon: 11320, label: Flu}"
+    nights.write(
+        f"taxa: [{flu}, {flu}]\nfilter_sets: {{all: {{}}, region: {{matrix: {{geo_location: [Africa, Asia]}}}}}}"
+    )
+    nights.ncbi.answers = {"11320?geo_location=Asia": {"record_count": 50}}
+    assert nights.night(1, count=40) == 3
+    capsys.readouterr()
+    assert main(["accept", str(nights.out), "FLU/Region/ASIA"]) == 0
+    (told,) = capsys.readouterr().out.splitlines()
+    assert told.startswith("Flu (11320) / region/Asia: accepted by ")
+    assert told.endswith("Z: 50")
+    assert len(nights.manifest()["accepted"]) == 1
+    assert main(["accept", str(nights.out), "flu", "--note", "once more"]) == 0
+    *_, told = capsys.readouterr().out.splitlines()
+    assert told.endswith("Z: 50: once more")
+    assert [level["record_count"] for level in nights.manifest()["accepted"]] == [40, 40, 50]
+
+
+@pytest.mark.parametrize("then", ["locked", "unlocked", "moved"])
+def test_what_was_kept_is_judged_with_the_lock_of_that_night(nights: Nights, then: str) -> None:
+    """A taxon that is locked afterwards, or no more, was asked as it was asked."""
+    nights.write("taxa: [flu, 11520]")
+    lock, node = nights.job.parent / "taxa.lock", TaxonNode(11320, "Alphainfluenzavirus", "species", (1, 10239))
+    locked = TaxaLock({"flu": LockedTaxon(node, "2026-11-01")})
+    moved = TaxaLock({"flu": LockedTaxon(replace(node, tax_id=11321), "2026-11-02")})
+    if then != "locked":
+        lock.write_text(locked.text())
+    nights.night(1, count=100)
+    nights.ncbi.answers = {"flu": {"record_count": 60}, "11320": {"record_count": 60}}
+    assert nights.night(2) == 3
+    lock.unlink(missing_ok=True)
+    if then != "unlocked":
+        lock.write_text((moved if then == "moved" else locked).text())
+    assert main(["accept", str(nights.out), "flu/all"]) == 0
+    assert nights.changes() == [("flu", "all", "accepted")]
+    assert nights.table()[0] == ("flu", "all", "60", "100")
 
 
 def test_a_kill_while_accepting_leaves_the_old_night_or_the_new(
@@ -219,6 +263,11 @@ def test_a_replaced_night_tells_only_what_was_not_told(nights: Nights) -> None:
     assert nights.night(2, "--exit-code-on-change", "9") == 3
     assert [one["taxon"] for one in told("on_change")[1]["changes"]] == ["11250"]  # type: ignore[attr-defined]
     assert (told("on_change")[1]["change_count"], told("on_failure")[1]["problem_count"]) == (1, 1)
+    nights.ncbi.answers["11520"] = {"record_count": 105}
+    assert nights.night(2) == 3
+    (moved,) = told("on_change")[2]["changes"]  # type: ignore[misc]
+    assert (moved["taxon"], moved["change"], moved["record_count"]) == ("11520", "grew", 105), "it moved once more"
+    assert len(told("on_failure")) == 2
     assert nights.night(3) == 3
-    assert len(told("on_change")) == 2, "still suspect is no news"
+    assert len(told("on_change")) == 3, "still suspect is no news"
     assert len(told("on_failure")) == 3

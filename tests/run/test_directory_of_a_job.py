@@ -116,7 +116,7 @@ def test_a_lost_store_is_told_and_the_table_becomes_the_past(
     words = {change[2] for change in nights.changes()}
     assert words == {"became_suspect", "grew", "recovered", "rolled"}
     assert nights.night(3) == 3
-    assert capfd.readouterr().err.splitlines()[0].startswith("batchsum: watch: ")
+    assert capfd.readouterr().err.splitlines()[0].startswith("batchsum: watch, night of 2026-11-03: 4 of 12 rows have ")
 
 
 def test_a_table_that_was_changed_becomes_nobodys_past(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:

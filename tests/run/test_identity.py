@@ -1,5 +1,7 @@
 """What goes on from night to night, and what begins anew: rows by what they ask, nights by their day."""
 
+import re
+
 import pytest
 
 from batchsum.cli import main
@@ -217,6 +219,31 @@ def test_a_night_without_a_table_is_a_gap(nights: Nights, capsys: pytest.Capture
     assert told.index("2026-11-04") < told.index("2026-11-03             -  no table") < told.index("2026-11-01 ")
 
 
+@pytest.mark.parametrize(("answer", "code"), [((500, "down"), 4), ((302, ""), 5)])
+def test_a_day_with_a_table_tells_that_a_later_run_left_none(
+    answer: tuple[int, str], code: int, nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=100)
+    nights.night(2, count=101)
+    table = nights.rows()
+    nights.ncbi.otherwise = lambda question: answer
+    capsys.readouterr()
+    assert nights.night(2) == code
+    told = capsys.readouterr().err
+    assert "\n  the table of 2026-11-02 from an earlier run stays\n" in told
+    assert "new tonight" not in told
+    assert nights.rows() == table
+    for _ in range(2):
+        page = (nights.out / "report.html").read_text()
+        assert "<title>No new table · watch · 2026-11-02</title>" in page
+        assert re.search(r"No new table from the run at \d\d:\d\d UTC: .*(no row has an answer|redirect)", page)
+        assert re.search(r"What follows is the table that the run at \d\d:\d\d UTC left on that day.", page)
+        assert main(["report", str(nights.out)]) == 0
+    assert nights.night(2, count=102) == 0
+    assert "All 1 row answered" in (nights.out / "report.html").read_text()
+
+
 def test_the_day_is_that_on_which_the_command_began(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place where the machine stands, and before any jitter."""
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
@@ -233,3 +260,28 @@ def test_the_day_is_that_on_which_the_command_began(nights: Nights, monkeypatch:
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
+
+
+def test_a_row_is_told_since_the_night_from_which_on_it_had_no_count(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nights without a table are some of them: on none of these could it be relied on."""
+    nights.write("taxa: [11320, 11520]")
+    nights.night(1, count=100)
+    nights.ncbi.otherwise = lambda question: (500, "down")
+    assert nights.night(2) == nights.night(3) == 4
+    nights.ncbi.otherwise = lambda question: {"record_count": 100}
+    nights.ncbi.answers["11320"] = (500, "down")
+    for day in (4, 5):
+        capsys.readouterr()
+        assert nights.night(day) == 3
+        assert "1 of 2 rows has no count to rely on, since 2026-11-02\n" in capsys.readouterr().err
+        page = (nights.out / "report.html").read_text()
+        assert "<small>since 2026-11-02</small>" in page
+        assert "That is nothing new." in page
+    del nights.ncbi.answers["11320"]
+    nights.night(6)
+    nights.ncbi.answers["11520"] = {"record_count": 3}
+    assert nights.night(7) == 3
+    assert "1 of 2 rows has no count to rely on, new tonight\n" in capsys.readouterr().err
+    assert "That is new tonight." in (nights.out / "report.html").read_text()

@@ -116,7 +116,7 @@ def test_nothing_usable_leaves_last_nights_files_alone(
     assert ((tmp_path / "out/night/summary.csv").read_bytes(), (tmp_path / "out/night/run.json").read_bytes()) == before
     out, err = capfd.readouterr()
     assert out == ""
-    assert "nothing usable: no row has an answer; 1 failed: http_500; the files of the last night" in err
+    assert "nothing usable: no row has an answer; 1 failed: http_500; the files of the last table" in err
     assert "\n  new tonight\n" in err
     assert f"\n  page: {tmp_path}/out/night/report.html\n" in err
     ncbi.answers = {}

@@ -1,5 +1,6 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def test_accepting_a_row_that_is_not_in_the_job_sends_nothing(
     assert night(job, ncbi, "--accept", "influenca a/all") == 2
     assert "; did you mean Influenza A/all?" in capfd.readouterr().err
     assert night(job, ncbi, "--accept", "Influenza A/human") == 2
-    assert "11320 has no filter set human; write one of all" in capfd.readouterr().err
+    assert "11320 has no filter set human; write all" in capfd.readouterr().err
     assert ncbi.asked == []
     with Store(job.parent / "out" / "night" / "state.sqlite3") as store:
         assert store.last_run("open") is None
@@ -250,6 +251,19 @@ def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Pa
     ncbi.answers = {"11320": says(90), "11520": says(45)}
     assert night(job, ncbi) == 0
     assert changes_say(job) == {"11520": ("returned", "45", "")}
+
+
+def test_what_is_left_of_a_row_is_never_a_fall_of_all(ncbi: ScriptedNcbi, job: Path) -> None:
+    job.write_text("version: 1\ntaxa: [11320, 11520, 11250]\nguards: {max_drop: 100%}\n")
+    ncbi.answers = {"11320": says(1000), "11520": says(100_000), "11250": says(1000)}
+    night(job, ncbi)
+    ncbi.answers = {"11320": says(5), "11520": says(1), "11250": says(12_345)}
+    assert night(job, ncbi) == 0
+    assert changes_say(job) == {
+        "11320": ("fell", "-995", "-99"), "11520": ("fell", "-99999", "-99"), "11250": ("grew", "11345", "1100"),
+    }  # fmt: skip
+    page = (job.parent / "out/night/report.html").read_text()
+    assert set(re.findall(r"<small>(\S+) %</small>", page)) == {"\N{MINUS SIGN}99", "+1,100"}
 
 
 def test_an_edited_filter_begins_anew(ncbi: ScriptedNcbi, job: Path) -> None:

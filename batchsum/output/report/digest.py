@@ -6,9 +6,10 @@ Made in one pass that keeps a bounded number of rows, so that a long table costs
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
-from batchsum.output.changes import weight
+from batchsum.output.changes import told_changes, weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
 from batchsum.store.rows import KeptRow
@@ -61,7 +62,7 @@ class ReasonGroup:
     reason: str
     count: int = 0
     new_count: int = 0
-    """Those that were all right last night."""
+    """Those that had a count to rely on until this night."""
     taxon_count: int = 0
     taxa: list[list[ReportRow]] = field(default_factory=list)
     """The rows in doubt of each taxon, which are told in one line."""
@@ -124,11 +125,6 @@ class Digest:
     def mood(self) -> str:
         return mood_of(self.doubtful, self.row_count)
 
-    @property
-    def told_changes(self) -> dict[str, int]:
-        """The changes by word, but for what the calendar does by itself."""
-        return {word: count for word, count in self.changes.items() if word != "rolled"}
-
 
 def mood_of(doubtful: int, rows: int) -> str:
     """`good`, `look` or `bad`: bad is a night with more than a fifth of its rows in doubt."""
@@ -155,8 +151,7 @@ def digest(night: ReportNight) -> Digest:
         changes[kept.change] += 1
         total_mb += row.size_mb or 0
         if not kept.is_believed:
-            # A row that was in doubt last night too has no change.
-            reasons.add(row, is_new=night.previous_date is None or bool(kept.change))
+            reasons.add(row, is_new=row.since == night.date)
         elif kept.change and kept.change != "updated":  # an update alone moves no count
             (rolled if kept.change == "rolled" else leading).add(row)
         heat.add(kept)
@@ -183,6 +178,8 @@ def night_headline(facts: Digest, night: ReportNight) -> str:
     """The answer to the first question, in one sentence."""
     if night.failed_since:
         return f"No table: {night.failures[night.failed_since[-1]]}."
+    if night.failed_again:
+        return f"No new table from the run at {clock(night.failed_again.started_at)} UTC: {night.failed_again.failure}."
     if not facts.row_count:
         return "The job has no rows."
     if facts.mood == "good":
@@ -199,12 +196,14 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
     if night.failed_since:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
+    elif night.failed_again:
+        told = [f"What follows is the table that the run at {clock(night.started_at)} UTC left on that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
         told.append(_how_new(facts.newly_doubtful, facts.doubtful, night.tonight))
-    changes, total = facts.told_changes, sum(facts.told_changes.values())
-    if not total:
+    changes = told_changes(facts.changes)
+    if not (total := sum(changes.values())):
         return " ".join([*told, f"No row differs from {night.previous_date}."])
     differ = "row differs" if total == 1 else "rows differ"
     parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in changes.items())
@@ -224,6 +223,19 @@ def advice(reason: str) -> str:
 
 def _weight(row: ReportRow) -> tuple[int, float]:
     return weight({**row.kept._asdict(), "record_count_change": row.record_count_change})
+
+
+def clock(text: str) -> str:
+    """`03:00` of an ISO 8601 time; other text as it is."""
+    moment = moment_of(text)
+    return f"{moment:%H:%M}" if moment else text
+
+
+def moment_of(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 class _Reasons:

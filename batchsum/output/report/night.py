@@ -11,8 +11,9 @@ from datetime import date, timedelta
 from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
-from batchsum.model.queries import BELIEVED, Package, Summary
+from batchsum.model.queries import Package, Summary
 from batchsum.output.files import PAGE
+from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History
 from batchsum.store.nights import Nights
 from batchsum.store.rows import KeptRow, answered_rows, together
@@ -44,6 +45,8 @@ class ReportRow(NamedTuple):
     """hydrated_estimated_file_size_mb."""
     download_command: str = ""
     """hydrated_cli_download_command_line; empty where NCBI gave none (windows, unanswered rows)."""
+    since: str = ""
+    """YYYY-MM-DD: from which night on it has no count to rely on; empty where it has one."""
     phids: tuple[str, ...] = ()
     """NCBI-PHID of tonight's attempts, oldest first; needed for rows without a believed answer only."""
     nightly_counts: tuple[int | None, ...] = ()
@@ -79,6 +82,8 @@ class ReportNight:
     NIGHTS_SHOWN. Of a job that runs nightly it is every day."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why there is no table, by date; those behind `date` are what whoever opens the page today must know first."""
+    failed_again: Run | None = None
+    """The run that was to replace this table on its day, and left none."""
     removed: Sequence[KeptRow] = ()
     """Rows of last night whose query is not in tonight's job."""
     requests: int | None = None
@@ -106,20 +111,14 @@ class ReportNight:
         return sorted(day for day in self.failures if day > self.date)
 
     @property
+    def is_old(self) -> bool:
+        """Whether a later run was to make another table, and did not."""
+        return bool(self.failed_since or self.failed_again)
+
+    @property
     def last_date(self) -> str:
         """The last night of all, with a table or without."""
         return max([self.date, *self.failures])
-
-    def since(self, row: ReportRow) -> str:
-        """The first night of those, up to this one, on which the row could not be relied on; empty if not known."""
-        if row.kept.change:
-            return self.date
-        first = ""
-        for day, status in zip(reversed(self.dates), reversed(row.nightly_statuses), strict=False):
-            if status in BELIEVED:
-                break
-            first = day if status else first
-        return first
 
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
@@ -127,7 +126,8 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
     # The run may be published already, or replace one of its own day, so only earlier days are taken.
     before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
     nights = {night.today: night for night in [*before[: NIGHTS_SHOWN - 1], run]}
-    failed = {one.today: one.failure for one in Nights(store, NIGHTS_SHOWN).failed() if one.today not in nights}
+    kept = Nights(store, NIGHTS_SHOWN)
+    failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
     return ReportNight(
         job=manifest["job"],
@@ -141,6 +141,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
+        failed_again=kept.failed_again(run),
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
         requests=manifest["requests"],
         requests_per_second=manifest["requests_per_second"],
@@ -176,8 +177,9 @@ class _Rows:
         with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
         while piece := list(islice(rows, _ROWS_AT_ONCE)):
             series = self._series([kept for kept, _ in piece]) if with_series else [{}] * len(piece)
+            since = doubtful_since(self.store, self.run, (kept.query for kept, _ in piece if not kept.is_believed))
             for (kept, answer), of_row in zip(piece, series, strict=True):
-                yield self._row(kept, answer, of_row)
+                yield self._row(kept, answer, of_row, since.get(kept.query, ""))
 
     def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
         """For each row its count and status, by run."""
@@ -190,7 +192,9 @@ class _Rows:
             series[number][run] = count, status
         return series
 
-    def _row(self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
+    def _row(
+        self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]], since: str
+    ) -> ReportRow:
         said = load_answer(answer) if answer else None
         package, messages = _NO_DOWNLOAD, self._messages(kept)
         if isinstance(said, Summary):
@@ -202,6 +206,7 @@ class _Rows:
             messages,
             package.estimated_file_size_mb,
             package.cli_download_command_line or "",
+            "" if kept.is_believed else since,
             () if kept.is_believed else self._phids(kept),
             tuple([count for count, _ in nightly]),
             tuple([status for _, status in nightly]),

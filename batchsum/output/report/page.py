@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from heapq import merge
 from itertools import islice
@@ -19,9 +19,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from batchsum.atomic import replace_file
+from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, digest, is_noteworthy, night_headline, night_subline
+from batchsum.output.report.digest import (
+    advice,
+    clock,
+    digest,
+    is_noteworthy,
+    moment_of,
+    night_headline,
+    night_subline,
+)
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -38,6 +47,7 @@ MOST_ROWS = 20_000
 come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
+MINUS = "\N{MINUS SIGN}"
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
@@ -57,7 +67,7 @@ def write_report(path: Path, night: ReportNight) -> None:
 
 def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
-    table = _Table()
+    table = _Table(night.date)
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
     facts = digest(replace(night, rows=table.drawn(night.rows)))
     rows = table.in_job_order()
@@ -76,9 +86,9 @@ def render_page(night: ReportNight) -> Iterator[str]:
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
-            mood="bad" if night.failed_since else facts.mood,
+            mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
-            icon=_icon("bad" if night.failed_since else facts.mood),
+            icon=_icon("bad" if night.is_old else facts.mood),
             host=_host(night.base_url),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
@@ -94,12 +104,13 @@ def render_page(night: ReportNight) -> Iterator[str]:
 class _Table:
     """The rows that the page carries, drawn as they pass: at most MOST_ROWS, the noteworthy before the quiet."""
 
-    def __init__(self) -> None:
+    def __init__(self, date: str) -> None:
+        self._date = date
         self.filters: dict[str, int] = {}
         """Texts of the rows' filters, numbered: many rows share a few."""
         self._noteworthy: list[tuple[int, str]] = []
         self._quiet: list[tuple[int, str]] = []
-        self._macro: Callable[[ReportRow, Callable[[str], int]], str] = (
+        self._macro: Callable[[ReportRow, Callable[[str], int], str], str] = (
             _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
         )
 
@@ -117,7 +128,7 @@ class _Table:
         return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
 
     def _draw(self, row: ReportRow) -> str:
-        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)))
+        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)), self._date)
 
 
 @cache
@@ -179,18 +190,13 @@ def signed(number: int | None) -> str:
     """With its sign and a true minus, `0` for zero."""
     if not number:
         return "" if number is None else "0"
-    return f"+{number:,}" if number > 0 else f"\N{MINUS SIGN}{-number:,}"
+    return f"+{number:,}" if number > 0 else f"{MINUS}{-number:,}"
 
 
 def percent(row: ReportRow) -> str:
-    """The change in percent, with its sign and a true minus."""
-    change, previous = row.record_count_change, row.kept.previous_record_count
-    if not change or not previous:
-        return ""
-    share, sign = 100 * abs(change) / previous, "+" if change > 0 else "\N{MINUS SIGN}"
-    if share < 0.05:
-        return "<0.1 %"
-    return f"{sign}{share:,.1f} %" if share < 1000 else f"{sign}{share:,.0f} %"
+    """The change in percent as changes.csv has it, with its sign and a true minus."""
+    share = change_percent(row.kept.verdict(None))
+    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %" if share else ""
 
 
 def soft(text: str) -> "Markup":
@@ -235,24 +241,11 @@ def night_steps(row: ReportRow) -> str:
     return ",".join(steps)
 
 
-def clock(text: str) -> str:
-    """`03:00` of an ISO 8601 time; other text as it is."""
-    moment = _moment(text)
-    return f"{moment:%H:%M}" if moment else text
-
-
 def took(night: ReportNight) -> str:
     """How long the run took; empty where the times cannot be read."""
-    began, ended = _moment(night.started_at), _moment(night.finished_at)
+    began, ended = moment_of(night.started_at), moment_of(night.finished_at)
     try:
         seconds = (ended - began).total_seconds() if began and ended else -1.0
     except TypeError:  # one with a time zone, one without
         return ""
     return spoken(seconds) if seconds >= 0 else ""
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -1,0 +1,108 @@
+"""A night in words: what chat, ping, mail, terminal and log say of it, in one place."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from batchsum.model.queries import DOUBTFUL
+from batchsum.notify.news import News
+from batchsum.text import counted
+
+FIRST_NIGHT = "first night, nothing to compare"
+MOST_TAXA = 12
+"""Taxa whose problems are told; the page and the table have them all."""
+_MOST_SETS = 3
+_MOST_CHANGES = 20
+"""Changes in a message; changes.csv has them all."""
+_LONGEST_WHY = 160
+
+
+def message(news: News) -> str:
+    """The run in a few lines, its heaviest changes included, as a chat shows it."""
+    lines = [f"batchsum {summary_line(news)}"]
+    lines += [f"• {change_in_words(change, news.names)}" for change in news.changes[:_MOST_CHANGES]]
+    if (more := news.change_count - _MOST_CHANGES) > 0:
+        lines.append(f"… and {more:,} more")
+    # On a first night nothing is a change yet, but somebody should know what does not work. Where there is no table,
+    # one row tells for all of them.
+    shown = MOST_TAXA if news.first_night else 1 if news.reason else 0
+    lines += [f"• {status}: {words}" for status, words in islice(problem_lines(news), shown)]
+    if news.change_count:
+        lines.append(str(Path(news.directory) / "changes.csv"))
+    # Chat programs read these three: a label must not call a whole channel.
+    return "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def summary_line(news: News) -> str:
+    """`respiratory, night of 2026-11-23: 3 of 150 rows have no count to rely on, new tonight; 5 changes`."""
+    if news.reason:
+        return verdict(news)
+    changes = counted(news.change_count, "change") if news.change_count else "nothing new"
+    return f"{verdict(news)}; {FIRST_NIGHT if news.first_night else changes}"
+
+
+def verdict(news: News) -> str:
+    """The first question in the morning, whether the night can be relied on, and the second: is that new?"""
+    whose = news.job + (f", night of {news.night}" if news.night else "")
+    if news.reason:
+        return f"{whose}: no new table (exit code {news.exit_code}): {news.reason}"
+    rows, doubtful = counted(sum(news.counts.values()), "row"), sum(news.counts[status] for status in DOUBTFUL)
+    if not doubtful:
+        return f"{whose}: {rows}, all answered"
+    new = sum(problem["since"] == news.night for problem in news.problems)
+    age = f"{new:,} of them new tonight" if 0 < new < len(news.problems) else _since(news.problems, news.night)
+    return f"{whose}: {doubtful:,} of {rows} {'has' if doubtful == 1 else 'have'} no count to rely on, {age}"
+
+
+def problem_lines(news: News) -> Iterator[tuple[str, str]]:
+    """Status and words of what cannot be relied on, a line for each taxon and reason, the worst taxa first."""
+    of_taxon: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for problem in news.problems:
+        of_taxon[problem["taxon"]][problem["status"], problem["reason"]].append(problem)
+    for taxon, lines in islice(of_taxon.items(), MOST_TAXA):
+        for (status, _), rows in lines.items():
+            sets = list(dict.fromkeys(row["filter_set"] for row in rows))
+            named = ", ".join(sets[:_MOST_SETS])
+            named += f" and {len(sets) - _MOST_SETS} more" if len(sets) > _MOST_SETS else ""
+            name, why = news.names.get(taxon, taxon), _in_short(rows[0]["error"])
+            yield status, f"{name} / {named}: {why}; {_since(rows, news.night)}"
+    if (more := len(of_taxon) - MOST_TAXA) > 0:
+        yield "", f"and {counted(more, 'more taxon', 'more taxa')}"
+
+
+def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`fell: MERS (1335626) / all: 3,000 → 2,900 (-3.3 %)`; `names` are those of the taxa, by the column `taxon`."""
+    counts, share = movement(change)
+    why = f"; {_in_short(change['error'])}" if change["error"] else ""
+    return f"{change['change'].replace('_', ' ')}: {row_name(change, names)}: {counts}{share and f' ({share})'}{why}"
+
+
+def movement(change: Mapping[str, Any]) -> tuple[str, str]:
+    """`3,000 → 2,900` and `-3.3 %`; the latter is empty where there is nothing to divide by."""
+    counts = (change["previous_record_count"], change["record_count"])
+    before, now = ("none" if count is None else f"{count:,}" for count in counts)
+    percent = change["change_percent"]
+    return f"{before} → {now}", "" if percent is None else f"{percent:+g} %"
+
+
+def row_name(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`MERS (1335626) / all`."""
+    return f"{names.get(row['taxon'], row['taxon'])} / {row['filter_set']}"
+
+
+def counts_in_words(counts: Mapping[str, int]) -> str:
+    """`2 became suspect, 1 grew`, of counts by status or by word of changes.csv."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+
+
+def _since(problems: Sequence[Mapping[str, Any]], night: str) -> str:
+    since = min((problem["since"] for problem in problems), default=night)
+    return "new tonight" if since == night else f"since {since}"
+
+
+def _in_short(error: str) -> str:
+    # Cut between words only: half of a number would be another number.
+    return shorten(error, _LONGEST_WHY, placeholder=" …")
