@@ -38,8 +38,7 @@ class Guards:
     allow_zero: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One taxon × one filter set: one row. Known from night to night by its taxon and by what it `asks`."""
 
     taxon: str

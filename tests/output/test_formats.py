@@ -50,10 +50,10 @@ HOSTILE = (
 )  # fmt: skip
 ROWS: list[Row] = [
     table.row(QUERY, Verdict("ok", 10, "", SUMMARY_SEEN, 12)),
-    table.row(replace(QUERY, filter_set="old", filters=FilterSet(released_since="1850-01-01")), Verdict("empty", 0)),
-    table.row(replace(QUERY, filter_set="none"), Verdict("failed", error="timeout: no answer within 60 s")),
+    table.row(QUERY._replace(filter_set="old", filters=FilterSet(released_since="1850-01-01")), Verdict("empty", 0)),
+    table.row(QUERY._replace(filter_set="none"), Verdict("failed", error="timeout: no answer within 60 s")),
     *(
-        table.row(replace(QUERY, label=label, filter_set=f"hostile {number}"), Verdict("ok", 1, "", SUMMARY_SEEN))
+        table.row(QUERY._replace(label=label, filter_set=f"hostile {number}"), Verdict("ok", 1, "", SUMMARY_SEEN))
         for number, label in enumerate(HOSTILE)
     ),
 ]
@@ -181,7 +181,7 @@ def test_no_formula_and_no_link_is_in_the_workbook(tmp_path: Path) -> None:
 
 def test_text_longer_than_a_cell_is_cut_where_it_shows(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
-    rows = [table.row(replace(QUERY, label=label), Verdict("ok", 1)) for label in ("x" * 40_000, "😀" * 20_000)]
+    rows = [table.row(QUERY._replace(label=label), Verdict("ok", 1)) for label in ("x" * 40_000, "😀" * 20_000)]
     book = openpyxl.load_workbook(written("xlsx", tmp_path / "t.xlsx", rows))
     labels = [row[3] for row in book["summary"].iter_rows(min_row=2, values_only=True)]
     assert [len(label.encode("utf-16-le")) // 2 for label in labels] == [32_767, 32_767]
@@ -217,7 +217,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: li
     import pyarrow.parquet as pq
 
     directory = tmp_path_factory.mktemp("any")
-    rows = [table.row(replace(QUERY, label=text), Verdict("ok", 1)) for text in texts]
+    rows = [table.row(QUERY._replace(label=text), Verdict("ok", 1)) for text in texts]
     found = pq.read_table(written("parquet", directory / "t.parquet", rows))
     assert found["label"].to_pylist() == [text or None for text in texts]
     book = openpyxl.load_workbook(written("xlsx", directory / "t.xlsx", rows, []))

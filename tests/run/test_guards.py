@@ -61,19 +61,19 @@ def test_a_slow_fall_is_held_against_the_highest_of_the_nights() -> None:
 
 
 def test_allow_zero_lets_nothing_pass_but_zero() -> None:
-    query = replace(QUERY, guards=Guards(allow_zero=True))
+    query = QUERY._replace(guards=Guards(allow_zero=True))
     assert verdict(0, believed(100), query) == ("empty", "")
     assert verdict(1, believed(100), query)[0] == "suspect"
 
 
 def test_max_drop_of_everything_still_guards_against_vanishing() -> None:
-    query = replace(QUERY, guards=Guards(max_drop=1.0))
+    query = QUERY._replace(guards=Guards(max_drop=1.0))
     assert verdict(1, believed(100), query)[0] == "ok"
     assert verdict(0, believed(100), query)[0] == "suspect"
 
 
 def test_a_zero_that_may_be_is_judged_by_its_date_all_the_same() -> None:
-    query = replace(QUERY, guards=Guards(allow_zero=True))
+    query = QUERY._replace(guards=Guards(allow_zero=True))
     past = believed(30, updated="2026-11-20")
     assert verdict(0, past, query, resource_updated_on="2026-11-19") == ("empty", "")
     assert verdict(0, past, query, resource_updated_on="2026-11-02")[1].startswith("went_back: ")
@@ -81,7 +81,7 @@ def test_a_zero_that_may_be_is_judged_by_its_date_all_the_same() -> None:
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_what_moves_with_the_night_is_not_held_against_its_past(count: int) -> None:
-    query = replace(QUERY, is_rolling=True)
+    query = QUERY._replace(is_rolling=True)
     past = believed(900, updated="2026-11-20")
     assert verdict(count, past, query, resource_updated_on="2026-10-01")[1] == ""
 
