@@ -20,7 +20,7 @@ from batchsum.model.queries import (
     request_key,
 )
 from batchsum.output.changes import kind_of_change
-from batchsum.run.data_dates import dates_of
+from batchsum.run.data_dates import DataDates, dates_of
 from batchsum.run.guards import judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
@@ -52,7 +52,7 @@ def judge_rows(night: Night, unasked: Failure) -> None:
     with night.store.transaction():
         dates = dates_of(night)
         night.history.note_dates(dates.date, are_common=dates.are_common)
-        night.history.keep(_judged_alone(night, unasked))
+        night.history.keep(_judged_alone(night, dates, unasked))
         _doubt(night, [(narrow, why) for narrow, _, why in exceeding(night, BELIEVED)])
         _doubt(night, with_wider(night))
         night.history.note_changed_taxa()
@@ -71,8 +71,8 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
 # Each row alone
 
 
-def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
-    position, dates = count(), dates_of(night)
+def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[KeptRow]:
+    position = count()
     for group in _groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})

@@ -69,9 +69,14 @@ class Plan:
         """The different filters of the rows, in the order of the job."""
         return list(dict.fromkeys(one.filters for sets in self._resolved.values() for one in sets))
 
+    def guards(self) -> set[Guards]:
+        """The different bounds of the rows."""
+        return {one.guards for sets in self._resolved.values() for one in sets}
+
     def dated_sets(self) -> dict[str, FilterSet]:
         """The filter sets of the job that have a date, by name, as they are asked tonight."""
-        resolved = (one for named in self.job.filter_sets for one in self._resolve(named, {}))
+        sets = self.job.filter_sets  # which need not be those of the rows
+        resolved = (one for named in sets for one in _on_day(named, self.job.guards, self.today))
         return {one.name: one.filters for one in resolved if one.filters.has_date()}
 
     def job_hash(self) -> str:

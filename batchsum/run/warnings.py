@@ -65,14 +65,15 @@ def _stale_data(night: Night, begins: bool) -> Iterator[str]:
 
 def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
     """ncbi/datasets#309, #488: taxa without a changed count for `stale_after`, those that wait longest first."""
-    bounds: dict[str, timedelta] = {}
-    for query in night.plan.queries():  # of several bounds of a taxon the longest counts
-        bounds[query.taxon] = max(query.guards.stale_after, bounds.get(query.taxon, timedelta()))
     today, last = night.run.today, night.history.last_night
+    # The shortest bound finds every taxon that may be stale; the bound of each decides.
+    found = night.history.unchanged(today - min(one.stale_after for one in night.plan.guards()))
+    bounds: dict[str, timedelta] = {}
+    for query in night.plan.queries() if found else ():  # of several bounds of a taxon the longest counts
+        bounds[query.taxon] = max(query.guards.stale_after, bounds.get(query.taxon, timedelta()))
     stale = [
         f"{name} (since {since})"
-        # The shortest bound finds every taxon that may be stale; the bound of each decides.
-        for taxon, name, since in night.history.unchanged(today - min(bounds.values()))
+        for taxon, name, since in found
         if today - since >= bounds[taxon] and not (begins and last is not None and last - since >= bounds[taxon])
     ]
     if stale:
@@ -133,6 +134,8 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
     # Sets with a date are left out: that nothing is so new is often the truth.
     narrower = [text for text, filters in sets.items() if values[text] and not filters.has_date()][:MOST_SETS]
     wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
+    if not any(wider.values()):
+        return []  # nothing to compare: the rows need not be walked through
     names, without, heard = dict[str, str](), Counter[str](), set[str]()
     for _, group in groupby(rows, key=lambda row: row.taxon):
         of_taxon = {row.filters: row for row in group}

@@ -121,6 +121,8 @@ def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
     left out, and so is every edge that had its turn before the run was cut off. On nights on which rows have dates of
     their own there are none.
     """
+    if not any(filters.released_before for filters in night.plan.filter_sets()):
+        return []  # as on most nights: then the answers need not be walked through
     dates = dates_of(night)
     # Where data of another day answer too, an edge without a date may be that day's zero.
     moments = [at for text in night.store.count_dates(night.run) if (at := moment(text))]
