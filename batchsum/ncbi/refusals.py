@@ -23,11 +23,15 @@ _WITH_WORDS = (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
 _INVALID_ARGUMENT = 3
-_UNAVAILABLE = 14
-_DENIED = (7, 16)  # permission denied, unauthenticated
+_DENIED = (7, 16, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""Permission denied, unauthenticated; in a body, a code may be gRPC's or HTTP's own."""
 _PASSING_CODES = (1, 2, 4, 8, 10, 12, 13, 14, 15)
 """Cancelled, unknown, deadline exceeded, exhausted, aborted, unimplemented, internal, unavailable, data loss."""
-_PASSING_NAMES = re.compile("cancel|unknown|deadline|exhausted|aborted|internal|unavailable|data.?loss", re.IGNORECASE)
+_NAMES_OF_CODES = (
+    (16, re.compile(r"denied|unauthenticated", re.IGNORECASE)),
+    (14, re.compile(r"cancel|unknown|deadline|exhausted|aborted|internal|unavailable|data.?loss", re.IGNORECASE)),
+)
+"""Codes as some gateways spell them, of the two kinds that matter here."""
 
 _KEY = re.compile(r"\bapi[ _-]?key\b", re.IGNORECASE)
 
@@ -44,7 +48,7 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 
-_OUR_VALUE = "\N{REPLACEMENT CHARACTER}"
+_OUR_VALUE = "\ue000"
 """Stands in a message for a value of the query."""
 # The taxonomy itself is NCBI's, and may be down.
 _ABOUT_A_TAXON = rf"(?=.*(?:\b(?:tax(?!onomy)|taxonomy (?:name|id)|(?:organism|virus)\b)|{_OUR_VALUE}))"
@@ -90,7 +94,7 @@ def error_with_status(http_status: int, document: Mapping[str, Any] | None, aske
     message, code = message_and_code(document or {})
     if http_status in _WITH_WORDS:
         return error_in_words(http_status, message, code, asked)
-    if http_status < 500 and _KEY.search(message) and not _PASSING.search(message):
+    if _KEY.search(message) and not _PASSING.search(message):
         return Failure("rejected", f"http_{http_status}", message)
     # Bodies of throttling and gateway answers can echo the key or the address: only the status is told.
     return Failure("failed", f"http_{http_status}", _phrase(http_status))
@@ -100,7 +104,6 @@ def error_in_words(http_status: int, message: str, code: int | None = None, aske
     """What an error means that NCBI puts into words, with 400, 404 or inside a 200."""
     named = _ADDRESS.sub("", _with_our_values(message, asked))
     said = _QUOTED.sub("''", named)  # NCBI quotes the query, whose words must not look like trouble
-    # The code of a body may be gRPC's, or HTTP's own.
     passes = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
     if not passes and not _PASSING.search(said):
         if _KEY.search(said) or code in _DENIED:
@@ -142,9 +145,10 @@ def message_and_code(document: Mapping[str, Any]) -> tuple[str, int | None]:
     else:
         said = ""
     code = document.get("code", document.get("status"))
-    if isinstance(code, str):
-        is_number = re.fullmatch("[0-9]{1,3}", code)
-        code = int(code) if is_number else _UNAVAILABLE if _PASSING_NAMES.search(code) else None
+    if isinstance(code, str) and re.fullmatch("[0-9]{1,3}", code):
+        code = int(code)
+    elif isinstance(code, str):
+        code = next((number for number, name in _NAMES_OF_CODES if name.search(code)), None)
     return one_line(said), code if type(code) is int else None
 
 

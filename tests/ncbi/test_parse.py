@@ -327,6 +327,21 @@ def test_words_about_the_key_may_be_about_us(document: dict[str, Any], status: i
     assert is_refusal(answer)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"code": 7},
+        {"code": 403, "message": "Forbidden"},
+        {"status": "401"},
+        {"code": "PERMISSION_DENIED", "error": "x"},
+    ],
+)
+def test_a_refusal_may_be_inside_a_200(document: dict[str, Any]) -> None:
+    answer = failure(document)
+    assert (answer.status, answer.reason) == ("rejected", "http_200")
+    assert is_refusal(answer)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refusal_by_status_may_be_about_us(status: int) -> None:
     assert is_refusal(failure(b"<html>", status))
