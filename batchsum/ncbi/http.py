@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
@@ -17,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from batchsum.errors import Refused, UsageError
+from batchsum.errors import UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.body import read_body
@@ -130,10 +129,6 @@ class Transport:
                 pending_send.set(sending)
                 async with self._open(path, body, phid) as response:
                     http_status, headers = response.status, response.headers
-                    if http_status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-                        raise Refused(
-                            "the proxy wants a user name and password (HTTP 407); write them into HTTPS_PROXY"
-                        )
                     if 300 <= http_status < 400:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:

@@ -22,6 +22,7 @@ from batchsum.text import one_line
 T = TypeVar("T")
 
 LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON that know floats only
+EARLIEST_YEAR = 1988  # NCBI's first
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
@@ -100,7 +101,8 @@ def _size(value: Mapping[str, Any], name: str) -> float | None:
 def _timestamp(value: Mapping[str, Any]) -> str | None:
     text = text_in(value, "resource_updated_on")
     try:
-        if text and (not _TIMESTAMP.fullmatch(text) or not datetime.fromisoformat(text[:19])):
+        # The zeros of Go's and of Unix' clocks, 0001-01-01 and 1970-01-01, stand for no date.
+        if text and (not _TIMESTAMP.fullmatch(text) or datetime.fromisoformat(text[:19]).year < EARLIEST_YEAR):
             raise ValueError
     except ValueError:
         raise BadAnswer(f"resource_updated_on is no date: {_shown(text)}") from None

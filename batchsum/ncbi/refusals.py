@@ -21,27 +21,37 @@ from batchsum.text import one_line
 _WITH_WORDS = (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 """The statuses with which NCBI says what is wrong with a query."""
 
+_REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
 _INVALID_ARGUMENT = 3
-_DENIED = (7, 16)  # permission denied, unauthenticated
-_PASSING_CODES = (1, 2, 4, 8, 10, 13, 14)
-"""Cancelled, unknown, deadline exceeded, resource exhausted, aborted, internal, unavailable."""
+_DENIED = (7, 16, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""Permission denied, unauthenticated; in a body, a code may be gRPC's or HTTP's own."""
+_PASSING_CODES = (1, 2, 4, 8, 10, 12, 13, 14, 15)
+"""Cancelled, unknown, deadline exceeded, exhausted, aborted, unimplemented, internal, unavailable, data loss."""
+_NAMES_OF_CODES = (
+    (16, re.compile(r"denied|unauthenticated", re.IGNORECASE)),
+    (14, re.compile(r"cancel|unknown|deadline|exhausted|aborted|internal|unavailable|data.?loss", re.IGNORECASE)),
+)
+"""Codes as some gateways spell them, of the two kinds that matter here."""
 
 _KEY = re.compile(r"\bapi[ _-]?key\b", re.IGNORECASE)
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_ADDRESS = re.compile(r"\S*(?:://|/virus/|/taxonomy/)\S*|\b[\w-]+(?:\.[\w-]+){2,}")
+_ADDRESS = re.compile(r"\S*(?:://|/virus/|/taxonomy/)\S*|\b[a-z0-9-]+(?:\.[a-z0-9-]+){2,}\b")
 
 _PASSING = re.compile(
     r"\binternal (?:server )?error|\bserver error|rate.?limit|too many requests|time[ds]?[ -]?out|deadline"
     r"|\bbackend|unavailable|upstream|overload|exhaust|throttl|quota|temporar|try (?:again|later)|maintenance|gateway"
     r"|connect(?:ion)? (?:error|failure|failed|refused|reset|closed)|went wrong|unexpected error|\bbusy\b"
-    r"|\b(?:headers?|cookies?|dns|endpoint|proxy|certificate|https?|tls|ssl|servers?|services?)\b|no such host|healthy",
+    r"|\b(?:headers?|cookies?|dns|endpoint|proxy|certificate|https?|tls|ssl|servers?|services?)\b|no such host|healthy"
+    r"|rpc error|unknown error|exception|\bpanic\b|\b(?:eof|i/o|tcp|sql|broken pipe)\b|unexpected (?:end|token)"
+    r"|invalid (?:character|connection|memory|response)|(?:unable to|could not|cannot) (?:load|read|fetch|reach)",
     re.IGNORECASE,
 )
 
-_OUR_VALUE = "\N{REPLACEMENT CHARACTER}"
+_OUR_VALUE = "\ue000"
 """Stands in a message for a value of the query."""
-_ABOUT_A_TAXON = rf"(?=.*(?:\btax|\borganism\b|{_OUR_VALUE}))"
+# The taxonomy itself is NCBI's, and may be down.
+_ABOUT_A_TAXON = rf"(?=.*(?:\b(?:tax(?!onomy)|taxonomy (?:name|id)|(?:organism|virus)\b)|{_OUR_VALUE}))"
 
 # In this order: a host that is not recognized is no unknown taxon.
 _ABOUT_THE_QUERY = tuple(
@@ -77,14 +87,14 @@ def redirect(http_status: int, location: str) -> Failure:
 
 def error_with_status(http_status: int, document: Mapping[str, Any] | None, asked: Request | None = None) -> Failure:
     """What an answer means that is neither a 200 nor a redirect; `document` is its JSON, None where it is none."""
-    if http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+    if http_status in _REFUSALS:
         return Failure("rejected", f"http_{http_status}", _phrase(http_status))
     if not 400 <= http_status < 600:
         return Failure("failed", "bad_answer", f"HTTP status {http_status}")
     message, code = message_and_code(document or {})
     if http_status in _WITH_WORDS:
         return error_in_words(http_status, message, code, asked)
-    if http_status < 500 and _KEY.search(message):
+    if _KEY.search(message) and not _PASSING.search(message):
         return Failure("rejected", f"http_{http_status}", message)
     # Bodies of throttling and gateway answers can echo the key or the address: only the status is told.
     return Failure("failed", f"http_{http_status}", _phrase(http_status))
@@ -94,11 +104,10 @@ def error_in_words(http_status: int, message: str, code: int | None = None, aske
     """What an error means that NCBI puts into words, with 400, 404 or inside a 200."""
     named = _ADDRESS.sub("", _with_our_values(message, asked))
     said = _QUOTED.sub("''", named)  # NCBI quotes the query, whose words must not look like trouble
-    if _KEY.search(said) or code in _DENIED:
-        return Failure("rejected", f"http_{http_status}", message or "permission denied")
-    # The code of a body may be gRPC's, or HTTP's own.
-    passing = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
-    if not passing and not _PASSING.search(said):
+    passes = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
+    if not passes and not _PASSING.search(said):
+        if _KEY.search(said) or code in _DENIED:
+            return Failure("rejected", f"http_{http_status}", message or "permission denied")
         for reason, pattern in _ABOUT_THE_QUERY:
             if pattern.search(named):
                 return Failure("rejected", reason, message)
@@ -135,7 +144,11 @@ def message_and_code(document: Mapping[str, Any]) -> tuple[str, int | None]:
             break
     else:
         said = ""
-    code = document.get("code")
+    code = document.get("code", document.get("status"))
+    if isinstance(code, str) and re.fullmatch("[0-9]{1,3}", code):
+        code = int(code)
+    elif isinstance(code, str):
+        code = next((number for number, name in _NAMES_OF_CODES if name.search(code)), None)
     return one_line(said), code if type(code) is int else None
 
 
@@ -149,6 +162,8 @@ def refused(answer: Failure, *, has_key: bool, met_by: str) -> Refused:
         )
     elif status == "401" and not has_key:
         what = "the server wants an API key (HTTP 401); name a file that holds one with --api-key-file"
+    elif status == "407":
+        what = "the proxy wants a user name and password (HTTP 407); write them into HTTPS_PROXY"
     elif has_key or _KEY.search(answer.detail):
         what = f"the server does not accept the API key (HTTP {status}); look at the key and its file"
     else:

@@ -3,7 +3,7 @@
 Each guard stands for something that happened; the thread is named beside it (repository ncbi/datasets).
 """
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summary, Verdict, moment
@@ -11,6 +11,8 @@ from batchsum.model.queries import Answer, Believed, Failure, Past, Query, Summa
 _UNKNOWN = ("unknown_taxon", "ambiguous_name", "not_a_virus")
 LONGEST_LAG = timedelta(days=1)
 """By which copies of NCBI's data may differ from each other."""
+LONGEST_AHEAD = timedelta(days=366)
+"""A data date further ahead of its night was a mistake, and no later one is held against it."""
 _USA = ("usa", "united states", "united states of america")
 
 
@@ -69,7 +71,8 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
         return f"fell: {count:,} is {min(share, 99.9):.1f} % below {believed.highest:,}; {last}"
     # #309, #488: an old copy of the data answers. Copies that lag by minutes or hours are how NCBI always is.
     before, now = moment(believed.resource_updated_on), moment(answer.resource_updated_on)
-    if before and now and now < before - LONGEST_LAG:
+    is_possible = before and before.date() <= date.fromisoformat(believed.night) + LONGEST_AHEAD
+    if before and now and is_possible and now < before - LONGEST_LAG:
         was, is_now = believed.resource_updated_on, answer.resource_updated_on
         return f"went_back: updated {is_now}, but {was} on {believed.night}"
     return ""

@@ -25,7 +25,8 @@ from batchsum.store.store import Store
 
 def is_store_lost(directory: Path) -> bool:
     """Whether a night was published here and nothing remembers it."""
-    return (directory / MANIFEST).is_file() and not (directory / STATE).exists()
+    state = directory / STATE
+    return (directory / MANIFEST).is_file() and (not state.exists() or not state.stat().st_size)
 
 
 def words_of_lost_store(directory: Path) -> str:

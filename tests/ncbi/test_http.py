@@ -395,6 +395,7 @@ async def test_the_library_would_take_the_key_along(raw: RawServer) -> None:
         (403, None, "may have blocked its address"),
         (301, KEY, "never followed"),
         (304, KEY, "the server redirects (HTTP 304)"),
+        (407, KEY, "the proxy wants a user name and password"),
     ],
 )
 async def test_a_status_that_is_about_us(raw: RawServer, status: int, key: str | None, told: str) -> None:
@@ -403,11 +404,6 @@ async def test_a_status_that_is_about_us(raw: RawServer, status: int, key: str |
     assert is_refusal(answer)
     assert told in str(refused(answer, has_key=bool(key), met_by="taxon 1"))
     assert len(raw.arrivals) == 1
-
-
-async def test_a_proxy_that_wants_a_password(raw: RawServer) -> None:
-    raw.always(play.answer(407, b""))
-    assert "proxy wants a user name" in await refusal(raw)
 
 
 async def test_a_certificate_that_nobody_knows() -> None:

@@ -143,6 +143,8 @@ def test_a_broken_200_is_no_data_and_says_what_is_broken(body: bytes, told: str)
         ('"available_files": 5', "available_files is no object"),
         ('"assembly_count": 7.5', "assembly_count is no count: 7.5"),
         ('"resource_updated_on": "2025-13-45"', 'resource_updated_on is no date: "2025-13-45"'),
+        ('"resource_updated_on": "0001-01-01T00:00:00Z"', 'resource_updated_on is no date: "0001-01-01T00:00:00Z"'),
+        ('"resource_updated_on": "1970-01-01"', 'resource_updated_on is no date: "1970-01-01"'),
         ('"resource_updated_on": "soon"', 'resource_updated_on is no date: "soon"'),
         ('"errors": {}', "errors is no list"),
         ('"messages": ["x"]', "messages is no list of objects"),
@@ -192,6 +194,8 @@ def test_no_bytes_break_the_parser(body: bytes, status: int) -> None:
         ("The taxonomy ID '999999999' does not match any existing taxids for 'virus'", "unknown_taxon"),
         ("The taxonomy ID '999999999' does not match any existing taxids for 'viral host'", "bad_request"),
         ("No such organism", "unknown_taxon"),
+        ("Unknown virus", "unknown_taxon"),
+        ("Taxon 5 is not found in the taxonomy database", "unknown_taxon"),
         ("Taxonomy ID 9606 is not a virus", "not_a_virus"),
         ("taxon name 'influenza' is ambiguous: multiple matches", "ambiguous_name"),
         ("The host taxon 'unicorn' is not recognized", "bad_request"),
@@ -227,6 +231,18 @@ def test_without_a_word_about_the_query_it_may_pass(status: int, body: bytes) ->
         {"message": "API rate limit exceeded for taxon 5"},
         {"message": "something"},
         {"messages": [{"error": {"message": "Request timed out while parsing taxon 5"}}]},
+        {"message": "too many requests for this API key"},
+        {"message": "quota of the API key is used up"},
+        {"message": "rpc error: code = Unknown desc = taxon lookup failed: EOF"},
+        {"error": "Unknown error while fetching taxon 5"},
+        {"message": "taxon 5: invalid character '<' looking for beginning of value"},
+        {"message": "java.lang.IllegalStateException: taxon 5 not found"},
+        {"message": "taxonomy database not found"},
+        {"code": "503", "message": "taxon 5 not found"},
+        {"code": "unavailable", "message": "taxon 5 not found"},
+        {"status": "INTERNAL", "message": "taxon 5 not found"},
+        {"status": 500, "error": "taxon 5 not found"},
+        {"code": 12, "message": "unknown method for taxon 5"},
     ],
 )
 @pytest.mark.parametrize("status", [200, 400, 404])
@@ -308,6 +324,21 @@ def test_the_name_of_a_taxon_is_no_word_of_ncbis(name: str) -> None:
 def test_words_about_the_key_may_be_about_us(document: dict[str, Any], status: int) -> None:
     answer = failure(document, status)
     assert (answer.status, answer.reason) == ("rejected", f"http_{status}")
+    assert is_refusal(answer)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"code": 7},
+        {"code": 403, "message": "Forbidden"},
+        {"status": "401"},
+        {"code": "PERMISSION_DENIED", "error": "x"},
+    ],
+)
+def test_a_refusal_may_be_inside_a_200(document: dict[str, Any]) -> None:
+    answer = failure(document)
+    assert (answer.status, answer.reason) == ("rejected", "http_200")
     assert is_refusal(answer)
 
 

@@ -132,6 +132,14 @@ def test_a_table_that_was_changed_becomes_nobodys_past(nights: Nights, capfd: py
     assert nights.table() == [("11320", "all", "1000", "")]
 
 
+def test_a_store_of_no_bytes_is_a_lost_one(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=5000)
+    (nights.out / "state.sqlite3").write_bytes(b"")
+    assert nights.night(2, count=1000) == 3
+    assert "is missing, and with it the nights before" in capfd.readouterr().err.splitlines()[0]
+
+
 def test_a_table_that_nothing_here_can_read_is_told(
     nights: Nights, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
