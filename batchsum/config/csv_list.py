@@ -205,7 +205,7 @@ class _ListFile:
         except ValueError as error:
             faults.append((self.at["filter_set"], f"filter_set: {error}"))
         odd = () if faults else odd_filters(chosen, self.listing.today)
-        return _Shared(sets, tuple(sorted(faults)), tuple((self.at[column], message) for column, message in odd))
+        return _Shared(sets, tuple(sorted(faults)), tuple((self.at[name], f"{name}: {why}") for name, why in odd))
 
     def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""
