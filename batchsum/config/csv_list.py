@@ -96,9 +96,9 @@ class _ListFile:
         self.records = Records(file, stream, has_header)
         self.report, self.stop = self.records.report, self.records.stop
         self.warnings = OnceAKind()
-        self.columns: list[str] = []
-        self.broken: set[int] = set()
-        """Columns that say nothing; those beside them are checked all the same."""
+        self.at: dict[str, int] = {}
+        """Where the cell of each known column stands; a broken one is not among them, and the others are read."""
+        self.has_broken = False
 
     def read(self) -> None:
         try:
@@ -114,15 +114,16 @@ class _ListFile:
             self.listing.warnings += self.warnings.told()
 
     def read_header(self, header: list[str]) -> None:
-        self.columns = [column_of(cell) for cell in header]
+        columns = [column_of(cell) for cell in header]
         # Not one name that is near a column: this is a list without a header, and its other lines are no help.
-        if not any(map(_nearest_column, self.columns)):
+        if not any(map(_nearest_column, columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
-        for cell, name in enumerate(self.columns):
-            if name in COLUMNS and name not in self.columns[:cell]:
+        for cell, name in enumerate(columns):
+            if name in COLUMNS and name not in self.at:
+                self.at[name] = cell
                 continue
-            self.broken.add(cell)
+            self.has_broken = True
             near, written = _nearest_column(name), header[cell].strip()
             if not name:
                 self.report(cell, "a column without a name; name it, or remove it")
@@ -132,15 +133,14 @@ class _ListFile:
                 self.report(cell, f"unknown column {written!r}; did you mean {near!r}?")
             else:
                 self.report(cell, unknown("column", written, COLUMNS))
-        if "taxon" not in self.columns:
-            if "taxon" not in map(_nearest_column, self.columns):
+        if "taxon" not in self.at:
+            if "taxon" not in map(_nearest_column, columns):
                 self.report(0, "the header lacks the column taxon")
             raise StopReading
 
     def read_rows(self, header: list[str], records: Iterator[list[str]]) -> None:
-        width, at_taxon = len(self.columns), self.columns.index("taxon")
-        at_label = self.columns.index("label") if "label" in self.columns else None
-        filter_cells = [cell for cell in range(width) if cell not in {at_taxon, at_label, *self.broken}]
+        width, at_taxon, at_label = len(header), self.at["taxon"], self.at.get("label")
+        filters = {column: cell for column, cell in self.at.items() if cell not in (at_taxon, at_label)}
         # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
         known: dict[tuple[str, ...], _Shared] = {}
         for row in records:
@@ -155,10 +155,9 @@ class _ListFile:
             self.listing.rows += 1
             if self.listing.rows > MOST_ROWS:
                 self.stop(f"more than {MOST_ROWS:,} rows; make several jobs of them")
-            key = tuple([row[cell] for cell in filter_cells])  # a list inside is faster than a generator
+            key = tuple([row[cell] for cell in filters.values()])  # a list inside is faster than a generator
             if key not in known:
-                cells = {self.columns[cell]: (cell, row[cell].strip()) for cell in filter_cells}
-                known[key] = self.read_filters(cells)
+                known[key] = self.read_filters({column: row[cell].strip() for column, cell in filters.items()})
             shared = known[key]
             for cell, message in shared.faults:
                 self.report(cell, message)
@@ -188,27 +187,27 @@ class _ListFile:
             message += f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
         self.report(None, message, kind=f"{'fewer' if cells < width else 'more'} cells")
 
-    def read_filters(self, cells: dict[str, tuple[int, str]]) -> _Shared:
-        """What the filter cells of a row say: column, number of the cell, text."""
-        at_name, name = cells.pop("filter_set", (0, ""))
-        written = {column: text for column, (_, text) in cells.items() if text}
+    def read_filters(self, texts: dict[str, str]) -> _Shared:
+        """What the filter cells of a row say, by their columns."""
+        name = texts.pop("filter_set", "")
+        written = {column: text for column, text in texts.items() if text}
         values: dict[str, Any] = {}
         faults: list[tuple[int, str]] = []
         for column, text in written.items():
             try:
                 values[column] = FILTER_PARSERS[column](_items(text) if column in LIST_FILTERS else text)
             except ValueError as error:
-                faults.append((cells[column][0], f"{column}: {error}"))
+                faults.append((self.at[column], f"{column}: {error}"))
         sets: Sets = None
         chosen = FilterSet(**values)
         try:
             name = parse_text(name) if name else ""
-            if not self.broken:  # else nobody knows what the row is filtered by
+            if not self.has_broken:  # else nobody knows what the row is filtered by
                 sets = self.sets_of(name, written, chosen)
         except ValueError as error:
-            faults.append((at_name, f"filter_set: {error}"))
+            faults.append((self.at["filter_set"], f"filter_set: {error}"))
         odd = () if faults else odd_filters(chosen, self.listing.today)
-        return _Shared(sets, tuple(sorted(faults)), tuple((cells[column][0], message) for column, message in odd))
+        return _Shared(sets, tuple(sorted(faults)), tuple((self.at[name], f"{name}: {why}") for name, why in odd))
 
     def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""

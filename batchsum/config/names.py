@@ -73,7 +73,7 @@ def taxon_findings(names: Mapping[str, Name], lock: TaxaLock) -> Iterator[Findin
     first: dict[int, str] = {}
     for name in names.values():
         locked = lock.get(name.text)
-        finding = _moved(name, locked) if locked else _doubt(name)
+        finding = _moved(name, locked) if locked else _doubt(name, _called(name.text))
         if finding:
             yield finding
             if finding.is_problem:  # its rows get no answer that another name could share
@@ -91,13 +91,7 @@ def taxon_findings(names: Mapping[str, Name], lock: TaxaLock) -> Iterator[Findin
 
 def host_findings(names: Iterable[Name]) -> Iterator[Finding]:
     """Hosts that NCBI's taxonomy does not know, or not as one taxon."""
-    for name in names:
-        if name.is_ambiguous:
-            message = f"host {name.text!r} {_several(name)}"
-            yield Finding("ambiguous", name.text, message, name.taxa, is_host=True)
-        elif name.taxon is None:
-            message = f"host {name.text!r} is not known to NCBI's taxonomy"
-            yield Finding("unknown", name.text, message, is_host=True)
+    return (found for name in names if (found := _doubt(name, f"host {name.text!r}", is_host=True)))
 
 
 def merged(text: str, node: TaxonNode) -> str:
@@ -119,13 +113,13 @@ def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:
     return replace(finding, message=message, candidates=candidates)
 
 
-def _doubt(name: Name) -> Finding | None:
+def _doubt(name: Name, called: str, is_host: bool = False) -> Finding | None:
     if name.is_ambiguous:  # before the next, since taxon is None for several taxa as well
-        return Finding("ambiguous", name.text, f"{_called(name.text)} {_several(name)}", name.taxa)
+        return Finding("ambiguous", name.text, f"{called} {_several(name)}", name.taxa, is_host)
     if name.taxon is None:
-        return Finding("unknown", name.text, f"{_called(name.text)} is not known to NCBI's taxonomy")
-    if not name.taxon.is_virus:
-        return Finding("not_a_virus", name.text, f"{_called(name.text)} is {name.taxon}, which is no virus", name.taxa)
+        return Finding("unknown", name.text, f"{called} is not known to NCBI's taxonomy", is_host=is_host)
+    if not (is_host or name.taxon.is_virus):
+        return Finding("not_a_virus", name.text, f"{called} is {name.taxon}, which is no virus", name.taxa)
     return None
 
 

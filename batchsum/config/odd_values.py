@@ -44,15 +44,14 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         day = getattr(filters, name)
         if isinstance(day, date) and day > today:
             written = "released_between" if filters.released_before else name
-            yield written, f"{written}: {day} is in the future; nothing can be that new"
+            yield written, f"{day} is in the future; nothing can be that new"
     if "*" in (lineage := filters.pangolin_classification):
         meant = lineage.replace("*", "").rstrip(".")
         hint = f"; write {meant!r}, and each lineage below it by its own name" if meant else ""
-        why = f"{lineage!r} has a *, and NCBI looks for exactly this text{hint}"
-        yield "pangolin_classification", f"pangolin_classification: {why}"
+        yield "pangolin_classification", f"{lineage!r} has a *, and NCBI looks for exactly this text{hint}"
     if re.search(r"[\[\](){}]", filters.host):
-        why = f"{filters.host!r} has brackets, which NCBI does not write; write {_without_brackets(filters.host)}"
-        yield "host", f"host: {why}"
+        instead = _without_brackets(filters.host)
+        yield "host", f"{filters.host!r} has brackets, which NCBI does not write; write {instead}"
     if filters.geo_location:
         yield from _odd_place(filters)
 
@@ -88,22 +87,22 @@ def _without_brackets(host: str) -> str:
 
 
 def _odd_place(filters: FilterSet) -> Iterator[tuple[str, str]]:
-    place, begin = filters.geo_location, f"geo_location: {filters.geo_location!r}"
+    place = filters.geo_location
     known = _places().get(place.casefold())
     if ":" in place:
         country, _, inside = (part.strip() for part in place.partition(":"))
         meant = _places().get(country.casefold()) or _near_place(country) or country
         state = _state(inside) if meant == "USA" else ""
-        yield "geo_location", f"{begin} is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
+        why = f"is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
+        yield "geo_location", f"{place!r} {why}"
     elif known is None:
         if state := _state(place, by_code=False):  # two letters may as well be a country's, as CA or GA
             hint = f"; write 'USA'{state}"
         else:
             hint = f"; did you mean {near!r}?" if (near := _near_place(place)) else ""
-        yield "geo_location", f"{begin} is neither a continent nor in INSDC's list of countries{hint}"
+        yield "geo_location", f"{place!r} is neither a continent nor in INSDC's list of countries{hint}"
     elif filters.usa_state and known not in _MAY_BE_THE_USA:
-        state = USA_STATES[filters.usa_state]
-        yield "usa_state", f"usa_state: {state} is not in {place}; no record can be in both"
+        yield "usa_state", f"{USA_STATES[filters.usa_state]} is not in {place}; no record can be in both"
 
 
 def _state(text: str, by_code: bool = True) -> str:

@@ -141,8 +141,4 @@ def words_of(command: str) -> list[str]:
         words = command.split()  # a quote is not closed
     if re.search(r"[|&;<>$`*?]", command):
         words = ["sh", "-c", command]
-    return [word if re.fullmatch(r"[\w./=@%+-]+", word) else _quoted(word) for word in words]
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "''") + "'"
+    return [word if re.fullmatch(r"[\w./=@%+-]+", word) else "'" + word.replace("'", "''") + "'" for word in words]

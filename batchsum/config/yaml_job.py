@@ -151,14 +151,14 @@ class YamlJob:
         return True
 
     def warn_odd(self, name: str, one: NamedSet, entry: Any) -> None:
-        for key, message in odd_filters(one.filters, self.listing.today):
+        for key, why in odd_filters(one.filters, self.listing.today):
             location: Location = ("filter_sets", name, key)
             if key not in entry:
                 values = entry["matrix"][key]
                 value = getattr(one.filters, key)
                 number = [values.index(value)] if value in values else []
                 location = ("filter_sets", name, "matrix", key, *number)
-            self.warn(location, message)
+            self.warn(location, f"{key}: {why}")
 
     def read_taxa(self, node: YamlNode | None) -> None:
         for entry in self.entries(node, "taxa"):

@@ -51,7 +51,7 @@ def judge_rows(night: Night, unasked: Failure) -> None:
     """Judge every row and keep the verdicts; a request without an answer is `unasked`."""
     with night.store.transaction():
         dates = dates_of(night)
-        night.history.note_dates(dates.date, are_common=dates.are_common)
+        night.history.note_data_date(dates.date)
         night.history.keep(_judged_alone(night, dates, unasked))
         _doubt(night, [(narrow, why) for narrow, _, why in exceeding(night, BELIEVED)])
         _doubt(night, with_wider(night))

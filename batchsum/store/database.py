@@ -100,8 +100,7 @@ CREATE TABLE changed_taxa (  -- the nights on which a count of a taxon changed, 
 ) WITHOUT ROWID;
 CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
     night TEXT PRIMARY KEY,
-    data_date TEXT,  -- the common one, as NCBI wrote it
-    are_common INTEGER NOT NULL  -- else each row has its own
+    data_date TEXT  -- as NCBI wrote it; NULL where each row has its own
 ) WITHOUT ROWID;
 CREATE TABLE accepted (  -- levels that a user told us to believe
     query INTEGER NOT NULL,

@@ -271,16 +271,15 @@ class History:
         where = f"WHERE run = ? AND status IN ({marks}) ORDER BY taxon, position"
         return kept_rows(self._store, where, self._last_run if last_night else self._run.run, *statuses)
 
-    def note_dates(self, data_date: str | None, *, are_common: bool) -> None:
-        """What the data dates of tonight are; inside the caller's transaction."""
-        values = self._run.today.isoformat(), data_date, are_common
-        self._store.query("INSERT OR REPLACE INTO data_dates VALUES (?, ?, ?)", *values)
+    def note_data_date(self, data_date: str | None) -> None:
+        """Keep the common data date of tonight, None without one; inside the caller's transaction."""
+        self._store.query("INSERT OR REPLACE INTO data_dates VALUES (?, ?)", self._tonight, data_date)
 
     def data_dates(self) -> list[tuple[date, str]]:
         """The nights with a common data date, tonight and the latest first, each with that date."""
         rows = self._store.query(
             "SELECT night, data_date FROM data_dates WHERE night <= ? AND data_date IS NOT NULL ORDER BY night DESC",
-            self._run.today.isoformat(),
+            self._tonight,
         )
         return [(date.fromisoformat(night), text) for night, text in rows]
 
