@@ -1,3 +1,3 @@
 """The version, in one place: read by the command, the manifest and the User-Agent header."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from batchsum.cli.terminal import hide
 from batchsum.run import ask
 from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, raw_server
@@ -57,6 +58,7 @@ def fresh_log() -> Iterator[None]:
         handler.close()
     logger.propagate = True
     logger.setLevel(logging.NOTSET)
+    hide(None)
 
 
 @pytest.fixture

@@ -8,14 +8,11 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from batchsum.version import __version__
-
-if TYPE_CHECKING:
-    from batchsum.errors import JobFileError
 
 COMMANDS = (
     # name, what it does, and the function of batchsum/cli/ that does it; options.py has its options as add_NAME_options
@@ -78,7 +75,9 @@ def _call(argv: Sequence[str]) -> int:
             arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser.option_names())}")
     except SystemExit as stop:  # after --help, and after what was said of a usage error
         return int(stop.code or 0)
-    return _load(arguments.command)(arguments)
+    from pkgutil import resolve_name
+
+    return int(resolve_name(f"batchsum.cli.{arguments.command}")(arguments))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -98,18 +97,11 @@ def _near(word: str, names: Sequence[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _load(place: str) -> Callable[[argparse.Namespace], int]:
-    """The function at `module:function` of this folder, imported now."""
-    from importlib import import_module
-
-    module, _, function = place.partition(":")
-    command: Callable[[argparse.Namespace], int] = getattr(import_module(f"batchsum.cli.{module}"), function)
-    return command
-
-
 def _tell(error: BaseException) -> int:
     """Every error that ends a command comes here; it is told on stderr, and this is the exit code."""
-    from batchsum.cli.terminal import failure, is_watched, say
+    from shutil import get_terminal_size
+
+    from batchsum.cli.terminal import failure, is_watched, say, with_excerpts
     from batchsum.errors import BatchsumError, JobFileError, OutputError
 
     match error:
@@ -119,7 +111,7 @@ def _tell(error: BaseException) -> int:
             return 0  # whoever read our output has gone, as `head` does: no reason to complain
         case JobFileError():
             # Each problem begins with file:line:column, as editors and people jump to it.
-            say(_with_lines(error) if is_watched() else str(error))
+            say(with_excerpts(error.problems, get_terminal_size().columns) if is_watched() else str(error))
         case BatchsumError():
             say(failure(error))
         case OSError() if error.filename is None and error.errno in _OUTPUT_LOST:
@@ -129,14 +121,6 @@ def _tell(error: BaseException) -> int:
             say(f"batchsum: a bug: {type(error).__name__}; {_traceback(error)}")
             return 1
     return error.exit_code
-
-
-def _with_lines(error: "JobFileError") -> str:
-    import shutil
-
-    from batchsum.cli.terminal import with_excerpts
-
-    return with_excerpts(error.problems, shutil.get_terminal_size().columns)
 
 
 def _traceback(error: BaseException) -> str:

@@ -14,7 +14,7 @@ def accept_command(arguments: argparse.Namespace) -> int:
     Prints what is believed; the exit code is the night's.
     """
     state_of(arguments.out)  # before a log is begun in somebody's directory
-    configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False, secret=None)
+    configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False)
     with Signals():
         outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note)
     for level in accepted:

@@ -31,7 +31,7 @@ _DATA = Path(__file__).parent / "data"
 def demo_command(arguments: argparse.Namespace) -> int:
     """`batchsum demo`: both nights, and the first rows of what came out."""
     directory: Path = arguments.out
-    tonight = datetime.now(UTC).date()
+    tonight = datetime.now().astimezone().date()
     with output_errors(directory):
         _prepare(directory)
     for night in (tonight - timedelta(days=1), tonight):

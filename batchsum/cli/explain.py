@@ -8,8 +8,8 @@ from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
 from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
+from batchsum.store.rows import KeptRow
 from batchsum.store.store import Run, Store
 from batchsum.text import counted
 

@@ -2,24 +2,22 @@
 
 import argparse
 import csv
-import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 from batchsum.output.table import cell
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.history import KeptRow
 from batchsum.store.nights import Nights
+from batchsum.store.rows import KeptRow
 from batchsum.store.store import Store
 
 HISTORY_COLUMNS = (
     "night", "run_id", "taxon", "label", "filter_set", "filters", "status", "record_count", "resource_updated_on",
     "previous_record_count", "error",
 )  # fmt: skip
-
-_WITHOUT_COUNT = {"suspect": "?", "rejected": "rejected", "failed": "failed", "skipped": "skipped"}
 
 
 def history_command(arguments: argparse.Namespace) -> int:
@@ -31,9 +29,8 @@ def history_command(arguments: argparse.Namespace) -> int:
 
 def shown_count(row: KeptRow) -> str:
     """The count of a row, with a ? where it was not believed; its status where there is none."""
-    if row.record_count is None:
-        return _WITHOUT_COUNT[row.status]
-    return f"{row.record_count:,}" + ("?" if row.status == "suspect" else "")
+    doubt = "?" if row.status == "suspect" else ""
+    return doubt or row.status if row.record_count is None else f"{row.record_count:,}{doubt}"
 
 
 def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:
@@ -68,15 +65,11 @@ def aligned(lines: list[list[str]]) -> Iterator[str]:
 
 
 def _csv(kept: Nights) -> Iterator[str]:
-    buffer = io.StringIO()  # emptied after each row: all nights together may be more than memory holds
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(HISTORY_COLUMNS)
+    # writerow() returns what write() does, here the line itself: all nights together may be more than memory holds.
+    writer = csv.writer(SimpleNamespace(write=str), lineterminator="\n")
+    yield writer.writerow(HISTORY_COLUMNS)
     for record in _records(kept):
-        writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
 
 
 def _json(kept: Nights) -> Iterator[str]:

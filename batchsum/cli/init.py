@@ -5,7 +5,6 @@ Nothing that is there already is written over.
 
 import argparse
 import json
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -17,7 +16,8 @@ JOB_FILE = "job.yaml"
 
 def init_command(arguments: argparse.Namespace) -> int:
     """`batchsum init [DIR]`."""
-    print("\n".join(told(write_starter(arguments.directory))))
+    paths = write_starter(arguments.directory)
+    print(*paths, f"next: batchsum check {paths[0]}", sep="\n")
     return 0
 
 
@@ -46,9 +46,3 @@ def write_starter(directory: Path) -> list[Path]:
 def starter_job() -> str:
     """The commented job file."""
     return (resources.files("batchsum.cli") / "data" / "starter.yaml").read_text(encoding="utf-8")
-
-
-def told(paths: list[Path]) -> Iterator[str]:
-    """What was written, and what to do next; a line each."""
-    yield from map(str, paths)
-    yield f"next: batchsum check {paths[0]}"

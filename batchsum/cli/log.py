@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batchsum.cli.terminal import without_key
+
 LARGEST_FILE = 2**20
 """Bytes of a log file; the one before it is kept too, as `.1`."""
 
@@ -17,7 +19,7 @@ _STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 """What every record has; the rest came as `extra`."""
 
 
-def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str | None = None) -> None:
+def configure(*, verbose: bool, file: Path, json_lines: bool) -> None:
     """Send the log to `file`, and with `verbose` to stderr too, every attempt included."""
     logging.raiseExceptions = False  # a full disk under the log is not worth a word on stderr for each line
     logger = logging.getLogger("batchsum")
@@ -26,30 +28,23 @@ def configure(*, verbose: bool, file: Path | None, json_lines: bool, secret: str
     for old in list(logger.handlers):  # of an earlier night in this process
         logger.removeHandler(old)
         old.close()
-    handlers: list[logging.Handler] = []
-    if file is not None:
-        handlers.append(
-            logging.handlers.RotatingFileHandler(
-                file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
-            )
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(
+            file, maxBytes=LARGEST_FILE, backupCount=1, encoding="utf-8", errors="backslashreplace", delay=True
         )
+    ]
     if verbose and sys.stderr is not None:
         handlers.append(logging.StreamHandler(sys.stderr))
-    for handler in handlers or [logging.NullHandler()]:  # without any, logging itself writes warnings to stderr
-        handler.setFormatter((_JsonFormatter if json_lines else _LineFormatter)(secret))
+    for handler in handlers:
+        handler.setFormatter(_JsonFormatter() if json_lines else _LineFormatter())
         logger.addHandler(handler)
 
 
 class _LineFormatter(logging.Formatter):
-    """One event as text; `secret` never shows, whatever a message, a field or a traceback holds."""
-
-    def __init__(self, secret: str | None) -> None:
-        super().__init__()
-        self._secret = secret
+    """One event as text; the key never shows, whatever a message, a field or a traceback holds."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = self._line(record)
-        return line.replace(self._secret, "[key]") if self._secret else line
+        return without_key(self._line(record))
 
     def _line(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "

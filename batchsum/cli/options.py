@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from datetime import date, time, timedelta
 from pathlib import Path
@@ -238,21 +239,17 @@ def _formats(text: str) -> tuple[str, ...]:
 @_type
 def _shard(text: str) -> tuple[int, int]:
     """`2/5`: the second of five."""
-    index, slash, count = text.partition("/")
-    # isascii, since isdigit takes ² too, which int refuses.
-    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 4 else 0 for part in (index, count)]
-    if not slash or not 1 <= numbers[0] <= numbers[1] <= 1000:
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]) <= 1000:
         raise ValueError(f"{text!r} is not I/N, a part from 1 to N and at most 1,000 parts, as in 2/5")
-    return numbers[0], numbers[1]
+    return int(found[1]), int(found[2])
 
 
 @_type
 def _time_of_day(text: str) -> time:
     """A time of day: `03:20`."""
-    hours, _, minutes = text.partition(":")
     # Two digits of minutes: 3:5 could be meant as 3:05 and as 3:50.
-    if not (len(minutes) == 2 and text.isascii() and hours.isdigit() and minutes.isdigit()):
-        raise ValueError(f"{text!r} is not a time of day; write it as in 03:20")
-    if int(hours) > 23 or int(minutes) > 59:
-        raise ValueError(f"{text!r} is on no clock; write it from 00:00 to 23:59")
-    return time(int(hours), int(minutes))
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
+    if not found:
+        raise ValueError(f"{text!r} is not a time of day; write it as in 03:20, from 00:00 to 23:59")
+    return time(int(found[1]), int(found[2]))

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +18,6 @@ from batchsum.text import spoken
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from batchsum.ncbi.outage import Waiting
     from batchsum.run.ask import Fetcher
 
 WINDOW = 10.0
@@ -30,55 +28,8 @@ _TIMES_A_SECOND = 4
 _WIDEST = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a night stands at one moment."""
-
-    name: str
-    done: int
-    """Requests with an answer, those of an earlier process included."""
-    total: int
-    rate: float | None
-    """Answers a second, lately; None while nobody can say."""
-    limit: float | None
-    """Sends a second allowed; None for no limit."""
-    waits: tuple[tuple[int, str], ...] = ()
-    """What is waited for, in pieces with their weights; empty while the server answers."""
-    held: float = 0.0
-    """Seconds until anybody may send again."""
-    again: int = 0
-    """Questions of the second round that were answered."""
-
-    def line(self, width: int) -> str:
-        """The standing in at most `width` characters; what matters least goes first."""
-        pieces = [piece for piece in self._pieces() if piece[1]]
-        while len(pieces) > 1 and len(_joined(pieces)) > width:
-            pieces.remove(min(pieces))  # the piece of the lowest weight
-        line = _joined(pieces)
-        # A number that is cut off would be another number.
-        return line if len(line) <= width else ""
-
-    def _pieces(self) -> Iterator[tuple[int, str]]:
-        """Each with its weight, in the order they are read."""
-        share = self.done / self.total if self.total else 1.0
-        yield 1, self.name
-        yield 6, f"{self.done:,}/{self.total:,}"
-        yield 4, f"{int(100 * share)} %"
-        if self.waits:
-            yield from self.waits
-        elif self.held > 0:
-            yield 5, f"held, {spoken(max(1.0, self.held))} more"
-        elif self.again or self.done >= self.total:
-            yield 5, f"asking again: {self.again:,}" if self.again else "judging"
-        elif self.rate is not None:
-            limit = f" of {self.limit:g}" if self.limit is not None else ""
-            yield 3, f"{self.rate:.1f}/s{limit}"
-            if self.rate >= 0.01:
-                yield 5, f"{spoken(max(1.0, (self.total - self.done) / self.rate))} left"
-
-
-def _joined(pieces: list[tuple[int, str]]) -> str:
-    return "  ".join(text for _, text in pieces)
+Piece = tuple[int, str]
+"""A part of the line with its weight: in a narrow window the lightest goes first."""
 
 
 class Progress:
@@ -97,32 +48,46 @@ class Progress:
         self._whom = whom(asking.night.run.base_url)
         self._asking = asking  # last: the drawing thread takes all of the above as known once this is set
 
-    def standing(self, now: float | None = None) -> Standing | None:
-        """How it stands; None before anything is asked. `now` is the monotonic clock's time."""
+    def line(self, width: int, now: float | None = None) -> tuple[str, bool]:
+        """How the night stands in at most `width` characters, and whether it waits for the server.
+
+        Empty before anything is asked. `now` is the monotonic clock's time.
+        """
         asking = self._asking
         if asking is None:
-            return None
+            return "", False
         now = time.monotonic() if now is None else now
-        answered = self._before + asking.done
-        pacer = asking.client.pacer
-        return Standing(
-            # Questions of the second round come on top of the total.
-            self._name, min(answered, self._total), self._total, self._rate(now, asking.done), pacer.rate,
-            waits=self._waits(asking.client.outage.waiting, now),
-            held=max(0.0, pacer.held_until - now),
-            again=max(0, answered - self._total),
-        )  # fmt: skip
+        rate = self._rate(now, asking.done)  # also while nothing is told of it: it looks back from draw to draw
+        waits = [*self._waits(asking, now)]
+        return fitted([*self._done(asking), *(waits or self._pace(asking, rate))], width), bool(waits)
 
-    def _waits(self, waiting: "Waiting | None", now: float) -> tuple[tuple[int, str], ...]:
-        if waiting is None:
-            return ()
-        left = waiting.next_try - now
-        return (
-            (5, f"no answer from {self._whom}"),
-            (2, waiting.reason[:_WIDEST]),
-            (3, f"next try in {spoken(left)}" if left >= 0.5 else "trying again"),
-            (4, f"gives up in {spoken(max(0.0, waiting.gives_up - now))}"),
-        )
+    def _done(self, asking: "Fetcher") -> Iterator[Piece]:
+        # Questions of the second round come on top of the total.
+        done = min(self._before + asking.done, self._total)
+        yield 1, self._name
+        yield 6, f"{done:,}/{self._total:,}"
+        yield 4, f"{100 * done // self._total if self._total else 100} %"
+
+    def _waits(self, asking: "Fetcher", now: float) -> Iterator[Piece]:
+        """What is waited for; nothing while the server answers."""
+        waiting, held = asking.client.outage.waiting, asking.client.pacer.held_until - now
+        if waiting:
+            left = waiting.next_try - now
+            yield 5, f"no answer from {self._whom}"
+            yield 2, waiting.reason[:_WIDEST]
+            yield 3, f"next try in {spoken(left)}" if left >= 0.5 else "trying again"
+            yield 4, f"gives up in {spoken(max(0.0, waiting.gives_up - now))}"
+        elif held > 0:
+            yield 5, f"held, {spoken(max(1.0, held))} more"
+
+    def _pace(self, asking: "Fetcher", rate: float | None) -> Iterator[Piece]:
+        limit, left = asking.client.pacer.rate, self._total - self._before - asking.done
+        if left <= 0:
+            yield 5, f"asking again: {-left:,}" if left else "judging"
+        elif rate is not None:
+            yield 3, f"{rate:.1f}/s" + (f" of {limit:g}" if limit is not None else "")
+            if rate >= 0.01:
+                yield 5, f"{spoken(max(1.0, left / rate))} left"
 
     def _rate(self, now: float, done: int) -> float | None:
         # Over the last seconds, not since the start: after an outage the mean of the night tells nobody anything.
@@ -131,6 +96,15 @@ class Progress:
             self._seen.popleft()
         begin, count = self._seen[0]
         return (done - count) / (now - begin) if now - begin >= 1.0 else None
+
+
+def fitted(pieces: list[Piece], width: int) -> str:
+    """The pieces as one line of at most `width` characters; what matters least goes first."""
+    pieces = [piece for piece in pieces if piece[1]]
+    while len(line := "  ".join(text for _, text in pieces)) > width and len(pieces) > 1:
+        pieces.remove(min(pieces))
+    # A number that is cut off would be another number.
+    return line if len(line) <= width else ""
 
 
 def whom(base_url: str) -> str:
@@ -169,15 +143,9 @@ def _moving(progress: Progress, console: "Console") -> AbstractContextManager[ob
     from rich.text import Text
 
     def drawn() -> Text:
-        standing = progress.standing()
         # A last column that is filled makes some terminals begin a new line.
-        text = standing.line(console.width - 1) if standing else ""
-        return Text(
-            text,
-            style="bold yellow" if standing and (standing.held or standing.waits) else "cyan",
-            no_wrap=True,
-            end="",
-        )
+        text, waits = progress.line(console.width - 1)
+        return Text(text, style="bold yellow" if waits else "cyan", no_wrap=True, end="")
 
     return Live(
         console=console,
@@ -195,8 +163,8 @@ def _lines(progress: Progress, console: "Console") -> Iterator[None]:
 
     def tell() -> None:
         while not ended.wait(SECONDS_A_LINE):
-            if standing := progress.standing():
-                console.file.write(standing.line(_WIDEST) + "\n")
+            if line := progress.line(_WIDEST)[0]:
+                console.file.write(line + "\n")
                 console.file.flush()
 
     # A daemon: the process may end without waiting for a line.

@@ -5,7 +5,8 @@ import gc
 import logging
 import random
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +15,15 @@ from typing import Any
 from batchsum.cli.log import configure
 from batchsum.cli.options import base_url, day_of_environment
 from batchsum.cli.progress import is_wanted, live
-from batchsum.cli.terminal import failure, failure_block, is_watched, print_closing, say
+from batchsum.cli.terminal import failure_block, hide, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import require_own_directory
-from batchsum.run.collect import collect
 from batchsum.run.lost_store import is_store_lost, words_of_lost_store
-from batchsum.run.merge import merge_shards, merged_job
+from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
 from batchsum.run.shard import Shard, run_shard
@@ -35,7 +35,24 @@ log = logging.getLogger("batchsum")
 def run_command(arguments: argparse.Namespace) -> int:
     """`batchsum run JOB`: quiet unless somebody watches, or something is wrong."""
     with Signals():
-        return _run(arguments)
+        begun = datetime.now(UTC)  # first of all: the night is that of the start, however long the lock is waited for
+        job = _with_options(load_job(arguments.job), arguments)
+        if arguments.shard is None:  # a shard itself refuses every directory that holds a table
+            _look_at_directory(job)
+        log_file = arguments.log_file or job.output.dir / "batchsum.log"
+        with _logged(
+            job, log_file, arguments.api_key_file, verbose=arguments.verbose, json_lines=arguments.log_format == "json"
+        ) as api_key:
+            try:
+                return _night(job, api_key, log_file, arguments, begun)
+            except (Locked, NotDue) as error:
+                is_locked = isinstance(error, Locked)
+                if is_locked and arguments.if_locked != "skip":
+                    raise
+                log.info("%s", error)
+                if is_watched() and not arguments.quiet:
+                    say(f"batchsum: {'skipped: ' if is_locked else ''}{error}")
+                return 0  # what the user asked for, and cron must not mail it
 
 
 def merge_command(arguments: argparse.Namespace) -> int:
@@ -43,52 +60,43 @@ def merge_command(arguments: argparse.Namespace) -> int:
     with Signals():
         shards = collect(arguments.out, arguments.shards)
         job = merged_job(arguments.out, shards)
-        api_key = find_api_key(None, job.api.api_key_file)
+        _look_at_directory(job)
         log_file = arguments.out / "batchsum.log"
-        require_own_directory(job)
-        if is_store_lost(arguments.out):
-            say(f"batchsum: {words_of_lost_store(arguments.out)}")
-        _make_directory(arguments.out)
-        configure(verbose=False, file=log_file, json_lines=False, secret=api_key)
-        try:
-            outcome = merge_shards(job, shards, api_key=api_key)
-        except BatchsumError as error:
-            return _fail(error, job, log_file, api_key)
-        _close(outcome, job, log_file, api_key, quiet=False)
-        return outcome.exit_code
+        with _logged(job, log_file) as api_key:
+            outcome = merge_shards(job, shards, api_key)
+            _close(outcome, job, log_file, quiet=False)
+            return outcome.exit_code
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    begun = datetime.now(UTC)  # first of all: the night is that of the start, however long the lock is waited for
-    job = _with_options(load_job(arguments.job), arguments)
-    if arguments.shard is None:  # a shard itself refuses every directory that holds a table
-        require_own_directory(job)
-        if is_store_lost(job.output.dir):
-            say(f"batchsum: {words_of_lost_store(job.output.dir)}")
-    log_file = arguments.log_file or job.output.dir / "batchsum.log"
+def _look_at_directory(job: Job) -> None:
+    """Before anything is touched: whether the output directory is this job's, and whether its store is gone."""
+    require_own_directory(job)
+    if is_store_lost(job.output.dir):
+        say(f"batchsum: {words_of_lost_store(job.output.dir)}")
+
+
+@contextmanager
+def _logged(
+    job: Job, log_file: Path, key_file: Path | None = None, *, verbose: bool = False, json_lines: bool = False
+) -> Iterator[str | None]:
+    """The block is a run of `job`, with this API key: it is logged, and an error that ends it names job and log."""
     try:
-        api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+        api_key = find_api_key(key_file, job.api.api_key_file)
         _make_directory(log_file.parent)
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise
-    configure(verbose=arguments.verbose, file=log_file, json_lines=arguments.log_format == "json", secret=api_key)
+    hide(api_key)
+    configure(verbose=verbose, file=log_file, json_lines=json_lines)
     try:
-        return _night(job, api_key, log_file, arguments, begun)
-    except Locked as error:
-        log.warning("%s", error)
-        if arguments.if_locked != "skip":
-            raise
-        if is_watched() and not arguments.quiet:
-            say(f"batchsum: skipped: {error}")
-        return 0  # what the user asked for, and cron must not mail it
-    except NotDue as error:
-        log.info("%s", error)
-        if is_watched() and not arguments.quiet:
-            say(f"batchsum: {error}")
-        return 0
+        yield api_key
     except BatchsumError as error:
-        return _fail(error, job, log_file, api_key)
+        log.error("%s", error, extra={"exit_code": error.exit_code})
+        if not isinstance(error, Locked):  # of which one line says all
+            error.add_note(f"job: {job.name}")
+            if log_file.exists():  # not where it is the disk that is told about
+                error.add_note(f"log: {log_file}")
+        raise
 
 
 def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Namespace, begun: datetime) -> int:
@@ -113,30 +121,22 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             outcome = run_job(job, retry=arguments.retry, **options)
     if arguments.shard:
         if is_watched() and not arguments.quiet:
-            say(part.summary())
+            missing = f", {part.unanswered:,} without an answer" if part.unanswered else ""
+            say(f"shard {part.shard}: {part.requests:,} requests{missing}; batchsum merge makes the table")
+            say(f"{part.directory}")
         return 0  # whether a row is in doubt is known, and told, by merge alone
-    _close(outcome, job, log_file, api_key, quiet=arguments.quiet)
+    _close(outcome, job, log_file, quiet=arguments.quiet)
     if outcome.exit_code == 0 and outcome.is_changed and arguments.exit_code_on_change is not None:
         return int(arguments.exit_code_on_change)
     return outcome.exit_code
 
 
-def _close(outcome: Outcome, job: Job, log_file: Path, api_key: str | None, *, quiet: bool) -> None:
+def _close(outcome: Outcome, job: Job, log_file: Path, *, quiet: bool) -> None:
     """Tell how the night ended: whoever watches all of it, a mail or a log only what is wrong."""
     if is_watched() and not quiet:
-        print_closing(outcome, job.name, log_file, secret=api_key)
+        print_closing(outcome, job.name, log_file)
     elif outcome.exit_code:
-        say(failure_block(outcome, job, log_file), secret=api_key)
-
-
-def _fail(error: BatchsumError, job: Job, log_file: Path, api_key: str | None) -> int:
-    """Tell of a run that left no table, in the log and on stderr; its exit code."""
-    log.error("%s", error, extra={"exit_code": error.exit_code})
-    error.add_note(f"job: {job.name}")
-    if log_file.exists():  # not where it is the disk that is told about
-        error.add_note(f"log: {log_file}")
-    say(failure(error), secret=api_key)
-    return error.exit_code
+        say(failure_block(outcome, job, log_file))
 
 
 def _with_options(job: Job, arguments: argparse.Namespace) -> Job:

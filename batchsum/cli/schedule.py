@@ -16,8 +16,9 @@ from pathlib import Path
 
 from batchsum.atomic import replace_file
 from batchsum.config.load import load_job
-from batchsum.errors import OutputError, UsageError
+from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.store.directory import output_errors
 
 LONGEST_CRON_LINE = 990
 """Characters that cron takes for a command."""
@@ -46,12 +47,12 @@ class Entry:
     """What is to run, and at what time of the machine's clock."""
 
     name: str
-    command: tuple[str, ...]
+    program: tuple[str, ...]
     job: Path
     at: time
     key_file: Path | None
-    key_is_the_jobs: bool
-    """The job names the key's file itself."""
+    key_option: tuple[str, ...]
+    """Tells cron of the key's file, where the job does not name it itself."""
     writes: tuple[Path, ...]
     """Directories that the run writes into."""
     user: str
@@ -61,22 +62,26 @@ class Entry:
     lacking: tuple[str, ...] = ()
     """Environment variables that this shell has, and the scheduled night will not."""
 
+    @property
+    def command(self) -> tuple[str, ...]:
+        # A night that is still running tomorrow is no error to be mailed.
+        return (*self.program, "run", str(self.job), "--if-locked", "skip")
+
 
 def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = None) -> Entry:
     """The job as it is scheduled. Raises UsageError where cron or systemd could not hold it.
 
     Each name has its own time, never a full hour: everybody's jobs start then.
     """
-    path = job.path.absolute()
-    key_file = key_file or job.api.api_key_file
+    file = key_file or job.api.api_key_file
+    file = file and file.absolute()
     found = Entry(
         name=job.name,
-        # A night that is still running tomorrow is no error to be mailed.
-        command=(*program(), "run", str(path), "--if-locked", "skip"),
-        job=path,
+        program=_program(),
+        job=job.path.absolute(),
         at=_off_the_hour(job.name, at),
-        key_file=key_file.absolute() if key_file else None,
-        key_is_the_jobs=key_file == job.api.api_key_file,
+        key_file=file,
+        key_option=("--api-key-file", str(file)) if key_file not in (None, job.api.api_key_file) else (),
         # /tmp: all batchsum processes of a user share their limit through a file there.
         writes=(_nearest(job.output.dir.absolute()), Path("/tmp")),
         user=_user(),
@@ -88,9 +93,12 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         # A line end would begin another line of the crontab, or another setting of the unit.
         if any(ord(character) < 32 or ord(character) == 127 for character in text):
             raise UsageError(f"{text!r} has a control character, which no schedule can hold; rename it")
-    if "$" in found.command[0]:
+        # Printed as UTF-8 it would be another path, and systemd takes nothing else.
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise UsageError(f"{text!r} is not UTF-8, which a printed schedule cannot hold; rename it")
+    if "$" in found.program[0]:
         raise UsageError(
-            f"{found.command[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"
+            f"{found.program[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"
         )
     return found
 
@@ -102,7 +110,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def program() -> tuple[str, ...]:
+def _program() -> tuple[str, ...]:
     """How this batchsum is started from anywhere: its script, else the interpreter and the module."""
     python = Path(sys.executable)
     script = python.with_name("batchsum")
@@ -111,28 +119,23 @@ def program() -> tuple[str, ...]:
 
 def cron_text(entry: Entry) -> str:
     """A line for `crontab`, with comments. The key's file is named in it: cron has no environment of yours."""
-    command = [*entry.command]
-    if entry.key_file and not entry.key_is_the_jobs:
-        command += ["--api-key-file", str(entry.key_file)]
     # cron itself makes a line end of a bare %.
-    words = shlex.join(command).replace("%", r"\%")
+    words = shlex.join([*entry.command, *entry.key_option]).replace("%", r"\%")
     if len(words) > LONGEST_CRON_LINE:
         raise UsageError(f"the command has {len(words)} characters, cron takes {LONGEST_CRON_LINE}; use shorter paths")
-    return "\n".join(
-        [
-            f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
-            "# Silent when all is well; cron mails what is not. To install it:",
-            f"#     (crontab -l; {_again(entry)}) | crontab -",
-            *_without_key(entry),
-            *(
-                f"# This shell has {name}, and cron will not: write {name}=... on a line above."
-                for name in entry.lacking
-            ),
-            *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
-            f"{entry.at.minute} {entry.at.hour} * * * {words}",
-            "",
-        ]
+    again = shlex.join(
+        [*entry.program, "schedule", str(entry.job), "--cron", "--at", f"{entry.at:%H:%M}", *entry.key_option]
     )
+    lines = [
+        f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
+        "# Silent when all is well; cron mails what is not. To install it:",
+        f"#     (crontab -l; {again}) | crontab -",
+        *_without_key(entry),
+        *(f"# This shell has {name}, and cron will not: write {name}=... on a line above." for name in entry.lacking),
+        *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
+        f"{entry.at.minute} {entry.at.hour} * * * {words}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _without_key(entry: Entry) -> list[str]:
@@ -144,15 +147,6 @@ def _without_key(entry: Entry) -> list[str]:
             "# name it with --api-key-file, or with api_key_file in the job; else the night asks as slowly as without.",
         ]
     return ["# Without a key: name its file with api_key_file in the job."]
-
-
-def _again(entry: Entry) -> str:
-    """The command that prints this very line."""
-    command = [*entry.command[: entry.command.index("run")], "schedule", str(entry.job), "--cron"]
-    command += ["--at", f"{entry.at:%H:%M}"]
-    if entry.key_file and not entry.key_is_the_jobs:
-        command += ["--api-key-file", str(entry.key_file)]
-    return shlex.join(command)
 
 
 def systemd_units(entry: Entry) -> dict[str, str]:
@@ -167,12 +161,10 @@ def systemd_text(entry: Entry) -> str:
 
 def write_units(entry: Entry, directory: Path) -> None:
     """Both units as files in `directory`."""
-    try:
+    with output_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in systemd_units(entry).items():
             replace_file(directory / name, text)
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
 
 
 def _service(entry: Entry) -> str:

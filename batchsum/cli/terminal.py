@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from batchsum.model.filters import LOOKS_SECRET
 from batchsum.output.files import MANIFEST, PAGE
 from batchsum.output.table import CHANGES
-from batchsum.text import counted, spoken
+from batchsum.text import counted, spoken, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,11 +40,25 @@ MOST_TAXA = 12
 MOST_WARNINGS = 5
 
 
-def say(text: str, *, secret: str | None = None) -> None:
+_secrets: list[str] = []
+
+
+def hide(secret: str | None) -> None:
+    """Take the API key, and no other text, out of all that is said and logged from here on."""
+    _secrets[:] = [secret] if secret else []
+
+
+def without_key(text: str) -> str:
+    for secret in _secrets:
+        text = text.replace(secret, "[key]")
+    return text
+
+
+def say(text: str) -> None:
     """Write to stderr. Where nobody can be told, because it is closed or its disk is full, the work goes on."""
     if sys.stderr is not None:
         with suppress(OSError, ValueError):
-            print(text.replace(secret, "[key]") if secret else text, file=sys.stderr, flush=True)
+            print(without_key(text), file=sys.stderr, flush=True)
 
 
 def is_watched() -> bool:
@@ -189,17 +203,15 @@ def closing(outcome: "Outcome", job_name: str, log_file: Path) -> Iterator[Line]
         yield ((_WHY, "dim"), (_explain(outcome), ""), (f"  (log: {log_file})", "dim"))
 
 
-def print_closing(
-    outcome: "Outcome", job_name: str, log_file: Path, *, secret: str | None = None, console: "Console | None" = None
-) -> None:
+def print_closing(outcome: "Outcome", job_name: str, log_file: Path, console: "Console | None" = None) -> None:
     """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
     console = console or stderr_console()
     for line in closing(outcome, job_name, log_file):
         if line[0][0] in _WHOLE:
             # Wrapped by the terminal itself, which copies it as one line.
-            console.print(_text(line, secret), soft_wrap=True)
+            console.print(_text(line), soft_wrap=True)
         else:
-            console.print(_text(line, secret), no_wrap=True, overflow="ellipsis")
+            console.print(_text(line), no_wrap=True, overflow="ellipsis")
 
 
 def _headline(outcome: "Outcome", job_name: str) -> Line:
@@ -249,15 +261,11 @@ def _warnings(warnings: Sequence[str]) -> Iterator[Line]:
         yield ((f"      and {more} more in {MANIFEST}", "dim"),)
 
 
-def _text(line: Line, secret: str | None) -> "Text":
+def _text(line: Line) -> "Text":
     from rich.text import Text
 
-    def shown(text: str) -> str:
-        text = text.replace(secret, "[key]") if secret else text
-        # What cannot be seen could still move the cursor.
-        return "".join(one if one.isprintable() else " " for one in text)
-
-    return Text.assemble(*((shown(text), style) for text, style in line))
+    # What cannot be seen could still move the cursor.
+    return Text.assemble(*((visible(without_key(text)), style) for text, style in line))
 
 
 # The line of a file that a problem is about, with a caret under the place, as compilers show it
@@ -304,7 +312,7 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
 
     # As many dots as characters, so that the caret stays below its place.
     text = LOOKS_SECRET.sub(lambda found: "." * len(found[0]), text)
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = visible(text)
     margin = f"{line:>5} | "
     room = max(width - len(margin), _NARROWEST)
     at = min(column - 1, len(text))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
-from batchsum.config.odd_values import odd_filters
+from batchsum.config.odd_values import odd_filters, odd_line
 from batchsum.config.problems import OnceAKind, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
 from batchsum.model.filters import (
@@ -119,7 +119,6 @@ class _ListFile:
         if not any(map(_nearest_column, self.columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
-        hinted = False
         for cell, name in enumerate(self.columns):
             if name in COLUMNS and name not in self.columns[:cell]:
                 continue
@@ -131,11 +130,10 @@ class _ListFile:
                 self.report(cell, f"{written!r} names the column {name} a second time; remove one of them")
             elif near:
                 self.report(cell, f"unknown column {written!r}; did you mean {near!r}?")
-                hinted = hinted or near == "taxon"
             else:
                 self.report(cell, unknown("column", written, COLUMNS))
         if "taxon" not in self.columns:
-            if not hinted:
+            if "taxon" not in map(_nearest_column, self.columns):
                 self.report(0, "the header lacks the column taxon")
             raise StopReading
 
@@ -168,6 +166,8 @@ class _ListFile:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
             taxon = row[at_taxon].strip()
             taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
+            if not self.has_header and taxon_fits and (oddity := odd_line(taxon)):
+                self.warnings.add((at_taxon, kind_of(oddity)), self.records.problem(None, f"taxon: {oddity}"))
             label = row[at_label].strip() if at_label is not None else ""
             label_fits = not label or self.fits(at_label, "label", label, parse_text)
             if taxon_fits and label_fits and not shared.faults:
@@ -184,11 +184,9 @@ class _ListFile:
 
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
-        if cells < width:
-            self.report(None, message, kind="fewer cells")
-        else:
-            delimiter = DELIMITERS[self.records.delimiter]
-            self.report(None, f"{message}; a cell with a {delimiter} inside needs quotes", kind="more cells")
+        if cells > width:
+            message += f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
+        self.report(None, message, kind=f"{'fewer' if cells < width else 'more'} cells")
 
     def read_filters(self, cells: dict[str, tuple[int, str]]) -> _Shared:
         """What the filter cells of a row say: column, number of the cell, text."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from batchsum.config.yaml_text import YamlNode, place
 from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
@@ -48,15 +49,17 @@ def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:
     return ";".join(parts) or EVERYTHING.name
 
 
-def overlaps(entry: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Keys of a filter set, as written, that say the same thing twice: where, and what is wrong."""
-    inner = entry.get("matrix")
-    inside = list(inner) if isinstance(inner, dict) else []
-    outside = [key for key, value in entry.items() if value is not None]
+def overlaps(entry: YamlNode) -> Iterator[tuple[YamlNode, str]]:
+    """Keys of a filter set that say the same thing twice: where, and what is wrong."""
+    if not isinstance(entry.value, dict):
+        return
+    outside = {key: node for key, (node, value) in entry.value.items() if value.value is not None}
+    matrix = place(entry, ["matrix"]).value if "matrix" in outside else None
+    inside = {key: node for key, (node, _) in matrix.items()} if isinstance(matrix, dict) else {}
     for key in inside:
         if key in outside and key != "matrix":
-            yield ("matrix", key), f"{key} stands inside and outside of the matrix; write it once"
-    everywhere = {**{key: (key,) for key in outside}, **{key: ("matrix", key) for key in inside}}
+            yield inside[key], f"{key} stands inside and outside of the matrix; write it once"
+    everywhere = outside | inside
     if "released_between" in everywhere and "released_since" in everywhere:
         message = "released_since beside released_between, which holds a beginning; write one of them"
         yield everywhere["released_since"], message

@@ -4,8 +4,9 @@ A locked name is asked by its id whatever the name means by now: that it moved i
 is asked as it is written, and what it stands for is learnt night by night.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from batchsum.config.taxa_lock import FILE, LockedTaxon, TaxaLock
@@ -40,10 +41,7 @@ class Finding:
 
 def job_names(job: Job) -> dict[str, int]:
     """The different taxa of a job as written, in order, and how often each is listed."""
-    counts: dict[str, int] = {}
-    for listed in job.taxa:
-        counts[listed.taxon] = counts.get(listed.taxon, 0) + 1
-    return counts
+    return Counter(listed.taxon for listed in job.taxa)
 
 
 def job_hosts(job: Job) -> dict[str, str]:
@@ -118,7 +116,7 @@ def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:
     if not candidates:
         return finding
     message = f"{finding.message}; near: {', '.join(map(str, candidates))}"
-    return Finding(finding.kind, finding.text, message, candidates, finding.is_host)
+    return replace(finding, message=message, candidates=candidates)
 
 
 def _doubt(name: Name) -> Finding | None:

@@ -57,6 +57,17 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         yield from _odd_place(filters)
 
 
+def odd_line(line: str) -> str:
+    """What a line of a .txt with one taxon a line has that is seldom in a name; empty where there is nothing."""
+    if match := re.search(r"[,;|]", line):
+        return f"{line!r} is taken for one name, with its {match[0]}; a list with columns has a header and ends in .csv"
+    if "#" in line:
+        return f"{line!r} is taken for one name, with its #; a comment stands on a line of its own"
+    if match := re.match(r"([0-9]{3,})\s", line):
+        return f"{line!r} is taken for one name; if {match[1]} is an id, write it alone"
+    return ""
+
+
 def odd_program(command: str, directory: Path) -> str:
     """Why a hook cannot be run from `directory`; empty where it can."""
     if "/" not in command:

@@ -1,17 +1,14 @@
 """What is wrong with a job file, in words for a user: where it stands, what it is, what to write instead.
 
-Pydantic's objections first, then names that nobody knows, then files that are no text.
+Names that nobody knows first, then mistakes that many rows have, then files that are no text.
 """
 
 import difflib
 import os
 import re
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import BaseModel, ValidationError
 
 from batchsum.errors import Problem
 
@@ -19,71 +16,6 @@ MOST_LINES = 10
 """Lines that a message names."""
 
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
-_REQUIRED = {
-    "version": "version: 1",
-    "taxon": "an NCBI Taxonomy ID or a name as its value",
-    "every": "the length of a window, as in every: 7d",
-    "last": "how many windows, as in last: 12",
-}
-
-
-class Complaint(NamedTuple):
-    location: tuple[str | int, ...]
-    message: str
-    at_key: bool = False
-    """About the key itself, not about its value."""
-
-
-def complaints(error: ValidationError, model: type[BaseModel], start: Sequence[str | int]) -> Iterator[Complaint]:
-    """One for each thing that `model` found wrong with what stands at `start`."""
-    for detail in error.errors(include_url=False):
-        inside = [step for step in detail["loc"] if isinstance(step, str)]
-        location = (*start, *detail["loc"])
-        name = next(step for step in reversed(location) if isinstance(step, str))  # the numbers of entries are no names
-        holder = _model_at(model, inside[:-1])
-        if detail["type"] == "extra_forbidden":
-            yield Complaint(location, unknown_key(name, holder.model_fields), at_key=True)
-        elif detail["type"] == "missing":
-            yield Complaint(location, f"the key {name!r} is missing; write {_REQUIRED[name]}")
-        elif detail["type"] == "list_type" and isinstance(detail["input"], str):
-            yield Complaint(location, f"{name}: must be a list{_as_list(holder, name, detail['input'])}")
-        else:
-            yield Complaint(location, f"{name}: {_words(detail)}")
-
-
-def _words(detail: Any) -> str:
-    if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    if detail["input"] is None:
-        return "is empty; write a value, or leave it out"
-    match detail["type"]:
-        case "list_type":
-            return "must be a list, as [one, two]"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return "must be a mapping, as {key: value}"
-    raise AssertionError(f"no words for pydantic's {detail['type']}")
-
-
-def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
-    """How to write a value as the list that it should be; what would be wrong with it then, if anything."""
-    items = [item.strip() for item in written.split(",")]
-    try:
-        holder.model_validate({name: items})
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["loc"][0] == name:
-                return f", and {written[:60]!r} {_words(detail).removeprefix(repr(written)).lstrip()}"
-    is_plain = len(written) <= 60 and re.fullmatch(r"[\w .,/'=+|-]+", written)
-    return f"; write [{', '.join(items)}]" if is_plain else ", as [one, two]"
-
-
-def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
-    """The model of a mapping inside `model`."""
-    for name in names:
-        kind = model.model_fields[name].annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            model = kind
-    return model
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:
@@ -171,11 +103,10 @@ def undecodable(file: str, lines: Iterable[bytes]) -> Problem:
     """The first place where `lines` are no UTF-8 text, and what they seem to be instead."""
     for number, line in enumerate(lines, start=1):
         if number == 1:
-            if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
             if line.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
                 return Problem(file, 1, 1, "this is a spreadsheet; save it as CSV (UTF-8)")
-            if len(line) > 1 and (not any(line[1:8:2]) or not any(line[0:8:2])):
+            has_mark = line.startswith((b"\xff\xfe", b"\xfe\xff"))
+            if has_mark or (len(line) > 1 and not (any(line[1:8:2]) and any(line[0:8:2]))):
                 return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
             line = line.removeprefix(b"\xef\xbb\xbf")
         # What is not UTF-8 comes as half of a surrogate pair, 0xDC00 and the byte.

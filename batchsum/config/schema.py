@@ -1,32 +1,16 @@
-"""The shape of a YAML job file as pydantic models: which keys there are, and how each value is read.
+"""The shape of a YAML job file: which keys there are, how each value is read, and one sentence of each for editors.
 
-From the parts to the whole: how a value is read, filters and their sets, the sections, the job, its JSON Schema.
-The models hold what was written and no defaults: those live in `model/job.py`. Each piece of a job (a taxon, a
-filter set, a section) is validated by itself, so that one broken piece hides nothing about the others. Pydantic's
-own words never reach the user: `problems.complaints` has place and message of each.
+From the parts to the whole: values, filters and their sets, the sections, the job, its JSON Schema. What is absent has
+no default here: those live in `model/job.py`.
 """
 
 from collections.abc import Callable
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-    WithJsonSchema,
-    create_model,
-    field_validator,
-    model_validator,
-)
+from typing import Any
 
 from batchsum.config import values
+from batchsum.config.shape import Entries, Key, Keys, ListOf, Value, or_null
 from batchsum.model.filters import (
-    NO_TAXON,
     REPORT_TYPES,
     SEQUENCE_TYPES,
     USA_STATES,
@@ -43,81 +27,32 @@ from batchsum.model.filters import (
 )
 from batchsum.ncbi.urls import check_base_url
 
-# How a value is read: pydantic guesses no type here, since `NO` and `1.10` must stay the text that they are.
 
-LENGTH = "^ *[0-9]{1,9} *[smhdw] *$"
-"""How a duration looks to an editor."""
-
-
-class Keys(BaseModel):
-    """A mapping with these keys and no others; a key without a value is as good as absent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _leave_out_absent(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            # A key that nobody knows stays even without a value, so that it is told.
-            return {k: v for k, v in value.items() if v is not None or k not in cls.model_fields}
-        return value
-
-    def given(self) -> dict[str, Any]:
-        """The values that were written, mappings as dictionaries."""
-        values = {name: getattr(self, name) for name in self.model_fields_set}
-        return {name: value.given() if isinstance(value, Keys) else value for name, value in values.items()}
+def _length(parse: Callable[[str], Any], **looks: Any) -> Value:
+    return Value(parse, {"type": "string", "pattern": "^ *[0-9]{1,9} *[smhdw] *$", **looks})
 
 
-def optional(description: str) -> Any:
-    """A key that may be absent: no value is read for it then, and none is given."""
-    return Field(None, description=description)
-
-
-def read_one(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        if value is None:
-            raise ValueError("is empty; write a value, or leave it out")
-        if not isinstance(value, str):
-            raise ValueError(f"must be one value, not a {'list' if isinstance(value, list) else 'mapping'}")
-        return parse(value)
-
-    return read
-
-
-def as_value(parse: Callable[[str], Any], *types: str, **schema: Any) -> Any:
-    """What is written as one value, read by `parse`; `types` and `schema` tell an editor how it looks."""
-    kind = {"type": list(types) if len(types) > 1 else types[0]} if types else {"type": "string"}
-    return PlainValidator(read_one(parse)), WithJsonSchema({**kind, **schema})
-
-
-def whole_number(lowest: int, highest: int) -> Any:
+def _whole_number(lowest: int, highest: int) -> Value:
     """A whole number from `lowest` to `highest`, both included."""
-    return as_value(
-        lambda text: values.parse_integer(text, lowest, highest), "integer", minimum=lowest, maximum=highest
-    )
+    looks = {"type": "integer", "minimum": lowest, "maximum": highest}
+    return Value(lambda text: values.parse_integer(text, lowest, highest), looks)
 
 
-def not_empty(values: list[Any]) -> list[Any]:
-    if not values:
-        raise ValueError("is an empty list; write what belongs in it, or leave it out")
-    return values
+def _one_of(parse: Callable[[str], str], choices: tuple[str, ...]) -> Value:
+    return Value(parse, {"type": "string", "enum": [*choices]})
 
 
-Text = Annotated[str, *as_value(parse_text, "string", "number")]
-Name = Annotated[str, *as_value(parse_tax_id_or_name, "string", "integer")]
-Flag = Annotated[bool, *as_value(parse_boolean, "boolean", "string", enum=[True, False, "yes", "no"])]
+TEXT = Value(parse_text, {"type": ["string", "number"]})
+FLAG = Value(parse_boolean, {"type": ["boolean", "string"], "enum": [True, False, "yes", "no"]})
+HOST = Value(parse_tax_id_or_name, {"type": ["string", "integer"]})
+TAXON = Value(parse_taxon, {"type": ["string", "integer"]})
+PATH = Value(values.parse_path)
+DURATION = _length(parse_duration, examples=["30s", "10m", "6h", "7d"])
 
 
 # Filter sets: each filter with one value, or with a list of values in the matrix.
 
-
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
-
-
-def _not_one_date(value: Any) -> Any:
-    if isinstance(value, str):
-        raise ValueError(_TWO_DATES)
-    return value
 
 
 def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
@@ -131,185 +66,116 @@ def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
     return pair
 
 
-State = Annotated[str, *as_value(parse_usa_state, enum=[*USA_STATES])]
-Moment = Annotated[date | timedelta, *as_value(parse_moment, examples=["2025-01-15", "7d"])]
+MOMENT = Value(parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
+WINDOW = ListOf(MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2})
+ACCESSIONS = ListOf(Value(parse_accession), takes_one=True)
+SEQUENCES = ListOf(_one_of(parse_sequence_type, SEQUENCE_TYPES), takes_one=True)
+REPORTS = ListOf(_one_of(parse_report_type, REPORT_TYPES), takes_one=True)
 
-
-def _list_filter(parse: Callable[[str], str], choices: tuple[str, ...] = ()) -> Any:
-    item = {"type": "string", "enum": [*choices]} if choices else {"type": "string"}
-    one_or_more = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
-    values = list[Annotated[str, *as_value(parse)]]
-    wrapped = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-    return Annotated[values, wrapped, AfterValidator(not_empty), WithJsonSchema(one_or_more)]
-
-
-Window = Annotated[
-    list[Moment],
-    Field(json_schema_extra={"minItems": 2, "maxItems": 2}),
-    BeforeValidator(_not_one_date),
-    AfterValidator(_in_order),
-]
-
-
-class GuardKeys(Keys):
-    """The bounds within which an answer is believed."""
-
-    max_drop: Annotated[float, *as_value(values.parse_percent, pattern="^[0-9.]+ *%$")] = optional(
-        "Share of the records that may be missing against the highest of 14 nights (20%)."
-    )
-    min_drop: Annotated[int, *whole_number(0, 10**12)] = optional(
-        "Records that must be missing before a drop is looked at (5)."
-    )
-    stale_after: Annotated[timedelta, *as_value(values.parse_staleness, pattern=LENGTH)] = optional(
-        "Tell when nothing was updated for so long (14d)."
-    )
-    allow_zero: Flag = optional("Believe it when all records vanish (false).")
-
-
-class WindowsKeys(Keys):
-    """A series of windows by release date: `last` windows of `every`, weeks beginning on Mondays."""
-
-    every: Annotated[timedelta, *as_value(values.parse_window, pattern=LENGTH)] = Field(
-        description="Length of a window in whole days, as 7d."
-    )
-    last: Annotated[int, *whole_number(1, 1000)] = Field(
-        description="How many windows, the latest of which has ended when the night begins."
-    )
-
-
-_FILTERS: dict[str, tuple[Any, str]] = {
-    "accessions": (_list_filter(parse_accession), "Only these nucleotide accessions."),
-    "refseq_only": (Flag, "Only RefSeq genomes."),
-    "annotated_only": (Flag, "Only annotated genomes."),
-    "released_since": (Moment, "Released on or after this day; 7d is a week before the night."),
-    "updated_since": (Moment, "Updated on or after this day; 7d is a week before the night."),
-    "host": (Name, "Taxonomy ID or name of the host, at any rank."),
-    "pangolin_classification": (Text, "Pango lineage; SARS-CoV-2 only."),
-    "geo_location": (Text, "Continent or country where the sample was collected."),
-    "usa_state": (State, "Two-letter code of the US state or territory."),
-    "complete_only": (Flag, "Only complete genomes."),
-    "include_sequence": (_list_filter(parse_sequence_type, SEQUENCE_TYPES), "Sequences in the estimated download."),
-    "aux_report": (_list_filter(parse_report_type, REPORT_TYPES), "Reports in the estimated download."),
-    "released_between": (Window, "[from, to): released on or after the first day, before the second."),
+_FILTERS = {
+    "accessions": Key(ACCESSIONS, "Only these nucleotide accessions."),
+    "refseq_only": Key(FLAG, "Only RefSeq genomes."),
+    "annotated_only": Key(FLAG, "Only annotated genomes."),
+    "released_since": Key(MOMENT, "Released on or after this day; 7d is a week before the night."),
+    "updated_since": Key(MOMENT, "Updated on or after this day; 7d is a week before the night."),
+    "host": Key(HOST, "Taxonomy ID or name of the host, at any rank."),
+    "pangolin_classification": Key(TEXT, "Pango lineage; SARS-CoV-2 only."),
+    "geo_location": Key(TEXT, "Continent or country where the sample was collected."),
+    "usa_state": Key(_one_of(parse_usa_state, tuple(USA_STATES)), "Two-letter code of the US state or territory."),
+    "complete_only": Key(FLAG, "Only complete genomes."),
+    "include_sequence": Key(SEQUENCES, "Sequences in the estimated download."),
+    "aux_report": Key(REPORTS, "Reports in the estimated download."),
+    "released_between": Key(WINDOW, "[from, to): released on or after the first day, before the second."),
 }
 
+GUARDS = Keys(
+    max_drop=Key(
+        Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
+        "Share of the records that may be missing against the highest of 14 nights (20%).",
+    ),
+    min_drop=Key(_whole_number(0, 10**12), "Records that must be missing before a drop is looked at (5)."),
+    stale_after=Key(_length(values.parse_staleness), "Tell when nothing was updated for so long (14d)."),
+    allow_zero=Key(FLAG, "Believe it when all records vanish (false)."),
+)
 
-def _fields(shape: Callable[[Any], Any]) -> dict[str, Any]:
-    """A field for each filter, absent unless given; `shape` tells how its values are written."""
-    return {name: (shape(kind), optional(about)) for name, (kind, about) in _FILTERS.items()}
+WINDOWS = Keys(
+    every=Key(
+        _length(values.parse_window),
+        "Length of a window in whole days, as 7d.",
+        required="the length of a window, as in every: 7d",
+    ),
+    last=Key(
+        _whole_number(1, 1000),
+        "How many windows, the latest of which has ended when the night begins.",
+        required="how many windows, as in last: 12",
+    ),
+)
 
+FILTER_SET = Keys(
+    # One combination of the lists for each filter set; the first key changes slowest.
+    matrix=Key(
+        Keys(**{name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()}),
+        "One filter set for each combination of these.",
+    ),
+    windows=Key(WINDOWS, "One filter set for each of a series of release windows, weeks beginning on Mondays."),
+    guards=Key(GUARDS, "Bounds of this filter set alone."),
+    **_FILTERS,
+)
 
-def _list_of(kind: Any) -> Any:
-    return Annotated[list[kind], AfterValidator(not_empty)]
-
-
-# Lists of values, one combination of them for each filter set; the first key changes slowest.
-MatrixKeys: Any = create_model("MatrixKeys", __base__=Keys, **_fields(_list_of))
-
-FilterSetKeys: Any = create_model(
-    "FilterSetKeys",
-    __base__=Keys,
-    matrix=(MatrixKeys, optional("One filter set for each combination of these.")),
-    windows=(WindowsKeys, optional("One filter set for each of a series of release windows.")),
-    guards=(GuardKeys, optional("Bounds of this filter set alone.")),
-    **_fields(lambda kind: kind),
+TAXON_ENTRY = Keys(
+    taxon=Key(TAXON, "NCBI Taxonomy ID or name.", required="an NCBI Taxonomy ID or a name as its value"),
+    label=Key(TEXT, "What the table calls it."),
+    filter_sets=Key(ListOf(TEXT), "The filter sets asked for this taxon; all of them where absent."),
+    guards=Key(GUARDS, "Bounds of this taxon alone."),
 )
 
 
 # The sections.
 
-Duration = Annotated[timedelta, *as_value(parse_duration, pattern=LENGTH, examples=["30s", "10m", "6h", "7d"])]
-FilePath = Annotated[str, *as_value(values.parse_path)]
-Format = Annotated[str, *as_value(values.parse_format, enum=[*values.FORMATS])]
-RequestsPerSecond = Annotated[
-    float | Literal["auto", "unlimited"], *as_value(values.parse_requests_per_second, "string", "number")
-]
-EnvironmentName = Annotated[str, *as_value(values.parse_environment_name, pattern="^[A-Z_][A-Z0-9_]*$")]
+API = Keys(
+    allow_http=Key(FLAG, "Allow plain http to another machine (false)."),
+    # Whether http is allowed is another key's to say: `yaml_job` looks at both.
+    base_url=Key(
+        Value(lambda text: check_base_url(text, allow_http=True), {"type": "string", "format": "uri"}),
+        "Where NCBI Datasets answers.",
+    ),
+    api_key_file=Key(PATH, "File that holds the NCBI API key."),
+    requests_per_second=Key(
+        Value(values.parse_requests_per_second, {"type": ["string", "number"]}), "auto, unlimited or a ceiling."
+    ),
+    workers=Key(_whole_number(1, 1000), "Requests under way at once (64)."),
+    timeout=Key(_length(values.parse_timeout), "Longest time of one attempt (60s)."),
+    attempts=Key(_whole_number(1, 20), "Attempts of one request (6)."),
+    max_outage=Key(DURATION, "Give the night up after such an outage (30m)."),
+    contact=Key(Value(values.parse_contact), "E-mail address or URL, told to NCBI in the User-Agent."),
+    shared_limit=Key(
+        Value(values.parse_shared_limit),
+        "Redis or Valkey that counts the requests of all your machines; no password here.",
+    ),
+    canary=Key(TAXON, "Taxon that the server surely has records of (2697049)."),
+)
+
+OUTPUT = Keys(
+    dir=Key(PATH, "Output directory (out/<name> beside the job file)."),
+    formats=Key(ListOf(_one_of(values.parse_format, values.FORMATS)), "Formats of the table ([csv])."),
+    keep_nights=Key(_whole_number(1, 100_000), "Nights kept in the history (400)."),
+)
 
 
-def _not_one_text(value: Any) -> Any:
-    if isinstance(value, str):
-        raise ValueError(f"must be a list of words, run without a shell; write [{', '.join(values.words_of(value))}]")
-    return value
+def _as_words(command: str) -> str:
+    return f"must be a list of words, run without a shell; write [{', '.join(values.words_of(command))}]"
 
 
-Command = Annotated[
-    list[Annotated[str, *as_value(values.parse_argument, "string", "number")]],
-    BeforeValidator(_not_one_text),
-    AfterValidator(not_empty),
-]
+_COMMAND = ListOf(Value(values.parse_argument, {"type": ["string", "number"]}), instead=_as_words)
+_VARIABLE = Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"})
 
-
-class TaxonKeys(Keys):
-    """One entry of the list of taxa; a bare ID or name is the same as `{taxon: ...}`."""
-
-    taxon: Annotated[str, *as_value(parse_taxon, "string", "integer")] = Field(description="NCBI Taxonomy ID or name.")
-    label: Text = optional("What the table calls it.")
-    filter_sets: Annotated[list[Text], AfterValidator(not_empty)] = optional(
-        "The filter sets asked for this taxon; all of them where absent."
-    )
-    guards: GuardKeys = optional("Bounds of this taxon alone.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_one_value(cls, value: Any) -> Any:
-        if value is None:
-            raise ValueError(NO_TAXON)
-        if not isinstance(value, str | dict):
-            raise ValueError("must be an NCBI Taxonomy ID, a name, or a mapping with the key taxon")
-        return {"taxon": value} if isinstance(value, str) else value
-
-
-class ApiKeys(Keys):
-    """The server and how hard it may be asked."""
-
-    # Before base_url, which depends on it.
-    allow_http: Flag = optional("Allow plain http to another machine (false).")
-    base_url: Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})] = optional(
-        "Where NCBI Datasets answers."
-    )
-    api_key_file: FilePath = optional("File that holds the NCBI API key.")
-    requests_per_second: RequestsPerSecond = optional("auto, unlimited or a ceiling.")
-    workers: Annotated[int, *whole_number(1, 1000)] = optional("Requests under way at once (64).")
-    timeout: Annotated[timedelta, *as_value(values.parse_timeout, pattern=LENGTH)] = optional(
-        "Longest time of one attempt (60s)."
-    )
-    attempts: Annotated[int, *whole_number(1, 20)] = optional("Attempts of one request (6).")
-    max_outage: Duration = optional("Give the night up after such an outage (30m).")
-    contact: Annotated[str, *as_value(values.parse_contact)] = optional(
-        "E-mail address or URL, told to NCBI in the User-Agent."
-    )
-    shared_limit: Annotated[str, *as_value(values.parse_shared_limit)] = optional(
-        "Redis or Valkey that counts the requests of all your machines; no password here."
-    )
-    canary: Annotated[str, *as_value(parse_taxon, "string", "integer")] = optional(
-        "Taxon that the server surely has records of (2697049)."
-    )
-
-    @field_validator("base_url", mode="plain")
-    @classmethod
-    def _read_base_url(cls, value: Any, info: ValidationInfo) -> str:
-        allowed = bool(info.data.get("allow_http"))  # absent as well where its own value is wrong
-        url: str = read_one(lambda text: check_base_url(text, allowed))(value)
-        return url
-
-
-class OutputKeys(Keys):
-    """Where the table goes, and in which formats."""
-
-    dir: FilePath = optional("Output directory (out/<name> beside the job file).")
-    formats: Annotated[list[Format], AfterValidator(not_empty)] = optional("Formats of the table ([csv]).")
-    keep_nights: Annotated[int, *whole_number(1, 100_000)] = optional("Nights kept in the history (400).")
-
-
-class NotifyKeys(Keys):
-    """Who is told. A command is a list of words, run without a shell."""
-
-    on_change: Command = optional("Run when something changed.")
-    on_failure: Command = optional("Run when the night failed, or has rows without an answer to rely on.")
-    on_success: Command = optional("Run when the night succeeded.")
-    webhook_env: EnvironmentName = optional("Variable that holds the webhook's URL.")
-    ping_env: EnvironmentName = optional("Variable that holds the ping's URL.")
+NOTIFY = Keys(
+    on_change=Key(_COMMAND, "Run when something changed."),
+    on_failure=Key(_COMMAND, "Run when the night failed, or has rows without an answer to rely on."),
+    on_success=Key(_COMMAND, "Run when the night succeeded."),
+    webhook_env=Key(_VARIABLE, "Variable that holds the webhook's URL."),
+    ping_env=Key(_VARIABLE, "Variable that holds the ping's URL."),
+)
 
 
 def _read_version(text: str) -> str:
@@ -318,27 +184,25 @@ def _read_version(text: str) -> str:
     return text
 
 
-class JobHead(Keys):
-    """What a job is called, and how often it may run."""
+# In a list of taxa, most are a bare id or name.
+_TAXA = {"type": "array", "items": {"anyOf": [TAXON.schema(), TAXON_ENTRY.schema()]}}
 
-    version: Annotated[str, *as_value(_read_version, "integer", const=1)] = Field(
-        description="Version of this format: 1."
-    )
-    name: Annotated[str, *as_value(values.parse_job_name)] = optional("Name of the job (the file's stem).")
-    min_interval: Duration = optional("A start within this time after the last published run does nothing, as 20h.")
-
-
-class JobKeys(JobHead):
-    """A batchsum job."""
-
-    taxa: list[TaxonKeys] = optional("What is asked for.")
-    taxa_files: list[FilePath] = optional("CSV, TSV or TXT files with more taxa.")
-    filter_sets: dict[str, FilterSetKeys] = optional("Named sets of filters.")
-    # Pydantic leaves out words that are those of the section itself.
-    api: ApiKeys = optional("Which server is asked, and how hard.")
-    output: OutputKeys = optional("Where the table goes, in which formats, and how many nights are kept.")
-    guards: GuardKeys = optional("Within which bounds an answer is believed.")
-    notify: NotifyKeys = optional("Who is told.")
+JOB = Keys(
+    version=Key(
+        Value(_read_version, {"type": "integer", "const": 1}), "Version of this format: 1.", required="version: 1"
+    ),
+    name=Key(Value(values.parse_job_name), "Name of the job (the file's stem)."),
+    min_interval=Key(DURATION, "A start within this time after the last published run does nothing, as 20h."),
+    taxa=Key(Entries(_TAXA), "What is asked for."),
+    taxa_files=Key(Entries({"type": "array", "items": PATH.schema()}), "CSV, TSV or TXT files with more taxa."),
+    filter_sets=Key(
+        Entries({"type": "object", "additionalProperties": or_null(FILTER_SET.schema())}), "Named sets of filters."
+    ),
+    api=Key(API, "Which server is asked, and how hard."),
+    output=Key(OUTPUT, "Where the table goes, in which formats, and how many nights are kept."),
+    guards=Key(GUARDS, "Within which bounds an answer is believed."),
+    notify=Key(NOTIFY, "Who is told. A command is a list of words, run without a shell."),
+)
 
 
 # The job file as JSON Schema, for editors. It wants NCBI's own spelling where batchsum takes more (lower case,
@@ -349,39 +213,5 @@ SCHEMA_FILE = "batchsum.schema.json"
 
 def job_schema() -> dict[str, Any]:
     """JSON Schema, draft 7, of a YAML job file; ready for JSON."""
-    schema = _plain(JobKeys.model_json_schema())
-    schema["anyOf"] = [{"required": ["taxa"]}, {"required": ["taxa_files"]}]
-    pieces = schema["$defs"]
-    for name, piece in pieces.items():
-        pieces[name] = piece if name == "TaxonKeys" else _or_null(piece)  # an empty entry of a list is a mistake
-    # In a list of taxa, most are a bare id or name.
-    taxon = pieces["TaxonKeys"]
-    bare = {**taxon["properties"]["taxon"], "description": "NCBI Taxonomy ID or name."}
-    pieces["TaxonKeys"] = {"anyOf": [bare, taxon]}
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema, "title": "A batchsum job"}
-
-
-def _plain(value: Any) -> Any:
-    """Without the titles and defaults that pydantic adds. A key without a value is as good as absent: null is one type
-    more of it, since an editor that has to choose between alternatives cannot tell where the mistake is."""
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    plain = {
-        key: {name: _plain(inner) for name, inner in one.items()} if key in ("properties", "$defs") else _plain(one)
-        for key, one in value.items()
-        if key not in ("title", "default")
-    }
-    return _or_null(plain) if "default" in value else plain
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """What is referred to says so itself."""
-    if "anyOf" in schema:
-        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
-    if "type" not in schema:
-        return schema
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    enum = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
-    return {**schema, "type": [*kinds, "null"], **enum}
+    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "A batchsum job"}
+    return {**head, **JOB.schema(), "anyOf": [{"required": ["taxa"]}, {"required": ["taxa_files"]}]}

@@ -6,14 +6,14 @@ of other jobs in the same directory stay in the file.
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from batchsum.atomic import replace_file
+from batchsum.config.problems import decode, unreadable
 from batchsum.errors import JobFileError, OutputError, Problem
 from batchsum.model.filters import parse_taxon
 from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
@@ -38,63 +38,44 @@ class LockedTaxon(NamedTuple):
     """YYYY-MM-DD: since when the lock says this."""
 
 
-class TaxaLock:
-    """The taxa of a lock by their names as written. Empty where there is no lock."""
-
-    def __init__(self, taxa: Mapping[str, LockedTaxon] = MappingProxyType({})) -> None:
-        self._taxa = taxa
-
-    def __len__(self) -> int:
-        return len(self._taxa)
-
-    def __contains__(self, taxon: object) -> bool:
-        return taxon in self._taxa
-
-    def taxa(self) -> Set[str]:
-        """The taxa that it knows, as they are written."""
-        return self._taxa.keys()
-
-    def get(self, taxon: str) -> LockedTaxon | None:
-        return self._taxa.get(taxon)
+class TaxaLock(dict[str, LockedTaxon]):
+    """The taxa of a lock by their names as written. Empty where there is no lock. Nobody changes one in place."""
 
     def asked_as(self, taxon: str) -> str:
         """What to ask NCBI for: the locked id, or the taxon as written."""
-        locked = self._taxa.get(taxon)
-        return taxon if locked is None else str(locked.node.tax_id)
+        return str(self[taxon].node.tax_id) if taxon in self else taxon
 
     def tax_id(self, taxon: str) -> int | None:
-        locked = self._taxa.get(taxon)
-        return locked.node.tax_id if locked else None
+        return self[taxon].node.tax_id if taxon in self else None
 
     def ancestors(self, taxon: str) -> tuple[int, ...]:
         """The ids of the taxa above it, from the root down; empty where they are not known."""
-        locked = self._taxa.get(taxon)
-        return locked.node.parents if locked else ()
+        return self[taxon].node.parents if taxon in self else ()
 
     def ancestors_among(self, taxa: Iterable[str]) -> set[int]:
         """The ids of those of `taxa` that stand above another of them."""
-        nodes = [locked.node for taxon in taxa if (locked := self._taxa.get(taxon))] if self._taxa else []
+        nodes = [self[taxon].node for taxon in taxa if taxon in self] if self else []
         lineages = {node.parents for node in nodes}
         return {node.tax_id for node in nodes} & set(chain.from_iterable(lineages))
 
     def beside(self, others: Mapping[str, LockedTaxon]) -> "TaxaLock":
         """The lock, and of `others` the taxa that it does not know."""
-        return TaxaLock({**others, **self._taxa})
+        return TaxaLock({**others, **self})
 
     def with_names(self, names: Iterable[Name], today: date) -> "TaxaLock":
         """The lock with what was just learnt. A name keeps its id; what is said of that id is brought up to date."""
-        taxa = dict(self._taxa)
+        taxa = TaxaLock(self)
         for name in names:
             if name.taxon is None or not name.taxon.is_virus:  # a doubtful name is not to be kept for good
                 continue
             kept = taxa.get(name.text)
             if kept is None or (kept.node.tax_id == name.taxon.tax_id and kept.node != name.taxon):
                 taxa[name.text] = LockedTaxon(name.taxon, today.isoformat())
-        return TaxaLock(taxa)
+        return taxa
 
     def text(self) -> str:
         """The file: ids by number, then names; a line is a taxon, so that two versions compare line by line."""
-        lines = [_line(taxon, self._taxa[taxon]) for taxon in sorted(self._taxa, key=_order)]
+        lines = [_line(taxon, self[taxon]) for taxon in sorted(self, key=_order)]
         return "\n".join([*_HEAD, *lines]) + "\n"
 
 
@@ -107,19 +88,20 @@ def lock_file(job_file: Path) -> Path:
 
 def read_lock(path: Path) -> TaxaLock:
     """The lock in a file; an empty one where there is none. Raises JobFileError with every problem of it."""
-    reading = _Reading(str(path))
+    text: str | Problem
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # an editor may have put a byte-order mark before it
+        text = decode(str(path), path.read_bytes())
     except FileNotFoundError:
         return TaxaLock()
     except OSError as error:
-        raise JobFileError([Problem(str(path), 1, 1, f"this file cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError:
-        raise JobFileError([Problem(str(path), 1, 1, "this file is not UTF-8; check the job anew")]) from None
+        text = Problem(str(path), 1, 1, unreadable(error))
+    if isinstance(text, Problem):
+        raise JobFileError([text])
+    reading = _Reading(str(path))
     reading.read(text)
     if reading.problems:
         raise JobFileError(reading.problems[:_MOST_PROBLEMS])
-    return TaxaLock(reading.taxa)
+    return reading.taxa
 
 
 def write_lock(path: Path, lock: TaxaLock) -> bool:
@@ -150,7 +132,7 @@ class _Reading:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.taxa: dict[str, LockedTaxon] = {}
+        self.taxa = TaxaLock()
         self.problems: list[Problem] = []
         self._lineages: Lineages = {}
 
@@ -175,44 +157,41 @@ class _Reading:
     def read_line(self, number: int, line: str) -> None:
         cells = line.split("\t")
         if len(cells) != len(COLUMNS):
-            self.report(
-                number, 1, f"{len(cells)} cells where there must be {len(COLUMNS)}; check the job anew --online"
-            )
+            message = f"{len(cells)} cells where there must be {len(COLUMNS)}; check the job anew --online"
+            self.report(number, 1, message)
             return
-        column, before = 1, len(self.problems)
-        for name, cell in zip(COLUMNS, cells, strict=True):
+        readers: tuple[Callable[[str], Any], ...] = (self.new_taxon, _tax_id, str, sys.intern, self.lineage, _day)
+        column, values = 1, list[Any]()
+        for name, read, cell in zip(COLUMNS, readers, cells, strict=True):
             try:
-                self.check(name, cell)
+                values.append(read(cell))
             except ValueError as error:
                 self.report(number, column, f"{name}: {error}")
             column += len(cell) + 1
-        if len(self.problems) > before:
-            return
-        taxon, tax_id, scientific_name, rank, lineage, locked_on = cells
-        parents = tuple(map(int, lineage.split()))
-        node = TaxonNode(int(tax_id), scientific_name, sys.intern(rank), self._lineages.setdefault(parents, parents))
-        self.taxa[taxon] = LockedTaxon(node, sys.intern(locked_on))  # many lines share few dates, ranks and lineages
+        if len(values) == len(COLUMNS):
+            taxon, *node, locked_on = values
+            self.taxa[taxon] = LockedTaxon(TaxonNode(*node), locked_on)
 
-    def check(self, name: str, cell: str) -> None:
-        match name:
-            case "taxon":
-                parse_taxon(cell)
-                if cell in self.taxa:
-                    raise ValueError(f"{cell!r} stands here twice; remove one of the lines")
-            case "tax_id":
-                _check_tax_id(cell)
-            case "lineage":
-                for one in cell.split(" ") if cell else ():
-                    _check_tax_id(one)
-            case "locked_on":
-                if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):  # fromisoformat() would take 2025-W03-3 too
-                    raise ValueError(f"{cell!r} is no date; write it as 2025-01-15")
-                date.fromisoformat(cell)
+    def new_taxon(self, cell: str) -> str:
+        if parse_taxon(cell) in self.taxa:
+            raise ValueError(f"{cell!r} stands here twice; remove one of the lines")
+        return cell
+
+    def lineage(self, cell: str) -> tuple[int, ...]:
+        parents = tuple(map(_tax_id, cell.split(" "))) if cell else ()
+        return self._lineages.setdefault(parents, parents)  # many lines share few lineages, ranks and dates
 
     def report(self, line: int, column: int, message: str) -> None:
         self.problems.append(Problem(self.file, line, column, message))
 
 
-def _check_tax_id(text: str) -> None:
-    if not _TAX_ID.fullmatch(text) or int(text) >= 2**31:
-        raise ValueError(f"{text[:40]!r} is no Taxonomy ID")
+def _tax_id(cell: str) -> int:
+    if not _TAX_ID.fullmatch(cell) or int(cell) >= 2**31:
+        raise ValueError(f"{cell[:40]!r} is no Taxonomy ID")
+    return int(cell)
+
+
+def _day(cell: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):  # fromisoformat() would take 2025-W03-3 too
+        raise ValueError(f"{cell!r} is no date; write it as 2025-01-15")
+    return sys.intern(date.fromisoformat(cell).isoformat())

@@ -4,14 +4,14 @@ As in `filters`: each function takes what a user wrote and returns what is meant
 what to write instead. What may be a secret is never repeated in a message.
 """
 
-import difflib
 import re
 import shlex
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from batchsum.model.filters import parse_duration, parse_text
+from batchsum.model.filters import parse_choice, parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 
@@ -93,12 +93,7 @@ def parse_percent(text: str) -> float:
     raise ValueError(f"{text!r} is not a share of a hundred; write it from 0% to 100%, as in 20%")
 
 
-def parse_format(text: str) -> str:
-    if text not in FORMATS:
-        near = difflib.get_close_matches(text.lower(), FORMATS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{text!r} is not one of {', '.join(FORMATS)}{hint}")
-    return text
+parse_format = partial(parse_choice, choices=FORMATS)
 
 
 def parse_environment_name(text: str) -> str:

@@ -11,31 +11,22 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, named_as_windows, overlaps
 from batchsum.config.odd_values import odd_filters, odd_program
-from batchsum.config.problems import complaints, shown, unknown, unknown_key, unreadable
-from batchsum.config.schema import (
-    ApiKeys,
-    FilterSetKeys,
-    GuardKeys,
-    JobHead,
-    JobKeys,
-    Keys,
-    NotifyKeys,
-    OutputKeys,
-    TaxonKeys,
-)
+from batchsum.config.problems import shown, unknown, unreadable
+from batchsum.config.schema import FILTER_SET, JOB, TAXON_ENTRY
+from batchsum.config.shape import Shape
 from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
-from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_text
+from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, parse_text
 from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
+from batchsum.ncbi.urls import BASE_URL, check_base_url
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
+NOT_WRITTEN = YamlNode(1, 1, None)
 
 
 def default_name(path: Path) -> str:
@@ -49,62 +40,51 @@ class YamlJob:
     def __init__(self, path: Path, root: YamlNode, today: date) -> None:
         self.path = path
         self.root = root
-        self.raw: Any = plain(root)
         self.listing = Listing(today, {})
         self.filter_sets: list[NamedSet] = []
         self._order: dict[str, int] = {}
 
     def read(self) -> Job | None:
         """The job as far as it can be read; its problems, if any, are in `listing`."""
-        if not isinstance(self.raw, dict):
-            self.report((), "a job file is a mapping; begin with version: 1")
+        if not isinstance(self.root.value, dict):
+            self.report(self.root, "a job file is a mapping; begin with version: 1")
             return None
-        for key in self.raw:
-            if key not in JobKeys.model_fields:
-                self.report((key,), unknown_key(key, JobKeys.model_fields), at_key=True)
-        head = self.piece(JobHead, {key: self.raw.get(key) for key in JobHead.model_fields}, ()) or {}
-        self.read_filter_sets()  # before the taxa, which name them
-        self.read_taxa()
-        self.read_taxa_files()
-        self.require_taxa()
-        api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
-        guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
+        given = JOB.read(self.root, "", self.report) or {}
+        self.read_filter_sets(given.get("filter_sets"))  # before the taxa, which name them
+        self.read_taxa(given.get("taxa"))
+        self.read_taxa_files(given.get("taxa_files"))
+        self.require_taxa(given)
+        api, output, notify = given.get("api", {}), given.get("output", {}), given.get("notify", {})
+        self.check_address(api)
         self.warn_of_hooks(notify)
         self.hide_secrets()  # when all else is told, since it replaces what was said of the same place
-        name = head.get("name") or default_name(self.path)
+        name = given.get("name") or default_name(self.path)
         if "api_key_file" in api:
             api["api_key_file"] = self.resolve(api["api_key_file"])
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
             self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
-            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
+            ApiSettings(**api), Guards(**given.get("guards", {})), NotifySettings(**_frozen(notify)),
+            given.get("min_interval"),
         )  # fmt: skip
 
-    def here(self, location: Location, at_key: bool = False) -> tuple[str, int, int]:
-        node = place(self.root, location, at_key)
-        return str(self.path), node.line, node.column
+    def report(self, node: YamlNode, message: str) -> None:
+        self.listing.problems.append(Problem(str(self.path), node.line, node.column, message))
 
-    def report(self, location: Location, message: str, at_key: bool = False) -> None:
-        self.listing.problems.append(Problem(*self.here(location, at_key), message))
+    def warn(self, location: Location, message: str) -> None:
+        node = place(self.root, location)
+        self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
 
-    def piece(self, model: type[Keys], value: Any, location: Location) -> dict[str, Any] | None:
-        """What was given, read by the model; None where something is wrong with it, which is reported."""
-        try:
-            return model.model_validate(value).given()
-        except ValidationError as error:
-            for complaint in complaints(error, model, location):
-                self.report(complaint.location, complaint.message, complaint.at_key)
-        return None
+    def piece(self, shape: Shape, node: YamlNode, name: str) -> Any:
+        """What a piece says; None where something is wrong with it, which is reported."""
+        before = len(self.listing.problems)
+        found = shape.read(node, name, self.report)
+        return found if len(self.listing.problems) == before else None
 
-    def section(self, key: str, model: type[Keys]) -> dict[str, Any]:
-        value = self.raw.get(key)
-        return {} if value is None else self.piece(model, value, (key,)) or {}
-
-    def sequence(self, key: str) -> list[Any]:
-        value = self.raw.get(key)
-        if value is not None and not isinstance(value, list):
-            self.report((key,), f"{key}: must be a list, one entry a line behind '- '")
-        return value if isinstance(value, list) else []
+    def entries(self, node: YamlNode | None, key: str) -> list[YamlNode]:
+        if node is not None and not isinstance(node.value, list):
+            self.report(node, f"{key}: must be a list, one entry a line behind '- '")
+        return node.value if node and isinstance(node.value, list) else []
 
     def resolve(self, text: str) -> Path:
         """A path of the job file, relative to the file; ~/ is the home directory."""
@@ -115,62 +95,62 @@ class YamlJob:
                 path = path.expanduser()
         return Path(shown(self.path.parent / path))
 
-    def read_filter_sets(self) -> None:
-        entries = self.raw.get("filter_sets")
-        if entries is not None and not isinstance(entries, dict):
-            self.report(("filter_sets",), "filter_sets: must be a mapping, as {all: {}}")
-            self.listing.broken_sets.append(EVERYTHING.name)
-            return
-        for name, entry in (entries or {EVERYTHING.name: {}}).items():
+    def read_filter_sets(self, node: YamlNode | None) -> None:
+        entries = {EVERYTHING.name: (NOT_WRITTEN, NOT_WRITTEN)}
+        if node:
+            if not isinstance(node.value, dict):
+                self.report(node, "filter_sets: must be a mapping, as {all: {}}")
+                self.listing.broken_sets.append(EVERYTHING.name)
+                return
+            entries = node.value or entries
+        for name, (key, entry) in entries.items():
             try:
                 parse_text(name)
             except ValueError as error:
-                self.report(("filter_sets", name), f"the name of this filter set {error}", at_key=True)
+                self.report(key, f"the name of this filter set {error}")
                 continue
-            made = self.read_filter_set(name, {} if entry is None else entry)
+            made = self.read_filter_set(name, key, entry)
             if made is None:
                 self.listing.broken_sets.append(name)
                 continue
             self.listing.sets[name] = made
+            written = plain(entry) or {}
             for one in made:
-                self.warn_odd(name, one)
-        for name in named_as_windows(self.filter_sets, entries or {}):
-            self.report(("filter_sets", name), f"{name!r} is a window's name; rename one of the two", at_key=True)
+                self.warn_odd(name, one, written)
+        for name in named_as_windows(self.filter_sets, entries):
+            self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
 
-    def read_filter_set(self, name: str, entry: Any) -> tuple[NamedSet, ...] | None:
-        location = ("filter_sets", name)
-        overlapping = list(overlaps(entry)) if isinstance(entry, dict) else []
-        for path, message in overlapping:
-            self.report((*location, *path), message, at_key=True)
-        given = self.piece(FilterSetKeys, entry, location)
+    def read_filter_set(self, name: str, key: YamlNode, entry: YamlNode) -> tuple[NamedSet, ...] | None:
+        given = {} if entry.value is None else self.piece(FILTER_SET, entry, name)
+        overlapping = list(overlaps(entry))
+        for where, message in overlapping:
+            self.report(where, message)
         if given is None or overlapping:
             return None
-        guards, lists = given.pop("guards", {}), given.pop("matrix", None)
-        if lists == {}:
-            self.report((*location, "matrix"), "matrix: is empty; write filters with lists of values")
+        if given.get("matrix") == {}:
+            self.report(place(entry, ["matrix"]), "matrix: is empty; write filters with lists of values")
             return None
-        matrix = {key: lists[key] for key in entry["matrix"] if key in lists} if lists else {}
+        guards, matrix = given.pop("guards", {}), given.pop("matrix", {})
         windows = Windows(**given.pop("windows")) if "windows" in given else None
         if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
-            here = (*location, "matrix" if matrix else "windows")
+            here = place(entry, ["matrix" if matrix else "windows"])
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return None
         made = tuple(expand(name, given, matrix, guards, windows))
-        return made if self.add_sets(made, location) else None
+        return made if self.add_sets(made, key) else None
 
-    def add_sets(self, made: Sequence[NamedSet], location: Location) -> bool:
+    def add_sets(self, made: Sequence[NamedSet], key: YamlNode) -> bool:
         known = self.listing.sets
         for one in made:
             if one.name in known or one.name in self.listing.broken_sets:
-                self.report(location, f"a second filter set called {one.name!r}; rename one", at_key=True)
+                self.report(key, f"a second filter set called {one.name!r}; rename one")
                 return False
             known[one.name] = (one,)
         self.filter_sets += made
         return True
 
-    def warn_odd(self, name: str, one: NamedSet) -> None:
-        entry = (self.raw.get("filter_sets") or {}).get(name) or {}
+    def warn_odd(self, name: str, one: NamedSet, entry: Any) -> None:
         for key, message in odd_filters(one.filters, self.listing.today):
             location: Location = ("filter_sets", name, key)
             if key not in entry:
@@ -178,26 +158,30 @@ class YamlJob:
                 value = getattr(one.filters, key)
                 number = [values.index(value)] if value in values else []
                 location = ("filter_sets", name, "matrix", key, *number)
-            self.listing.warnings.append(Problem(*self.here(location), message))
+            self.warn(location, message)
 
-    def read_taxa(self) -> None:
-        for index, entry in enumerate(self.sequence("taxa")):
-            location = ("taxa", index)
-            given = self.piece(TaxonKeys, entry, location)
-            # Its filter sets are looked up even where the rest is broken.
-            sets = self.sets_of(entry, location) if isinstance(entry, dict) else None
+    def read_taxa(self, node: YamlNode | None) -> None:
+        for entry in self.entries(node, "taxa"):
+            if entry.value is None or isinstance(entry.value, list):
+                what = "must be an NCBI Taxonomy ID, a name, or a mapping with the key taxon"
+                self.report(entry, f"taxa: {NO_TAXON if entry.value is None else what}")
+                continue
+            if isinstance(entry.value, str):  # a bare ID or name is the same as {taxon: ...}
+                entry = YamlNode(entry.line, entry.column, {"taxon": (entry, entry)})
+            given = self.piece(TAXON_ENTRY, entry, "taxa")
+            sets = self.sets_of(entry)  # looked up even where the rest is broken
             if given is not None:
                 label, guards = given.get("label", ""), given.get("guards")
-                here = self.here(location)
+                here = str(self.path), entry.line, entry.column
                 self.listing.taxa.append(ListedTaxon(given["taxon"], label, sets or None, guards or None, here))
 
-    def sets_of(self, entry: dict[str, Any], location: Location) -> tuple[NamedSet, ...] | None:
+    def sets_of(self, entry: YamlNode) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
-        names = entry.get("filter_sets")
+        names = plain(entry).get("filter_sets")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return None
         for number, name in enumerate(names):
-            here = (*location, "filter_sets", number)
+            here = place(entry, ["filter_sets", number])
             if name in names[:number]:
                 self.report(here, f"filter set {name!r} is named twice")
             elif name not in self.listing.sets and name not in self.listing.broken_sets:
@@ -205,36 +189,42 @@ class YamlJob:
         chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
         return tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
 
-    def read_taxa_files(self) -> None:
+    def read_taxa_files(self, node: YamlNode | None) -> None:
         seen: set[str] = set()
-        for index, entry in enumerate(self.sequence("taxa_files")):
+        for entry in self.entries(node, "taxa_files"):
             try:
-                if not isinstance(entry, str):
+                if not isinstance(entry.value, str):
                     raise ValueError("must be the path of a list")
-                path = self.resolve(parse_path(entry))
+                path = self.resolve(parse_path(entry.value))
                 if path.suffix.lower() not in LIST_SUFFIXES:
-                    raise ValueError(f"{entry!r} is not a list; it must end in {', '.join(LIST_SUFFIXES)}")
+                    raise ValueError(f"{entry.value!r} is not a list; it must end in {', '.join(LIST_SUFFIXES)}")
                 if (real := os.path.realpath(path)) in seen:  # a link is the list that it leads to
-                    raise ValueError(f"{entry!r} is listed twice")
+                    raise ValueError(f"{entry.value!r} is listed twice")
                 seen.add(real)
                 read_list(path, str(path), self.listing)
             except OSError as error:
-                self.report(("taxa_files", index), f"taxa_files: {path}: {unreadable(error)}")
+                self.report(entry, f"taxa_files: {path}: {unreadable(error)}")
             except ValueError as error:
-                self.report(("taxa_files", index), f"taxa_files: {error}")
+                self.report(entry, f"taxa_files: {error}")
 
-    def require_taxa(self) -> None:
-        keys = [key for key in ("taxa", "taxa_files") if self.raw.get(key)]
+    def require_taxa(self, given: dict[str, Any]) -> None:
+        keys = [key for key in ("taxa", "taxa_files") if key in given and given[key].value]
         if keys and (self.listing.rows or self.listing.problems or "taxa" in keys):
             return
         message = "the job lists no taxon; write taxa: with a list, or taxa_files:"
-        self.report(tuple(keys[:1]) or ("taxa",), message)
+        self.report(place(self.root, keys[:1] or ["taxa"]), message)
+
+    def check_address(self, api: dict[str, Any]) -> None:
+        try:
+            check_base_url(api.get("base_url", BASE_URL), api.get("allow_http", False))
+        except ValueError as error:
+            self.report(place(self.root, ["api", "base_url"]), f"base_url: {error}")
 
     def warn_of_hooks(self, notify: dict[str, Any]) -> None:
         # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
         for key in ("on_change", "on_failure", "on_success"):
             if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
-                self.listing.warnings.append(Problem(*self.here(("notify", key, 0)), f"{key}: {why}"))
+                self.warn(("notify", key, 0), f"{key}: {why}")
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""
@@ -243,7 +233,7 @@ class YamlJob:
         for node in found:
             here = str(self.path), node.line, node.column
             problems[:] = [one for one in problems if (one.file, one.line, one.column) != here]
-            problems.append(Problem(*here, f"this {SECRET_MISPLACED}"))
+            self.report(node, f"this {SECRET_MISPLACED}")
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:

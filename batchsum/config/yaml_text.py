@@ -161,18 +161,18 @@ def plain(node: YamlNode) -> Any:
     return node.value
 
 
-def place(root: YamlNode, location: Location, at_key: bool = False) -> YamlNode:
-    """The node at a path of keys and indexes, as far down as the document goes; `at_key`: the last key."""
-    node = key = root
+def place(root: YamlNode, location: Location) -> YamlNode:
+    """The node at a path of keys and indexes, as far down as the document goes."""
+    node = root
     for step in location:
         inside = node.value
         if isinstance(inside, dict) and step in inside:
-            key, node = inside[str(step)]
+            node = inside[str(step)][1]
         elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
-            key = node = inside[step]
+            node = inside[step]
         else:
-            return node
-    return key if at_key else node
+            break
+    return node
 
 
 def texts(node: YamlNode) -> Iterator[YamlNode]:

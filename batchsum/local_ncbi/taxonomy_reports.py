@@ -5,6 +5,7 @@ that several taxa have is answered with each of them.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
@@ -30,14 +31,23 @@ def taxonomy_page(catalogue: Catalogue, values: Values) -> dict[str, Any]:
         raise bad_page_token()
     start = int(token[1:])
     end = start + page_size(values)
-    reports = [
-        {"query": texts, "taxonomy": _node(catalogue, taxon, content)} if taxon else _unknown(texts)
-        for taxon, texts in found[start:end]
-    ]
+    reports = _reports(found[start:end], lambda taxon: _node(catalogue, taxon, content))
     page: dict[str, Any] = {"reports": reports, "total_count": len(found)}
     if end < len(found):
         page["next_page_token"] = f"p{end}"
     return page
+
+
+def taxonomy_metadata(catalogue: Catalogue, values: Values) -> dict[str, Any]:
+    """The older form of the same, `v2TaxonomyMetadataResponse`."""
+    return {"taxonomy_nodes": _reports(_looked_up(catalogue, values), lambda taxon: _old_node(catalogue, taxon))}
+
+
+def _reports(found: LookedUp, node: Callable[[Taxon], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"query": query, **({"taxonomy": node(taxon)} if taxon else {"errors": [_unknown_error(query[0])]})}
+        for taxon, query in found
+    ]
 
 
 def _looked_up(catalogue: Catalogue, values: Values) -> LookedUp:
@@ -61,14 +71,13 @@ def _looked_up(catalogue: Catalogue, values: Values) -> LookedUp:
     return [*((taxon, texts) for taxon, texts in queries.items() if not wanted or _rank(taxon) in wanted), *unknown]
 
 
-def _unknown(texts: list[str]) -> dict[str, Any]:
-    error = {
+def _unknown_error(text: str) -> dict[str, Any]:
+    return {
         "taxonomy_error_code": "INVALID_TAXONOMY_TAXON",
         "reason": "Invalid taxon",
-        "message": unknown_taxon(texts[0], "taxonomy").message,
-        "invalid_identifiers": texts,
+        "message": unknown_taxon(text, "taxonomy").message,
+        "invalid_identifiers": [text],
     }
-    return {"query": texts, "errors": [error]}
 
 
 def _rank(taxon: Taxon) -> str:
@@ -92,6 +101,18 @@ def _node(catalogue: Catalogue, taxon: Taxon, content: str) -> dict[str, Any]:
     }
     if content == "COMPLETE" and (genomes := catalogue.count_genomes(taxon)):
         every["counts"] = [{"type": "COUNT_TYPE_ASSEMBLY", "count": genomes}]
+    return without_defaults(every)
+
+
+def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
+    every: dict[str, Any] = {
+        "tax_id": taxon.tax_id,
+        "organism_name": taxon.name,
+        "common_name": taxon.common_name,
+        "lineage": [each.tax_id for each in catalogue.lineage(taxon)],
+        "children": [each.tax_id for each in catalogue.children(taxon)],
+        "rank": _rank_if_any(taxon),
+    }
     return without_defaults(every)
 
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,26 @@ class FilterSet:
         }
         return replace(self, **days) if days else self
 
+    # A night has many rows, but few filter sets: what follows from a set alone is worked out once.
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - a set is small, and no more than these are kept
     def canonical(self) -> str:
         """What the set asks in the job's own words, the same for sets that ask the same on every night.
 
         Lists are sorted, and `7d` stays `7d`.
         """
-        return _canonical(self)
+        cells = {**self.cells(), **{name: "|".join(sorted(getattr(self, name))) for name in LIST_FILTERS}}
+        return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
+
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def cells(self) -> Mapping[str, str]:
+        """The filters as the table shows them: false and absent ones empty, lists joined with |."""
+        return {name: cell_text(getattr(self, name)) for name in FILTER_COLUMNS}
+
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def text(self) -> str:
+        """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
+        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
@@ -86,14 +100,6 @@ class FilterSet:
 
     def has_date(self) -> bool:
         return any((self.released_since, self.released_before, self.updated_since))
-
-    def cells(self) -> dict[str, str]:
-        """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return dict(_cells(self))
-
-    def text(self) -> str:
-        """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return _text(self)
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
@@ -114,25 +120,6 @@ class FilterSet:
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
             elif value:
                 yield name, cell_text(value)
-
-
-# A night has many rows, but few filter sets: what follows from a set alone is worked out once.
-
-
-@lru_cache(maxsize=4096)
-def _cells(filters: FilterSet) -> dict[str, str]:
-    return {name: cell_text(getattr(filters, name)) for name in FILTER_COLUMNS}
-
-
-@lru_cache(maxsize=4096)
-def _text(filters: FilterSet) -> str:
-    return ";".join(f"{name}={cell}" for name, cell in _cells(filters).items() if cell)
-
-
-@lru_cache(maxsize=4096)
-def _canonical(filters: FilterSet) -> str:
-    cells = _cells(filters) | {name: "|".join(sorted(getattr(filters, name))) for name in LIST_FILTERS}
-    return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
 
 
 def cell_text(value: Any) -> str:
@@ -166,6 +153,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # without a digit it is a name
+# Behind a comma, what may be the rest of a number is no label: parse_tax_id_or_name() knows such numbers.
+_ID_AND_MORE = re.compile(r"([0-9]+)(?:\s*[,;|\t]\s*(?=[^0-9\s]|[0-9]{4}|$)|\s+[#([])")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
 _HIGHEST_TAX_ID = 2**31 - 1
 
@@ -230,6 +219,11 @@ def parse_taxon(text: str) -> str:
     """An NCBI Taxonomy ID or a name, as the user wrote it."""
     if not text.strip():
         raise ValueError(NO_TAXON)
+    if match := _ID_AND_MORE.match(text):
+        if match[0].endswith("#"):
+            raise ValueError(f"{text!r} is an id and a comment; write {match[1]}, and the comment on a line of its own")
+        advice = f"write {match[1]} alone; a label has a column in a .csv with a header, or a key in YAML"
+        raise ValueError(f"{text!r} is an id with more behind it; {advice}")
     text = parse_tax_id_or_name(text)
     if text in (".", ".."):  # no quoting changes dots, and in a path they lead to another endpoint
         raise ValueError(f"{text!r} is not the name of a taxon")
@@ -299,22 +293,23 @@ def parse_accession(text: str) -> str:
     return text
 
 
-def _parse_choice(text: str, choices: tuple[str, ...]) -> str:
-    word = text.strip().upper()
-    if word not in choices:
-        near = difflib.get_close_matches(word, choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+def parse_choice(text: str, *, choices: tuple[str, ...]) -> str:
+    """The one of `choices` that is written, in whatever case."""
+    folded = {choice.casefold(): choice for choice in choices}
+    word = text.strip().casefold()
+    if word not in folded:
+        near = difflib.get_close_matches(word, folded, n=1)
+        hint = f"; did you mean {folded[near[0]]}?" if near else ""
         raise ValueError(f"{text!r} is not one of {', '.join(choices)}{hint}")
-    return word
+    return folded[word]
 
 
-def parse_sequence_type(text: str) -> str:
-    return _parse_choice(text, SEQUENCE_TYPES)
+parse_sequence_type = partial(parse_choice, choices=SEQUENCE_TYPES)
 
 
 def parse_report_type(text: str) -> str:
     # NCBI's own example of the endpoint writes BIOSAMPLE, which is not in its enumeration.
-    return _parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, REPORT_TYPES)
+    return parse_choice("BIOSAMPLE_REPORT" if text.strip().upper() == "BIOSAMPLE" else text, choices=REPORT_TYPES)
 
 
 def midnight_before(length: timedelta, today: date) -> date:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from batchsum.model.queries import Failure
+from batchsum.model.queries import Failure, Request
 from batchsum.ncbi.refusals import error_with_status
 from batchsum.text import visible
 
@@ -17,15 +17,15 @@ class BadAnswer(ValueError):
     """An answer that is not what the specification promises; says in a few words what is broken."""
 
 
-def parse_document(http_status: int, body: bytes) -> dict[str, Any] | Failure:
-    """The JSON object of a 200, whatever it is about, or why there is none."""
+def parse_document(http_status: int, body: bytes, asked: Request | None = None) -> dict[str, Any] | Failure:
+    """The JSON object of a 200, whatever it is about, or why there is none; an error may be about what was `asked`."""
     try:
         document = _parse_json(body)
     except BadAnswer as error:
         if http_status == HTTPStatus.OK:
             return Failure("failed", "bad_answer", str(error))
         return error_with_status(http_status, None)
-    return document if http_status == HTTPStatus.OK else error_with_status(http_status, document)
+    return document if http_status == HTTPStatus.OK else error_with_status(http_status, document, asked)
 
 
 # Proto3's JSON leaves out what has its default value, so a missing field is an empty one.

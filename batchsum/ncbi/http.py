@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -104,7 +105,7 @@ class Transport:
         """Ask once, when the pacer lets it. Raises Withdrawn where `is_wanted` says no by then, and Refused."""
         body = post_body(request)
         path = request_key(request) if body is None else "/virus/genome"
-        return await self.exchange(path, body, parse_answer, LARGEST_BODY, is_wanted)
+        return await self.exchange(path, body, partial(parse_answer, asked=request), LARGEST_BODY, is_wanted)
 
     async def exchange(
         self,

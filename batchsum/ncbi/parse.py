@@ -14,7 +14,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Summary
+from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Request, Summary
 from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, text_in
 from batchsum.ncbi.refusals import error_in_words, message_and_code
 from batchsum.text import one_line
@@ -30,23 +30,23 @@ _NO_TEXTS: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 
-def parse_answer(http_status: int, body: bytes) -> Answer:
-    """What NCBI said, for any status but a redirect's."""
-    document = parse_document(http_status, body)
+def parse_answer(http_status: int, body: bytes, asked: Request | None = None) -> Answer:
+    """What NCBI said, for any status but a redirect's; `asked` is the query that an error may name."""
+    document = parse_document(http_status, body, asked)
     if isinstance(document, Failure):
         return document
     try:
-        return _parse_summary(document)
+        return _parse_summary(document, asked)
     except BadAnswer as error:
         return Failure("failed", "bad_answer", str(error))
 
 
-def _parse_summary(value: dict[str, Any]) -> Answer:
+def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
     # An empty object is a zero (below), but one that speaks of other things is no summary.
     if value and _KNOWN.isdisjoint(value):
         message, code = message_and_code(value)
         if message or code is not None:
-            return error_in_words(HTTPStatus.OK, message, code)
+            return error_in_words(HTTPStatus.OK, message, code, asked)
         raise BadAnswer("no field of a download summary is in it")
     odd = list[str]()
     errors, messages = _cell(odd, _NO_TEXTS, _texts, value)
@@ -54,7 +54,7 @@ def _parse_summary(value: dict[str, Any]) -> Answer:
     if record_count is None and "record_count" in value:
         raise BadAnswer("record_count is no count: null")
     if record_count is None and errors:
-        return error_in_words(HTTPStatus.OK, errors[0])
+        return error_in_words(HTTPStatus.OK, errors[0], asked=asked)
     files = _cell(odd, _ABSENT, object_in, value, "available_files")
     summary = Summary(
         record_count,

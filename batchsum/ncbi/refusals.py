@@ -1,9 +1,10 @@
 """What an error of NCBI is about: this query, us, or NCBI's own trouble.
 
 Only a word about the query (unknown, ambiguous, not a virus, a bad filter) rejects it, and only with 400, 404 or inside
-a 200. A refusal by status (401, 403, a redirect), or words about the API key, may be about us: whoever asked settles
-that with the canary. Everything else is passing trouble and asked again, whatever its status: gateways send their
-pages with 400 and 404 as well.
+a 200. Such words name the taxon, a filter's parameter or its value: gateways too speak of hosts and names, but of their
+own, and repeat the path that was asked for. A refusal by status (401, 403, a redirect), or words about the API key, may
+be about us: whoever asked settles that with the canary. Everything else is passing trouble and asked again, whatever
+its status: gateways send their pages with 400 and 404 as well.
 
 Source: `rpcStatus` of NCBI's OpenAPI document for Datasets v2; the codes are gRPC's.
 """
@@ -14,7 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from batchsum.errors import Refused
-from batchsum.model.queries import Failure
+from batchsum.model.queries import Failure, Request
 from batchsum.text import one_line
 
 _WITH_WORDS = (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
@@ -28,13 +29,19 @@ _PASSING_CODES = (1, 2, 4, 8, 10, 13, 14)
 _KEY = re.compile(r"\bapi[ _-]?key\b", re.IGNORECASE)
 
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_ADDRESS = re.compile(r"\S*(?:://|/virus/|/taxonomy/)\S*|\b[\w-]+(?:\.[\w-]+){2,}")
 
 _PASSING = re.compile(
     r"\binternal (?:server )?error|\bserver error|rate.?limit|too many requests|time[ds]?[ -]?out|deadline"
     r"|\bbackend|unavailable|upstream|overload|exhaust|throttl|quota|temporar|try (?:again|later)|maintenance|gateway"
-    r"|connect(?:ion)? (?:error|failure|failed|refused|reset|closed)|went wrong|unexpected error|\bbusy\b",
+    r"|connect(?:ion)? (?:error|failure|failed|refused|reset|closed)|went wrong|unexpected error|\bbusy\b"
+    r"|\b(?:headers?|cookies?|dns|endpoint|proxy|certificate|https?|tls|ssl|servers?|services?)\b|no such host|healthy",
     re.IGNORECASE,
 )
+
+_OUR_VALUE = "\N{REPLACEMENT CHARACTER}"
+"""Stands in a message for a value of the query."""
+_ABOUT_A_TAXON = rf"(?=.*(?:\btax|\borganism\b|{_OUR_VALUE}))"
 
 # In this order: a host that is not recognized is no unknown taxon.
 _ABOUT_THE_QUERY = tuple(
@@ -42,18 +49,18 @@ _ABOUT_THE_QUERY = tuple(
     for reason, pattern in (
         ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
         ("ambiguous_name", r"ambiguous|not exact|(?:more than one|multiple) (?:tax\w*|match\w*)|exact match for more"),
-        ("bad_request", r"\bhost\b"),
-        (
-            "unknown_taxon",
-            r"(?=.*\b(?:tax\w*|organism|name)\b).*(?:unknown|unsupported|invalid|no such"
-            r"|not (?:a )?(?:valid|found|recogni[sz]ed)|does not exist|does not match any|unrecogni[sz]ed)",
-        ),
+        ("bad_request", rf"{_ABOUT_A_TAXON}.*\bhost\b"),
         (
             "bad_request",
             r"\b(?:released_since|updated_since|geo_location|usa_state|pangolin_classification|accessions?|annotated_only"
-            r"|refseq_only|complete_only|include_sequence|aux_report|filter|parameter|argument|enum|field|date|lineage)\b"
-            r"|invalid value|parsing|cannot parse|malformed|must be",
+            r"|refseq_only|complete_only|include_sequence|aux_report)\b",
         ),
+        (
+            "unknown_taxon",
+            rf"{_ABOUT_A_TAXON}.*(?:unknown|unsupported|invalid|no such"
+            r"|not (?:a )?(?:valid|found|recogni[sz]ed)|does not exist|does not match any|unrecogni[sz]ed)",
+        ),
+        ("bad_request", r"\b(?:filter|parameter|argument|enum|field|date|lineage)\b|invalid value"),
     )
 )
 
@@ -68,7 +75,7 @@ def redirect(http_status: int, location: str) -> Failure:
     return Failure("rejected", f"http_{http_status}", f"redirects to {location}" if location else "redirects")
 
 
-def error_with_status(http_status: int, document: Mapping[str, Any] | None) -> Failure:
+def error_with_status(http_status: int, document: Mapping[str, Any] | None, asked: Request | None = None) -> Failure:
     """What an answer means that is neither a 200 nor a redirect; `document` is its JSON, None where it is none."""
     if http_status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return Failure("rejected", f"http_{http_status}", _phrase(http_status))
@@ -76,29 +83,46 @@ def error_with_status(http_status: int, document: Mapping[str, Any] | None) -> F
         return Failure("failed", "bad_answer", f"HTTP status {http_status}")
     message, code = message_and_code(document or {})
     if http_status in _WITH_WORDS:
-        return error_in_words(http_status, message, code)
+        return error_in_words(http_status, message, code, asked)
     if http_status < 500 and _KEY.search(message):
         return Failure("rejected", f"http_{http_status}", message)
     # Bodies of throttling and gateway answers can echo the key or the address: only the status is told.
     return Failure("failed", f"http_{http_status}", _phrase(http_status))
 
 
-def error_in_words(http_status: int, message: str, code: int | None = None) -> Failure:
+def error_in_words(http_status: int, message: str, code: int | None = None, asked: Request | None = None) -> Failure:
     """What an error means that NCBI puts into words, with 400, 404 or inside a 200."""
-    said = _QUOTED.sub("''", message)  # NCBI quotes the query, whose words must not look like trouble
+    named = _ADDRESS.sub("", _with_our_values(message, asked))
+    said = _QUOTED.sub("''", named)  # NCBI quotes the query, whose words must not look like trouble
     if _KEY.search(said) or code in _DENIED:
         return Failure("rejected", f"http_{http_status}", message or "permission denied")
     # The code of a body may be gRPC's, or HTTP's own.
     passing = code is not None and (code in _PASSING_CODES or code == 429 or code >= 500)
     if not passing and not _PASSING.search(said):
         for reason, pattern in _ABOUT_THE_QUERY:
-            if pattern.search(message):
+            if pattern.search(named):
                 return Failure("rejected", reason, message)
         if code == _INVALID_ARGUMENT and message:
             return Failure("rejected", "bad_request", message)
     if http_status == HTTPStatus.OK:
         return Failure("failed", "bad_answer", f"NCBI says: {message or f'code {code}'}")
     return Failure("failed", f"http_{http_status}", _phrase(http_status))
+
+
+def _with_our_values(message: str, asked: Request | None) -> str:
+    """The message with a sign in place of each value of the query that a sentence may name."""
+    if asked is None:
+        return message
+    filters = asked.filters
+    values = (
+        asked.taxon, filters.host, filters.pangolin_classification, filters.geo_location, filters.usa_state,
+        *filters.accessions,
+    )  # fmt: skip
+    for value in sorted(filter(None, values), key=len, reverse=True):
+        # A short number may as well be a status or a code.
+        if len(value) > 3 or not value.isdigit():
+            message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _OUR_VALUE, message, flags=re.IGNORECASE)
+    return message
 
 
 def message_and_code(document: Mapping[str, Any]) -> tuple[str, int | None]:

@@ -27,7 +27,8 @@ FILE = "metrics.prom"
 MOST_ROWS = 2000
 """Rows up to which each has a series of its own; Prometheus suffers from more."""
 
-Sample = tuple[Mapping[str, str], float]
+Sample = tuple[Mapping[str, str], float | None]
+"""Labels and value; one that is not known is left out."""
 _LAST_SUCCESS = "batchsum_last_success_timestamp_seconds"
 
 
@@ -38,16 +39,13 @@ def write_metrics(job: Job, news: News, *, seconds: float, now: datetime) -> Non
         return
     try:
         manifest = read_manifest(directory)
-        text = metrics_text(
-            job.name, news, manifest, _counts(directory), seconds=seconds, now=now, before=_before(directory)
-        )
-        replace_file(directory / FILE, text)
+        counts, before = _counts(directory), _before(directory)
+        replace_file(directory / FILE, metrics_text(news, manifest, counts, seconds=seconds, now=now, before=before))
     except (OSError, sqlite3.Error, BatchsumError, ValueError) as error:
         log.warning("%s was not written: %s", FILE, error)
 
 
 def metrics_text(
-    job: str,
     news: News,
     manifest: Mapping[str, Any],
     counts: list[tuple[str, str, int]],
@@ -57,20 +55,20 @@ def metrics_text(
     before: float | None,
 ) -> str:
     """The text of the file. `counts` holds taxon, filter set and count; `before` the last success known so far."""
-    mine = {"job": job}
+    mine = {"job": news.job}
     statuses, codes = manifest.get("statuses", {}), manifest.get("http_statuses", {})
-    published = _published_at(manifest)
+    finished = manifest.get("finished_at")
+    published = datetime.fromisoformat(finished).timestamp() if finished else None
     success = published if published and not exit_code_of(statuses) else before
     families: list[tuple[str, str, list[Sample]]] = [
         ("batchsum_run_exit_code", "Exit code of the last run.", [(mine, news.exit_code)]),
         ("batchsum_run_duration_seconds", "How long the last run took.", [(mine, round(seconds, 3))]),
         ("batchsum_run_timestamp_seconds", "When the last run ended, failed or not.", [(mine, now.timestamp())]),
-        ("batchsum_last_published_timestamp_seconds", "When the table was published.", _if_known(mine, published)),
-        (_LAST_SUCCESS, "When a table was published of which every row is answered.", _if_known(mine, success)),
+        ("batchsum_last_published_timestamp_seconds", "When the table was published.", [(mine, published)]),
+        (_LAST_SUCCESS, "When a table was published of which every row is answered.", [(mine, success)]),
         ("batchsum_rows", "Rows of the table by status.",
          [({**mine, "status": status}, count) for status, count in statuses.items()]),
-        ("batchsum_changes", "Rows of the table that differ from the night before.",
-         [(mine, manifest["changes"])] if "changes" in manifest else []),
+        ("batchsum_changes", "Rows of the table that differ from the night before.", [(mine, manifest.get("changes"))]),
         ("batchsum_run_requests", "Requests sent for the table, by HTTP status; none where no answer came.",
          [({**mine, "code": code}, count) for code, count in codes.items()]),
         ("batchsum_record_count", "Believed count of a row of the table.",
@@ -80,12 +78,11 @@ def metrics_text(
 
 
 def _family(name: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
-    samples = list(samples)
-    if not samples:
-        return
-    yield f"# HELP {name} {about}"
-    yield f"# TYPE {name} gauge"
-    for labels, value in samples:
+    known = [(labels, value) for labels, value in samples if value is not None]
+    if known:
+        yield f"# HELP {name} {about}"
+        yield f"# TYPE {name} gauge"
+    for labels, value in known:
         inside = ",".join(f'{label}="{_escape(text)}"' for label, text in labels.items())
         yield f"{name}{{{inside}}} {value!r}"
 
@@ -93,15 +90,6 @@ def _family(name: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
 def _escape(text: str) -> str:
     # The backslash first, else it would double those of the others.
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _if_known(labels: Mapping[str, str], value: float | None) -> list[Sample]:
-    return [] if value is None else [(labels, value)]
-
-
-def _published_at(manifest: Mapping[str, Any]) -> float | None:
-    finished = manifest.get("finished_at")
-    return datetime.fromisoformat(finished).timestamp() if finished else None
 
 
 def _before(directory: Path) -> float | None:

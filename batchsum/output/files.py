@@ -80,11 +80,6 @@ def require_own_directory(job: Job) -> None:
             )
 
 
-def read_generation(directory: Path) -> int:
-    """How many nights were published in `directory`."""
-    return int(read_manifest(directory).get("generation", 0))
-
-
 def check_targets(directory: Path, names: Iterable[str]) -> None:
     """OutputError where something else than a file stands in the way of one, or none can be written."""
     for name in (*names, MANIFEST):

@@ -53,13 +53,23 @@ def require_formats(job: Job) -> None:
 def format_problems(job: Job) -> Iterator[str]:
     """One sentence for each format of the job that cannot be written: what is missing, and what to do."""
     for name in job.output.formats:
-        if (package := _EXTRAS.get(name)) and not _is_there(package):
+        if package := missing_package(name):
             yield f"format {name} needs the package {package}, which is not here; pip install 'batchsum[{name}]'"
     if "xlsx" in job.output.formats and (rows := row_count(job)) > MOST_XLSX_ROWS:
         yield (
             f"format xlsx holds {MOST_XLSX_ROWS:,} rows and the job has {rows:,}; write parquet or csv instead, "
             "or split the job"
         )
+
+
+def missing_package(name: str) -> str:
+    """The package that the format `name` needs, where it is not here; else empty."""
+    package = _EXTRAS.get(name, "")
+    try:
+        # Not find_spec: a package may lie there and still fail to load.
+        return "" if not package or importlib.import_module(package) else package
+    except ImportError:
+        return package
 
 
 def row_count(job: Job) -> int:
@@ -70,14 +80,6 @@ def row_count(job: Job) -> int:
 
     every_set = count(job.filter_sets)  # counted once, since a long list of taxa shares it
     return sum(count(listed.sets) if listed.sets else every_set for listed in job.taxa)
-
-
-def _is_there(package: str) -> bool:
-    try:
-        importlib.import_module(package)  # not find_spec: a package may lie there and still fail to load
-    except ImportError:
-        return False
-    return True
 
 
 def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:

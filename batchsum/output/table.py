@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -191,14 +192,6 @@ def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] =
         )
 
 
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    write_delimited(path, rows)
-
-
-def write_tsv(path: Path, rows: Iterable[Row]) -> None:
-    write_delimited(path, rows, delimiter="\t")
-
-
 def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
     """One object a line, all columns in order, numbers as numbers, missing values null."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -210,8 +203,8 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
 
 
 WRITERS: dict[str, Callable[[Path, Iterable[Row]], None]] = {
-    "csv": write_csv,
-    "tsv": write_tsv,
+    "csv": write_delimited,
+    "tsv": partial(write_delimited, delimiter="\t"),
     "jsonl": write_jsonl,
 }
 """What writes the formats that need no package; `output.formats` knows the others."""

@@ -24,7 +24,7 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import finish_publication, publish_staged, stage_night
 from batchsum.run.resume import Night, about_run
 from batchsum.store.directory import held, output_errors, state_of
-from batchsum.store.history import Level, kept_rows
+from batchsum.store.rows import Level, kept_rows
 from batchsum.store.store import Store
 
 

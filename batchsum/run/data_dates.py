@@ -26,11 +26,14 @@ class DataDates(NamedTuple):
     """Whether they are the whole resource's; else they are the rows' own."""
     date: str | None = None
     """The common one, as NCBI wrote it; None where there is none."""
+    newest_copy: datetime | None = None
+    """The newest moment, on a night on which copies answer that are a day apart; None on others."""
 
 
 def dates_of(night: Night) -> DataDates:
     """What the data dates of tonight's answers are, as far as they have come."""
-    return data_dates(night.store.count_dates(night.run))
+    dates = data_dates(night.store.count_dates(night.run))
+    return dates._replace(newest_copy=newest_copy(night.store.count_later_dates(night.run)))
 
 
 def data_dates(dates: Mapping[str, int]) -> DataDates:
@@ -50,20 +53,24 @@ def data_dates(dates: Mapping[str, int]) -> DataDates:
         return DataDates(True)
     ranked = sorted(counts, key=lambda at: (counts[at], at), reverse=True)
     total = counts.total()
-    are_common = total < FEWEST_DATED or 2 * counts[ranked[0]] >= total or _are_two_copies(counts, total)
+    are_common = total < FEWEST_DATED or 2 * counts[ranked[0]] >= total
+    if not are_common:  # no moment has half of the answers, so that no other two could have nine in ten
+        first, second = ranked[:2]
+        are_common = abs(first - second) < LONGEST_LAG and 10 * (counts[first] + counts[second]) >= 9 * total
     return DataDates(are_common, written[ranked[0]] if are_common else None)
 
 
-def _are_two_copies(counts: Counter[datetime], total: int) -> bool:
-    """Whether two moments less than a day apart have nine in ten of the answers between them."""
-    moments = sorted(counts)
-    for number, first in enumerate(moments):
-        for second in moments[number + 1 :]:
-            if second - first >= LONGEST_LAG:
-                break  # all behind it are later still
-            if 10 * (counts[first] + counts[second]) >= 9 * total:
-                return True
-    return False
+def newest_copy(dates: Mapping[str, int]) -> datetime | None:
+    """The newest moment of what was asked again, where one in ten answers or more are at least a day older.
+
+    Of what was asked for the first time such dates tell nothing: NCBI may have brought in new data meanwhile.
+    """
+    moments = [(at, count) for text, count in dates.items() if (at := moment(text)) is not None]
+    newest = max((at for at, _ in moments), default=None)
+    if newest is None:
+        return None
+    older = sum(count for at, count in moments if newest - at >= LONGEST_LAG)
+    return newest if 10 * older >= sum(dates.values()) else None
 
 
 # NCBI as a whole, night by night.

@@ -85,12 +85,8 @@ def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
 def _covers(wide: FilterSet, narrow: FilterSet) -> bool:
     return (
         all(
-            not getattr(wide, name) or getattr(narrow, name)
-            for name in ("refseq_only", "annotated_only", "complete_only")
-        )
-        and all(
-            not getattr(wide, name) or getattr(wide, name).lower() == getattr(narrow, name).lower()
-            for name in ("host", "pangolin_classification")
+            not getattr(wide, name) or str(getattr(wide, name)).lower() == str(getattr(narrow, name)).lower()
+            for name in ("refseq_only", "annotated_only", "complete_only", "host", "pangolin_classification")
         )
         and _covers_place(wide, narrow)
         and _not_later(wide.released_since, narrow.released_since)

@@ -15,31 +15,15 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from batchsum.errors import UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
 from batchsum.model.queries import Guards
-
-JOB_COPY = "job.jsonl.gz"
 
 _CLASSES = {
     one.__name__: one
     for one in (ApiSettings, FilterSet, Guards, Job, NamedSet, NotifySettings, OutputSettings, Windows)
 }
 _NOWHERE = Path()
-
-
-def write_copy(path: Path, job: Job) -> None:
-    """Replaces nothing atomically: whoever reads it has been told by another file that it is whole."""
-    path.write_bytes(pack_job(job))
-
-
-def read_copy(path: Path) -> Job:
-    """The job that was copied. UsageError where this is no copy, or one of another version."""
-    try:
-        return unpack_job(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
 
 
 def pack_job(job: Job) -> bytes:

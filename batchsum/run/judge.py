@@ -25,7 +25,7 @@ from batchsum.run.guards import judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
-from batchsum.store.history import KeptRow, Level, QueryKey, answered_rows
+from batchsum.store.rows import KeptRow, Level, QueryKey, answered_rows
 from batchsum.store.store import load_answer
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def judge_and_find_retries(night: Night, unasked: Failure) -> list[Request]:
     judge_rows(night, unasked)
     # A suspect count may be right and the wider one wrong: both are asked again.
     positions = {wide.position for _, wide, _ in exceeding(night, (*BELIEVED, "suspect"))}
-    positions |= night.history.positions(("suspect", "failed", "skipped"))
+    positions |= {row.position for row in night.history.with_status(("suspect", "failed", "skipped"))}
     retries = dict[Request, None]()  # a set that keeps the order of the rows
     for position, query in enumerate(night.plan.queries() if positions else ()):
         if position in positions:
@@ -63,7 +63,8 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
     dates = dates_of(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
-        answer = load_answer(text) if text else answer_of_row(night.store.every_answer(night.run, keys), keys, dates)
+        known = {} if text else night.store.every_answer(night.run, keys)
+        answer = load_answer(text) if text else answer_of_row(known, query, keys, dates)
         yield query, row.verdict(answer if isinstance(answer, Summary) else None)
 
 
@@ -79,7 +80,7 @@ def _judged_alone(night: Night, unasked: Failure) -> Iterator[KeptRow]:
         numbers = night.history.numbers(asked)
         pasts = night.history.pasts(asked, numbers)
         for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
-            answer = answer_of_row(known, of_row, dates) or unasked
+            answer = answer_of_row(known, query, of_row, dates) or unasked
             verdict = judge(query, answer, past)
             is_accepted = _is_accepted(night, query, number, answer, verdict)
             if is_accepted:

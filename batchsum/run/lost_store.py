@@ -4,10 +4,7 @@ Counts, verdicts, what was asked and what was believed before stand in the table
 one, are lost.
 """
 
-import csv
 import hashlib
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,15 +14,13 @@ from batchsum.errors import UsageError
 from batchsum.model.filters import FILTER_COLUMNS
 from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST, read_manifest
+from batchsum.output.formats import missing_package
+from batchsum.output.published import READABLE, published_rows
 from batchsum.run.plan import build_plan
 from batchsum.store.directory import STATE
-from batchsum.store.history import History, KeptRow, QueryKey
+from batchsum.store.history import History
+from batchsum.store.rows import KeptRow, QueryKey
 from batchsum.store.store import Store
-
-_DELIMITERS = {"summary.csv": ",", "summary.tsv": "\t"}
-_TABLES = ("summary.jsonl", *_DELIMITERS)
-"""The formats of the table that can be read again, the one that needs no guessing first."""
-_NO_TABLE = f"no table with the digest of {MANIFEST} lies there, so that this night has no past"
 
 
 def is_store_lost(directory: Path) -> bool:
@@ -36,9 +31,8 @@ def is_store_lost(directory: Path) -> bool:
 def words_of_lost_store(directory: Path) -> str:
     """What to say of it, before anything else."""
     lost = f"{directory / STATE} is missing, and with it the nights before"
-    if _table_of(directory, read_manifest(directory)) is None:
-        return f"{lost}; {_NO_TABLE}"
-    return f"{lost}; the table that lies there becomes the past"
+    table, why = _table_of(directory, read_manifest(directory))
+    return f"{lost}; {'the table that lies there becomes the past' if table else why}"
 
 
 def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight: date | None) -> str:
@@ -56,9 +50,9 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
     lost = f"{directory / STATE} was missing, and with it the nights before"
     if tonight is None:
         raise UsageError(f"{lost}; no answer of the last night is left to keep: run the job without --retry")
-    name = _table_of(directory, manifest)
-    if name is None:
-        return f"{lost}; {_NO_TABLE}"
+    table, why = _table_of(directory, manifest)
+    if table is None:
+        return f"{lost}; {why}"
     told = date.fromisoformat(manifest["today"])
     with store.transaction():
         run = store.begin_run(
@@ -68,18 +62,25 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
             generation=manifest["generation"] - 1, owner="",  # of the table before it; no process has this run
         )  # fmt: skip
         history = History(store, run)
-        history.keep(_rows(job, told, _records(directory / name)))
+        history.keep(_rows(job, told, published_rows(table)))
         history.remember_believed()
         store.move(run, "open", "published")
         history.settle(job.output.keep_nights, ())
     store.release()  # the night to come is another run
-    return f"{lost}; the table of {told}, {name}, is taken for the last night"
+    return f"{lost}; the table of {told}, {table.name}, is taken for the last night"
 
 
-def _table_of(directory: Path, manifest: Mapping[str, Any]) -> str | None:
-    """The table that can be read again, and is the one that `manifest` tells of; None where there is none."""
+def _table_of(directory: Path, manifest: Mapping[str, Any]) -> tuple[Path | None, str]:
+    """The table that can be read again, and is the one that `manifest` tells of; or why there is none."""
     digests = manifest.get("files", {})
-    return next((name for name in _TABLES if _is_whole(directory / name, digests.get(name))), None)
+    tables = [directory / f"summary{form}" for form in READABLE]
+    whole = [table for table in tables if _is_whole(table, digests.get(table.name))]
+    why = f"no table with the digest of {MANIFEST} lies there"
+    for table in whole:
+        if not (package := missing_package(table.suffix[1:])):
+            return table, ""
+        why = f"to read {table.name} takes the package {package}, which is not here"
+    return None, f"{why}, so that this night has no past"
 
 
 def _is_whole(path: Path, digest: str | None) -> bool:
@@ -90,23 +91,7 @@ def _is_whole(path: Path, digest: str | None) -> bool:
         return False
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a table by their columns; a missing value is None or empty."""
-    with path.open(encoding="utf-8", newline="") as file:
-        if path.name not in _DELIMITERS:
-            yield from map(json.loads, file)
-            return
-        csv.field_size_limit(sys.maxsize)  # a list of accessions is one cell, and may be longer than csv allows
-        for record in csv.DictReader(file, delimiter=_DELIMITERS[path.name]):
-            yield {name: _unprotected(cell) for name, cell in record.items()}
-
-
-def _unprotected(cell: str) -> str:
-    """A cell without the apostrophe that keeps a spreadsheet from running it."""
-    return cell[1:] if cell.startswith(("'=", "'+", "'-", "'@", "'\t", "'\r", "'\n")) else cell
-
-
-def _rows(job: Job, night: date, records: Iterator[dict[str, Any]]) -> Iterator[KeptRow]:
+def _rows(job: Job, night: date, records: Iterator[dict[str, str]]) -> Iterator[KeptRow]:
     # What the table does not tell, the job does: which dates are relative, and which windows make a series.
     known = {query.filters.text(): query for query in build_plan(job, night).queries()}
     for position, record in enumerate(records):
@@ -118,13 +103,13 @@ def _rows(job: Job, night: date, records: Iterator[dict[str, Any]]) -> Iterator[
         if tax_id is None and taxon.isascii() and taxon.isdigit():
             tax_id = int(taxon)
         yield KeptRow(
-            position, taxon, record["label"] or "", record["filter_set"], filters, record["status"],
+            position, taxon, record["label"], record["filter_set"], filters, record["status"],
             _number(record["record_count"]), record["resource_updated_on"] or None,
-            _number(record["previous_record_count"]), record["error"] or "", "", "",
+            _number(record["previous_record_count"]), record["error"], "", "",
             QueryKey(taxon, tax_id, record["filter_set"], asks, series).number(), asks, series, tax_id,
-            record["scientific_name"] or "",
+            record["scientific_name"],
         )  # fmt: skip
 
 
-def _number(value: Any) -> int | None:
-    return None if value in (None, "") else int(value)
+def _number(cell: str) -> int | None:
+    return int(cell) if cell else None

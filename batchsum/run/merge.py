@@ -7,60 +7,86 @@ doubtful is asked once more, as one run would. Merging the same shards again cha
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from batchsum.config.taxa_lock import FILE as LOCK
 from batchsum.config.taxa_lock import read_lock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.model.queries import Reply, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
-from batchsum.run.ask import Fetcher
-from batchsum.run.collect import FinishedShard, copy_answers
-from batchsum.run.job_copy import JOB_COPY, read_copy
-from batchsum.run.judge import judge_and_find_retries
+from batchsum.run.job_copy import unpack_job
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
+from batchsum.run.shard import JOB_COPY, MANIFEST, FinishedShard, Shard, owner
 from batchsum.run.signals import Signals
-from batchsum.store.directory import held, output_errors
-from batchsum.store.store import Run, Store
+from batchsum.store.directory import STATE, held, output_errors
+from batchsum.store.store import Run, Store, dump_reply
 
 log = logging.getLogger("batchsum")
 
 LONGEST_OUTAGE = timedelta(seconds=10)
 """Shards have waited for the end of an outage already; merging does not."""
+_SAME = {
+    "job": "job",
+    "job_digest": "the content of the job",
+    "lock_digest": "the content of taxa.lock",
+    "today": "the day; set BATCHSUM_TODAY for all of them",
+    "base_url": "the server asked",
+    "batchsum": "the version of batchsum",
+}
+"""What shards must agree in, by the fields of FinishedShard, and how that is called."""
+
+_INTO = "INTO answers (run, request, round, status, answer, attempts, earlier) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def collect(out: Path, directories: Sequence[Path]) -> list[FinishedShard]:
+    """The shards in these directories, by number. UsageError names every one that does not belong to the others."""
+    shards, problems = [], []
+    for directory in directories:
+        try:
+            shards.append(FinishedShard.of(directory))
+        except UsageError as error:
+            problems.append(str(error))
+    if shards:
+        problems += _disagreements(shards)
+    if any(directory.resolve() == out.resolve() for directory in directories):
+        problems.append(f"{out}: the table needs a directory of its own, beside its shards")
+    if problems:
+        raise UsageError("these shards make no table:\n  " + "\n  ".join(problems))
+    return sorted(shards, key=lambda one: one.shard.index)
 
 
 def merged_job(out: Path, shards: Sequence[FinishedShard]) -> Job:
     """The job that these shards asked, its table in `out`."""
-    job = read_copy(shards[0].directory / JOB_COPY)
+    path = shards[0].directory / JOB_COPY
+    try:
+        job = unpack_job(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
     api = replace(job.api, base_url=shards[0].base_url, max_outage=min(job.api.max_outage, LONGEST_OUTAGE))
     return replace(job, api=api, output=replace(job.output, dir=out))
 
 
-def merge_shards(
-    job: Job,
-    shards: Sequence[FinishedShard],
-    *,
-    api_key: str | None = None,
-    on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
-) -> Outcome:
+def merge_shards(job: Job, shards: Sequence[FinishedShard], api_key: str | None) -> Outcome:
     """The table that one run of `job` would have published. Raises as `run_job`.
 
     `shards` are those that `collect` found, `job` is theirs as `merged_job` makes it.
     """
     directory, first = job.output.dir, shards[0]
-    files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         plan = build_plan(job, first.today, read_lock(first.directory / LOCK))
@@ -76,10 +102,27 @@ def merge_shards(
             run = _open_run(store, plan, shards, manifest)
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
-            fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            # The shards went through the first round.
-            steps = (fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round)
-            return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
+            return carry_out(night, client, signals, notifier, lambda: _rate(shards), is_merged=True)
+
+
+def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
+    first, seen = shards[0], dict[Shard, Path]()
+    for one in shards:
+        if one.shard.count != first.shard.count:
+            yield f"{one.directory} is shard {one.shard}, but {first.directory} is shard {first.shard}"
+            continue  # its number belongs to another division
+        if one.shard in seen:
+            yield f"{one.directory} and {seen[one.shard]} are both shard {one.shard}"
+        seen[one.shard] = one.directory
+        for name, called in _SAME.items():
+            if getattr(one, name) != getattr(first, name):
+                short = slice(8) if name.endswith("digest") else slice(None)
+                values = ", ".join(str(getattr(this, name))[short] for this in (one, first))
+                yield f"{one.directory} and {first.directory} differ in {called}: {values}"
+    count = first.shard.count
+    missing = [str(Shard(index, count)) for index in range(1, count + 1) if Shard(index, count) not in seen]
+    if missing:
+        yield f"missing: {', '.join(missing)}"
 
 
 def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: str) -> Run | None:
@@ -94,12 +137,12 @@ def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: 
 
 def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifest: Mapping[str, Any]) -> Run:
     """A run with the answers of all shards: that of a merge that was cut off, or a new one."""
-    run_id, job_hash, owner = _run_id(shards), plan.job_hash(), secrets.token_hex(4)
+    run_id, job_hash, mine = _run_id(shards), plan.job_hash(), secrets.token_hex(4)
     generation = manifest.get("generation", 0)
     with store.transaction():
         found = store.last_run("open")
         if found is not None and found.run_id == run_id:
-            return store.take_over(found, owner=owner, job_hash=job_hash, generation=generation)
+            return store.take_over(found, owner=mine, job_hash=job_hash, generation=generation)
         if found is not None:
             close_run(store, found)
             log.warning("run %s was not finished, and gives way to the shards", found.run_id)
@@ -107,16 +150,16 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
         store.query("DELETE FROM runs WHERE run_id = ? AND state IN ('closed', 'failed')", run_id)
         run = store.begin_run(
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,
-            job_hash=job_hash, generation=generation, owner=owner,
+            job_hash=job_hash, generation=generation, owner=mine,
         )  # fmt: skip
-        copy_answers(store, run, shards, plan)  # in here: a kill leaves no run with a part of the answers
+        _copy_answers(store, run, shards, plan)  # in here: a kill leaves no run with a part of the answers
     log.info("run %s: %d shards of %s merged", run_id, len(shards), plan.job.name)
     return run
 
 
 def _rate(shards: Sequence[FinishedShard]) -> float | None:
     """The pace of all of them together; None where one had no limit."""
-    rates = [one.rate for one in shards]
+    rates = [one.requests_per_second for one in shards]
     return None if None in rates else sum(rate for rate in rates if rate is not None)
 
 
@@ -125,3 +168,44 @@ def _run_id(shards: Sequence[FinishedShard]) -> str:
     digest = hashlib.sha256("\n".join(one.run_id for one in shards).encode()).hexdigest()
     started = datetime.fromisoformat(min(one.started_at for one in shards))
     return f"{started:%Y%m%dT%H%M%SZ}-{digest[:6]}"
+
+
+# The answers on their way into one store
+
+
+def _copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan: Plan) -> None:
+    """All answers into `run`, inside a transaction of the caller; what was never asked as its shard says.
+
+    An answer that is none is final: its shard has asked twice, or was told to stop.
+    """
+    for one in shards:
+        store.write(f"INSERT {_INTO}", _answers(one, run))
+    answered, missing = store.answered(run), [list[str]() for _ in shards]
+    for request in plan.requests():
+        if (key := request_key(request)) not in answered:
+            missing[owner(key, len(shards)) - 1].append(key)
+    for one, keys in zip(shards, missing, strict=True):
+        if len(keys) != one.unanswered:  # state and manifest are of different times
+            raise UsageError(f"{one.directory}: its answers are not those that its {MANIFEST} tells of; run it again")
+        unasked = dump_reply(Reply(one.unasked))
+        # What an outage skipped stands there already, with its attempts.
+        store.write(f"INSERT OR IGNORE {_INTO}", ((run.run, key, 2, *unasked, "") for key in keys))
+
+
+def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:
+    """Read only: the directory may be somebody else's."""
+    path = one.directory / STATE
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
+            # Round 2 is the last: nobody asks again for what a shard has given up.
+            rows = state.execute(
+                "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
+                " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
+                (one.run_id,),
+            )
+            for request, *answer in rows:
+                if not one.shard.owns(request):
+                    raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
+                yield run.run, request, *answer
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None

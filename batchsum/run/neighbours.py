@@ -6,7 +6,7 @@ from itertools import groupby, islice
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
 from batchsum.run.resume import Night
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 Exceeding = tuple[KeptRow, KeptRow, str]
 """A narrower row, the wider one that it has more records than, and the words for it."""
@@ -64,8 +64,7 @@ def _exceeding_taxa_above(night: Night, statuses: tuple[str, ...]) -> Iterator[E
             wide.setdefault((tax_id, row.filters), row)
     for narrow in night.history.counted(statuses):  # a second walk, so that few rows are held in memory
         found = [wide.get((tax_id, narrow.filters)) for tax_id in taxa.ancestors(narrow.taxon) if tax_id in above]
-        if least := _least(filter(None, found)):
-            yield from _exceeds(narrow, least, f"{least.taxon} {least.filter_set}")
+        yield from _exceeds(narrow, filter(None, found))
 
 
 def _exceeding_wider_sets(night: Night, statuses: tuple[str, ...]) -> Iterator[Exceeding]:
@@ -74,9 +73,8 @@ def _exceeding_wider_sets(night: Night, statuses: tuple[str, ...]) -> Iterator[E
         return
     for rows in _by_taxon(night.history.counted(statuses)):
         for filters, same in rows.items():
-            if least := _least(rows[wide][0] for wide in wider[filters] if wide in rows):
-                for narrow in same:
-                    yield from _exceeds(narrow, least, least.filter_set)
+            for narrow in same:
+                yield from _exceeds(narrow, (rows[wide][0] for wide in wider[filters] if wide in rows))
 
 
 def _wider_sets(night: Night) -> Mapping[str, Sequence[str]]:
@@ -87,14 +85,11 @@ def _wider_sets(night: Night) -> Mapping[str, Sequence[str]]:
     return {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in sets}
 
 
-def _exceeds(narrow: KeptRow, wide: KeptRow, called: str) -> Iterator[Exceeding]:
-    here, there = _count(narrow), _count(wide)
-    if here > there:
-        yield narrow, wide, f"exceeds_wider: {here:,} here, but {there:,} in {called}, which includes it"
-
-
-def _least(rows: Iterable[KeptRow]) -> KeptRow | None:
-    return min(rows, key=_count, default=None)  # what exceeds any of them exceeds the least
+def _exceeds(narrow: KeptRow, wider: Iterable[KeptRow]) -> Iterator[Exceeding]:
+    least = min(wider, key=_count, default=None)  # what exceeds any of them exceeds the least
+    if least and (here := _count(narrow)) > (there := _count(least)):
+        called = least.filter_set if least.taxon == narrow.taxon else f"{least.taxon} {least.filter_set}"
+        yield narrow, least, f"exceeds_wider: {here:,} here, but {there:,} in {called}, which includes it"
 
 
 def _count(row: KeptRow) -> int:

@@ -5,7 +5,7 @@ publication that was begun is finished.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ from batchsum.ncbi.urls import BASE_URL
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
-from batchsum.run.ask import Fetcher, Step, ask
+from batchsum.run.ask import Fetcher, ask
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
@@ -28,8 +28,9 @@ from batchsum.run.publish import (
     file_names,
     finish_publication,
     no_table_since,
-    publish_night,
     publish_page_again,
+    publish_staged,
+    stage_night,
     untold_run,
 )
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
@@ -84,40 +85,33 @@ def run_job(
                     return announce(notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))  # now, and not after hours of asking
-            start: dict[str, Any] = {
-                "base_url": base_url, "generation": manifest.get("generation", 0), "begun": begun, "accept": accept,
-            }  # fmt: skip
-            if retry:
-                night = open_retry(store, job, lock, **start)
-            else:
-                night = open_night(store, job, lock, **start, today=today, fresh=fresh)
+            opened = open_retry if retry else partial(open_night, today=today, fresh=fresh)
+            generation = manifest.get("generation", 0)
+            night = opened(store, job, lock, base_url=base_url, generation=generation, begun=begun, accept=accept)
             night = replace(night, warnings=(lost,) if lost else ())
-            fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (
-                fetcher.first_round,
-                fetcher.learn_names,
-                fetcher.doubt_zeros,
-                fetcher.window_rounds,
-                fetcher.second_round,
-            )
-            return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
+            return carry_out(night, client, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 
 def carry_out(
-    fetcher: Fetcher,
-    steps: Sequence[Step],
+    night: Night,
+    client: DatasetsClient,
     signals: Signals,
     notifier: Notifier,
     rate: Callable[[], float | None],
     deadline: timedelta | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
+    *,
+    is_merged: bool = False,
 ) -> Outcome:
-    """Ask, judge, publish: all that follows once the run is open, also where shards are merged.
+    """Ask, judge, publish: all that follows once the run is open. Merged shards went through the first round.
 
     `rate` is asked at the end for the pace that run.json tells, None for unlimited.
     """
-    night = fetcher.night
     directory, run = night.job.output.dir, night.run
+    fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
+    steps = [fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round]
+    if not is_merged:
+        steps.insert(0, fetcher.first_round)
     notifier.begin(run)
     files.sweep(directory, file_names(night.job), living={run.owner})
     with about_run(run.run_id), output_errors(directory):
@@ -129,7 +123,7 @@ def carry_out(
             ask(fetcher, steps, signals, deadline, on_asking)
             if not fetcher.is_settled:  # answers may have come since it was judged for the second round
                 judge_rows(night, fetcher.unasked)
-            return announce(notifier, publish_night(night, rate(), fetcher.warnings))
+            return announce(notifier, publish_staged(night, stage_night(night, rate(), fetcher.warnings)))
         except Refused as error:
             # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
             with night.store.transaction():

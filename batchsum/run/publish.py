@@ -19,12 +19,12 @@ import aiohttp
 
 from batchsum.errors import Locked, NothingUsable
 from batchsum.model.job import Job
-from batchsum.notify.news import MOST_PROBLEMS, News, published_news
+from batchsum.notify.news import MOST_PROBLEMS, News
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, has_counts, set_names, write_counts
-from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_generation, read_manifest
+from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
@@ -33,11 +33,11 @@ from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
-from batchsum.run.staleness import lasts_tonight
-from batchsum.run.warnings import warnings_of
+from batchsum.run.warnings import staleness, warnings_of
 from batchsum.store.failures import doubtful_rows, failures_by_reason
-from batchsum.store.history import History, Level
+from batchsum.store.history import History
 from batchsum.store.nights import Nights
+from batchsum.store.rows import Level
 from batchsum.store.store import UNTOLD, Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
@@ -53,14 +53,6 @@ def file_names(job: Job) -> list[str]:
     ]  # fmt: skip
 
 
-def publish_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) -> Outcome:
-    """Write, then put in place, the files of a judged night. NothingUsable where no row is worth a table.
-
-    `rate` is the pace at the end of the asking, None for unlimited; `warnings` are those of the asking.
-    """
-    return publish_staged(night, stage_night(night, rate, warnings))
-
-
 @dataclass(frozen=True, slots=True)
 class StagedNight:
     """A night whose files are written, and wait beside those that they will replace."""
@@ -71,7 +63,11 @@ class StagedNight:
 
 
 def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) -> StagedNight:
-    """Write the files of a judged night, and let the store know of them: from here on the night will be published."""
+    """Write the files of a judged night, and let the store know of them: from here on the night will be published.
+
+    `rate` is the pace at the end of the asking, None for unlimited; `warnings` are those of the asking. NothingUsable
+    where no row is worth a table.
+    """
     store, run, job, directory = night.store, night.run, night.job, night.job.output.dir
     counts = night.history.counts()
     if not any(counts[status] for status in ("ok", "empty", "suspect", "rejected")):
@@ -89,7 +85,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     outcome = outcome_of(store, run, job, manifest, night.dropped)
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
-        if read_generation(directory) != run.generation:
+        if read_manifest(directory).get("generation", 0) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
         store.keep_job(pack_job(replace(job, path=job.path.absolute())))  # to be read from anywhere
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": accepted}))
@@ -134,8 +130,7 @@ def finish_publication(store: Store, job: Job) -> Run | None:
     with about_run(run.run_id):
         log.warning("run %s: it was cut off while publishing; finishing that", run.run_id)
         if put_in_place(job.output.dir, Publication(**kept["files"])):
-            doubtful = doubtful_rows(store, run, MOST_PROBLEMS)
-            news = published_news(job, read_manifest(job.output.dir), History(store, run), doubtful)
+            news = outcome_of(store, run, job, read_manifest(job.output.dir)).news
             _settle(store, run, job, [Level(*one) for one in kept["accepted"]], news)
             return run
         log.warning("run %s: its files are gone; they are made again from its answers", run.run_id)
@@ -254,7 +249,7 @@ def build_manifest(
         "data_date": dates_of(night).date,
         "changes": sum(night.history.changes_by_kind().values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
-        "stale": lasts_tonight(night),
+        "stale": staleness(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
         "versions": {

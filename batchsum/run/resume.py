@@ -19,7 +19,8 @@ from batchsum.ncbi.taxonomy import Name
 from batchsum.run.learn import known_taxa, learn
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.row_names import RowName, RowSet, named_rows
-from batchsum.store.history import History, KeptRow
+from batchsum.store.history import History
+from batchsum.store.rows import KeptRow
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 

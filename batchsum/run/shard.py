@@ -8,11 +8,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any, Self
 
 from batchsum.atomic import replace_file
 from batchsum.config.taxa_lock import FILE as LOCK
@@ -24,11 +25,11 @@ from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
 from batchsum.run.guards import judge
-from batchsum.run.job_copy import JOB_COPY, job_digest, write_copy
+from batchsum.run.job_copy import job_digest, pack_job
 from batchsum.run.night import job_client
 from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
-from batchsum.store.directory import held, output_errors
+from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
@@ -36,6 +37,8 @@ from batchsum.version import __version__
 log = logging.getLogger("batchsum")
 
 MANIFEST = "shard.json"
+JOB_COPY = "job.jsonl.gz"
+"""The job, so that merging needs neither the job file nor its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,51 +66,92 @@ def owner(key: str, count: int) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) % count + 1
 
 
-@dataclass(frozen=True, slots=True)
-class ShardOutcome:
-    """A finished part."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedShard:
+    """A finished part: its output directory, and what `shard.json` says of it."""
 
+    directory: Path
     shard: Shard
     run_id: str
-    directory: Path
+    job: str
+    job_digest: str
+    lock_digest: str
+    today: date
+    base_url: str
+    started_at: str
+    finished_at: str
     requests: int
     unanswered: int
-    """Requests that have no answer, and will be `skipped`."""
+    """Requests without an answer."""
+    unasked: Failure
+    """What to say of them."""
+    requests_per_second: float | None
+    """The pace at the end, None for unlimited."""
+    accept: tuple[str, ...]
+    batchsum: str
+    """The version."""
 
-    def summary(self) -> str:
-        missing = f", {self.unanswered:,} without an answer" if self.unanswered else ""
-        head = f"shard {self.shard}: {self.requests:,} requests{missing}; batchsum merge makes the table"
-        return f"{head}\n{self.directory}"
+    @classmethod
+    def of(cls, directory: Path) -> Self:
+        """UsageError where no finished shard is there."""
+        if not (directory / STATE).is_file():
+            raise UsageError(f"{directory}: no shard was run here; name the directories of run --shard I/N --out DIR")
+        try:
+            told: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+            index, _, count = told["shard"].partition("/")
+            told |= {
+                "directory": directory,
+                "shard": Shard(int(index), int(count)),
+                "today": date.fromisoformat(told["today"]),
+                "unasked": Failure(**told["unasked"]),
+                "accept": tuple(told["accept"]),
+            }
+            known = {one.name for one in fields(cls)}  # of another version there may be more, and the version is told
+            return cls(**{name: value for name, value in told.items() if name in known})
+        except FileNotFoundError:  # written last
+            if (directory / files.MANIFEST).is_file():
+                raise UsageError(f"{directory}: this is the table of a run, and no shard") from None
+            raise UsageError(f"{directory}: this shard is not finished; the same run command goes on") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UsageError(f"{directory / MANIFEST} is not what a shard leaves; run the shard again") from None
+        except OSError as error:
+            raise UsageError(f"{directory / MANIFEST}: {error.strerror}") from None
+
+    def text(self) -> str:
+        """As it stands in `shard.json`."""
+        told = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "directory"}
+        told["unasked"] = asdict(self.unasked)
+        return json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def run_shard(
     job: Job,
     shard: Shard,
     *,
-    api_key: str | None = None,
-    base_url: str | None = None,
-    fresh: bool = False,
-    deadline: timedelta | None = None,
-    accept: tuple[str, ...] = (),
-    wait_for_lock: bool = False,
-    today: date | None = None,
-    begun: datetime | None = None,
-    on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
-) -> ShardOutcome:
+    api_key: str | None,
+    fresh: bool,
+    deadline: timedelta | None,
+    accept: tuple[str, ...],
+    wait_for_lock: bool,
+    today: date | None,
+    begun: datetime,
+    on_asking: Callable[[Fetcher], None],
+) -> FinishedShard:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
 
     As `run_job`, but nobody is told, and `accept` is kept for the merge. NothingUsable where an outage left
     the whole part without an answer: the same call asks again.
     """
     directory = job.output.dir
-    base_url = base_url or job.api.base_url or BASE_URL
+    base_url = job.api.base_url or BASE_URL
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
-        _check_directory(store, directory)
+        if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
+            raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
         night = open_night(
             store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
-            begun=begun or datetime.now(UTC), today=today, fresh=fresh, accept=accept,
+            begun=begun, today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
         of_all = night.plan.request_count
         night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
@@ -120,11 +164,6 @@ def run_shard(
             fetcher = Fetcher(night, client, partial(_find_retries, night))
             ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
             return _finish(fetcher, shard, lock)
-
-
-def _check_directory(store: Store, directory: Path) -> None:
-    if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
-        raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
 
 
 def _forget_others(store: Store, run: Run, directory: Path) -> None:
@@ -146,10 +185,11 @@ def _find_retries(night: Night, unasked: Failure) -> list[Request]:
     return found
 
 
-def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
+def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
     night, directory = fetcher.night, fetcher.night.job.output.dir
     store, run, plan = night.store, night.run, night.plan
-    if (outage := fetcher.client.outage.given_up) and not _count_usable(store, run):
+    usable = "SELECT 1 FROM answers WHERE run = ? AND status IN ('answered', 'rejected') LIMIT 1"
+    if (outage := fetcher.client.outage.given_up) and not store.query(usable, run.run):
         with store.transaction():
             close_run(store, run)
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
@@ -159,36 +199,32 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> ShardOutcome:
     api = night.job.api
     key_file = api.api_key_file and api.api_key_file.absolute()
     job = replace(night.job, path=night.job.path.absolute(), api=replace(api, api_key_file=key_file))
-    write_copy(directory / JOB_COPY, job)
+    (directory / JOB_COPY).write_bytes(pack_job(job))
     if len(lock):
         write_lock(directory / LOCK, lock)
     else:
         (directory / LOCK).unlink(missing_ok=True)  # an earlier run of this part may have had a lock
-    manifest = {
-        "shard": str(shard),
-        "run_id": run.run_id,
-        "job": job.name,
-        "job_digest": job_digest(job),
-        "lock_digest": hashlib.sha256(lock.text().encode()).hexdigest(),
-        "today": run.today.isoformat(),
-        "base_url": run.base_url,
-        "started_at": run.started_at,
-        "finished_at": utc_text(datetime.now(UTC)),
-        "requests": plan.request_count,
-        "unanswered": unanswered,
-        "unasked": asdict(fetcher.unasked),
-        "requests_per_second": fetcher.client.pacer.rate,
-        "accept": sorted("/".join(row) for row in night.accept),
-        "batchsum": __version__,
-    }
+    finished = FinishedShard(
+        directory=directory,
+        shard=shard,
+        run_id=run.run_id,
+        job=job.name,
+        job_digest=job_digest(job),
+        lock_digest=hashlib.sha256(lock.text().encode()).hexdigest(),
+        today=run.today,
+        base_url=run.base_url,
+        started_at=run.started_at,
+        finished_at=utc_text(datetime.now(UTC)),
+        requests=plan.request_count,
+        unanswered=unanswered,
+        unasked=fetcher.unasked,
+        requests_per_second=fetcher.client.pacer.rate,
+        accept=tuple(sorted("/".join(row) for row in night.accept)),
+        batchsum=__version__,
+    )
     # Last, and in one piece: everything it speaks of is on the disk already.
-    replace_file(directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    replace_file(directory / MANIFEST, finished.text())
     with store.transaction():
         store.move(run, "open", "closed")  # its answers stay: they are what `merge` reads
     log.info("run %s: shard %s is finished; %d requests unanswered", run.run_id, shard, unanswered)
-    return ShardOutcome(shard, run.run_id, directory, plan.request_count, unanswered)
-
-
-def _count_usable(store: Store, run: Run) -> int:
-    rows = store.query("SELECT count(*) FROM answers WHERE run = ? AND status IN ('answered', 'rejected')", run.run)
-    return int(rows[0][0])
+    return finished

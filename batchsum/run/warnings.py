@@ -1,19 +1,21 @@
 """What a person should know of a night that makes no row suspect: told in the log, the summary, run.json and the page.
 
-Each warning is one sentence. Beside `warnings_of` all is pure functions of the kept rows.
+Each warning is one sentence. What has not moved for too long is told on the night on which that begins, also when the
+night is replaced, and in one line of the page for as long as it lasts.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import groupby
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
+from batchsum.run.data_dates import stale_date
 from batchsum.run.guards import includes
 from batchsum.run.learn import moved_tonight
 from batchsum.run.resume import Night
-from batchsum.run.staleness import begins_tonight
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 FEWEST_TAXA = 3
 """Taxa that must agree before a filter is said to have changed nothing."""
@@ -35,9 +37,9 @@ def warnings_of(night: Night) -> list[str]:
     accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
     left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
-        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.taxa()),
+        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.keys()),
         *not_accepted(left),
-        *begins_tonight(night),
+        *staleness(night, begins=True),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
         *filters_without_records(
             night.history.with_status(_HEARD), sets, before=night.history.with_status(_HEARD, last_night=True)
@@ -46,11 +48,46 @@ def warnings_of(night: Night) -> list[str]:
     ]
 
 
+def staleness(night: Night, *, begins: bool = False) -> list[str]:
+    """Warnings about what has not moved for too long: a taxon none of whose counts changes, and NCBI's data as a whole.
+
+    With `begins` about what was not so yet on the night before.
+    """
+    return [*_stale_data(night, begins), *_stale_taxa(night, begins)]
+
+
+def _stale_data(night: Night, begins: bool) -> Iterator[str]:
+    nights, bound = night.history.data_dates(), night.job.guards.stale_after
+    is_tonights = bool(nights) and nights[0][0] == night.run.today  # an earlier date says nothing of tonight
+    if is_tonights and (data_date := stale_date(nights, bound)) and not (begins and stale_date(nights[1:], bound)):
+        yield f"NCBI's data are those of {data_date} still: nothing of it was updated since"
+
+
+def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
+    """ncbi/datasets#309, #488: taxa without a changed count for `stale_after`, those that wait longest first."""
+    bounds: dict[str, timedelta] = {}
+    for query in night.plan.queries():  # of several bounds of a taxon the longest counts
+        bounds[query.taxon] = max(query.guards.stale_after, bounds.get(query.taxon, timedelta()))
+    today, last = night.run.today, night.history.last_night
+    stale = [
+        f"{name} (since {since})"
+        # The shortest bound finds every taxon that may be stale; the bound of each decides.
+        for taxon, name, since in night.history.unchanged(today - min(bounds.values()))
+        if today - since >= bounds[taxon] and not (begins and last is not None and last - since >= bounds[taxon])
+    ]
+    if stale:
+        yield f"no count has changed for a long time: {_first(stale)}"
+
+
 def not_accepted(rows: Sequence[str]) -> Iterator[str]:
     """Rows that the user wanted believed, and about which NCBI said nothing that could be."""
     if rows:
-        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
-        yield f"nothing to accept for {', '.join(rows[:MOST_NAMED])}{more}: no answer that can be believed"
+        yield f"nothing to accept for {_first(rows)}: no answer that can be believed"
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def filters_without_effect(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> Iterator[str]:

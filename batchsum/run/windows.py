@@ -8,7 +8,7 @@ windows side by side may use different ones of the edge between them.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from typing import NamedTuple
 
@@ -23,20 +23,29 @@ _GROUP = 500
 """Windows whose answers are looked up at once."""
 
 
-def answer_of_row(known: Mapping[str, Sequence[Answer]], keys: Sequence[str], dates: DataDates) -> Answer | None:
+def answer_of_row(
+    known: Mapping[str, Sequence[Answer]], query: Query, keys: Sequence[str], dates: DataDates
+) -> Answer | None:
     """The answer of a row by the keys of its requests, of all that was answered; None where one of them has none."""
     found = [known[key] for key in keys if key in known]
     if len(found) < len(keys):
         return None
-    return answer_of_window(*found, are_common=dates.are_common) if len(found) > 1 else found[0][-1]
+    if len(found) == 1:
+        return found[0][-1]
+    since, until = found
+    end = query.filters.released_before
+    assert isinstance(end, date)
+    return answer_of_window(since, until, dates, end)
 
 
-def answer_of_window(since: Sequence[Answer], until: Sequence[Answer], *, are_common: bool) -> Answer:
+def answer_of_window(
+    since: Sequence[Answer], until: Sequence[Answer], dates: DataDates, end: date | None = None
+) -> Answer:
     """The answer of a window. It contradicts itself where no answers of its two edges fit together.
 
     `since` and `until` are the answers to each edge, oldest first. On a night of common dates two answers fit where
     they are of one moment; else where the inner edge's date is not newer than the outer one's. An edge without a date
-    contradicts none.
+    contradicts none, but where copies a day apart answer: there a zero at the `end` may be the older copy's.
     """
     last = since[-1], until[-1]
     if not (isinstance(last[0], Summary) and isinstance(last[1], Summary)):
@@ -47,7 +56,12 @@ def answer_of_window(since: Sequence[Answer], until: Sequence[Answer], *, are_co
         for inner_turn, inner in enumerate(until)
         if isinstance(outer, Summary) and isinstance(inner, Summary)
     ]
-    fitting = [pair for pair in pairs if pair.fits(are_common=are_common)]
+    fitting = [pair for pair in pairs if pair.fits(are_common=dates.are_common)]
+    newest = dates.newest_copy if dates.are_common else None
+    if newest and not (end and end > newest.date()):  # what is released later, no copy has
+        # A zero of either copy is one of the older; of the newer too, where it has no more since the beginning.
+        counts = {pair.outer.record_count for pair in pairs if pair.is_older_than(newest)}
+        fitting = [pair for pair in fitting if pair.has_no_undated_end or pair.outer.record_count in counts]
     if not fitting:
         return _apart(last[0], last[1])
     best = max(fitting, key=_Pair.order)
@@ -70,6 +84,16 @@ class _Pair(NamedTuple):
         outer, inner = self.moments
         return outer is None or inner is None or outer == inner or (not are_common and inner < outer)
 
+    @property
+    def has_no_undated_end(self) -> bool:
+        outer, inner = self.moments
+        return outer is None or inner is not None
+
+    def is_older_than(self, newest: datetime) -> bool:
+        """Whether the outer answer is an older copy's."""
+        outer, _ = self.moments
+        return outer is not None and newest - outer >= LONGEST_LAG
+
     def order(self) -> tuple[float, int, int]:
         """Where it stands among those that fit: two of one moment first, the latest of them; else two that were asked
         together, since an edge may have been asked again for the sake of the window on its other side."""
@@ -79,7 +103,8 @@ class _Pair(NamedTuple):
 
 
 def _apart(since: Summary, until: Summary) -> Answer:
-    dates = f"{since.resource_updated_on} at its beginning, {until.resource_updated_on} at its end"
+    first, last = (one.resource_updated_on or "no date" for one in (since, until))
+    dates = f"{first} at its beginning, {last} at its end"
     difference = combine([since, until])
     assert isinstance(difference, Summary)
     return replace(difference, contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
@@ -99,13 +124,15 @@ def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
     dates = dates_of(night)
     # Where data of another day answer too, an edge without a date may be that day's zero.
     moments = [at for text in night.store.count_dates(night.run) if (at := moment(text))]
-    are_mixed = bool(moments) and max(moments) - min(moments) >= LONGEST_LAG
+    newest = max(moments, default=None)
+    are_mixed = newest is not None and newest - min(moments) >= LONGEST_LAG
     chains: list[dict[Request, int]] = []
     for query, known in _windows(night) if dates.are_common else ():
         edges = {request: request_key(request) for request in query.requests()}
-        answer = answer_of_row(known, [*edges.values()], dates)
+        answer = answer_of_row(known, query, [*edges.values()], dates)
         is_apart = isinstance(answer, Summary) and answer.contradiction
-        if not (is_apart or (are_mixed and _has_undated_end(known, [*edges.values()]))):
+        is_doubtful = are_mixed and _has_undated_end(known, [*edges.values()])
+        if not (is_apart or is_doubtful):
             continue
         turns = {request: len(known[key]) for request, key in edges.items()}
         if min(turns.values()) <= MOST_PAIRS:  # the answer of the first round is counted, too

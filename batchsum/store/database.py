@@ -216,7 +216,7 @@ class Database:
             self._go_on()
             return self._connection.execute(sql, values).fetchall()
 
-    def walk(self, sql: str, *values: Any, size: int = 1000) -> Iterator[tuple[Any, ...]]:
+    def walk(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
         cursor = self._connection.cursor()
         with self._lock:
@@ -224,7 +224,7 @@ class Database:
         while True:
             with self._lock:
                 self._go_on()
-                rows = cursor.fetchmany(size)
+                rows = cursor.fetchmany(1000)
             if not rows:
                 return
             yield from rows

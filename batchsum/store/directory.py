@@ -82,7 +82,8 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
             time.sleep(_POLL)
         # Who holds it is a courtesy: a disk that is full will say so where it matters.
         with suppress(OSError):
-            _write(descriptor, _self())
+            since = utc_text(datetime.now(UTC))
+            _write(descriptor, json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n")
         yield
         with suppress(OSError):
             _write(descriptor, "")
@@ -105,11 +106,6 @@ def _acquire(descriptor: int, directory: Path) -> bool:
 def _write(descriptor: int, text: str) -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
-
-
-def _self() -> str:
-    since = utc_text(datetime.now(UTC))
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since}) + "\n"
 
 
 def _describe(descriptor: int) -> str:

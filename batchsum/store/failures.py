@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batchsum.model.queries import DOUBTFUL
-from batchsum.store.history import KEPT_COLUMNS, KeptRow, kept_rows
+from batchsum.store.rows import KEPT_COLUMNS, KeptRow, kept_rows
 from batchsum.store.store import Run, Store
 
 EXAMPLES = 3

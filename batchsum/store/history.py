@@ -1,156 +1,14 @@
-"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come.
-
-A row is known from night to night by what it asks: its filters in the job's words, and its taxon, by its Taxonomy ID
-where that is known and else as it is written. Whoever asks the same has the same number, and all that is kept of a
-query is found by it.
-"""
+"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cached_property
-from hashlib import blake2b
 from itertools import chain
-from typing import NamedTuple
 
-from batchsum.model.queries import (
-    BELIEVED,
-    DOUBTFUL,
-    NIGHTS,
-    STATUSES,
-    Answer,
-    Believed,
-    Past,
-    Summary,
-    Verdict,
-    combine,
-)
+from batchsum.model.queries import NIGHTS, STATUSES, Believed, Past
+from batchsum.store.rows import KeptRow, Level, QueryKey, kept_rows, levels
 from batchsum.store.store import Run, Store
-
-
-class QueryKey(NamedTuple):
-    """What makes a row known from night to night, and the name that its filter set has tonight."""
-
-    taxon: str
-    """As the user wrote it."""
-    tax_id: int | None
-    filter_set: str
-    asks: str
-    """The filters in the job's words: `FilterSet.canonical()`."""
-    series: str
-    """Of a window, what its whole series asks; empty for any other row."""
-
-    def number(self) -> int:
-        """That of a query which no earlier night asked. Rows that ask the same have the same one."""
-        text = f"{self.taxon}\n{self.asks}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1  # SQLite's integers have a sign
-
-
-class KeptRow(NamedTuple):
-    """A row of a night as the store keeps it: what the table, the changes, the page and later nights read."""
-
-    position: int
-    """Its place in the table, from 0."""
-    taxon: str
-    """As the user wrote it."""
-    label: str
-    filter_set: str
-    filters: str
-    """As sent: `FilterSet.text()`."""
-    status: str
-    """One of `model.STATUSES`."""
-    record_count: int | None
-    resource_updated_on: str | None
-    """As NCBI wrote it."""
-    previous_record_count: int | None
-    """The last believed count before this night."""
-    error: str
-    """As in the table: the reason, a colon, the details."""
-    requests: str
-    """The keys of what was asked for it, one a line."""
-    change: str = ""
-    """The word of changes.csv; empty where nothing differs."""
-    query: int = 0
-    """The number of what it asks, the same on all nights."""
-    asks: str = ""
-    """As in `QueryKey`."""
-    series: str = ""
-    """As in `QueryKey`."""
-    tax_id: int | None = None
-    """NCBI's id of the taxon, as learnt or written; None while it is not known."""
-    scientific_name: str = ""
-    """As NCBI's taxonomy has it; empty while it was not heard."""
-    is_accepted: int = 0
-    """1 where a user told us to believe it."""
-
-    def __str__(self) -> str:
-        return f"{self.name_and_id} / {self.filter_set}: {self.error}"
-
-    @property
-    def is_believed(self) -> bool:
-        return self.status in BELIEVED
-
-    @property
-    def name(self) -> str:
-        """The taxon for people: its label, else the name it was written with, else its scientific name."""
-        return self.label or (self.scientific_name if self.taxon.isdigit() else "") or self.taxon
-
-    @property
-    def name_and_id(self) -> str:
-        """`MERS (1335626)`; without an id where none is known."""
-        written = self.taxon if self.taxon.isdigit() or self.name != self.taxon else ""
-        beside = str(self.tax_id or written)
-        return f"{self.name} ({beside})" if beside and beside != self.name else self.name
-
-    @property
-    def reason(self) -> str:
-        """The guard, or what happened; that of the wider row where the row is doubted for nothing but that one."""
-        error = self.error.rpartition(" is suspect: ")[2] if self.error.startswith("with_wider:") else self.error
-        return error.partition(":")[0]
-
-    @property
-    def last_believed(self) -> int | None:
-        """The count that the next night is compared with."""
-        return self.record_count if self.is_believed else self.previous_record_count
-
-    @property
-    def request_keys(self) -> list[str]:
-        return self.requests.split("\n")
-
-    @property
-    def asked(self) -> QueryKey:
-        return QueryKey(self.taxon, self.tax_id, self.filter_set, self.asks, self.series)
-
-    def verdict(self, summary: Summary | None) -> Verdict:
-        """What was kept of the verdict, with the answer that it is about."""
-        return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
-
-
-class Level(NamedTuple):
-    """A count that a user told us to believe."""
-
-    query: int
-    night: str
-    """YYYY-MM-DD."""
-    taxon: str
-    filter_set: str
-    previous_record_count: int | None
-    """The last believed count before that night."""
-    record_count: int | None
-    """None where it is a refusal that was accepted."""
-    accepted_at: str
-    """UTC, ISO 8601."""
-    accepted_by: str
-    """Login name, or user id where that has none."""
-    note: str
-
-    def __str__(self) -> str:
-        was, now = ("none" if one is None else f"{one:,}" for one in (self.previous_record_count, self.record_count))
-        why = f": {self.note}" if self.note else ""
-        return f"accepted by {self.accepted_by} at {self.accepted_at}: {now} instead of {was}{why}"
-
-
-KEPT_COLUMNS = ", ".join(f"rows.{name}" for name in KeptRow._fields)
 
 # The number of each of ?1 in its order: by the id of its taxon, best under the same spelling, else as it is written.
 _NUMBERS = """
@@ -254,8 +112,7 @@ class History:
     @cached_property
     def accepted_tonight(self) -> dict[int, Level]:
         """What a user accepted of this night, by number of query: also of a run that this one replaces."""
-        rows = self._store.query(f"SELECT {', '.join(Level._fields)} FROM accepted WHERE night = ?", self._tonight)
-        return {row[0]: Level._make(row) for row in rows}
+        return {level.query: level for level in levels(self._store, "WHERE night = ?", self._tonight)}
 
     # What tonight's verdicts are
 
@@ -395,14 +252,6 @@ class History:
         )
         return compared, int(fallen)
 
-    def positions(self, statuses: tuple[str, ...]) -> set[int]:
-        """Where tonight's rows with one of `statuses` stand."""
-        marks = ", ".join("?" * len(statuses))
-        rows = self._store.walk(
-            f"SELECT position FROM rows WHERE run = ? AND status IN ({marks})", self._run.run, *statuses
-        )
-        return {position for (position,) in rows}
-
     def counted(self, statuses: tuple[str, ...]) -> Iterator[KeptRow]:
         """Tonight's rows with a count and one of `statuses`, taxon by taxon."""
         return (row for row in self.with_status(statuses) if row.record_count is not None)
@@ -435,11 +284,9 @@ class History:
             "UPDATE runs SET state = 'replaced' WHERE state = 'published' AND today = ? AND run != ?", night, run
         )
         self._store.query(
-            "INSERT OR REPLACE INTO queries SELECT taxon, asks, query, coalesce(tax_id, (SELECT tax_id FROM queries"
-            " WHERE queries.taxon = rows.taxon AND queries.asks = rows.asks)) FROM rows"
-            " WHERE run = ? AND NOT EXISTS (SELECT 1 FROM queries WHERE queries.taxon = rows.taxon"
-            " AND queries.asks = rows.asks AND queries.query = rows.query"
-            " AND queries.tax_id IS coalesce(rows.tax_id, queries.tax_id))",
+            "INSERT INTO queries SELECT taxon, asks, query, tax_id FROM rows WHERE run = ?"
+            " ON CONFLICT DO UPDATE SET query = excluded.query, tax_id = coalesce(excluded.tax_id, tax_id)"
+            " WHERE query != excluded.query OR tax_id IS NOT coalesce(excluded.tax_id, tax_id)",
             run,
         )
         self._store.write(f"INSERT OR REPLACE INTO accepted VALUES ({', '.join('?' * len(Level._fields))})", accepted)
@@ -449,16 +296,14 @@ class History:
     def _note_told(self) -> None:
         run, night = self._run.run, self._tonight
         self._store.query("DELETE FROM told WHERE night != ?", night)
-        keep = "INSERT OR IGNORE INTO told"
-        told = (
-            f"{keep} SELECT night, taxon, filter_set, change FROM rows WHERE run = ? AND change NOT IN ('', 'rolled')"
+        self._store.query(
+            "INSERT OR IGNORE INTO told"
+            " SELECT night, taxon, filter_set, change FROM rows WHERE run = ?1 AND change NOT IN ('', 'rolled')"
+            " UNION SELECT night, taxon, filter_set, status FROM rows WHERE run = ?1 AND status NOT IN ('ok', 'empty')",
+            run,
         )
-        self._store.query(told, run)
-        marks = ", ".join("?" * len(DOUBTFUL))
-        problems = f"{keep} SELECT night, taxon, filter_set, status FROM rows WHERE run = ? AND status IN ({marks})"
-        self._store.query(problems, run, *DOUBTFUL)
         gone = [(night, row.taxon, row.filter_set, word) for word, row in self.removed() if word != "rolled"]
-        self._store.write(f"{keep} VALUES (?, ?, ?, ?)", gone)
+        self._store.write("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", gone)
 
     def _prune(self, keep_nights: int) -> None:
         """Forget the rows of nights beyond `keep_nights`, but for what was believed of them, and all answers but
@@ -488,28 +333,3 @@ def _believed(kept: str | None, highest: int | None) -> Believed | None:
 def _names_of_series(query: QueryKey) -> set[tuple[str, str | int]]:
     names: list[str | int | None] = [query.taxon, query.tax_id]
     return {(query.series, name) for name in names if query.series and name}
-
-
-# The rows of a night, as the store has them
-
-
-def kept_rows(store: Store, where: str, *values: object) -> Iterator[KeptRow]:
-    """The rows that a condition finds, as the store keeps them."""
-    return map(KeptRow._make, store.walk(f"SELECT {KEPT_COLUMNS} FROM rows {where}", *values))
-
-
-def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]]:
-    """The rows of `run` in job order, each with its answer as the store keeps it; None where there is none, or the
-    row is a window of two requests."""
-    rows = store.walk(
-        f"SELECT {KEPT_COLUMNS}, answer FROM rows LEFT JOIN answers ON answers.run = rows.run AND request = requests"
-        " WHERE rows.run = ? ORDER BY position",
-        run.run,
-    )
-    return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
-
-
-def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
-    """The answer of a row, by the keys of its requests; None where one of them has none."""
-    found = [known[key] for key in keys if key in known]
-    return combine(found) if len(found) == len(keys) else None

@@ -5,7 +5,6 @@ An answer waits for others at most `LONGEST_WAIT`, and for the commit before it.
 
 import queue
 import threading
-from types import TracebackType
 from typing import Self
 
 from batchsum.model.queries import Reply
@@ -30,9 +29,7 @@ class Journal:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._queue.put(None)
         self._leaving.set()
         self._thread.join()

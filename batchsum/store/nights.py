@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from batchsum.store.history import KeptRow, Level, kept_rows
+from batchsum.store.rows import KeptRow, Level, kept_rows, levels
 from batchsum.store.store import Run, Store
 
 
@@ -27,9 +27,7 @@ class Nights:
 
     def accepted(self, query: int) -> list[Level]:
         """The levels of a query that users told us to believe, oldest first."""
-        columns = ", ".join(Level._fields)
-        rows = self._store.query(f"SELECT {columns} FROM accepted WHERE query = ? ORDER BY night", query)
-        return [Level._make(row) for row in rows]
+        return list(levels(self._store, "WHERE query = ? ORDER BY night", query))
 
     def failed(self) -> list[Run]:
         """The nights without a table since the first of `runs`: the last failed run of each, oldest first."""

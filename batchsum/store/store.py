@@ -55,10 +55,6 @@ ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answ
     attempts = excluded.attempts,
     earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
 """
-_EVERY_ANSWER = (
-    "SELECT request, earlier, answer FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
-)
-_ANSWERS = "SELECT request, answer, attempts FROM answers WHERE run = ? AND request IN (SELECT value FROM json_each(?))"
 
 
 class Store(Database):
@@ -196,19 +192,27 @@ class Store(Database):
             return round_, Reply(load_answer(answer), _load_attempts(attempts))
         return None
 
+    def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
+        """The replies to many requests at once, of those that have one."""
+        rows = self.query(
+            "SELECT request, answer, attempts FROM answers"
+            " WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
+            run.run, json.dumps([*keys]),
+        )  # fmt: skip
+        return {request: Reply(load_answer(answer), _load_attempts(attempts)) for request, answer, attempts in rows}
+
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
-        """The answers of many requests at once, of those that have one."""
-        rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
-        return {request: load_answer(answer) for request, answer, _ in rows}
+        """The same without their attempts."""
+        return {request: reply.answer for request, reply in self.replies(run, keys).items()}
 
     def every_answer(self, run: Run, keys: Iterable[str]) -> dict[str, list[Answer]]:
         """The answers of many requests, for each that has one all that it was answered, the last one last."""
-        rows = self.query(_EVERY_ANSWER, run.run, json.dumps([*keys]))
-        return {
-            # Each earlier answer ends its line, so that the last piece is empty.
-            request: [load_answer(text) for text in (*earlier.split("\n")[:-1], answer)]
-            for request, earlier, answer in rows
-        }
+        rows = self.query(
+            "SELECT request, earlier || answer FROM answers"
+            " WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
+            run.run, json.dumps([*keys]),
+        )  # fmt: skip
+        return {request: [load_answer(line) for line in lines.split("\n")] for request, lines in rows}
 
     def has_only_zeros(self, run: Run) -> bool:
         """Whether there are answers, and each of them is a count of zero."""
@@ -236,10 +240,16 @@ class Store(Database):
             )
         )
 
-    def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
-        """The same with their attempts."""
-        rows = self.query(_ANSWERS, run.run, json.dumps([*keys]))
-        return {request: Reply(load_answer(answer), _load_attempts(attempts)) for request, answer, attempts in rows}
+    def count_later_dates(self, run: Run) -> dict[str, int]:
+        """The same of all that was answered to requests that were asked again, but for their first answers."""
+        every = "json_each('[' || replace(earlier, char(10), ',') || answer || ']')"  # each earlier one ends its line
+        return dict(
+            self.query(
+                f"SELECT json_extract(value, '$[2]') AS date, count(*) FROM answers, {every}"
+                " WHERE run = ? AND earlier != '' AND key > 0 AND date IS NOT NULL GROUP BY date",
+                run.run,
+            )
+        )
 
     def count_http_statuses(self, run: Run) -> dict[str, int]:
         """How many sends of a run ended in each HTTP status; `none` where no answer came."""
@@ -275,25 +285,9 @@ def load_answer(text: str) -> Answer:
     if isinstance(value, dict):
         return Failure(**value)
     record_count, assembly_count, updated, hydrated, dehydrated, files, messages, errors = value
-    return Summary(
-        record_count,
-        assembly_count,
-        updated,
-        Package(*hydrated),
-        Package(*dehydrated),
-        {kind: FileSummary(*one) for kind, one in files.items()},
-        tuple(messages),
-        tuple(errors),
-    )
-
-
-def load_download(text: str) -> tuple[Package, tuple[str, ...]]:
-    """Of an answer only its hydrated package and NCBI's messages, in half the time."""
-    value = json.loads(text)
-    if isinstance(value, dict):
-        return Package(), ()
-    _, _, _, hydrated, _, _, messages, _ = value
-    return Package(*hydrated), tuple(messages)
+    kinds = {kind: FileSummary(*one) for kind, one in files.items()}
+    packages = Package(*hydrated), Package(*dehydrated)
+    return Summary(record_count, assembly_count, updated, *packages, kinds, tuple(messages), tuple(errors))
 
 
 def _load_attempts(text: str) -> tuple[Attempt, ...]:

@@ -20,7 +20,7 @@ workflow {
     }
     def job   = file(params.job, checkIfExists: true)
     def out   = file(params.out).toAbsolutePath().toString()
-    def today = params.today ?: java.time.LocalDate.now(java.time.ZoneOffset.UTC).toString()
+    def today = params.today ?: java.time.LocalDate.now().toString()
     def parts = params.shards as Integer
     def meta  = [id: job.baseName]
 

@@ -38,9 +38,10 @@ process believed {
     #!/usr/bin/env python3
     import csv
 
+    columns = ["taxon", "tax_id", "scientific_name", "filter_set", "record_count"]
     with open("${table}", newline="") as table, open("believed.csv", "w", newline="") as chosen:
         rows = csv.DictReader(table)
-        writer = csv.DictWriter(chosen, ["taxon", "filter_set", "record_count"], extrasaction="ignore")
+        writer = csv.DictWriter(chosen, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(row for row in rows if row["status"] in ("ok", "empty"))
     """

@@ -3,7 +3,7 @@
 #
 #   submit.sh JOB OUT SHARDS [sbatch options, as --account=my_lab --partition=long]
 #
-# OUT and the job must be on a file system that all nodes see. The same command on the same day (UTC) goes on with
+# OUT and the job must be on a file system that all nodes see. The same command on the same day goes on with
 # shards that were cut off, and asks finished ones anew; one alone goes on with
 #   BATCHSUM_TODAY=2026-11-23 BATCHSUM_SHARDS=5 sbatch --array=3 shards.sbatch JOB OUT
 # The key comes from the job's api_key_file: an environment can be read by others on some clusters.
@@ -20,7 +20,7 @@ shards=$3
 shift 3
 
 # Shards that start on both sides of midnight belong to one night.
-BATCHSUM_TODAY=${BATCHSUM_TODAY:-$(date -u +%F)}
+BATCHSUM_TODAY=${BATCHSUM_TODAY:-$(date +%F)}
 BATCHSUM_SHARDS=$shards
 export BATCHSUM_TODAY BATCHSUM_SHARDS
 

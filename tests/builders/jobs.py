@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,11 +52,14 @@ def write_job(directory: Path, text: str = JOB, name: str = "night.yaml") -> Pat
     return path
 
 
-def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
-    """The night after the last one of the job; `ncbi` remembers the questions of this one only."""
+def night(job: Path, ncbi: ScriptedNcbi, *options: str, day: date | str | None = None) -> int:
+    """The night of a day, else the one after the last of the job; `ncbi` remembers the questions of this one only."""
     ncbi.asked.clear()
-    with next_day(job):
-        return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+    with pytest.MonkeyPatch.context() as patch:
+        if day:
+            patch.setenv("BATCHSUM_TODAY", str(day))
+        with next_day(job):
+            return main(["run", str(job), "--base-url", ncbi.base_url, *options])
 
 
 @contextmanager
@@ -75,6 +79,11 @@ def next_day(job: Path, out: Path | None = None) -> Iterator[None]:
 def rows(job: Path, name: str = "summary.csv") -> list[dict[str, str]]:
     with (job.parent / "out" / job.stem / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def manifest(job: Path) -> dict[str, Any]:
+    """What run.json says of the last night."""
+    return dict(json.loads((job.parent / "out" / job.stem / "run.json").read_text()))
 
 
 def count_by_text(question: Question) -> dict[str, object]:

@@ -1,21 +1,17 @@
 """A job that changes, and its nights through the command line, each on a day of its own."""
 
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from batchsum.cli import main
+from tests.builders import jobs
 from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 
 class Nights:
     """A job that changes, and its nights by their day of November 2026."""
 
-    def __init__(self, directory: Path, ncbi: ScriptedNcbi, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ncbi, self._monkeypatch = ncbi, monkeypatch
+    def __init__(self, directory: Path, ncbi: ScriptedNcbi) -> None:
+        self.ncbi = ncbi
         self.job, self.out = directory / "watch.yaml", directory / "out/watch"
 
     def write(self, text: str) -> None:
@@ -26,13 +22,10 @@ class Nights:
     def night(self, day: int, *options: str, count: int | None = None) -> int:
         if count is not None:
             self.ncbi.otherwise = lambda question: {"record_count": count}
-        self._monkeypatch.setenv("BATCHSUM_TODAY", f"2026-11-{day:02}")
-        self.ncbi.asked.clear()
-        return main(["run", str(self.job), "--base-url", self.ncbi.base_url, *options])
+        return jobs.night(self.job, self.ncbi, *options, day=f"2026-11-{day:02}")
 
     def rows(self, name: str = "summary.csv") -> list[dict[str, str]]:
-        with (self.out / name).open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return jobs.rows(self.job, name)
 
     def table(self) -> list[tuple[str, str, str, str]]:
         return [
@@ -43,4 +36,4 @@ class Nights:
         return [(row["taxon"], row["filter_set"], row["change"]) for row in self.rows("changes.csv")]
 
     def manifest(self) -> dict[str, Any]:
-        return dict(json.loads((self.out / "run.json").read_text()))
+        return jobs.manifest(self.job)

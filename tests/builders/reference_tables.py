@@ -8,24 +8,25 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batchsum.config.schema import job_schema
+from batchsum.config.schema import API, FILTER_SET, GUARDS, JOB, NOTIFY, OUTPUT, TAXON_ENTRY, WINDOWS
 from batchsum.output.counts import count_columns
 from batchsum.output.table import CHANGED, SUMMARY, Column
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
 
 _SECTIONS = {
-    "job keys": ("", None),
-    "taxon keys": ("", "TaxonKeys"),
-    "filter keys": ("", "FilterSetKeys"),
-    "windows keys": ("windows.", "WindowsKeys"),
-    "api keys": ("api.", "ApiKeys"),
-    "output keys": ("output.", "OutputKeys"),
-    "guard keys": ("guards.", "GuardKeys"),
-    "notify keys": ("notify.", "NotifyKeys"),
+    "job keys": ("", JOB),
+    "taxon keys": ("", TAXON_ENTRY),
+    "filter keys": ("", FILTER_SET),
+    "windows keys": ("windows.", WINDOWS),
+    "api keys": ("api.", API),
+    "output keys": ("output.", OUTPUT),
+    "guard keys": ("guards.", GUARDS),
+    "notify keys": ("notify.", NOTIFY),
 }
 _FORMS = {
     "version": "`1`",
+    "taxa": "list, see below",
     "usa_state": "as `CA`",
     "requests_per_second": "`auto`, `unlimited` or a number",
     "released_between": "list of two dates",
@@ -34,12 +35,9 @@ _FORMS = {
 
 def tables() -> dict[str, str]:
     """The text of each table, by the name it has in the page."""
-    schema = job_schema()
     found = {}
-    for name, (prefix, model) in _SECTIONS.items():
-        piece = schema if model is None else schema["$defs"][model]
-        properties = (piece["anyOf"][1] if model == "TaxonKeys" else piece)["properties"]
-        found[name] = _table(["key", "value", "meaning"], _keys(prefix, properties))
+    for name, (prefix, shape) in _SECTIONS.items():
+        found[name] = _table(["key", "value", "meaning"], _keys(prefix, shape.schema()["properties"]))
     found["summary columns"] = _table(["column", "type", "meaning"], map(_column, _folded(SUMMARY)))
     found["changes columns"] = _table(["column", "type", "meaning"], map(_column, CHANGED))
     found["counts columns"] = _table(["column", "type", "meaning"], map(_column, count_columns(["SET"])))
@@ -68,8 +66,7 @@ def _form(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " ".join(f"`{one}`" for one in schema["enum"] if one is not None)
     if "array" in kinds:
-        items = schema["items"]
-        return f"list of {_form(items)}" if "$ref" not in items else "list, see below"
+        return f"list of {_form(schema['items'])}"
     if "integer" in kinds and "minimum" in schema:
         return f"{schema['minimum']:,} to {schema['maximum']:,}"
     if "[smhdw]" in schema.get("pattern", ""):
@@ -78,7 +75,7 @@ def _form(schema: dict[str, Any]) -> str:
         return "as `20%`"
     if "examples" in schema:
         return " or ".join(f"`{one}`" for one in schema["examples"])
-    return "mapping, see below" if "$ref" in schema or kinds == ["object"] else "text"
+    return "mapping, see below" if kinds == ["object"] else "text"
 
 
 def _folded(columns: Iterable[Column]) -> Iterator[Column]:

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from batchsum.output.report.night import ReportNight, ReportRow
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 TONIGHT = date(2026, 11, 23)
 TAXA = [

@@ -12,7 +12,8 @@ import yaml
 from batchsum.cli import main
 from batchsum.cli.init import starter_job
 from batchsum.config.load import load_job
-from batchsum.config.schema import JobKeys, job_schema
+from batchsum.config.schema import JOB as JOB_KEYS
+from batchsum.config.schema import job_schema
 from tests.builders.jobs import rows
 from tests.fakes.local_ncbi_server import serving
 
@@ -173,6 +174,6 @@ def test_every_key_has_words_for_the_editor() -> None:
                 yield from keys(inner)
 
     described = {name: property_["description"] for name, property_ in keys(job_schema())}
-    assert JobKeys.model_fields.keys() <= described.keys()
+    assert JOB_KEYS.keys.keys() <= described.keys()
     assert all(text.endswith(".") for text in described.values())
     assert '"title": "' not in json.dumps(job_schema()).replace('"title": "A batchsum job"', "")

@@ -9,6 +9,7 @@ import pytest
 
 from batchsum.cli import main
 from batchsum.cli.log import configure
+from batchsum.cli.terminal import hide
 from batchsum.run import ask
 from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, answer, error
@@ -84,7 +85,8 @@ def test_a_log_file_of_ones_own(raw: RawServer, job: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_the_key_is_taken_out_of_message_field_and_traceback(tmp_path: Path, json_lines: bool) -> None:
-    configure(verbose=False, file=tmp_path / "log", json_lines=json_lines, secret="s3cr3tk3y")
+    configure(verbose=False, file=tmp_path / "log", json_lines=json_lines)
+    hide("s3cr3tk3y")
     log = logging.getLogger("batchsum")
     try:
         raise ValueError("with s3cr3tk3y inside")

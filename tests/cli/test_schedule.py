@@ -55,6 +55,17 @@ def test_a_line_for_cron(tmp_path: Path, capsys: pytest.CaptureFixture[str], mon
 
 
 @pytest.mark.parametrize("form", ["--cron", "--systemd"])
+def test_a_path_that_is_no_utf_8_is_told_and_never_printed_as_another_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    job = write_job(tmp_path / "gr\udcfcn" / "tonight.yaml")
+    assert main(["schedule", str(job), form]) == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert "tonight.yaml' is not UTF-8, which a printed schedule cannot hold; rename it" in told.err
+
+
+@pytest.mark.parametrize("form", ["--cron", "--systemd"])
 def test_what_the_scheduled_night_will_lack_is_named_and_never_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
@@ -218,11 +229,11 @@ def test_no_time_of_day(tmp_path: Path, text: str, capsys: pytest.CaptureFixture
 def test_the_examples_are_what_is_printed() -> None:
     example = schedule.Entry(
         name="nightly",
-        command=("/opt/batchsum/bin/batchsum", "run", "/srv/batchsum/nightly.yaml", "--if-locked", "skip"),
+        program=("/opt/batchsum/bin/batchsum",),
         job=Path("/srv/batchsum/nightly.yaml"),
         at=time(3, 17),
         key_file=Path("/etc/batchsum/ncbi_api_key"),
-        key_is_the_jobs=False,
+        key_option=("--api-key-file", "/etc/batchsum/ncbi_api_key"),
         writes=(Path("/srv/batchsum/out"), Path("/tmp")),
         user="batchsum",
         variables=("HEALTHCHECK_URL",),

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from batchsum.cli import progress
-from batchsum.cli.progress import Progress, Standing
-from batchsum.cli.terminal import _Lenient, excerpt, failure_block, print_closing, with_excerpts
+from batchsum.cli.progress import Progress
+from batchsum.cli.terminal import _Lenient, excerpt, failure_block, hide, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
 from batchsum.ncbi.outage import Waiting
@@ -38,44 +38,6 @@ api: {requests_per_second: unlimited}
 # The live line
 
 
-@pytest.mark.parametrize(
-    ("width", "line"),
-    [
-        (100, "watch  4,512/5,000  90 %  9.8/s of 10  50 s left"),
-        (47, "4,512/5,000  90 %  9.8/s of 10  50 s left"),
-        (30, "4,512/5,000  90 %  50 s left"),
-        (24, "4,512/5,000  50 s left"),
-        (12, "4,512/5,000"),
-        (8, ""),
-        (0, ""),
-    ],
-)
-def test_a_narrow_window_keeps_what_matters_most(width: int, line: str) -> None:
-    assert Standing("watch", 4512, 5000, 9.8, 10.0).line(width) == line
-
-
-@pytest.mark.parametrize(
-    ("standing", "line"),
-    [
-        (Standing("w", 3, 10, None, 10.0), "w  3/10  30 %"),
-        (Standing("w", 3, 10, 5.0, None), "w  3/10  30 %  5.0/s  1 s left"),
-        (Standing("w", 3, 10, 0.0, 10.0), "w  3/10  30 %  0.0/s of 10"),
-        (Standing("w", 3, 10, 5.0, 10.0, held=12.4), "w  3/10  30 %  held, 12 s more"),
-        (Standing("w", 10, 10, 5.0, 10.0), "w  10/10  100 %  judging"),
-        (Standing("w", 10, 10, 5.0, 10.0, again=4), "w  10/10  100 %  asking again: 4"),
-        (Standing("w", 0, 0, None, None), "w  0/0  100 %  judging"),
-        (Standing("w", 9_999, 10_000, 5.0, 10.0), "w  9,999/10,000  99 %  5.0/s of 10  1 s left"),
-    ],
-)
-def test_the_line_says_what_is_waited_for(standing: Standing, line: str) -> None:
-    assert standing.line(100) == line
-
-
-@given(st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1000), st.integers(0, 200))
-def test_the_line_fits_every_window(done: int, more: int, rate: float, width: int) -> None:
-    assert len(Standing("a job of mine", done, done + more, rate, 10.0).line(width)) <= width
-
-
 def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progress, Any]:
     store = SimpleNamespace(count_answers=lambda run: before)
     fetcher = SimpleNamespace(
@@ -90,14 +52,61 @@ def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progres
     return looking, fetcher
 
 
+def line_of(
+    done: int, total: int, rate: float | None, limit: float | None = 10.0, *, held: float = 0.0, width: int = 100
+) -> str:
+    looking, fetcher = looked_on(done, total=total)
+    looking._rate = lambda now, done: rate  # type: ignore[method-assign]
+    fetcher.client.pacer = SimpleNamespace(rate=limit, held_until=1000.0 + held)
+    line, waits = looking.line(width, 1000.0)
+    assert waits == bool(held)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (100, "watch  4,512/5,000  90 %  9.8/s of 10  50 s left"),
+        (47, "4,512/5,000  90 %  9.8/s of 10  50 s left"),
+        (30, "4,512/5,000  90 %  50 s left"),
+        (24, "4,512/5,000  50 s left"),
+        (12, "4,512/5,000"),
+        (8, ""),
+        (0, ""),
+    ],
+)
+def test_a_narrow_window_keeps_what_matters_most(width: int, line: str) -> None:
+    assert line_of(4512, 5000, 9.8, width=width) == line
+
+
+@pytest.mark.parametrize(
+    ("drawn", "line"),
+    [
+        (line_of(3, 10, None), "watch  3/10  30 %"),
+        (line_of(3, 10, 5.0, None), "watch  3/10  30 %  5.0/s  1 s left"),
+        (line_of(3, 10, 0.0), "watch  3/10  30 %  0.0/s of 10"),
+        (line_of(3, 10, 5.0, held=12.4), "watch  3/10  30 %  held, 12 s more"),
+        (line_of(10, 10, 5.0), "watch  10/10  100 %  judging"),
+        (line_of(14, 10, 5.0), "watch  10/10  100 %  asking again: 4"),
+        (line_of(0, 0, None, None), "watch  0/0  100 %  judging"),
+        (line_of(9_999, 10_000, 5.0), "watch  9,999/10,000  99 %  5.0/s of 10  1 s left"),
+    ],
+)
+def test_the_line_says_what_is_waited_for(drawn: str, line: str) -> None:
+    assert drawn == line
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**7), st.floats(0, 1000), st.integers(0, 200))
+def test_the_line_fits_every_window(done: int, more: int, rate: float, width: int) -> None:
+    assert len(line_of(done, done + more, rate, width=width)) <= width
+
+
 def test_the_rate_is_that_of_the_last_seconds() -> None:
     looking, fetcher = looked_on()
     rates = []
     for second in range(60):
         fetcher.done = 10 * second if second < 30 else 300 + 2 * (second - 30)
-        standing = looking.standing(1000.0 + second)
-        assert standing is not None
-        rates.append(standing.rate)
+        rates.append(looking._rate(1000.0 + second, fetcher.done))
     assert rates[0] is None
     assert rates[29] == pytest.approx(10.0)
     assert rates[59] == pytest.approx(2.0)
@@ -108,11 +117,9 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 def test_answers_of_an_earlier_process_count_as_done() -> None:
     looking, fetcher = looked_on(before=40)
     fetcher.done = 50
-    standing = looking.standing(0.0)
-    assert standing is not None
-    assert (standing.done, standing.total, standing.again) == (90, 100, 0)
+    assert looking.line(100, 0.0) == ("watch  90/100  90 %", False)
     fetcher.done = 63
-    assert looking.standing(0.0).again == 3  # type: ignore[union-attr]
+    assert looking.line(100, 0.0) == ("watch  100/100  100 %  asking again: 3", False)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +137,11 @@ def test_the_line_says_who_does_not_answer_and_until_when(
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.example.org:3128")
     looking, fetcher = looked_on()
     fetcher.client.outage.waiting = Waiting("connection: refused", 1020.0, 2680.0)
-    standing = looking.standing(1000.0)
-    assert standing is not None
-    assert standing.line(width) == line
+    assert looking.line(width, 1000.0) == (line, True)
 
 
 def test_before_anything_is_asked_there_is_no_line() -> None:
-    assert Progress("watch").standing() is None
+    assert Progress("watch").line(100) == ("", False)
 
 
 @pytest.fixture
@@ -235,9 +240,9 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
 # The closing summary
 
 
-def summary_of(outcome: Outcome, width: int = 120, **words: Any) -> list[str]:
+def summary_of(outcome: Outcome, width: int = 120) -> list[str]:
     shown = io.StringIO()
-    print_closing(outcome, "watch", Path("watch.log"), console=Console(file=shown, width=width, markup=False), **words)
+    print_closing(outcome, "watch", Path("watch.log"), Console(file=shown, width=width, markup=False))
     return shown.getvalue().splitlines()
 
 
@@ -282,7 +287,8 @@ def test_long_lines_are_cut_but_for_what_is_to_be_copied(second_night: Outcome) 
 
 
 def test_the_summary_never_repeats_the_key(second_night: Outcome) -> None:
-    shown = "\n".join(summary_of(second_night, secret="Influenza"))
+    hide("Influenza")
+    shown = "\n".join(summary_of(second_night))
     assert "Influenza" not in shown
     assert "[key] A (11320) / all" in shown
 

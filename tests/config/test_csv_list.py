@@ -241,6 +241,17 @@ def test_a_bare_list_has_one_taxon_a_line(tmp_path: Path) -> None:
     assert job.taxa[2].place == (str(job.path), 5, 1)
 
 
+def test_a_line_that_is_seldom_a_name_is_one_and_told(tmp_path: Path) -> None:
+    lines = ["Zika virus,flu", "Human virus # 3", "11320 Influenza A", "2019-nCoV", "Orthobunyavirus (type 2)"]
+    job = alone(tmp_path, "\n".join(lines), "taxa.txt")
+    assert [one.taxon for one in job.taxa] == lines
+    assert [str(one).removeprefix(f"{job.path}:").partition(" is taken")[0] for one in job.warnings] == [
+        "1:1: taxon: 'Zika virus,flu'",
+        "2:1: taxon: 'Human virus # 3'",
+        "3:1: taxon: '11320 Influenza A'",
+    ]
+
+
 def test_a_bare_list_beside_a_yaml_job(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("11320\n")
     (tmp_path / "job.yaml").write_text("version: 1\ntaxa_files: [more.txt]\nfilter_sets: {human: {host: human}}\n")

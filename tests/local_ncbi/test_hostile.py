@@ -130,7 +130,9 @@ bounded = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 @bounded
 @given(
-    path=st.sampled_from(["/virus/genome", "/virus", "/taxonomy/dataset_report", "/taxonomy/taxon_suggest"]),
+    path=st.sampled_from(
+        ["/virus/genome", "/virus", "/taxonomy/dataset_report", "/taxonomy", "/taxonomy/taxon_suggest"]
+    ),
     body=st.dictionaries(st.sampled_from(fields), json_values | st.just("11320"), max_size=5),
 )
 def test_any_body_is_answered_or_refused(server: Served, path: str, body: object) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Summary
+from batchsum.model.filters import FilterSet
+from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Request, Summary
 from batchsum.ncbi.parse import MOST_MESSAGES, parse_answer
 from batchsum.ncbi.refusals import is_refusal
 from batchsum.text import LONGEST_DETAIL, one_line
@@ -232,6 +233,68 @@ def test_without_a_word_about_the_query_it_may_pass(status: int, body: bytes) ->
 def test_trouble_of_ncbis_own_may_pass_whatever_its_status(document: dict[str, Any], status: int) -> None:
     answer = failure(document, status)
     assert (answer.status, answer.reason) == ("failed", "bad_answer" if status == 200 else f"http_{status}")
+
+
+ASKED = Request("Lake virus", FilterSet(host="unicorn"))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "host not found",
+        "Invalid Host header",
+        "no healthy upstream",
+        "upstream host 10.0.0.7 not found",
+        "Unknown host",
+        "dial tcp: lookup datasets-taxonomy.default.svc.cluster.local: no such host",
+        "No route to host",
+        "Host is down",
+        "Unknown host: datasets-taxonomy.default.svc",
+        "getaddrinfo: Name or service not known",
+        "Unknown server name",
+        "no such service: taxonomy",
+        "Invalid header field",
+        "Request header or cookie too large; unknown field",
+        "malformed request",
+        "Requests must be sent over TLS",
+        "Cannot GET /datasets/v2/virus/taxon/Lake%20virus/genome",
+        "The requested URL /datasets/v2/virus/taxon/11320/genome was not found on this server",
+        "unrecognized name",
+        "No match for https://api.ncbi.nlm.nih.gov/datasets/v2/virus/taxon/11320/genome?host=unicorn: invalid route",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_a_gateways_words_of_hosts_and_names_are_passing_trouble(message: str, status: int) -> None:
+    answer = parse_answer(status, json.dumps({"message": message}).encode(), ASKED)
+    assert isinstance(answer, Failure)
+    assert (answer.status, answer.reason) == ("failed", "bad_answer" if status == 200 else f"http_{status}")
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("The host taxon 'unicorn' is not recognized", "bad_request"),
+        ("Unknown host 'unicorn'", "bad_request"),
+        ("invalid host: Unicorn", "bad_request"),
+        ("host unicorn not found", "bad_request"),
+        ("The taxonomy name 'unicorn' is not a recognized host", "bad_request"),
+        ("no taxid for host", "bad_request"),
+        ("Lake virus is not a recognized name", "unknown_taxon"),
+        ("no such virus: lake virus", "unknown_taxon"),
+        ('parsing field "released_since": invalid value', "bad_request"),
+        ("invalid value for enum", "bad_request"),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 400, 404])
+def test_words_about_the_query_name_taxon_parameter_or_value(message: str, reason: str, status: int) -> None:
+    answer = parse_answer(status, json.dumps({"error": message}).encode(), ASKED)
+    assert answer == Failure("rejected", reason, message)
+
+
+@pytest.mark.parametrize("taxon", ["Timeout virus", "Server error virus", "api key virus", "Bad gateway host virus"])
+def test_the_querys_own_words_are_no_trouble_without_quotes_either(taxon: str) -> None:
+    body = json.dumps({"message": f"Invalid taxon {taxon}"}).encode()
+    assert parse_answer(404, body, Request(taxon)) == Failure("rejected", "unknown_taxon", f"Invalid taxon {taxon}")
 
 
 @pytest.mark.parametrize("name", ["Timeout virus", "Internal error virus", "api key virus"])

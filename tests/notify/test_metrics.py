@@ -95,7 +95,7 @@ def test_labels_of_any_name_come_back_as_they_are(ncbi: ScriptedNcbi, tmp_path: 
 def test_any_text_makes_one_series(taxon: str, filter_set: str, count: int) -> None:
     news = News("tonight", "", "", "", 0, "", {}, 0, [])
     now = datetime(2026, 11, 23, tzinfo=UTC)
-    text = metrics.metrics_text("tonight", news, {}, [(taxon, filter_set, count)], seconds=1, now=now, before=None)
+    text = metrics.metrics_text(news, {}, [(taxon, filter_set, count)], seconds=1, now=now, before=None)
     assert of(parse(text), "record_count", taxon=taxon, filter_set=filter_set) == count
 
 

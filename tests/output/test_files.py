@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchsum.errors import OutputError
-from batchsum.output.files import Publication, check_targets, prepare, put_in_place, read_generation, sweep
+from batchsum.output.files import Publication, check_targets, prepare, put_in_place, read_manifest, sweep
 
 NAMES = ("summary.csv", "changes.csv")
 
@@ -28,7 +28,7 @@ def test_nothing_is_in_place_before_everything_is_written(tmp_path: Path) -> Non
     manifest = json.loads((tmp_path / "run.json").read_text())
     for name in NAMES:
         assert manifest["files"][name] == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-    assert read_generation(tmp_path) == 1
+    assert read_manifest(tmp_path)["generation"] == 1
     assert put_in_place(tmp_path, publication)  # once more, as after a crash at the very end
 
 
@@ -63,9 +63,9 @@ def test_what_was_cut_off_is_finished(tmp_path: Path, monkeypatch: pytest.Monkey
         if placed < 3:
             with pytest.raises(KeyboardInterrupt):
                 put_in_place(tmp_path, publication)
-            assert read_generation(tmp_path) == 1
+            assert read_manifest(tmp_path)["generation"] == 1
     assert put_in_place(tmp_path, publication)
-    assert read_generation(tmp_path) == 2
+    assert read_manifest(tmp_path)["generation"] == 2
     assert (tmp_path / "summary.csv").read_text() == "summary.csv tonight"
 
 
@@ -76,7 +76,7 @@ def test_what_cannot_be_finished_is_not_touched(tmp_path: Path, lost: str) -> No
     (tmp_path / f".{lost}.0wner.batchsum-tmp").unlink()
     assert not put_in_place(tmp_path, publication)
     assert [(tmp_path / name).read_text() for name in NAMES] == [f"{name} last night" for name in NAMES]
-    assert read_generation(tmp_path) == 1
+    assert read_manifest(tmp_path)["generation"] == 1
 
 
 def test_two_may_finish_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from batchsum.cli import COMMANDS, options
-from batchsum.config.schema import FilterSetKeys
+from batchsum.config.schema import FILTER_SET
 from batchsum.config.values import FORMATS
 from batchsum.local_ncbi import question
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.model.queries import Request
 from batchsum.ncbi.refusals import error_in_words
 from batchsum.output.report.digest import REASONS
 from batchsum.output.table import SUMMARY
@@ -117,7 +118,7 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
     assert {one.name for one in fields(FilterSet)} == {*FILTER_COLUMNS}
     assert FILTER_PARSERS.keys() == {*FILTER_NAMES}
     own_keys = {"matrix", "windows", "guards", "released_between"}
-    assert FilterSetKeys.model_fields.keys() - own_keys == {*FILTER_NAMES}
+    assert FILTER_SET.keys.keys() - own_keys == {*FILTER_NAMES}
     columns = [one.name for one in SUMMARY]
     assert [name for name in columns if name in FILTER_COLUMNS] == [*FILTER_COLUMNS]
     assert question.parameters("accessions", "filters", "package").keys() == {*FILTER_NAMES}
@@ -125,7 +126,8 @@ def test_a_filter_stands_at_each_of_its_places() -> None:
 
 @pytest.mark.parametrize("name", FILTER_NAMES)
 def test_a_refusal_that_names_a_filter_is_about_the_query(name: str) -> None:
-    assert error_in_words(400, f"{name} is wrong").reason == "bad_request"
+    asked = Request("11320", FilterSet(host="unicorn"))
+    assert error_in_words(400, f"{name} is wrong: unicorn", asked=asked).reason == "bad_request"
 
 
 @pytest.mark.parametrize("name", [one for one in FILTER_COLUMNS if one not in ("include_sequence", "aux_report")])

@@ -9,5 +9,5 @@ from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 
 @pytest.fixture
-def nights(tmp_path: Path, ncbi: ScriptedNcbi, monkeypatch: pytest.MonkeyPatch) -> Nights:
-    return Nights(tmp_path, ncbi, monkeypatch)
+def nights(tmp_path: Path, ncbi: ScriptedNcbi) -> Nights:
+    return Nights(tmp_path, ncbi)

@@ -77,30 +77,30 @@ def told(count: int, on: str | None = None) -> Summary:
 def test_on_a_night_of_common_dates_a_window_is_of_one_moment(
     since: list[Answer], until: list[Answer], count: int | None
 ) -> None:
-    answer = answer_of_window(since, until, are_common=True)
+    answer = answer_of_window(since, until, DataDates(True))
     assert isinstance(answer, Summary)
     assert bool(answer.contradiction) is (count is None)
     assert count is None or answer.record_count == count
 
 
 def test_with_dates_of_its_own_the_inner_edge_must_not_be_newer() -> None:
-    assert answer_of_window([told(9, NOON)], [told(2, OLD)], are_common=False) == told(7, NOON)
-    assert answer_of_window([told(9, NOON)], [told(2, NOON)], are_common=False) == told(7, NOON)
-    assert answer_of_window([told(9)], [told(2, NOON)], are_common=False) == told(7)
-    torn = answer_of_window([told(9, MORNING)], [told(2, NOON)], are_common=False)
+    assert answer_of_window([told(9, NOON)], [told(2, OLD)], DataDates(False)) == told(7, NOON)
+    assert answer_of_window([told(9, NOON)], [told(2, NOON)], DataDates(False)) == told(7, NOON)
+    assert answer_of_window([told(9)], [told(2, NOON)], DataDates(False)) == told(7)
+    torn = answer_of_window([told(9, MORNING)], [told(2, NOON)], DataDates(False))
     assert isinstance(torn, Summary)
     assert torn.contradiction.startswith("the window's edges are of different states")
 
 
 def test_an_edge_that_was_asked_again_for_its_other_window_spoils_none() -> None:
     """Of the first round only the outer edge was asked again, or only the inner one."""
-    assert answer_of_window([told(50, NOON), told(56, LATER)], [told(20, OLD)], are_common=False) == told(30, NOON)
-    assert answer_of_window([told(50, NOON)], [told(20, NOON), told(24, LATER)], are_common=False) == told(30, NOON)
+    assert answer_of_window([told(50, NOON), told(56, LATER)], [told(20, OLD)], DataDates(False)) == told(30, NOON)
+    assert answer_of_window([told(50, NOON)], [told(20, NOON), told(24, LATER)], DataDates(False)) == told(30, NOON)
 
 
 def test_an_edge_that_failed_last_is_what_the_window_is() -> None:
     gone = Failure("rejected", "unknown_taxon", "no such taxon")
-    assert answer_of_window([told(9, NOON)], [told(2, NOON), gone], are_common=True) == gone
+    assert answer_of_window([told(9, NOON)], [told(2, NOON), gone], DataDates(True)) == gone
 
 
 EDGES = st.lists(
@@ -112,7 +112,7 @@ EDGES = st.lists(
 def test_a_window_is_the_difference_of_two_answers_that_fit_if_there_are_any(
     since: list[Summary], until: list[Summary]
 ) -> None:
-    answer = answer_of_window(since, until, are_common=True)
+    answer = answer_of_window(since, until, DataDates(True))
     assert isinstance(answer, Summary)
     fitting = [
         (one, two)

@@ -3,12 +3,14 @@
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from batchsum.cli import main
+from batchsum.output.published import READABLE, published_rows
 from tests.builders.november import Nights
 
 
@@ -88,7 +90,7 @@ def test_a_matrix_that_nobody_could_read_is_left_out(nights: Nights) -> None:
 # Memory
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
 def test_a_lost_store_is_told_and_the_table_becomes_the_past(
     nights: Nights,
     form: str,
@@ -128,6 +130,37 @@ def test_a_table_that_was_changed_becomes_nobodys_past(nights: Nights, capfd: py
     assert first.endswith("no table with the digest of run.json lies there, so that this night has no past")
     assert "has no past" in nights.manifest()["warnings"][0]
     assert nights.table() == [("11320", "all", "1000", "")]
+
+
+def test_a_table_that_nothing_here_can_read_is_told(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    nights.write("taxa: [11320]\noutput: {formats: [parquet]}")
+    nights.night(1, count=5000)
+    (nights.out / "state.sqlite3").unlink()
+    nights.write("taxa: [11320]")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert nights.night(2, count=1000) == 0
+    why = "to read summary.parquet takes the package pyarrow, which is not here, so that this night has no past"
+    assert capfd.readouterr().err.splitlines()[0].endswith(why)
+    assert nights.manifest()["warnings"][0].endswith(why)
+
+
+def test_every_cell_is_read_again_as_csv_shows_it(nights: Nights) -> None:
+    nights.write(
+        "taxa: [11320, {taxon: 'Virus é <r>x</r>', label: '=_x0041_'}]\n"
+        "output: {formats: [csv, tsv, jsonl, parquet, xlsx]}\n"
+        "filter_sets: {all: {}, odd: {accessions: [NC_1.1, AB12], refseq_only: true, released_since: 2025-01-15},"
+        " january: {released_between: [2025-01-01, 2025-02-01]}}"
+    )
+    sizes = {"record_count": 3, "available_files": {"cds_fasta": {"file_count": 2}}}
+    nights.ncbi.otherwise = lambda question: sizes if question.taxon == "11320" else (404, "<html>")
+    nights.night(1)
+    tables = [list(published_rows(nights.out / f"summary{form}")) for form in READABLE]
+    assert tables[0][1]["accessions"] == "NC_1.1|AB12"
+    assert tables[0][2]["released_before"] == "2025-02-01"
+    assert tables[0][4]["label"] == "=_x0041_"
+    assert tables == [tables[0]] * len(READABLE)
 
 
 def test_a_lost_store_is_told_whatever_the_night_comes_to(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:

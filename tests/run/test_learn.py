@@ -1,21 +1,19 @@
 """Names, ids and lineages that a job without a lock learns by itself, night by night."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
-from batchsum.run import ask
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
-from tests.run.test_night import night, rows
 
 GENUS, SPECIES = 9001, 9002
 MONDAY, TUESDAY, WEDNESDAY = "2026-03-02", "2026-03-03", "2026-03-04"
+Run = Callable[[str], int]
 
 
 @pytest.fixture
@@ -29,32 +27,26 @@ def ncbi() -> Iterator[ScriptedTaxonomy]:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    path = tmp_path / "watch.yaml"
-    path.write_text(f"version: 1\ntaxa: [{GENUS}, old pox]\napi: {{requests_per_second: unlimited, attempts: 1}}\n")
-    return path
+def job(tmp_path: Path) -> Path:
+    return write_job(tmp_path, job_text(GENUS, "old pox", api={"attempts": 1}))
 
 
 @pytest.fixture
-def on(monkeypatch: pytest.MonkeyPatch, ncbi: ScriptedTaxonomy, job: Path) -> Any:
+def on(ncbi: ScriptedTaxonomy, job: Path) -> Run:
     """Runs the job on a day; gives the exit code."""
 
     def run(day: str) -> int:
-        monkeypatch.setenv("BATCHSUM_TODAY", day)
         ncbi.looked_up.clear()
-        return night(job, ncbi)
+        return night(job, ncbi, day=day)
 
     return run
 
 
 def warnings(job: Path) -> list[str]:
-    return list(json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"])
+    return list(manifest(job)["warnings"])
 
 
-def test_a_part_above_its_whole_is_found_without_a_lock(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_a_part_above_its_whole_is_found_without_a_lock(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     assert on(MONDAY) == 0
     assert ncbi.looked_up == [[str(GENUS), "old pox"]]
     assert [(row["tax_id"], row["scientific_name"]) for row in rows(job)] == [
@@ -69,7 +61,7 @@ def test_a_part_above_its_whole_is_found_without_a_lock(ncbi: ScriptedTaxonomy, 
     assert ncbi.counts == {str(GENUS): 2, "old pox": 2}  # asked as it is written, and both again
 
 
-def test_where_nothing_can_be_learnt_what_was_learnt_is_used(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_where_nothing_can_be_learnt_what_was_learnt_is_used(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     assert on(MONDAY) == 0
     ncbi.fault = (500, "down")
     ncbi.answers = {"old pox": {"record_count": 44}}
@@ -77,11 +69,11 @@ def test_where_nothing_can_be_learnt_what_was_learnt_is_used(ncbi: ScriptedTaxon
     assert rows(job)[1]["error"].startswith("exceeds_wider:")
     assert rows(job)[1]["scientific_name"] == "Poxvirus novum"
     assert warnings(job) == []
-    told = (job.parent / "out" / "watch" / "batchsum.log").read_text()
+    told = (job.parent / "out" / "night" / "batchsum.log").read_text()
     assert told.count("names and lineages could not be learnt tonight") == 1
 
 
-def test_where_nothing_was_ever_learnt_the_rows_are_what_they_are(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_where_nothing_was_ever_learnt_the_rows_are_what_they_are(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     ncbi.fault = (404, {"code": 5, "message": "no such service"})
     ncbi.answers = {"old pox": {"record_count": 44}}
     assert on(MONDAY) == 0
@@ -90,7 +82,7 @@ def test_where_nothing_was_ever_learnt_the_rows_are_what_they_are(ncbi: Scripted
 
 
 def test_a_name_that_moved_is_told_on_the_first_night_and_keeps_its_past(
-    ncbi: ScriptedTaxonomy, job: Path, on: Any
+    ncbi: ScriptedTaxonomy, job: Path, on: Run
 ) -> None:
     assert on(MONDAY) == 0
     assert warnings(job) == []
@@ -107,7 +99,7 @@ def test_a_name_that_moved_is_told_on_the_first_night_and_keeps_its_past(
     assert warnings(job) == []
 
 
-def test_an_id_that_was_merged_is_told_on_the_first_night(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_an_id_that_was_merged_is_told_on_the_first_night(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     ncbi.names[str(GENUS)] = [node(9300, "Poxgenus maius")]
     assert on(MONDAY) == 0
     assert warnings(job) == [f"taxon {GENUS} was merged into 9300 (Poxgenus maius); write 9300"]
@@ -115,13 +107,13 @@ def test_an_id_that_was_merged_is_told_on_the_first_night(ncbi: ScriptedTaxonomy
     assert warnings(job) == []
 
 
-def test_what_is_no_virus_or_stands_for_several_taxa_is_not_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_what_is_no_virus_or_stands_for_several_taxa_is_not_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     ncbi.names |= {"old pox": [node(3, "A"), node(4, "B")], str(GENUS): [node(GENUS, "Canis", 1, 131567)]}
     assert on(MONDAY) == 0
     assert [row["scientific_name"] for row in rows(job)] == ["", ""]
 
 
-def test_a_lock_has_the_last_word_and_the_rest_is_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Any) -> None:
+def test_a_lock_has_the_last_word_and_the_rest_is_learnt(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:
     locked = LockedTaxon(TaxonNode(77, "Poxvirus clausum", "species", (1, 10239)), "2026-01-05")
     write_lock(job.with_name("taxa.lock"), TaxaLock({"old pox": locked}))
     ncbi.answers = {"77": {"record_count": 5}}
@@ -141,6 +133,6 @@ def test_shards_learn_nothing_and_their_merge_does(
     for index, out in enumerate(shards, start=1):
         assert main(["run", str(job), "--base-url", ncbi.base_url, "--shard", f"{index}/2", "--out", out]) == 0
     assert ncbi.looked_up == []
-    assert main(["merge", str(job.parent / "out" / "watch"), *shards]) == 0
+    assert main(["merge", str(job.parent / "out" / "night"), *shards]) == 0
     assert ncbi.looked_up == [[str(GENUS), "old pox"]]
     assert [row["scientific_name"] for row in rows(job)] == ["Poxgenus", "Poxvirus novum"]

@@ -114,7 +114,7 @@ def test_a_merge_that_was_cut_off_goes_on(night: ShardedNight, monkeypatch: pyte
         raise RuntimeError("killed here")
 
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.run.night.publish_night", cut_off)
+        patched.setattr("batchsum.run.night.stage_night", cut_off)
         assert night.merge("merged", shards) == 1
     assert night.merge("merged", shards) == 3
     assert night.asked() == once
@@ -125,7 +125,7 @@ def test_an_unfinished_run_gives_way_to_the_shards(night: ShardedNight, monkeypa
     shards = night.shards(2)
     night.run("one")
     with monkeypatch.context() as patched:
-        patched.setattr("batchsum.run.night.publish_night", lambda *_: 1 / 0)
+        patched.setattr("batchsum.run.night.stage_night", lambda *_: 1 / 0)
         assert night.run("merged") == 1
     assert night.merge("merged", shards) == 3
     assert night.files("merged") == night.files("one")

@@ -1,6 +1,5 @@
 """Night after night: what the table and changes.csv tell of growth, silence, falls, outages and recoveries."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from batchsum.store.store import Store
-from tests.builders.jobs import job_text, night, rows
+from tests.builders.jobs import job_text, manifest, night, rows
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
@@ -139,7 +138,7 @@ def test_a_row_without_an_answer_to_accept_keeps_its_level(ncbi: ScriptedNcbi, j
     night(job, ncbi)
     ncbi.answers["11320"] = broken
     assert night(job, ncbi, "--accept", "11320") == 3
-    told = json.loads((job.parent / "out" / "night" / "run.json").read_text())["warnings"]
+    told = manifest(job)["warnings"]
     assert told == ["nothing to accept for 11320/all: no answer that can be believed"]
     ncbi.answers["11320"] = says(3)
     assert night(job, ncbi) == 3
@@ -172,7 +171,7 @@ def test_a_row_that_its_neighbour_makes_suspect_is_listed_once_and_not_again(
         ncbi.answers = {"11320": says(90), "11320?host=human": says(human)}
         night(job, ncbi)
         listed = rows(job, "changes.csv")
-        assert json.loads((tmp_path / "out" / "night" / "run.json").read_text())["changes"] == len(listed)
+        assert manifest(job)["changes"] == len(listed)
         return [(row["filter_set"], row["change"], row["error"].partition(":")[0]) for row in listed]
 
     assert after(80) == []
@@ -198,7 +197,7 @@ def test_a_window_is_not_updated_by_what_came_after_it(ncbi: ScriptedNcbi, job: 
             }
         assert night(job, ncbi) == 0
     assert [(row["filter_set"], row["change"]) for row in rows(job, "changes.csv")] == [("all", "updated")] * 3
-    assert json.loads((job.parent / "out" / "night" / "run.json").read_text())["data_date"] is None
+    assert manifest(job)["data_date"] is None
 
 
 @pytest.mark.parametrize(("fallen", "told"), [(3, False), (4, True)])
@@ -212,7 +211,7 @@ def test_a_night_on_which_nearly_everything_fell(ncbi: ScriptedNcbi, tmp_path: P
     ncbi.answers |= {str(taxon): says(99) for taxon in range(1, fallen + 1)}
     ncbi.answers |= {"6": (500, {}), "7": says(1)}
     night(job, ncbi)
-    warnings = json.loads((tmp_path / "out" / "night" / "run.json").read_text())["warnings"]
+    warnings = manifest(job)["warnings"]
     assert warnings == (
         [f"{fallen} of 5 rows have fewer records than when last believed: NCBI's night, not the taxa's"] if told else []
     )
@@ -238,7 +237,7 @@ def test_rows_come_and_go_with_the_job(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text("version: 1\ntaxa: [11320]\n")
     assert night(job, ncbi) == 0
     assert [(row["taxon"], row["change"]) for row in rows(job, "changes.csv")] == [("11250", "removed")]
-    assert json.loads((job.parent / "out" / "night" / "run.json").read_text())["changes"] == 1
+    assert manifest(job)["changes"] == 1
 
 
 def test_a_fall_within_bounds_and_a_return_from_zero(ncbi: ScriptedNcbi, job: Path) -> None:

@@ -3,7 +3,6 @@
 No row may be doubted and nothing may be told, whether NCBI dates its whole resource or each row has its own date.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -13,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from batchsum.cli import main
-from batchsum.run import ask
+from tests.builders.jobs import manifest, night, rows, write_job
 from tests.fakes.scripted_ncbi import Question
 from tests.fakes.scripted_taxonomy import node, scripted_taxonomy
-from tests.run.test_night import rows
 
 FIRST, NIGHTS = date(2026, 6, 1), 60
 GENUS = 500
@@ -79,14 +76,8 @@ class SteadyNcbi:
 
 
 @pytest.mark.parametrize("has_common_dates", [True, False], ids=["common dates", "rows' own dates"])
-def test_sixty_normal_nights_raise_no_alarm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_common_dates: bool
-) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    job = tmp_path / "steady.yaml"
-    job.write_text(JOB)
+def test_sixty_normal_nights_raise_no_alarm(tmp_path: Path, has_common_dates: bool) -> None:
+    job = write_job(tmp_path, JOB)
     model = SteadyNcbi(has_common_dates)
     told = Counter[str]()
     names = {"some virus": [node(777, "Virus quidam", 1, 10239, GENUS)]}
@@ -95,13 +86,11 @@ def test_sixty_normal_nights_raise_no_alarm(
         for number in range(NIGHTS):
             model.today, model.asked = FIRST + timedelta(days=number), 0
             model.is_updating = number % 7 == 5
-            monkeypatch.setenv("BATCHSUM_TODAY", str(model.today))
-            code = main(["run", str(job), "--base-url", ncbi.base_url])
+            code = night(job, ncbi, day=model.today)
             assert [(number, row["taxon"], row["filter_set"], row["error"]) for row in rows(job) if row["error"]] == []
             assert code == 0
-            manifest = json.loads((tmp_path / "out" / "steady" / "run.json").read_text())
-            assert manifest["warnings"] == []
-            assert (manifest["data_date"] is not None) is has_common_dates
+            assert manifest(job)["warnings"] == []
+            assert (manifest(job)["data_date"] is not None) is has_common_dates
             told.update(row["change"] for row in rows(job, "changes.csv"))
     assert told["grew"] > 100
     assert told["rolled"] > 100

@@ -4,7 +4,6 @@ import asyncio
 import csv
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pytest
 from batchsum import load_job, run_job
 from batchsum.errors import Refused
 from batchsum.model.job import Job
-from batchsum.run import ask
 from batchsum.run.outcome import Outcome
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 JOB = """\
 version: 1
@@ -23,17 +21,6 @@ name: notebook
 taxa: [1, 2, 3, 4, 5, 6]
 api: {requests_per_second: unlimited, workers: 1}
 """
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(rate_limit=None) as server:
-        yield server
 
 
 @pytest.fixture

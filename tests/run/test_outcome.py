@@ -9,7 +9,8 @@ import pytest
 from batchsum import load_job, run_job
 from batchsum.model.job import Job, OutputSettings
 from batchsum.run.outcome import Outcome, outcome_of
-from batchsum.store.history import History, KeptRow
+from batchsum.store.history import History
+from batchsum.store.rows import KeptRow
 from batchsum.store.store import Run, Store
 from tests.fakes.scripted_ncbi import scripted_ncbi
 

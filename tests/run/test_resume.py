@@ -1,7 +1,6 @@
 """Going on with a night that was stopped: what is asked again, what is dropped, and what is said of it."""
 
 import csv
-import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from batchsum.cli import main
 from batchsum.model.queries import CANARY
-from tests.builders.jobs import next_day, write_job
+from tests.builders.jobs import manifest, next_day, write_job
 from tests.fakes.raw_server import RawServer, answer, error, raw_server
 
 JOB = """\
@@ -96,7 +95,7 @@ def test_relative_dates_stay_those_of_the_evening(job: Path, raw: RawServer) -> 
     execute(job, "UPDATE runs SET today = '2026-01-08'")
     assert same_command(job, raw) == 0
     assert sum("2026-01-01T" in arrival.target for arrival in raw.arrivals) == 5
-    assert json.loads((job.parent / "out/night/run.json").read_bytes())["today"] == "2026-01-08"
+    assert manifest(job)["today"] == "2026-01-08"
 
 
 def test_a_changed_job_keeps_the_answers_that_still_fit(job: Path, raw: RawServer) -> None:
@@ -174,7 +173,7 @@ def test_a_publication_is_finished_without_a_question(
     assert night(job, raw) == 0
     assert raw.arrivals == []
     assert len(table(job).splitlines()) == 16
-    assert json.loads((job.parent / "out/night/run.json").read_bytes())["generation"] == 1
+    assert manifest(job)["generation"] == 1
 
 
 @pytest.mark.parametrize("change", ["fresh", "old", "job"])
@@ -188,7 +187,7 @@ def test_then_the_new_night_begins_where_it_is_another(
         job.write_text(JOB.replace("[1, 2", "[6, 2"))
     assert night(job, raw, *(["--fresh"] if change == "fresh" else [])) == 0
     assert raw.counts.total() == 20
-    assert json.loads((job.parent / "out/night/run.json").read_bytes())["generation"] == 2
+    assert manifest(job)["generation"] == 2
     assert execute(job, "SELECT state FROM runs") == [("replaced",), ("published",)]
 
 

@@ -1,58 +1,44 @@
 """What has not moved for too long is told on the night on which it begins, and then in one line of the page."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from batchsum.run import ask
-from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night, rows
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 FIRST = date(2026, 4, 1)
 Run = Callable[..., list[str]]
 
 
 @pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(rate_limit=None) as server:
-        yield server
+def job(tmp_path: Path) -> Path:
+    return write_sluggish(tmp_path, 52)
 
 
-@pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    path = tmp_path / "watch.yaml"
-    path.write_text(
-        "version: 1\ntaxa: [{taxon: 51, label: Sluggish}, 52]\nguards: {stale_after: 6d}\n"
-        "api: {requests_per_second: unlimited, attempts: 1}\n"
+def write_sluggish(directory: Path, *taxa: int, **sections: object) -> Path:
+    """A job of taxon 51, called Sluggish, and others."""
+    sluggish = {"taxon": 51, "label": "Sluggish"}
+    return write_job(
+        directory, job_text(sluggish, *taxa, guards={"stale_after": "6d"}, api={"attempts": 1}, **sections)
     )
-    return path
 
 
 @pytest.fixture
-def on(monkeypatch: pytest.MonkeyPatch, ncbi: ScriptedNcbi, job: Path) -> Run:
+def on(ncbi: ScriptedNcbi, job: Path) -> Run:
     """Runs the night `day` days after the first, on which each taxon has so many records; gives its warnings."""
 
     def run(day: int, updated: str | None = None, **counts: int) -> list[str]:
-        monkeypatch.setenv("BATCHSUM_TODAY", str(FIRST + timedelta(days=day)))
         ncbi.otherwise = lambda question: {
             "record_count": counts.get(f"t{question.taxon}", 60) - 5 * len(question.parameters),
             "resource_updated_on": updated,
         }
-        assert night(job, ncbi) == 0
+        assert night(job, ncbi, day=FIRST + timedelta(days=day)) == 0
         return list(manifest(job)["warnings"])
 
     return run
-
-
-def manifest(job: Path) -> dict[str, Any]:
-    return dict(json.loads((job.parent / "out" / "watch" / "run.json").read_text()))
 
 
 def test_a_taxon_whose_counts_do_not_change_is_told_when_that_has_lasted(job: Path, on: Run) -> None:
@@ -62,7 +48,7 @@ def test_a_taxon_whose_counts_do_not_change_is_told_when_that_has_lasted(job: Pa
     assert on(6, t52=66) == [told]  # the same night, replaced
     assert on(7, t52=67) == []
     assert manifest(job)["stale"] == [told]  # as long as it lasts
-    assert told in (job.parent / "out" / "watch" / "report.html").read_text()
+    assert told in (job.parent / "out" / "night" / "report.html").read_text()
     assert {row["status"] for row in rows(job)} == {"ok"}
     assert on(8, t51=61, t52=68) == []
     assert manifest(job)["stale"] == []
@@ -82,30 +68,29 @@ def test_a_night_that_is_replaced_has_not_changed_the_count(on: Run) -> None:
 
 
 def test_what_the_calendar_takes_is_no_change(job: Path, on: Run) -> None:
-    job.write_text(job.read_text() + "filter_sets: {all: {}, fresh: {released_since: 5d}}\n")
+    write_sluggish(job.parent, 52, filter_sets={"all": {}, "fresh": {"released_since": "5d"}})
     for day in range(6):
         on(day, t52=60 + day)
     assert on(6, t52=66) == ["no count has changed for a long time: Sluggish (since 2026-04-01)"]
 
 
 def test_what_the_calendar_takes_of_all_taxa_is_not_ncbis_night(job: Path, on: Run) -> None:
-    job.write_text(
-        job.read_text().replace(", 52]", ", 52, 53, 54, 55]") + "filter_sets: {fresh: {released_since: 5d}}\n"
-    )
+    write_sluggish(job.parent, 52, 53, 54, 55, filter_sets={"fresh": {"released_since": "5d"}})
     on(0, **{f"t{taxon}": 80 for taxon in range(51, 56)})
     assert on(1) == []
     assert {row["change"] for row in rows(job, "changes.csv")} == {"rolled"}
 
 
 def test_of_several_bounds_of_a_taxon_the_longest_counts(job: Path, on: Run) -> None:
-    job.write_text(job.read_text() + "filter_sets: {all: {}, cats: {host: cat, guards: {stale_after: 9d}}}\n")
+    cats = {"host": "cat", "guards": {"stale_after": "9d"}}
+    write_sluggish(job.parent, 52, filter_sets={"all": {}, "cats": cats})
     on(0)
     assert on(7) == []
     assert on(9) == ["no count has changed for a long time: Sluggish (since 2026-04-01), 52 (since 2026-04-01)"]
 
 
 def test_of_many_a_few_are_named(job: Path, on: Run) -> None:
-    job.write_text(job.read_text().replace(", 52]", ", 52, 53, 54, 55, 56, 57, 58]"))
+    write_sluggish(job.parent, *range(52, 59))
     on(0)
     (told,) = on(6)
     assert told.endswith(", 55 (since 2026-04-01) and 3 more")

@@ -4,7 +4,7 @@ import pytest
 
 from batchsum.model.filters import FilterSet
 from batchsum.run.warnings import fell_together, filters_without_effect
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 
 SETS = {one.text(): one for one in (FilterSet(), FilterSet(host="human"), FilterSet(refseq_only=True))}
 

@@ -1,10 +1,8 @@
 """Windows on nights of common dates: computed from one state of NCBI's data, or not believed."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -13,36 +11,26 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.run import ask
 from batchsum.store.journal import Journal
-from tests.fakes.scripted_ncbi import Question, ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night, rows
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
+from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 FRESH, LATER, OLD = "2026-09-01T04:00:00Z", "2026-09-02T04:30:00Z", "2026-08-28T04:00:00Z"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHSUM_TODAY", "2026-09-02")
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def ncbi() -> Iterator[ScriptedNcbi]:
-    with scripted_ncbi(rate_limit=None) as server:
-        yield server
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    path = tmp_path / "watch.yaml"
-    path.write_text(
-        "version: 1\ntaxa: [41, 42, 43]\nfilter_sets: {weekly: {windows: {every: 7d, last: 5}}}\n"
-        "api: {requests_per_second: unlimited, attempts: 1}\n"
-    )
-    return path
+    return write_windows(tmp_path, 41, 42, 43)
+
+
+def write_windows(directory: Path, *taxa: int, **api: int) -> Path:
+    sets = {"weekly": {"windows": {"every": "7d", "last": 5}}}
+    return write_job(directory, job_text(*taxa, filter_sets=sets, api={"attempts": 1, **api}))
 
 
 def edge(question: Question) -> str:
@@ -81,7 +69,7 @@ def test_edges_of_different_states_are_asked_again_until_they_fit(ncbi: Scripted
 
 def test_the_edges_of_a_window_are_asked_one_right_behind_the_other(ncbi: ScriptedNcbi, job: Path) -> None:
     """NCBI brings its new data in just while the edges are asked."""
-    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42, workers=1)
     ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
     assert night(job, ncbi) == 0
     assert differences(job) == {True}
@@ -109,7 +97,7 @@ def test_an_edge_without_a_partner_makes_its_windows_suspect(ncbi: ScriptedNcbi,
 
 def test_neighbours_may_use_different_answers_of_the_edge_between_them(ncbi: ScriptedNcbi, job: Path) -> None:
     """The first edge is answered from the old copy alone, the last ones from the new one, the second from either."""
-    job.write_text(job.read_text().replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42)
     days = [f"2026-07-{day}" for day in (27,)] + [f"2026-08-{day:02}" for day in (3, 10, 17, 24, 31)]
 
     def answer(question: Question) -> dict[str, Any]:
@@ -142,6 +130,52 @@ def test_a_zero_without_a_date_at_the_end_of_a_window_may_be_the_old_copys(ncbi:
     assert max(ncbi.counts.values()) <= 5
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_no_window_mixes_a_zero_of_the_older_copy_with_a_count_of_the_newer(
+    ncbi: ScriptedNcbi, job: Path, seed: int
+) -> None:
+    """Records come every day to one taxon, once in five days to another, and no more to the third; zeros have no date.
+    The older copy answers for the last edges nearly always, for the others now and then."""
+    chance, last = Random(seed), date(2026, 9, 2)
+    every = {"41": 1, "42": 5}
+    released = {taxon: [last - timedelta(days=n) for n in range(0, 90, days)] for taxon, days in every.items()}
+    released["43"] = [date(2026, 8, 20)]
+    job.write_text(job.read_text().replace("every: 7d, last: 5", "every: 1d, last: 9"))
+
+    def count(taxon: str, since: str, copy: str) -> int:
+        return sum(since <= f"{day}" <= copy[:10] for day in released[taxon])
+
+    def answer(question: Question) -> dict[str, Any]:
+        is_last = edge(question) > OLD[:10]
+        copy = OLD if chance.random() < (0.9 if is_last and seed % 2 else 0.5) else LATER
+        number = count(question.taxon, edge(question), copy)
+        return {"record_count": number, "resource_updated_on": copy} if number else {}
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) in (0, 3)
+    for row in rows(job):
+        of_a_copy = [
+            count(row["taxon"], row["released_since"], copy) - count(row["taxon"], row["released_before"], copy)
+            for copy in (OLD, LATER)
+        ]
+        assert row["status"] == "suspect" or int(row["record_count"]) in of_a_copy, row
+    assert max(ncbi.counts.values()) <= 6
+    assert all(row["status"] != "suspect" for row in rows(job) if row["taxon"] == "43")
+
+
+def test_an_update_amid_the_asking_makes_no_zero_doubtful(ncbi: ScriptedNcbi, job: Path) -> None:
+    """The new data are a day younger; no taxon has a record of today in them, and zeros have no date."""
+
+    def answer(question: Question) -> dict[str, Any]:
+        told = state(question, "2026-09-01T04:30:00Z" if len(ncbi.asked) <= 6 else LATER)
+        return {"record_count": 0} if edge(question) == "2026-08-31" else told
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 0
+    assert differences(job) <= {True, False}
+    assert {row["status"] for row in rows(job)} == {"ok"}
+
+
 def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: ScriptedNcbi, job: Path) -> None:
     def answer(question: Question) -> dict[str, Any]:
         """The later an edge, the older the last update behind it; but for one edge."""
@@ -160,7 +194,7 @@ def test_with_dates_of_the_rows_own_the_inner_edge_must_not_be_newer(ncbi: Scrip
 def test_a_kill_among_the_edges_loses_none_and_asks_none_twice(
     ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, workers: 1").replace("41, 42, 43", "42"))
+    write_windows(job.parent, 42, workers=1)
     ncbi.otherwise = lambda question: state(question, FRESH if len(ncbi.asked) <= 3 else LATER)
     put, killed = Journal.put, list[str]()
 
@@ -177,4 +211,4 @@ def test_a_kill_among_the_edges_loses_none_and_asks_none_twice(
     assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
     assert max(ncbi.counts.values()) == 2
     assert differences(job) == {True}
-    assert json.loads((job.parent / "out" / "watch" / "run.json").read_text())["data_date"] == LATER
+    assert manifest(job)["data_date"] == LATER

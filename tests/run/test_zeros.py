@@ -1,14 +1,12 @@
 """Zeros that prove nothing: a first night of nothing else, and a filter under which no taxon has a record."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from batchsum.run import ask
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
 from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
-from tests.run.test_night import night, rows
 
 
 @pytest.fixture
@@ -18,18 +16,12 @@ def ncbi() -> Iterator[ScriptedNcbi]:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(ask, "SHORTEST_PAUSE", 0.0)
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-04")
-    for name in ("NCBI_API_KEY", "BATCHSUM_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    path = tmp_path / "watch.yaml"
-    path.write_text("version: 1\ntaxa: [81, 82, 83]\napi: {requests_per_second: unlimited, attempts: 1}\n")
-    return path
+def job(tmp_path: Path) -> Path:
+    return write_job(tmp_path, job_text(81, 82, 83, api={"attempts": 1}))
 
 
 def warnings(job: Path) -> list[str]:
-    return list(json.loads((job.parent / "out" / "watch" / "run.json").read_text())["warnings"])
+    return list(manifest(job)["warnings"])
 
 
 def test_a_first_night_of_zeros_is_nothing_while_the_canary_is_zero_too(
@@ -38,7 +30,7 @@ def test_a_first_night_of_zeros_is_nothing_while_the_canary_is_zero_too(
     assert night(job, ncbi) == 4
     assert ncbi.counts == {"81": 1, "82": 1, "83": 1, "2697049": 1}  # an outage costs few requests
     assert "NCBI has no record of anything, nor of taxon 2697049" in capfd.readouterr().err
-    assert not (job.parent / "out" / "watch" / "summary.csv").exists()
+    assert not (job.parent / "out" / "night" / "summary.csv").exists()
     # The same command asks anew.
     ncbi.answers = {"81": {"record_count": 3}}
     assert night(job, ncbi) == 0
@@ -53,21 +45,18 @@ def test_a_first_night_of_zeros_is_believed_where_the_canary_is_known(ncbi: Scri
 
 
 def test_a_server_of_ones_own_names_its_canary(ncbi: ScriptedNcbi, job: Path) -> None:
-    job.write_text(job.read_text().replace("attempts: 1", "attempts: 1, canary: 777"))
+    job.write_text(job.read_text().replace('"attempts": 1', '"attempts": 1, "canary": "777"'))
     ncbi.answers = {"777": {"record_count": 1}}
     assert night(job, ncbi) == 0
     assert ncbi.counts == {"81": 1, "82": 1, "83": 1, "777": 1}
 
 
-def test_one_record_is_enough_and_a_later_night_asks_no_canary(
-    ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_record_is_enough_and_a_later_night_asks_no_canary(ncbi: ScriptedNcbi, job: Path) -> None:
     ncbi.answers = {"82": {"record_count": 1}}
-    assert night(job, ncbi) == 0
+    assert night(job, ncbi, day="2026-05-04") == 0
     assert "2697049" not in ncbi.counts
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-05")
     ncbi.answers = {}
-    assert night(job, ncbi) == 3
+    assert night(job, ncbi, day="2026-05-05") == 3
     assert [row["status"] for row in rows(job)] == ["empty", "suspect", "empty"]
     assert "2697049" not in ncbi.counts
 
@@ -82,9 +71,7 @@ filter_sets:
 """
 
 
-def test_a_filter_under_which_no_taxon_has_a_record_is_told_once(
-    ncbi: ScriptedNcbi, job: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_filter_under_which_no_taxon_has_a_record_is_told_once(ncbi: ScriptedNcbi, job: Path) -> None:
     job.write_text(job.read_text() + SETS)
     ncbi.answers = {
         "81": {"record_count": 9}, "82": {"record_count": 4}, "83": {},
@@ -98,18 +85,15 @@ def test_a_filter_under_which_no_taxon_has_a_record_is_told_once(
         "is that how NCBI writes it?",
     ]
     for _ in range(2):  # also where the night is replaced
-        assert night(job, ncbi) == 3
+        assert night(job, ncbi, day="2026-05-04") == 3
         assert warnings(job) == told
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-05")
-    assert night(job, ncbi) == 3
+    assert night(job, ncbi, day="2026-05-05") == 3
     assert warnings(job) == []
     ncbi.answers["81?geo_location=Vietnam"] = {"record_count": 1}
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-06")
-    assert night(job, ncbi) == 3
+    assert night(job, ncbi, day="2026-05-06") == 3
     assert warnings(job) == []
     ncbi.answers["81?geo_location=Vietnam"] = {}  # it had some: the value is one of NCBI's
-    monkeypatch.setenv("BATCHSUM_TODAY", "2026-05-07")
-    assert night(job, ncbi) == 3
+    assert night(job, ncbi, day="2026-05-07") == 3
     assert warnings(job) == []
 
 

@@ -11,7 +11,7 @@ from batchsum.model.queries import DOUBTFUL, STATUSES
 from batchsum.output.changes import weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
-from batchsum.store.history import KeptRow
+from batchsum.store.rows import KeptRow
 from batchsum.text import counted
 
 _BAD_SHARE = 0.2

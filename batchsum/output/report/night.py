@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from batchsum.model.queries import BELIEVED, Package, Summary
 from batchsum.output.files import PAGE
-from batchsum.store.history import History, KeptRow, answered_rows, together
+from batchsum.store.history import History
 from batchsum.store.nights import Nights
-from batchsum.store.store import Run, Store, load_download
+from batchsum.store.rows import KeptRow, answered_rows, together
+from batchsum.store.store import Run, Store, load_answer
 
 NIGHTS_SHOWN = 60
 MOST_SERIES = 50_000
@@ -190,7 +191,10 @@ class _Rows:
         return series
 
     def _row(self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]]) -> ReportRow:
-        package, messages = load_download(answer) if answer else (_NO_DOWNLOAD, self._messages(kept))
+        said = load_answer(answer) if answer else None
+        package, messages = _NO_DOWNLOAD, self._messages(kept)
+        if isinstance(said, Summary):
+            package, messages = said.hydrated, said.messages
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
         return ReportRow(

@@ -3,7 +3,7 @@ process BATCHSUM_CHECK {
     label 'process_single'
 
     conda "${moduleDir}/environment.yml"
-    container "batchsum:0.1.0"
+    container "batchsum:0.2.0"
 
     input:
     tuple val(meta), path(jobdir, stageAs: 'job'), val(jobfile)

@@ -5,7 +5,7 @@ process BATCHSUM_MERGE {
     label 'process_single'
 
     conda "${moduleDir}/environment.yml"
-    container "batchsum:0.1.0"
+    container "batchsum:0.2.0"
 
     input:
     tuple val(meta), path(shards, stageAs: 'shards/*'), val(out)
