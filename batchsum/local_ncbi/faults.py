@@ -144,9 +144,6 @@ class FaultPlan:
         self._begun: float | None = None
         self._asked: Counter[tuple[str, str]] = Counter()
 
-    def __bool__(self) -> bool:
-        return bool(self._faults)
-
     def effects(self, question: str, endpoint: str, names: Set[str], now: float) -> Effects:
         """What happens to a question that came at `now` (seconds of any steady clock).
 

@@ -161,8 +161,7 @@ class Responder:
                 effects = self.plan.effects(question, "", set(), now)
                 raise
             # A fault may name the taxon in another way than the question does.
-            names = self.gateway.names(values) if self.plan else set[str]()
-            effects = self.plan.effects(question, route.endpoint, names, now)
+            effects = self.plan.effects(question, route.endpoint, self.gateway.names(values), now)
             document = self.gateway.answer(route, values, stale_days=effects.stale_days)
         except Refusal as refusal:
             return GatewayAnswer(refusal.status, _encode(refusal.document), effects)

@@ -12,9 +12,6 @@ from batchsum.text import visible
 LONGEST_TEXT = 8000
 """Characters of one field."""
 
-_BLANKS = " \t\n\r"
-"""JSON's own; str.strip() would take more."""
-
 
 class BadAnswer(ValueError):
     """An answer that is not what the specification promises; says in a few words what is broken."""
@@ -75,8 +72,7 @@ def checked_text(text: Any, name: str) -> str:
 
 def _parse_json(body: bytes) -> dict[str, Any]:
     try:
-        text = body.decode().strip(_BLANKS)
-        value, end = _decode(text)  # which would leave unread what comes behind the object
+        value = _decode(body.decode())
     except RecursionError:
         raise BadAnswer("nested too deeply") from None
     except UnicodeDecodeError:
@@ -84,10 +80,8 @@ def _parse_json(body: bytes) -> dict[str, Any]:
     except BadAnswer:
         raise
     except ValueError:
-        what = "cut off or not JSON" if text else "empty"
+        what = "cut off or not JSON" if body.strip() else "empty"
         raise BadAnswer(f"the body is {what}") from None
-    if end != len(text):
-        raise BadAnswer("the body is cut off or not JSON")
     if not isinstance(value, dict):
         raise BadAnswer("the body is JSON, but no object")
     return value
@@ -101,4 +95,4 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 # The standard parser takes the last of several equal keys.
-_decode = json.JSONDecoder(object_pairs_hook=_no_duplicates).raw_decode
+_decode = json.JSONDecoder(object_pairs_hook=_no_duplicates).decode
