@@ -125,6 +125,8 @@ class DatasetsClient:
 
     async def _patiently(self, asking: Coroutine[Any, Any, A]) -> A | Failure:
         """What comes of `asking`; a Failure where NCBI says nothing at all for `max_outage`."""
+        if not self.outage.is_silent:
+            return await asking
         try:
             async with self.outage.patience():
                 return await asking

@@ -65,6 +65,7 @@ class Transport:
         self, base_url: str, pacer: Pacer, *, api_key: str | None, contact: str | None, timeout: float, connections: int
     ) -> None:
         self._base = URL(base_url)
+        self._root = str(self._base).rstrip("/")
         self._pacer = pacer
         self._key = (api_key or "").strip()
         if not re.fullmatch(r"[!-~]*", self._key):
@@ -154,7 +155,7 @@ class Transport:
         """Send to a path that is quoted already, below the base URL."""
         if self._session is None:
             raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
-        url = URL(str(self._base).rstrip("/") + path, encoded=True)
+        url = URL(self._root + path, encoded=True)
         # Here and not in the session, which would tell its headers to a proxy too.
         headers = {**self._headers, "NCBI-PHID": phid}
         method = "GET" if body is None else "POST"

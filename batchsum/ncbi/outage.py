@@ -92,10 +92,7 @@ class Outage:
 
     @asynccontextmanager
     async def patience(self) -> AsyncIterator[None]:
-        """Ends the block with TimeoutError where NCBI has said nothing at all for `max_outage`."""
-        if not self.is_silent:
-            yield
-            return
+        """Ends the block with TimeoutError where NCBI, silent until now, stays so for `max_outage`."""
         if self._silent_until == math.inf:
             self._silent_until = asyncio.get_running_loop().time() + self.max_outage
         async with asyncio.timeout_at(self._silent_until + LAST_WORD) as timeout:
