@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Any
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
@@ -94,9 +95,11 @@ class Plan:
         return digest.hexdigest()
 
     def _rows(self) -> Iterator[tuple[ListedTaxon, _ResolvedSet]]:
-        for listed in self.job.taxa:
-            for named in listed.sets or self.job.filter_sets:
-                for one in self._resolve(named, listed.guards or {}):
+        # Taxa side by side mostly share their sets, which need not be looked up for each.
+        for (sets, bounds), taxa in groupby(self.job.taxa, key=attrgetter("sets", "guards")):
+            resolved = [one for named in sets or self.job.filter_sets for one in self._resolve(named, bounds or {})]
+            for listed in taxa:
+                for one in resolved:
                     yield listed, one
 
     def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[_ResolvedSet, ...]:
