@@ -6,6 +6,7 @@ turn), so the moment of the slot is the moment of sending, however long it took 
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class PacedConnector(aiohttp.TCPConnector):
         """Lets about as many connect and wait as may leave in a second: connecting may take that second, no
         connection grows old before its turn, and no server has to hold one open for each of our workers."""
         rate = self._pacer.rate
-        size = MOST_WAITING if rate is None else min(MOST_WAITING, math.ceil(rate))
+        size = sys.maxsize if rate is None else min(MOST_WAITING, math.ceil(rate))  # without a rate nobody waits
         if size != self._size:
             self._size, self._semaphore = size, asyncio.Semaphore(size)  # whoever is in the old one leaves by it
         return self._semaphore

@@ -22,7 +22,7 @@ class SlowPacer(Pacer):
     """Each slot comes so many seconds after it was asked for."""
 
     def __init__(self, seconds: float, on_asked: Callable[[], None] = lambda: None) -> None:
-        super().__init__(None)
+        super().__init__(10_000.0)  # without a rate nobody would have to wait
         self.seconds, self.on_asked, self.slots = seconds, on_asked, 0
 
     async def slot(self, can_send: Callable[[], bool] = lambda: True) -> float | None:
