@@ -73,12 +73,13 @@ class Finished:
     output: str
 
 
-def run_process(arguments: Sequence[str], *, package: Path = ROOT) -> Finished:
+def run_process(arguments: Sequence[str], *, package: Path = ROOT, **variables: str) -> Finished:
     """A fresh interpreter, timed from outside. RuntimeError with its last words where it fails.
 
-    `package` is where it finds batchsum. Bytecode is kept, as that of an installed package is.
+    `package` is where it finds batchsum; `variables` are of its environment. Bytecode is kept, as that of an
+    installed package is.
     """
-    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {**os.environ, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "", **variables}
     with tempfile.TemporaryFile() as output:
         began = time.perf_counter()
         process = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=output, env=environment)
