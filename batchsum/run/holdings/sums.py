@@ -45,6 +45,8 @@ class Spans:
 def sum_up(kinds: Mapping[tuple[int, Answers], int], questions: Iterable[Question]) -> dict[Question, Spans]:
     """The sums of every question. `kinds` has how many records there are of a span and of these answers."""
     sums: dict[Question, dict[int, int]] = {question: {} for question in questions}
+    if not sums:
+        return {}
     asked = [frozenset(values) for values in zip(*sums, strict=True)]
     # Questions that set the same filters are looked for together: there are few such shapes. What a filter that is not
     # set says stands in any question of the shape.

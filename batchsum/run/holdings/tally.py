@@ -20,10 +20,10 @@ from batchsum.run.holdings.record import read_location, read_organism, read_reco
 from batchsum.run.holdings.sums import Answers, Question, Wanted, sum_up
 
 # Different viruses, hosts, places and days that are remembered as they were read: a report has some thousands.
-_REMEMBERED = 20_000
+_REMEMBERED = 10_000
 
-# Reports name hosts by their scientific names; for this one everybody writes another.
-_HUMAN = {"human": 9606}
+# Reports name hosts by their scientific names; this one everybody calls otherwise.
+_ALSO_CALLED = {"human": 9606}
 
 # A question: the ids of taxon and host, and then these.
 _other_filters = attrgetter(
@@ -46,7 +46,7 @@ class Tally:
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
         self._taxon, self._wanted = taxon, wanted
         self._kinds: defaultdict[tuple[int, Answers], int] = defaultdict(int)
-        self._by_day: defaultdict[str, int] = defaultdict(int)
+        self._by_day: defaultdict[date | None, int] = defaultdict(int)
         self._seen: dict[str, int] = {}
         self._tax_ids = {one.tax_id for one in wanted if one.tax_id}
         # Names that are asked for, with the ids that the records have for them.
@@ -80,11 +80,12 @@ class Tally:
             return
         taxa, lineage = virus
         released = record.releaseDate or record.release_date or ""
+        day, span, _ = self._day(released)
         is_refseq, is_annotated, is_complete = self._flags
         answers = (
             taxa,
             host,
-            self._day(record.updateDate or record.update_date or released)[1],
+            self._day(record.updateDate or record.update_date or released)[2],
             lineage,
             places,
             state,
@@ -93,27 +94,19 @@ class Tally:
             is_complete if record.completeness == "COMPLETE" else _NONE,
             self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE),
         )
-        self._kinds[self._day(released)[0], answers] += 1
-        self._by_day[released] += 1
+        self._kinds[span, answers] += 1
+        self._by_day[day] += 1
         self.total += 1
 
     def released(self) -> dict[date, int]:
         """The records by release day."""
-        days: defaultdict[date, int] = defaultdict(int)
-        for text, count in self._by_day.items():
-            if day := _parse_day(text):
-                days[day] += count
-        return dict(days)
+        return {day: count for day, count in self._by_day.items() if day}
 
     def counts(self, lock: TaxaLock) -> Iterator[int | None]:
         """The count of each Wanted, in order; None where the records cannot say."""
-        hosts = {"": 0} | {host: tax_id for host in self._hosts if (tax_id := self._host_id(host, lock))}
-        different: dict[Question | None, Question | None] = {}  # windows side by side differ in their days alone
-        questions = [
-            different.setdefault(question, question)
-            for question in (self._question(one, hosts, lock) for one in self._wanted)
-        ]
-        sums = sum_up(self._kinds, filter(None, different))
+        hosts = {"": 0} | {host: tax_id for host in self._hosts if (tax_id := self._host_id(host))}
+        questions = [self._question(one, hosts, lock) for one in self._wanted]
+        sums = sum_up(self._kinds, filter(None, questions))
         for one, question in zip(self._wanted, questions, strict=True):
             yield sums[question].between(*self._spans(one.filters)) if question else None
 
@@ -160,17 +153,16 @@ class Tally:
         region, country, state = read_location(raw)
         return self._places & {region, country}, self._states & {state}
 
-    def _read_day(self, text: str) -> tuple[int, frozenset[date]]:
-        """How many of the asked release days have come by this day, and the days of updated_since that have."""
-        day = _parse_day(text)
-        if day is None:
-            return _NO_DAY, _NONE
-        return bisect_right(self._release_days, day), frozenset(one for one in self._updated if one <= day)
+    def _read_day(self, text: str) -> tuple[date | None, int, frozenset[date]]:
+        """The day, how many of the asked release days have come by then, and the days of updated_since that have."""
+        try:
+            day = date.fromisoformat(text[:10])
+        except ValueError:
+            return None, _NO_DAY, _NONE
+        return day, bisect_right(self._release_days, day), frozenset(one for one in self._updated if one <= day)
 
-    def _host_id(self, host: str, lock: TaxaLock) -> int | None:
-        if host.isdecimal():
-            return int(host)
-        return _only(self._hosts[host]) if self._hosts[host] else lock.tax_id(host) or _HUMAN.get(host)
+    def _host_id(self, host: str) -> int | None:
+        return int(host) if host.isdecimal() else _only(self._hosts[host]) or _ALSO_CALLED.get(host)
 
     def _is_new(self, accession: str) -> bool:
         """Whether it had not come yet. A hundred of them share an entry, since they are given out in rows."""
@@ -180,13 +172,6 @@ class Tally:
         bit, seen = 1 << int(last), self._seen.get(stem, 0)
         self._seen[stem] = seen | bit
         return not seen & bit
-
-
-def _parse_day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        return None
 
 
 def _only(ids: set[int]) -> int | None:

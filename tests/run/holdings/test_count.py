@@ -40,6 +40,7 @@ def test_what_a_file_tells(tmp_path: Path, form: str) -> None:
     assert (held.total, held.newest, held.doubles, held.unreadable) == (3, LAST, 0, (0, 0))
     assert held.released == {LAST: 2, date(2025, 3, 1): 1}
     assert held.covers == {SPECIES, SARS1, SARS2}
+    assert count_held(path, SPECIES, []).total == 3
     # The zip has a day of its own, in the entry that has one at all.
     assert held.day == file_day(path) == (date(2026, 11, 3) if form == "zip" else date(2026, 11, 4))
 
@@ -92,7 +93,7 @@ def test_a_host_is_known_by_every_name_that_one_record_has(tmp_path: Path) -> No
     names = ("human", "homo SAPIENS", "9606", "mammalia", "9031", "Unicorn", "twin")
     assert count_held(path, SARS2, [want(host=name) for name in names]).counts == (2, 2, 2, 3, 0, None, None)
     path = write(tmp_path / "report", [record()])
-    assert count_held(path, SARS2, [want(host="Human")]).counts == (1,)
+    assert count_held(path, SARS2, [want(host="Human"), want(host="Unicorn")]).counts == (1, None)
 
 
 def test_what_a_record_does_not_tell_no_filter_finds(tmp_path: Path) -> None:
