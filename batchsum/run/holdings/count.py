@@ -1,0 +1,93 @@
+"""Count what a data report holds, for every taxon and filter set that is wanted, in one pass over the file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
+from batchsum.run.holdings.package import HoldingError, open_report
+from batchsum.run.holdings.sums import Wanted
+from batchsum.text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a file told of the records of the holding's taxon and all below. An accession counts once."""
+
+    counts: tuple[int | None, ...]
+    """For each Wanted, in order. None where the file cannot say: the taxon is not known to be at or below the
+    holding's, or no record tells which host is meant."""
+    total: int
+    newest: date | None
+    """The last release day."""
+    day: date
+    """The day of the file, UTC: the latest inside a zip, else when it was last written."""
+    released: Mapping[date, int]
+    """Records by release day; one that does not tell it is in `total` only."""
+    covers: frozenset[int]
+    """The ids of the taxa at or below the holding's that its records are of."""
+    unreadable: tuple[int, int]
+    """How many lines are no record, and the number of the first; zeros where there is none."""
+    doubles: int
+    """Records left out because their accession had been counted."""
+
+
+def count_held(
+    file: Path,
+    taxon: int,
+    wanted: Sequence[Wanted],
+    *,
+    lock: TaxaLock = NO_LOCK,
+    progress: Callable[[int], None] | None = None,
+) -> Held:
+    """Count `wanted` in the data report that was downloaded for `taxon`. Raises HoldingError, a sentence to show.
+
+    `lock` tells of taxa that no record has: where they are below `taxon`, they count 0. `progress` is told the lines
+    read, every thousand; what it raises ends the reading.
+    """
+    try:
+        from batchsum.run.holdings.record import UNREADABLE  # imported here, since msgspec may not be installed
+        from batchsum.run.holdings.tally import Tally
+    except ImportError as error:
+        raise HoldingError(f"{file}: to read it, pip install 'batchsum[holdings]' ({error})") from None
+    tally = Tally(taxon, wanted)
+    bad_lines, first_bad, first_line = 0, 0, b""
+    with open_report(file) as report:
+        for number, line in enumerate(report.lines, start=1):
+            try:
+                tally.add(line)
+            except UNREADABLE:
+                if line.strip():
+                    bad_lines += 1
+                    first_bad, first_line = first_bad or number, first_line or line
+            if progress is not None and number % 1000 == 0:
+                progress(number)
+    if not tally.total:
+        raise HoldingError(f"{file}: {_why_nothing(taxon, tally.other, first_bad, first_line)}")
+    released = tally.released()
+    return Held(
+        counts=tuple(tally.counts(lock)),
+        total=tally.total,
+        newest=max(released, default=None),
+        day=report.day,
+        released=released,
+        covers=frozenset(tally.covers),
+        unreadable=(bad_lines, first_bad),
+        doubles=tally.doubles,
+    )
+
+
+def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
+    """Why a file that could be read to its end has no record of the taxon, and what to do."""
+    if other:
+        return f"no record of {taxon} or below, but of {other}; correct the taxon of the holding, or the file"
+    if not first_bad:
+        return "no record in it; download it again"
+    if b'"assemblyInfo"' in line or b'"assembly_info"' in line:
+        what = "a report of genome assemblies"
+    elif b'"reports"' in line:
+        what = "one JSON document, as --as-json prints it, and not one record a line (--as-json-lines)"
+    else:
+        what = f"no report of virus genomes (line {first_bad}: {one_line(line[:60].decode(errors='replace'))})"
+    return f"{what}; download it with `datasets download virus genome taxon {taxon} --include none`"

@@ -1,0 +1,107 @@
+"""A downloaded data report as lines of JSON: plain, gzip, or inside the zip package that NCBI's `datasets` leaves.
+
+It is read once, from beginning to end, through one open file: whoever puts a newer one in its place meanwhile does not
+disturb. A file that is cut off, or written to while it is read, is an error and never a smaller count.
+"""
+
+import gzip
+import json
+import os
+import stat
+import zipfile
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from batchsum.errors import BatchsumError
+
+REPORT_NAME = "data_report.jsonl"
+
+_BLOCK = 1 << 20
+_LONGEST_LINE = 4_000_000  # a record takes about two kilobytes
+_MAGIC_GZIP, _MAGIC_ZIP = b"\x1f\x8b", b"PK"
+
+
+class HoldingError(BatchsumError):
+    """A holding that cannot be counted: one sentence with the file, what is wrong with it and what to do."""
+
+
+class OpenedReport(NamedTuple):
+    lines: Iterator[bytes]
+    day: date
+    """The day of the file, UTC."""
+
+
+def file_day(file: Path) -> date:
+    """The latest day inside a zip, else the day on which the file was last written, UTC. Raises HoldingError."""
+    with open_report(file) as report:
+        return report.day
+
+
+@contextmanager
+def open_report(file: Path) -> Iterator[OpenedReport]:
+    """The lines of `file`. Raises HoldingError here, or while they are read."""
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # looked at first: opening a pipe would wait for its other end
+            raise HoldingError(f"{file} is no file; name the zip, or the {REPORT_NAME} that is in it")
+        with file.open("rb") as opened:
+            before = os.fstat(opened.fileno())
+            stream, day = _unpacked(file, opened, before)
+            yield OpenedReport(chain.from_iterable(_blocks(file, stream)), day)
+            after = os.fstat(opened.fileno())
+    except OSError as error:  # gzip's own errors among them
+        raise HoldingError(f"{file}: {error.strerror or _damaged(error)}") from None
+    except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+        raise HoldingError(f"{file}: {_damaged(error)}") from None
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise HoldingError(
+            f"{file} was written to while it was read; let the download end under another name, and move it here then"
+        )
+
+
+def _damaged(error: Exception) -> str:
+    return f"cut off or damaged ({error}); download it again, and test it with unzip -tq before it takes this place"
+
+
+def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[BinaryIO, date]:
+    start = opened.read(2)
+    opened.seek(0)
+    day = datetime.fromtimestamp(status.st_mtime, UTC).date()
+    if not start:
+        raise HoldingError(f"{file} is empty; download it again")
+    if start == _MAGIC_GZIP:
+        return gzip.open(opened), day  # type: ignore[return-value]
+    if start != _MAGIC_ZIP:
+        return opened, day
+    package = zipfile.ZipFile(opened)
+    names = [name for name in package.namelist() if name.rpartition("/")[2] == REPORT_NAME]
+    if len(names) != 1:
+        raise HoldingError(
+            f"{file} has {len(names) or 'no'} files {REPORT_NAME} in it, and not one; "
+            "download it with `datasets download virus genome taxon`"
+        )
+    # 1980 is what programs write that keep no times.
+    days = [date(*entry.date_time[:3]) for entry in package.infolist() if entry.date_time[0] > 1980]
+    return package.open(names[0]), max(days, default=day)  # type: ignore[return-value]
+
+
+def _blocks(file: Path, stream: BinaryIO) -> Iterator[list[bytes]]:
+    """The lines, some at a time."""
+    rest = stream.read(len(BOM_UTF8)).removeprefix(BOM_UTF8)
+    while block := stream.read(_BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        # No record is so long: what stays of it can be no JSON, and is told as a line that cannot be read.
+        rest = rest[:_LONGEST_LINE]
+        if lines:
+            yield lines
+    if rest.strip():
+        try:
+            json.loads(rest)
+        except ValueError:
+            raise HoldingError(f"{file} breaks off within its last line; download it again") from None
+        yield [rest]

@@ -1,0 +1,64 @@
+"""Sums over records that are alike, for each question that some row asks of them.
+
+A question is found by hash and never by looking through the records, so that a thousand filter sets cost what their
+rows cost. Release dates stay apart: a question has its sums by spans of days, and a row takes a piece of them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, product
+from typing import Any
+
+from batchsum.model.filters import FilterSet
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing to count: a taxon with all below it, under filters whose dates are absolute."""
+
+    tax_id: int | None
+    """None where nothing is known of the taxon but its name."""
+    name: str
+    """As it was asked for."""
+    filters: FilterSet
+
+
+Question = tuple[Any, ...]
+"""What a row asks, filter by filter; one that is not set is false, as in FilterSet."""
+Answers = tuple[frozenset[Any], ...]
+"""For each filter of a question, the values with which it means a record."""
+
+
+class Spans:
+    """The records that a question means, by their spans of release days."""
+
+    def __init__(self, counts: Mapping[int, int]) -> None:
+        self._spans = sorted(counts)
+        self._sums = [0, *accumulate(counts[span] for span in self._spans)]
+
+    def between(self, first: int, end: int) -> int:
+        """The records whose span is `first` or later, and before `end`."""
+        return self._sums[bisect_left(self._spans, end)] - self._sums[bisect_left(self._spans, first)]
+
+
+def sum_up(kinds: Mapping[tuple[int, Answers], int], questions: Iterable[Question]) -> dict[Question, Spans]:
+    """The sums of every question. `kinds` has how many records there are of a span and of these answers."""
+    sums: dict[Question, dict[int, int]] = {question: {} for question in questions}
+    if not sums:
+        return {}
+    asked = [frozenset(values) for values in zip(*sums, strict=True)]
+    # Questions that set the same filters are looked for together: there are few such shapes. What a filter that is not
+    # set says stands in any question of the shape.
+    shapes = {tuple(map(bool, question)): question for question in sums}
+    for (span, answers), count in kinds.items():
+        known = [answer & values for answer, values in zip(answers, asked, strict=True)]
+        for is_set, example in shapes.items():
+            for question in product(*map(_choice, is_set, known, example)):
+                if (counts := sums.get(question)) is not None:
+                    counts[span] = counts.get(span, 0) + count
+    return {question: Spans(counts) for question, counts in sums.items()}
+
+
+def _choice(is_set: bool, values: frozenset[Any], unset: Any) -> Iterable[Any]:
+    return values if is_set else (unset,)
