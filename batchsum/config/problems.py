@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +24,8 @@ _REQUIRED = {
     "taxon": "an NCBI Taxonomy ID or a name as its value",
     "every": "the length of a window, as in every: 7d",
     "last": "how many windows, as in last: 12",
+    "files": "files: [{taxon: 2697049, file: ncbi/sars-cov-2.zip}]",
+    "file": "the path of what was downloaded, as in file: ncbi/sars-cov-2.zip",
 }
 
 
@@ -80,9 +82,10 @@ def _as_list(holder: type[BaseModel], name: str, written: str) -> str:
 def _model_at(model: type[BaseModel], names: Iterable[str]) -> type[BaseModel]:
     """The model of a mapping inside `model`."""
     for name in names:
-        kind = model.model_fields[name].annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            model = kind
+        written = model.model_fields[name].annotation
+        for kind in (written, *get_args(written)):  # of a list its entries
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
     return model
 
 

@@ -26,6 +26,7 @@ from pydantic import (
 
 from batchsum.config import values
 from batchsum.model.filters import (
+    HIGHEST_TAX_ID,
     NO_TAXON,
     REPORT_TYPES,
     SEQUENCE_TYPES,
@@ -302,6 +303,27 @@ class OutputKeys(Keys):
     keep_nights: Annotated[int, *whole_number(1, 100_000)] = optional("Nights kept in the history (400).")
 
 
+class HoldingKeys(Keys):
+    """A data report that you downloaded, as NCBI's `datasets` leaves it."""
+
+    taxon: Annotated[int, *whole_number(1, HIGHEST_TAX_ID)] = Field(
+        description="Taxonomy ID of the taxon it was downloaded for."
+    )
+    file: FilePath = Field(description="NCBI's zip, or its data_report.jsonl, plain or gzipped.")
+
+
+class HoldingsKeys(Keys):
+    """What you hold: counted with the same filters, and compared with what NCBI says."""
+
+    files: Annotated[list[HoldingKeys], AfterValidator(not_empty)] = Field(
+        description="What you downloaded, each with its taxon."
+    )
+    use: Annotated[str, *as_value(values.parse_use, enum=[*values.USES])] = optional(
+        "compare: every row is asked and both numbers are told (default); count: what a file covers is not asked."
+    )
+    max_age: Duration = optional("An older file is told, and counts no row (3d).")
+
+
 class NotifyKeys(Keys):
     """Who is told. A command is a list of words, run without a shell."""
 
@@ -338,6 +360,7 @@ class JobKeys(JobHead):
     api: ApiKeys = optional("Which server is asked, and how hard.")
     output: OutputKeys = optional("Where the table goes, in which formats, and how many nights are kept.")
     guards: GuardKeys = optional("Within which bounds an answer is believed.")
+    holdings: HoldingsKeys = optional("What you hold of it, to be counted and compared.")
     notify: NotifyKeys = optional("Who is told.")
 
 
@@ -353,7 +376,8 @@ def job_schema() -> dict[str, Any]:
     schema["anyOf"] = [{"required": ["taxa"]}, {"required": ["taxa_files"]}]
     pieces = schema["$defs"]
     for name, piece in pieces.items():
-        pieces[name] = piece if name == "TaxonKeys" else _or_null(piece)  # an empty entry of a list is a mistake
+        is_entry = name in ("TaxonKeys", "HoldingKeys")
+        pieces[name] = piece if is_entry else _or_null(piece)  # an empty entry of a list is a mistake
     # In a list of taxa, most are a bare id or name.
     taxon = pieces["TaxonKeys"]
     bare = {**taxon["properties"]["taxon"], "description": "NCBI Taxonomy ID or name."}

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from batchsum.model.filters import parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+USES = ("compare", "count")
+"""What a holding is for."""
 
 _ADDRESS = re.compile(r"[^@\s()<>]+@[^@\s()<>]+|https?://[^\s()<>]+")
 
@@ -98,6 +100,12 @@ def parse_format(text: str) -> str:
         near = difflib.get_close_matches(text.lower(), FORMATS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"{text!r} is not one of {', '.join(FORMATS)}{hint}")
+    return text
+
+
+def parse_use(text: str) -> str:
+    if text not in USES:
+        raise ValueError(f"{text!r} is not one of {', '.join(USES)}")
     return text
 
 

@@ -21,6 +21,7 @@ from batchsum.config.schema import (
     ApiKeys,
     FilterSetKeys,
     GuardKeys,
+    HoldingsKeys,
     JobHead,
     JobKeys,
     Keys,
@@ -32,7 +33,17 @@ from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, SECRET_MISPLACED, parse_text
-from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import (
+    ApiSettings,
+    Holding,
+    HoldingSettings,
+    Job,
+    ListedTaxon,
+    NamedSet,
+    NotifySettings,
+    OutputSettings,
+    Windows,
+)
 from batchsum.model.queries import Guards
 
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -69,6 +80,7 @@ class YamlJob:
         self.require_taxa()
         api, output = self.section("api", ApiKeys), self.section("output", OutputKeys)
         guards, notify = self.section("guards", GuardKeys), self.section("notify", NotifyKeys)
+        holdings = self.read_holdings()
         self.warn_of_hooks(notify)
         self.hide_secrets()  # when all else is told, since it replaces what was said of the same place
         name = head.get("name") or default_name(self.path)
@@ -77,7 +89,7 @@ class YamlJob:
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
             self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
-            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), head.get("min_interval"),
+            ApiSettings(**api), Guards(**guards), NotifySettings(**_frozen(notify)), holdings, head.get("min_interval"),
         )  # fmt: skip
 
     def here(self, location: Location, at_key: bool = False) -> tuple[str, int, int]:
@@ -222,6 +234,18 @@ class YamlJob:
                 self.report(("taxa_files", index), f"taxa_files: {path}: {unreadable(error)}")
             except ValueError as error:
                 self.report(("taxa_files", index), f"taxa_files: {error}")
+
+    def read_holdings(self) -> HoldingSettings:
+        given = self.section("holdings", HoldingsKeys)
+        files: list[Holding] = []
+        for number, entry in enumerate(given.pop("files", ())):
+            one, here = Holding(entry.taxon, entry.file, self.resolve(entry.file)), ("holdings", "files", number)
+            if one.taxon in [other.taxon for other in files]:
+                self.report((*here, "taxon"), f"taxon {one.taxon} has a file already; leave one of both out")
+            if one.file in [other.file for other in files]:
+                self.report((*here, "file"), f"{one.file} is listed twice; leave one of both out")
+            files.append(one)
+        return HoldingSettings(tuple(files), **given)
 
     def require_taxa(self) -> None:
         keys = [key for key in ("taxa", "taxa_files") if self.raw.get(key)]

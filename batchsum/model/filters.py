@@ -167,7 +167,7 @@ _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # without a digit it is a name
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
-_HIGHEST_TAX_ID = 2**31 - 1
+HIGHEST_TAX_ID = 2**31 - 1
 
 LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
 """How an NCBI API key looks. No message may repeat one."""
@@ -203,7 +203,7 @@ def parse_tax_id_or_name(text: str) -> str:
         plain = text.lstrip("0")
         if plain != text:
             raise ValueError(f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID")
-        if int(text) > _HIGHEST_TAX_ID:
+        if int(text) > HIGHEST_TAX_ID:
             raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
         return text
     if text.isdecimal():
