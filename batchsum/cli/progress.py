@@ -62,8 +62,9 @@ class Standing:
         """Each with its weight, in the order they are read."""
         share = self.done / self.total if self.total else 1.0
         yield 1, self.name
-        yield 6, f"{self.done:,}/{self.total:,}"
-        yield 4, f"{int(100 * share)} %"
+        if self.total or not self.waits:
+            yield 6, f"{self.done:,}/{self.total:,}"
+            yield 4, f"{int(100 * share)} %"
         if self.waits:
             yield from self.waits
         elif self.held > 0:
@@ -87,7 +88,7 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._name = name
         self._asking: Fetcher | None = None
-        self._whom = ""
+        self._whom = self._reading = ""
         self._total = self._before = 0
         self._seen: deque[tuple[float, int]] = deque()
 
@@ -97,11 +98,15 @@ class Progress:
         self._whom = whom(asking.night.run.base_url)
         self._asking = asking  # last: the drawing thread takes all of the above as known once this is set
 
+    def reading(self, words: str) -> None:
+        """What is read before anything is asked: words that `run_job` tells."""
+        self._reading = words
+
     def standing(self, now: float | None = None) -> Standing | None:
         """How it stands; None before anything is asked. `now` is the monotonic clock's time."""
         asking = self._asking
         if asking is None:
-            return None
+            return Standing(self._name, 0, 0, None, None, waits=((5, self._reading),)) if self._reading else None
         now = time.monotonic() if now is None else now
         answered = self._before + asking.done
         pacer = asking.client.pacer

@@ -73,6 +73,10 @@ def metrics_text(
          [(mine, manifest["changes"])] if "changes" in manifest else []),
         ("batchsum_run_requests", "Requests sent for the table, by HTTP status; none where no answer came.",
          [({**mine, "code": code}, count) for code, count in codes.items()]),
+        ("batchsum_held_record_count", "Records that a file of the user holds.",
+         _of_files(mine, manifest, "held_record_count")),
+        ("batchsum_held_missing", "Records that a file should hold and does not.",
+         _of_files(mine, manifest, "missing_record_count")),
         ("batchsum_record_count", "Believed count of a row of the table.",
          [({**mine, "taxon": taxon, "filter_set": name}, count) for taxon, name, count in counts]),
     ]  # fmt: skip
@@ -97,6 +101,12 @@ def _escape(text: str) -> str:
 
 def _if_known(labels: Mapping[str, str], value: float | None) -> list[Sample]:
     return [] if value is None else [(labels, value)]
+
+
+def _of_files(mine: Mapping[str, str], manifest: Mapping[str, Any], name: str) -> list[Sample]:
+    """One fact of each file that the user holds, where it is known."""
+    files = manifest.get("holdings", {}).get("files", [])
+    return [({**mine, "file": one["file"]}, one[name]) for one in files if one[name] is not None]
 
 
 def _published_at(manifest: Mapping[str, Any]) -> float | None:

@@ -152,6 +152,7 @@ def message(facts: dict[str, Any]) -> str:
     # one row tells for all of them.
     shown = _SHOWN_CHANGES if facts["first_night"] else 1 if facts["reason"] else 0
     lines += [_problem_in_words(problem, names) for problem in facts.get("problems", [])[:shown]]
+    lines += [f"• {warning}" for warning in facts.get("warnings", []) if warning.startswith("incomplete:")]
     if facts["change_count"]:
         lines.append(str(Path(facts["directory"]) / "changes.csv"))
     # Chat programs read these three: a label must not call a whole channel.

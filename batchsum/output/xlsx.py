@@ -37,7 +37,7 @@ _WIDE = {
 }
 
 
-def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> None:
+def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row], columns: Sequence[Column] = SUMMARY) -> None:
     """Write `rows` (at most MOST_XLSX_ROWS) and `changes` to `path`. OSError where the disk does not take them."""
     options = {
         "constant_memory": True,  # a row leaves memory when the next one begins: cells can only be written in order
@@ -51,9 +51,9 @@ def write_xlsx(path: Path, rows: Iterable[Row], *, changes: Iterable[Row]) -> No
         try:
             workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
             workbook.use_zip64()  # a sheet of a million rows may pass the 4 GB of a plain zip
-            _Sheet(workbook, "summary", SUMMARY).write(rows)
+            _Sheet(workbook, "summary", columns).write(rows)
             _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
-            _Sheet(workbook, "columns", _ABOUT).write(_meanings())
+            _Sheet(workbook, "columns", _ABOUT).write(_meanings(columns))
             workbook.close()
         except XlsxFileError as error:
             raise OSError(str(error)) from error
@@ -71,8 +71,8 @@ def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
         yield last if next(remaining, None) is None else ("…", "", "", "more in changes.csv")
 
 
-def _meanings() -> Iterable[Row]:
-    known = dict.fromkeys(chain(SUMMARY, CHANGED))
+def _meanings(columns: Sequence[Column]) -> Iterable[Row]:
+    known = dict.fromkeys(chain(columns, CHANGED))
     return ((one.name, one.about) for one in known)
 
 

@@ -16,6 +16,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
+from batchsum.run.count import asked_plan
 from batchsum.run.job_copy import unpack_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce
@@ -24,6 +25,7 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import finish_publication, publish_staged, stage_night
 from batchsum.run.resume import Night, about_run
 from batchsum.store.directory import held, output_errors, state_of
+from batchsum.store.held import held_rows
 from batchsum.store.history import Level, kept_rows
 from batchsum.store.store import Store
 
@@ -69,6 +71,7 @@ def _last_night(store: Store, job: Job, note: str) -> Night:
         if query is None or row is None or row.request_keys != [request_key(one) for one in query.requests()]:
             raise UsageError(f"{directory}: taxa.lock was changed since {run.today}; run the job with --accept")
     run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
+    plan = asked_plan(plan, held_rows(store, run))
     return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
 
 

@@ -13,15 +13,18 @@ from urllib.parse import quote
 from batchsum.errors import UsageError
 from batchsum.model.queries import Failure, Reply, request_key
 from batchsum.output import files
+from batchsum.run.count import asked_plan
 from batchsum.run.plan import Plan
 from batchsum.run.shard import MANIFEST, Shard, owner
 from batchsum.store.directory import STATE
+from batchsum.store.held import HELD_TABLES, held_rows
 from batchsum.store.store import Run, Store, dump_reply
 
 _SAME = {
     "job": "job",
     "job_digest": "the content of the job",
     "lock_digest": "the content of taxa.lock",
+    "holdings_digest": "what its holdings hold; give all of them the same files",
     "today": "the day; set BATCHSUM_TODAY for all of them",
     "base_url": "the server asked",
     "batchsum": "the version of batchsum",
@@ -109,6 +112,11 @@ def copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan: 
     """
     for one in shards:
         store.write(f"INSERT {_INTO}", _answers(one, run))
+    for table, columns in HELD_TABLES.items():  # all shards hold the same
+        marks = ", ".join("?" * len(columns))
+        rows = _rows(shards[0], f"SELECT {', '.join(columns)} FROM {table} JOIN runs USING (run) WHERE run_id = ?")
+        store.write(f"INSERT INTO {table} VALUES (?, {marks})", ((run.run, *row) for row in rows))
+    plan = asked_plan(plan, held_rows(store, run))
     answered, missing = store.answered(run), [list[str]() for _ in shards]
     for request in plan.requests():
         if (key := request_key(request)) not in answered:
@@ -145,19 +153,23 @@ def _values(name: str, one: FinishedShard, other: FinishedShard) -> str:
 
 
 def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:
-    """Read only: the directory may be somebody else's."""
+    # Round 2 is the last: nobody asks again for what a shard has given up.
+    rows = _rows(
+        one,
+        "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
+        " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
+    )
+    for request, *answer in rows:
+        if not one.shard.owns(request):
+            raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
+        yield run.run, request, *answer
+
+
+def _rows(one: FinishedShard, sql: str) -> Iterator[tuple[Any, ...]]:
+    """What a shard kept for its run. Read only: the directory may be somebody else's."""
     path = one.directory / STATE
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
-            # Round 2 is the last: nobody asks again for what a shard has given up.
-            rows = state.execute(
-                "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
-                " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
-                (one.run_id,),
-            )
-            for request, *answer in rows:
-                if not one.shard.owns(request):
-                    raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
-                yield run.run, request, *answer
+            yield from state.execute(sql, (one.run_id,))
     except sqlite3.Error as error:
         raise UsageError(f"{path} cannot be read: {error}") from None

@@ -23,6 +23,7 @@ from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher
 from batchsum.run.collect import FinishedShard, copy_answers
+from batchsum.run.count import asked_plan
 from batchsum.run.job_copy import JOB_COPY, read_copy
 from batchsum.run.judge import judge_and_find_retries
 from batchsum.run.lost_store import remember_table
@@ -33,6 +34,7 @@ from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
+from batchsum.store.held import held_rows
 from batchsum.store.store import Run, Store
 
 log = logging.getLogger("batchsum")
@@ -74,12 +76,13 @@ def merge_shards(
                 return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
             run = _open_run(store, plan, shards, manifest)
+            plan = asked_plan(plan, held_rows(store, run))
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            # The shards went through the first round.
-            steps = (fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round)
-            return carry_out(fetcher, steps, signals, notifier, lambda: _rate(shards), on_asking=on_asking)
+            return carry_out(
+                fetcher, fetcher.steps()[1:], signals, notifier, lambda: _rate(shards), on_asking=on_asking
+            )
 
 
 def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: str) -> Run | None:

@@ -20,6 +20,7 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher, Step, ask
+from batchsum.run.count import OnReading, count_holdings
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
@@ -54,6 +55,7 @@ def run_job(
     today: date | None = None,
     begun: datetime | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
+    on_reading: OnReading = lambda words: None,
 ) -> Outcome:
     """Ask for every query of `job` and publish its table in `job.output.dir`.
 
@@ -92,15 +94,11 @@ def run_job(
             else:
                 night = open_night(store, job, lock, **start, today=today, fresh=fresh)
             night = replace(night, warnings=(lost,) if lost else ())
+            night = count_holdings(night, on_reading)
             fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-            steps = (
-                fetcher.first_round,
-                fetcher.learn_names,
-                fetcher.doubt_zeros,
-                fetcher.window_rounds,
-                fetcher.second_round,
+            return carry_out(
+                fetcher, fetcher.steps(), signals, notifier, lambda: client.pacer.rate, deadline, on_asking
             )
-            return carry_out(fetcher, steps, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 
 def carry_out(

@@ -82,6 +82,10 @@ class KeptRow(NamedTuple):
     """As NCBI's taxonomy has it; empty while it was not heard."""
     is_accepted: int = 0
     """1 where a user told us to believe it."""
+    held_in: str = ""
+    """The file that holds it, as the job names it; empty where none does."""
+    held_record_count: int | None = None
+    """How many records that file holds."""
 
     def __str__(self) -> str:
         return f"{self.name_and_id} / {self.filter_set}: {self.error}"
@@ -474,7 +478,8 @@ class History:
             )
         others = f"SELECT run FROM runs WHERE run NOT IN ({published})"
         self._store.query(f"DELETE FROM rows WHERE run IN ({others})", keep_nights)
-        self._store.query(f"DELETE FROM answers WHERE run IN ({others})", 2)
+        for table in ("answers", "holdings", "held"):
+            self._store.query(f"DELETE FROM {table} WHERE run IN ({others})", 2)
 
 
 def _believed(kept: str | None, highest: int | None) -> Believed | None:

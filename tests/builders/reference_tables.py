@@ -10,7 +10,7 @@ from typing import Any
 
 from batchsum.config.schema import job_schema
 from batchsum.output.counts import count_columns
-from batchsum.output.table import CHANGED, SUMMARY, Column
+from batchsum.output.table import CHANGED, HELD, SUMMARY, Column
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
 
@@ -22,6 +22,8 @@ _SECTIONS = {
     "api keys": ("api.", "ApiKeys"),
     "output keys": ("output.", "OutputKeys"),
     "guard keys": ("guards.", "GuardKeys"),
+    "holdings keys": ("holdings.", "HoldingsKeys"),
+    "file keys": ("", "HoldingKeys"),
     "notify keys": ("notify.", "NotifyKeys"),
 }
 _FORMS = {
@@ -41,6 +43,7 @@ def tables() -> dict[str, str]:
         properties = (piece["anyOf"][1] if model == "TaxonKeys" else piece)["properties"]
         found[name] = _table(["key", "value", "meaning"], _keys(prefix, properties))
     found["summary columns"] = _table(["column", "type", "meaning"], map(_column, _folded(SUMMARY)))
+    found["held columns"] = _table(["column", "type", "meaning"], map(_column, HELD))
     found["changes columns"] = _table(["column", "type", "meaning"], map(_column, CHANGED))
     found["counts columns"] = _table(["column", "type", "meaning"], map(_column, count_columns(["SET"])))
     return found
