@@ -81,7 +81,7 @@ def count_held(
 def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
     """Why a file that could be read to its end has no record of the taxon, and what to do."""
     if other:
-        return f"no record of {taxon} or below, but of {one_line(other)}; correct the taxon of the holding, or the file"
+        return f"no record of {taxon} or below, but of {other}; correct the taxon of the holding, or the file"
     if not first_bad:
         return "no record in it; download it again"
     if b'"assemblyInfo"' in line or b'"assembly_info"' in line:

@@ -10,6 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -91,7 +92,7 @@ def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[Bin
 
 def _blocks(file: Path, stream: BinaryIO) -> Iterator[list[bytes]]:
     """The lines, some at a time."""
-    rest = b""
+    rest = stream.read(len(BOM_UTF8)).removeprefix(BOM_UTF8)
     while block := stream.read(_BLOCK):
         *lines, rest = (rest + block).split(b"\n")
         # No record is so long: what stays of it can be no JSON, and is told as a line that cannot be read.
