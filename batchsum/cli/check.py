@@ -114,21 +114,14 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
 def _holdings(job: Job, today: date, files: list[CountedFile], held: list[HeldRow], saved: int) -> dict[str, Any]:
     """What is covered by which file, and the requests that this saves."""
     covers = Counter(row.file for row in held if row.record_count is not None)
-    return {
-        "use": job.holdings.use,
-        "saved_requests": saved,
-        "files": [
-            {
-                "file": one.file,
-                "taxon": one.taxon,
-                "day": one.day and one.day.isoformat(),
-                "age_days": one.day and (today - one.day).days,
-                "held_record_count": one.record_count,
-                "rows": covers[one.file],
-            }
-            for one in files
-        ],
-    }
+    told = [
+        {
+            "file": one.file, "taxon": one.taxon, "day": str(one.day), "age_days": (today - one.day).days,
+            "held_record_count": one.record_count, "rows": covers[one.file],
+        }
+        for one in files if one.day
+    ]  # fmt: skip
+    return {"use": job.holdings.use, "saved_requests": saved, "files": told}
 
 
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
@@ -259,10 +252,9 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
 
 def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
     for one in holdings["files"]:
-        if one["held_record_count"] is not None:
-            age = f"{counted(one['age_days'], 'day')} old"
-            records, rows = counted(one["held_record_count"], "record"), counted(one["rows"], "row")
-            yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age}; it covers {rows}"
+        records, rows = counted(one["held_record_count"], "record"), counted(one["rows"], "row")
+        age = counted(one["age_days"], "day")
+        yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
 

@@ -59,6 +59,7 @@ def metrics_text(
     """The text of the file. `counts` holds taxon, filter set and count; `before` the last success known so far."""
     mine = {"job": job}
     statuses, codes = manifest.get("statuses", {}), manifest.get("http_statuses", {})
+    files = manifest.get("holdings", {"files": ()})["files"]
     published = _published_at(manifest)
     success = published if published and not exit_code_of(statuses) else before
     families: list[tuple[str, str, list[Sample]]] = [
@@ -74,9 +75,9 @@ def metrics_text(
         ("batchsum_run_requests", "Requests sent for the table, by HTTP status; none where no answer came.",
          [({**mine, "code": code}, count) for code, count in codes.items()]),
         ("batchsum_held_record_count", "Records that a file of the user holds.",
-         _of_files(mine, manifest, "held_record_count")),
-        ("batchsum_held_missing", "Records that a file should hold and does not.",
-         _of_files(mine, manifest, "missing_record_count")),
+         [({**mine, "file": one["file"]}, one["held_record_count"]) for one in files if "day" in one]),
+        ("batchsum_held_missing", "Records released before the day of a file that it lacks.",
+         [({**mine, "file": one["file"]}, sum(one["missing"].values())) for one in files if "missing" in one]),
         ("batchsum_record_count", "Believed count of a row of the table.",
          [({**mine, "taxon": taxon, "filter_set": name}, count) for taxon, name, count in counts]),
     ]  # fmt: skip
@@ -101,12 +102,6 @@ def _escape(text: str) -> str:
 
 def _if_known(labels: Mapping[str, str], value: float | None) -> list[Sample]:
     return [] if value is None else [(labels, value)]
-
-
-def _of_files(mine: Mapping[str, str], manifest: Mapping[str, Any], name: str) -> list[Sample]:
-    """One fact of each file that the user holds, where it is known."""
-    files = manifest.get("holdings", {}).get("files", [])
-    return [({**mine, "file": one["file"]}, one[name]) for one in files if one[name] is not None]
 
 
 def _published_at(manifest: Mapping[str, Any]) -> float | None:

@@ -39,14 +39,6 @@ class Window:
     def missing(self) -> int:
         return self.at_ncbi - self.held
 
-    def facts(self) -> dict[str, Any]:
-        """As run.json has them."""
-        return {
-            "released_before": self.before.isoformat(),
-            "held_record_count": self.held,
-            "record_count": self.at_ncbi,
-        }
-
     def __str__(self) -> str:
         """The months, as `2026-01` or `2025-11 to 2026-01`."""
         last = f"{self.before - timedelta(days=1):%Y-%m}"
@@ -148,28 +140,25 @@ def warnings_of_holdings(night: Night) -> Iterator[str]:
         found = compare(night, file)
         if found.closed and found.closed.missing > 0:
             yield f"incomplete: {file.file}: {found.closed.held:,} of {found.closed.at_ncbi:,}"
-        everything = Summary(found.at_ncbi if night.job.holdings.use == "count" else None)
-        if doubt := differs(file.record_count or 0, file.file, everything, found.grown):
+        elif doubt := differs(file.record_count or 0, file.file, Summary(found.at_ncbi), found.grown):
             yield doubt
 
 
 def facts_of_holdings(night: Night) -> dict[str, Any]:
     """What run.json says of each file; nothing where the job has none."""
-    files = []
+    files: list[dict[str, Any]] = []
     for file in counted_files(night.store, night.run):
         found = compare(night, file)
-        files.append({
-            "file": file.file,
-            "taxon": file.taxon,
-            "problem": file.problem,
-            "day": file.day and file.day.isoformat(),
-            "held_on": file.newest and file.newest.isoformat(),
-            "held_record_count": file.record_count,
-            "record_count": found.at_ncbi,
-            "closed": found.closed and found.closed.facts(),
-            "missing_record_count": found.closed and max(found.closed.missing, 0),
-            "missing": {str(one): one.missing for one in found.missing},
-        })  # fmt: skip
+        facts: dict[str, Any] = {"file": file.file, "taxon": file.taxon, "problem": file.problem}
+        if file.day:
+            facts |= {"day": str(file.day), "held_on": file.newest and str(file.newest)}
+            facts |= {"held_record_count": file.record_count, "record_count": found.at_ncbi}
+        if closed := found.closed:
+            facts["released_before"] = {
+                "day": str(closed.before), "held_record_count": closed.held, "record_count": closed.at_ncbi,
+            }  # fmt: skip
+            facts["missing"] = {str(one): one.missing for one in found.missing}
+        files.append(facts)
     return {"holdings": {"use": night.job.holdings.use, "files": files}} if files else {}
 
 
@@ -179,16 +168,13 @@ class _Answers:
     def __init__(self, night: Night, file: CountedFile) -> None:
         self._night, self._file, self._dates = night, file, dates_of(night)
 
-    def _query(self, filters: FilterSet) -> Query:
-        return Query(str(self._file.taxon), "", filters)
-
-    def _answer(self, filters: FilterSet) -> Answer | None:
-        keys = [request_key(request) for request in self._query(filters).requests()]
+    def _answer(self, query: Query) -> Answer | None:
+        keys = [request_key(request) for request in query.requests()]
         answer = answer_of_row(self._night.store.every_answer(self._night.run, keys), keys, self._dates)
         return None if _is_open(answer) else answer
 
     def count(self, filters: FilterSet) -> int | None:
-        answer = self._answer(filters)
+        answer = self._answer(Query(str(self._file.taxon), "", filters))
         return answer.record_count if isinstance(answer, Summary) and not answer.contradiction else None
 
     def window(self, since: date | None, before: date) -> Window | None:
@@ -197,8 +183,9 @@ class _Answers:
         return None if at_ncbi is None else Window(since, before, held, at_ncbi)
 
     def unanswered(self, windows: Sequence[tuple[date | None, date]]) -> list[Query]:
-        asked = [FilterSet(released_since=since, released_before=before) for since, before in windows]
-        return [self._query(filters) for filters in asked if self._answer(filters) is None]
+        filters = [FilterSet(released_since=since, released_before=before) for since, before in windows]
+        queries = [Query(str(self._file.taxon), "", one) for one in filters]
+        return [query for query in queries if self._answer(query) is None]
 
 
 def _is_open(answer: Answer | None) -> bool:

@@ -101,21 +101,20 @@ def _read(holding: Holding, wanted: list[Wanted], taxa: TaxaLock, on_reading: On
 def _counted_file(holding: Holding, held: Held | str, job: Job, today: date) -> CountedFile:
     if isinstance(held, str):
         return CountedFile(holding.file, holding.taxon, held)
-    age, max_age = today - held.day, job.holdings.max_age
-    is_counting = job.holdings.use == "count"
-    old = f"{holding.file} is of {held.day}, {counted(age.days, 'day')} before this night: download it again"
-    is_old, remarks = age > max_age, list[str]()
-    if is_old and not is_counting:
-        remarks.append(old)
+    remarks, problem, age = list[str](), "", today - held.day
+    if age > job.holdings.max_age:
+        old = f"{holding.file} is of {held.day}, {counted(age.days, 'day')} before this night: download it again"
+        if job.holdings.use == "count":
+            problem = old
+        else:
+            remarks.append(old)
     if held.day > today:
         remarks.append(f"{holding.file} is of {held.day}, which is still to come: look at the clock of its machine")
     if held.unreadable[0]:
         lines, first = counted(held.unreadable[0], "line"), f"the first is line {held.unreadable[1]:,}"
         remarks.append(f"{holding.file}: {lines} cannot be read and do not count; {first}")
-    return CountedFile(
-        holding.file, holding.taxon, old if is_old and is_counting else "", tuple(remarks),
-        held.total, held.day, held.newest, held.released,
-    )  # fmt: skip
+    numbers = held.total, held.day, held.newest, held.released
+    return CountedFile(holding.file, holding.taxon, problem, tuple(remarks), *numbers)
 
 
 def _known_below(holding: Holding, plan: Plan, taxa: TaxaLock) -> Iterator[int]:

@@ -48,7 +48,7 @@ class HeldRow(NamedTuple):
     """None where nothing could be counted in the file."""
 
 
-HELD_TABLES = {"holdings": ("number", "facts"), "held": ("position", "file", "record_count")}
+HELD_TABLES = {"holdings": ("number", "facts"), "held": HeldRow._fields}
 """The tables of the store that tell it, each with its columns behind the number of the run."""
 
 
@@ -56,8 +56,7 @@ def keep_held(store: Store, run: Run, files: Iterable[CountedFile], rows: Iterab
     """Keep what was counted for a run, in place of what was counted before; inside a transaction of the caller."""
     for table in HELD_TABLES:
         store.query(f"DELETE FROM {table} WHERE run = ?", run.run)
-    facts = (json.dumps(_plain(one)) for one in files)
-    store.write("INSERT INTO holdings VALUES (?, ?, ?)", ((run.run, *one) for one in enumerate(facts)))
+    store.write("INSERT INTO holdings VALUES (?, ?, ?)", ((run.run, *one) for one in enumerate(map(_facts, files))))
     store.write("INSERT INTO held VALUES (?, ?, ?, ?)", ((run.run, *row) for row in rows))
 
 
@@ -69,7 +68,8 @@ def counted_files(store: Store, run: Run) -> list[CountedFile]:
 
 def held_rows(store: Store, run: Run) -> Iterator[HeldRow]:
     """The rows that a file covers, in job order."""
-    return map(HeldRow._make, store.walk("SELECT position, file, record_count FROM held WHERE run = ?", run.run))
+    wanted = f"SELECT {', '.join(HeldRow._fields)} FROM held WHERE run = ? ORDER BY position"
+    return map(HeldRow._make, store.walk(wanted, run.run))
 
 
 def held_digest(store: Store, run: Run) -> str:
@@ -81,16 +81,13 @@ def held_digest(store: Store, run: Run) -> str:
     return digest.hexdigest()
 
 
-def _plain(one: CountedFile) -> dict[str, Any]:
-    released = {day.isoformat(): count for day, count in one.released.items()}
-    return {**asdict(one), "day": _text(one.day), "newest": _text(one.newest), "released": released}
+def _facts(one: CountedFile) -> str:
+    return json.dumps(
+        {**asdict(one), "released": {str(day): count for day, count in one.released.items()}}, default=str
+    )
 
 
 def _counted_file(facts: dict[str, Any]) -> CountedFile:
     released = {date.fromisoformat(day): count for day, count in facts["released"].items()}
     days = {name: facts[name] and date.fromisoformat(facts[name]) for name in ("day", "newest")}
     return CountedFile(**{**facts, **days, "remarks": tuple(facts["remarks"]), "released": released})
-
-
-def _text(day: date | None) -> str | None:
-    return day.isoformat() if day else None

@@ -89,7 +89,7 @@ def test_missing_records_are_found_by_month(tmp_path: Path, ncbi: Served, capsys
     assert told in manifest(path)["warnings"]
     page = (path.parent / "out/night/report.html").read_text()
     assert told in page
-    assert re.search(r"41 are missing</strong>: 2025-03 <b>31</b>, 2025-07 <b>10</b>", page)
+    assert re.search(r"these are missing: 2025-03 <b>31</b>, 2025-07 <b>10</b>", page)
     assert 'batchsum_held_missing{job="night",file="held.zip"} 41' in (tmp_path / "out/night/metrics.prom").read_text()
 
 
