@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchsum.cli.options import base_url, day_of_environment
+from batchsum.cli.options import base_url, day_of_environment, with_holdings
 from batchsum.cli.terminal import excerpts
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
@@ -30,7 +31,9 @@ from batchsum.ncbi.taxonomy import Ask, Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
 from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
+from batchsum.run.count import asked_plan, count_files
 from batchsum.run.plan import Plan, build_plan
+from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken
 
 RATES = (3, 5, 10)
@@ -45,7 +48,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     today = day_of_environment() or datetime.now(UTC).astimezone().date()  # the local one, as for a night
     try:
         job = load_job(arguments.job)
-        job = replace(job, api=replace(job.api, base_url=base_url(job, arguments)))
+        job = with_holdings(replace(job, api=replace(job.api, base_url=base_url(job, arguments))), arguments)
         lock = read_lock(lock_file(job.path))
     except JobFileError as error:
         if not arguments.json:
@@ -88,19 +91,37 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
     plan = build_plan(job, today, lock)
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
+    files, held = count_files(job, plan, lock) if job.holdings.files else ([], [])
+    warnings = [asdict(warning) for warning in job.warnings]
+    warnings += [_about_job(job, words) for one in files for words in (one.problem, *one.remarks) if words]
+    asked = asked_plan(plan, held).request_count if files else plan.request_count
     return {
         "job": job.name,
         "file": str(job.path),
         "taxa": len({taxon for taxon, _, _ in rows}),
         "filter_sets": len({(name, filters) for _, name, filters in rows}),
         "queries": plan.query_count,
-        "requests": plan.request_count,
-        "seconds": {str(rate): round(plan.request_count / rate, 1) for rate in RATES},
+        "requests": asked,
+        "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
         "problems": [],
-        "warnings": [asdict(warning) for warning in job.warnings],
+        "warnings": warnings,
         "relative_dates": relative_dates(plan),
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
+        **({"holdings": _holdings(job, today, files, held, plan.request_count - asked)} if files else {}),
     }
+
+
+def _holdings(job: Job, today: date, files: list[CountedFile], held: list[HeldRow], saved: int) -> dict[str, Any]:
+    """What is covered by which file, and the requests that this saves."""
+    covers = Counter(row.file for row in held if row.record_count is not None)
+    told = [
+        {
+            "file": one.file, "taxon": one.taxon, "day": str(one.day), "age_days": (today - one.day).days,
+            "held_record_count": one.record_count, "rows": covers[one.file],
+        }
+        for one in files if one.day
+    ]  # fmt: skip
+    return {"use": job.holdings.use, "saved_requests": saved, "files": told}
 
 
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
@@ -216,6 +237,7 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     for rate, seconds in report["seconds"].items():
         # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
+    lines += _held_lines(report["holdings"]) if "holdings" in report else []
     lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
     if online:
         state = "written" if lock.get("written") else "unchanged"
@@ -226,6 +248,15 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     return "\n".join([*lines, *_told([*problems, *warnings], width)])
+
+
+def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
+    for one in holdings["files"]:
+        records, rows = counted(one["held_record_count"], "record"), counted(one["rows"], "row")
+        age = counted(one["age_days"], "day")
+        yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
+    if holdings["use"] == "count":
+        yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
 
 
 def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from batchsum.cli.history import shown_count
 from batchsum.errors import UsageError
+from batchsum.model.queries import Summary
 from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
 from batchsum.store.nights import Nights
-from batchsum.store.rows import KeptRow
+from batchsum.store.rows import KeptRow, together
 from batchsum.store.store import Run, Store
 from batchsum.text import counted
 
@@ -52,6 +53,8 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
     yield f"  verdict    {row.status}{count}"
     if row.error:
         yield f"  because    {row.error}"
+    if row.held_record_count is not None:
+        yield f"  held       {counted(row.held_record_count, 'record')} in {row.held_in}; {_at_ncbi(store, run, row)}"
     yield from _asked(store, run, row)
     yield ""
     yield "nights"
@@ -61,6 +64,13 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
         yield f"  {day}  {what}".rstrip()
     for level in kept.accepted(row.query):
         yield f"  {level.night}  {level}"
+
+
+def _at_ncbi(store: Store, run: Run, row: KeptRow) -> str:
+    answer = together(store.answers(run, row.request_keys), row.request_keys)
+    if not isinstance(answer, Summary) or answer.record_count is None:
+        return "NCBI gave no count"
+    return f"NCBI has {answer.record_count:,}"
 
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:

@@ -4,14 +4,15 @@ import argparse
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, time, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from batchsum.config.values import parse_format, parse_integer, parse_requests_per_second
+from batchsum.config.values import parse_format, parse_integer, parse_path, parse_requests_per_second
 from batchsum.errors import UsageError
-from batchsum.model.filters import parse_date, parse_duration
-from batchsum.model.job import Job
+from batchsum.model.filters import HIGHEST_TAX_ID, parse_date, parse_duration
+from batchsum.model.job import Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
 T = TypeVar("T")
@@ -28,6 +29,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--rps", type=_rate, metavar="auto|N|unlimited", help="requests a second (the job's, else auto)")
     add("--workers", type=_whole(1, 1000), metavar="N", help="requests under way at once (the job's, else 64)")
     add("--format", type=_formats, default=(), metavar="LIST", help="more formats of the table, as in tsv,jsonl")
+    _add_holding(parser)
     add("--deadline", type=_some_time, metavar="DURATION", help="time after which the rest is skipped, as 6h")
     add("--start-jitter", type=_duration, metavar="DURATION", help="wait a random part of this before asking")
     add("--shard", type=_shard, metavar="I/N", help="ask the I-th of N parts, and leave its answers for merge")
@@ -61,6 +63,7 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
     add("--online", action="store_true", help="look every name up in NCBI's taxonomy, and write taxa.lock beside JOB")
     add("--base-url", metavar="URL", help="server to ask (BATCHSUM_BASE_URL, else the job's, else NCBI's)")
     add("--api-key-file", type=Path, metavar="FILE", help="file with the API key, readable by you alone")
+    _add_holding(parser)
     add("--json", action="store_true", help="for programs: one object on stdout")
 
 
@@ -160,6 +163,13 @@ def _add_output_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="output directory of a job")
 
 
+def _add_holding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--holding", action="append", default=[], type=_holding, metavar="TAXON=FILE",
+        help="what you have downloaded of a taxon: NCBI's zip, or its data_report.jsonl; may be repeated",
+    )  # fmt: skip
+
+
 def _add_logging(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-q", "--quiet", action="store_true", help="no summary on the terminal")
@@ -182,6 +192,16 @@ def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
         return check_base_url(url, allow_http=job.api.allow_http) if url is not None else None
     except ValueError as error:
         raise UsageError(f"base URL {error}") from None
+
+
+def with_holdings(job: Job, arguments: argparse.Namespace) -> Job:
+    """The job with the files that the command line names; one of the same taxon in the job gives way."""
+    given = {one.taxon: one for one in arguments.holding}
+    kept = [one for one in job.holdings.files if one.taxon not in given]
+    files = (*kept, *given.values())
+    if len({one.file for one in files}) < len(files):
+        raise UsageError("--holding: a file is named for two taxa; leave one of both out")
+    return replace(job, holdings=replace(job.holdings, files=files))
 
 
 def day_of_environment() -> date | None:
@@ -229,6 +249,16 @@ def _some_time(text: str) -> timedelta:
     if not (length := parse_duration(text)):
         raise ValueError(f"{text!r} is no time at all; write it as in 6h, or leave it out")
     return length
+
+
+@_type
+def _holding(text: str) -> Holding:
+    """`2697049=ncbi/sars-cov-2.zip`."""
+    taxon, _, file = text.partition("=")
+    try:
+        return Holding(parse_integer(taxon, 1, HIGHEST_TAX_ID), parse_path(file), Path(file))
+    except ValueError:
+        raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip") from None
 
 
 @_type

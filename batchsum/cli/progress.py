@@ -38,7 +38,7 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._name = name
         self._asking: Fetcher | None = None
-        self._whom = ""
+        self._whom = self._reading = ""
         self._total = self._before = 0
         self._seen: deque[tuple[float, int]] = deque()
 
@@ -48,6 +48,10 @@ class Progress:
         self._whom = whom(asking.night.run.base_url)
         self._asking = asking  # last: the drawing thread takes all of the above as known once this is set
 
+    def reading(self, words: str) -> None:
+        """What is read before anything is asked: words that `run_job` tells."""
+        self._reading = words
+
     def line(self, width: int, now: float | None = None) -> tuple[str, bool]:
         """How the night stands in at most `width` characters, and whether it waits for the server.
 
@@ -55,7 +59,7 @@ class Progress:
         """
         asking = self._asking
         if asking is None:
-            return "", False
+            return fitted([(1, self._name), (5, self._reading)], width) if self._reading else "", bool(self._reading)
         now = time.monotonic() if now is None else now
         rate = self._rate(now, asking.done)  # also while nothing is told of it: it looks back from draw to draw
         waits = [*self._waits(asking, now)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.cli.log import configure
-from batchsum.cli.options import base_url, day_of_environment
+from batchsum.cli.options import base_url, day_of_environment, with_holdings
 from batchsum.cli.progress import is_wanted, live
 from batchsum.cli.terminal import failure_block, hide, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
@@ -109,6 +109,7 @@ def _night(job: Job, api_key: str | None, log_file: Path, arguments: argparse.Na
             "today": day_of_environment(),
             "begun": begun,
             "on_asking": progress.watch if progress else lambda fetcher: None,
+            "on_reading": progress.reading if progress else lambda words: None,
         }
         gc.freeze()  # else the loop stands still for 50 ms, now and then, while the program's own code is searched
         if arguments.shard:
@@ -150,7 +151,7 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         directory = Shard(*arguments.shard).directory(directory)
     formats = tuple(dict.fromkeys((*job.output.formats, *arguments.format)))
     output = replace(job.output, dir=directory, formats=formats)
-    return replace(job, api=api, output=output)
+    return with_holdings(replace(job, api=api, output=output), arguments)
 
 
 def _make_directory(directory: Path) -> None:

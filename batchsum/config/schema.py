@@ -11,6 +11,7 @@ from typing import Any
 from batchsum.config import values
 from batchsum.config.shape import Entries, Key, Keys, ListOf, Value, or_null
 from batchsum.model.filters import (
+    HIGHEST_TAX_ID,
     REPORT_TYPES,
     SEQUENCE_TYPES,
     USA_STATES,
@@ -161,6 +162,32 @@ OUTPUT = Keys(
     keep_nights=Key(_whole_number(1, 100_000), "Nights kept in the history (400)."),
 )
 
+HOLDING = Keys(
+    taxon=Key(
+        _whole_number(1, HIGHEST_TAX_ID),
+        "Taxonomy ID of the taxon it was downloaded for.",
+        required="an NCBI Taxonomy ID as its value",
+    ),
+    file=Key(
+        PATH,
+        "NCBI's zip, or its data_report.jsonl, plain or gzipped.",
+        required="the path of what was downloaded, as in file: ncbi/sars-cov-2.zip",
+    ),
+)
+
+HOLDINGS = Keys(
+    files=Key(
+        ListOf(HOLDING),
+        "What you downloaded, each with its taxon.",
+        required="files: [{taxon: 2697049, file: ncbi/sars-cov-2.zip}]",
+    ),
+    use=Key(
+        _one_of(values.parse_use, values.USES),
+        "compare: every row is asked and both numbers are told (default); count: what a file covers is not asked.",
+    ),
+    max_age=Key(DURATION, "An older file is told, and counts no row (3d)."),
+)
+
 
 def _as_words(command: str) -> str:
     return f"must be a list of words, run without a shell; write [{', '.join(values.words_of(command))}]"
@@ -201,6 +228,7 @@ JOB = Keys(
     api=Key(API, "Which server is asked, and how hard."),
     output=Key(OUTPUT, "Where the table goes, in which formats, and how many nights are kept."),
     guards=Key(GUARDS, "Within which bounds an answer is believed."),
+    holdings=Key(HOLDINGS, "What you hold of it, to be counted and compared."),
     notify=Key(NOTIFY, "Who is told. A command is a list of words, run without a shell."),
 )
 

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from batchsum.model.filters import parse_choice, parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
+USES = ("compare", "count")
+"""What a holding is for."""
 
 _ADDRESS = re.compile(r"[^@\s()<>]+@[^@\s()<>]+|https?://[^\s()<>]+")
 
@@ -94,6 +96,12 @@ def parse_percent(text: str) -> float:
 
 
 parse_format = partial(parse_choice, choices=FORMATS)
+
+
+def parse_use(text: str) -> str:
+    if text not in USES:
+        raise ValueError(f"{text!r} is not one of {', '.join(USES)}")
+    return text
 
 
 def parse_environment_name(text: str) -> str:

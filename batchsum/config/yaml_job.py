@@ -21,7 +21,17 @@ from batchsum.config.values import job_name_like, parse_path
 from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, parse_text
-from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import (
+    ApiSettings,
+    Holding,
+    HoldingSettings,
+    Job,
+    ListedTaxon,
+    NamedSet,
+    NotifySettings,
+    OutputSettings,
+    Windows,
+)
 from batchsum.model.queries import Guards
 from batchsum.ncbi.urls import BASE_URL, check_base_url
 
@@ -56,6 +66,7 @@ class YamlJob:
         self.require_taxa(given)
         api, output, notify = given.get("api", {}), given.get("output", {}), given.get("notify", {})
         self.check_address(api)
+        holdings = self.read_holdings(given.get("holdings", {}))
         self.warn_of_hooks(notify)
         self.hide_secrets()  # when all else is told, since it replaces what was said of the same place
         name = given.get("name") or default_name(self.path)
@@ -65,7 +76,7 @@ class YamlJob:
         return Job(
             self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
             ApiSettings(**api), Guards(**given.get("guards", {})), NotifySettings(**_frozen(notify)),
-            given.get("min_interval"),
+            holdings, given.get("min_interval"),
         )  # fmt: skip
 
     def report(self, node: YamlNode, message: str) -> None:
@@ -206,6 +217,21 @@ class YamlJob:
                 self.report(entry, f"taxa_files: {path}: {unreadable(error)}")
             except ValueError as error:
                 self.report(entry, f"taxa_files: {error}")
+
+    def read_holdings(self, given: dict[str, Any]) -> HoldingSettings:
+        files: list[Holding] = []
+        for number, entry in enumerate(given.pop("files", ())):
+            if len(entry) < 2:  # what is wrong with it is told already
+                continue
+            one = Holding(entry["taxon"], entry["file"], self.resolve(entry["file"]))
+            here: Location = ("holdings", "files", number)
+            if one.taxon in [other.taxon for other in files]:
+                message = f"taxon {one.taxon} has a file already; leave one of both out"
+                self.report(place(self.root, [*here, "taxon"]), message)
+            if one.file in [other.file for other in files]:
+                self.report(place(self.root, [*here, "file"]), f"{one.file} is listed twice; leave one of both out")
+            files.append(one)
+        return HoldingSettings(tuple(files), **given)
 
     def require_taxa(self, given: dict[str, Any]) -> None:
         keys = [key for key in ("taxa", "taxa_files") if key in given and given[key].value]

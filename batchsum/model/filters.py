@@ -156,7 +156,7 @@ _ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # 
 # Behind a comma, what may be the rest of a number is no label: parse_tax_id_or_name() knows such numbers.
 _ID_AND_MORE = re.compile(r"([0-9]+)(?:\s*[,;|\t]\s*(?=[^0-9\s]|[0-9]{4}|$)|\s+[#([])")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
-_HIGHEST_TAX_ID = 2**31 - 1
+HIGHEST_TAX_ID = 2**31 - 1
 
 LOOKS_SECRET = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{36}(?![0-9A-Za-z])")
 """How an NCBI API key looks. No message may repeat one."""
@@ -192,7 +192,7 @@ def parse_tax_id_or_name(text: str) -> str:
         plain = text.lstrip("0")
         if plain != text:
             raise ValueError(f"{text!r} has leading zeros; write {plain}" if plain else "0 is not an NCBI Taxonomy ID")
-        if int(text) > _HIGHEST_TAX_ID:
+        if int(text) > HIGHEST_TAX_ID:
             raise ValueError(f"{text} is too large for an NCBI Taxonomy ID")
         return text
     if text.isdecimal():

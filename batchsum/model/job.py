@@ -80,6 +80,28 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """A data report that the user downloaded for a taxon and all below it."""
+
+    taxon: int
+    """NCBI Taxonomy ID."""
+    file: str
+    """As the user wrote it: the table names it so, wherever the job is run from."""
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingSettings:
+    """What the user holds, and what it is for. Without files nothing of a night differs."""
+
+    files: tuple[Holding, ...] = ()
+    use: Literal["compare", "count"] = "compare"
+    """`compare`: every row is asked, and both numbers are told. `count`: rows that a file covers are not asked."""
+    max_age: timedelta = timedelta(days=3)
+    """From the night back to a file's day: an older file is told, and counts no row."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotifySettings:
     """Commands as argument lists, run without a shell; addresses by the name of an environment variable."""
 
@@ -100,6 +122,7 @@ class Job:
     api: ApiSettings = ApiSettings()
     guards: Guards = Guards()
     notify: NotifySettings = NotifySettings()
+    holdings: HoldingSettings = HoldingSettings()
     min_interval: timedelta | None = None
     """A start within this time after the last published run does nothing."""
     warnings: tuple[Problem, ...] = ()

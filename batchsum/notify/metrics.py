@@ -57,7 +57,7 @@ def metrics_text(
     """The text of the file. `counts` holds taxon, filter set and count; `before` the last success known so far."""
     mine = {"job": news.job}
     statuses, codes = manifest.get("statuses", {}), manifest.get("http_statuses", {})
-    finished = manifest.get("finished_at")
+    finished, files = manifest.get("finished_at"), manifest.get("holdings", {"files": ()})["files"]
     published = datetime.fromisoformat(finished).timestamp() if finished else None
     success = published if published and not exit_code_of(statuses) else before
     families: list[tuple[str, str, list[Sample]]] = [
@@ -71,6 +71,10 @@ def metrics_text(
         ("batchsum_changes", "Rows of the table that differ from the night before.", [(mine, manifest.get("changes"))]),
         ("batchsum_run_requests", "Requests sent for the table, by HTTP status; none where no answer came.",
          [({**mine, "code": code}, count) for code, count in codes.items()]),
+        ("batchsum_held_record_count", "Records that a file of the user holds.",
+         [({**mine, "file": one["file"]}, one["held_record_count"]) for one in files if "day" in one]),
+        ("batchsum_held_missing", "Records released before the day of a file that it lacks.",
+         [({**mine, "file": one["file"]}, sum(one["missing"].values())) for one in files if "missing" in one]),
         ("batchsum_record_count", "Believed count of a row of the table.",
          [({**mine, "taxon": taxon, "filter_set": name}, count) for taxon, name, count in counts]),
     ]  # fmt: skip

@@ -6,7 +6,7 @@ manifest it carries what is the same for the same rows, and the manifest knows i
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -33,25 +33,27 @@ METADATA = b"batchsum"
 _STABLE = ("job", "job_hash", "resolved_dates")
 
 
-def schema(manifest: Mapping[str, Any]) -> pa.Schema:
+def schema(manifest: Mapping[str, Any], columns: Sequence[Column] = SUMMARY) -> pa.Schema:
     """A field for each column with its description, and what of the manifest is the same for the same rows."""
     fields = [
         pa.field(one.name, _TYPES[one.kind], nullable=not one.required, metadata={"description": one.about})
-        for one in SUMMARY
+        for one in columns
     ]
     about = {"manifest": MANIFEST, **{name: manifest[name] for name in _STABLE if name in manifest}}
     return pa.schema(fields, metadata={METADATA: json.dumps(about, ensure_ascii=False, sort_keys=True).encode()})
 
 
-def write_parquet(path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any]) -> None:
+def write_parquet(
+    path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any], columns: Sequence[Column] = SUMMARY
+) -> None:
     """Write `rows` to `path`; text is encoded by dictionary inside each row group."""
-    table_schema, remaining = schema(manifest), iter(rows)
-    texts = [one.name for one in SUMMARY if one.kind == "string"]
+    table_schema, remaining = schema(manifest, columns), iter(rows)
+    texts = [one.name for one in columns if one.kind == "string"]
     with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
         # Column by column inside a group: so wide a table would not fit into memory as a whole.
         while group := list(islice(remaining, ROWS_A_GROUP)):
-            columns = [_array(column, values) for column, values in zip(SUMMARY, zip(*group, strict=True), strict=True)]
-            writer.write_table(pa.Table.from_arrays(columns, schema=table_schema), row_group_size=ROWS_A_GROUP)
+            arrays = [_array(column, values) for column, values in zip(columns, zip(*group, strict=True), strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=table_schema), row_group_size=ROWS_A_GROUP)
 
 
 def _array(column: Column, values: tuple[Value, ...]) -> pa.Array:

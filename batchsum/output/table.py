@@ -8,12 +8,14 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from batchsum.model.job import Job
 from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Query, Summary, Verdict
 
 Value = str | int | float | Decimal | None
@@ -149,19 +151,47 @@ def set_column(name: str) -> Column:
 MOST_XLSX_ROWS = 1_048_575
 """Rows that an Excel sheet holds below its header."""
 
+HELD = (
+    Column("held_record_count", "Genomes that you hold, in the file that covers the row.", "integer"),
+    Column("held_difference", "held_record_count less record_count.", "integer"),
+    Column("held_on", "The newest release day in that file.", "date"),
+)
+"""What a job with holdings to compare has behind `messages`."""
+
 COLUMNS = tuple(column.name for column in SUMMARY)
+
+
+def columns(job: Job) -> tuple[Column, ...]:
+    """The columns of the table of `job`, in order."""
+    behind = COLUMNS.index("messages") + 1
+    return (*SUMMARY[:behind], *HELD, *SUMMARY[behind:]) if has_held(job) else SUMMARY
+
+
+def has_held(job: Job) -> bool:
+    """Whether the table of `job` tells what the user holds."""
+    return bool(job.holdings.files) and job.holdings.use == "compare"
+
 
 _NOTHING = Summary(None)
 _NO_FILES = FileSummary()
 
 
-def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "") -> Row:
-    """One row, value by value in the order of COLUMNS; None and "" are both a missing value."""
+def held_values(verdict: Verdict, record_count: int | None, newest: date | None) -> Row:
+    """The values of HELD for a row of which a file holds `record_count` records."""
+    if record_count is None:
+        return (None, None, None)
+    difference = None if verdict.record_count is None else record_count - verdict.record_count
+    return (record_count, difference, newest.isoformat() if newest else None)
+
+
+def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "", held: Row = ()) -> Row:
+    """One row, value by value in the order of COLUMNS, with those of HELD if there are any; None and "" are both a
+    missing value."""
     summary = verdict.summary or _NOTHING
     return (
         query.taxon, tax_id, scientific_name, query.label, query.filter_set,
         verdict.status, verdict.record_count, verdict.previous_record_count, verdict.record_count_change,
-        verdict.error, "|".join(summary.messages), *query.filters.cells().values(),
+        verdict.error, "|".join(summary.messages), *held, *query.filters.cells().values(),
         summary.assembly_count, summary.resource_updated_on,
         *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
         *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),
@@ -192,17 +222,18 @@ def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] =
         )
 
 
-def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Row], *, columns: Iterable[str] = COLUMNS) -> None:
     """One object a line, all columns in order, numbers as numbers, missing values null."""
+    columns = tuple(columns)
     with path.open("w", encoding="utf-8", newline="") as file:
         for row in rows:
             values: dict[str, Any] = {
-                name: None if value == "" else value for name, value in zip(COLUMNS, row, strict=True)
+                name: None if value == "" else value for name, value in zip(columns, row, strict=True)
             }
             file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-WRITERS: dict[str, Callable[[Path, Iterable[Row]], None]] = {
+WRITERS: dict[str, Callable[..., None]] = {
     "csv": write_delimited,
     "tsv": partial(write_delimited, delimiter="\t"),
     "jsonl": write_jsonl,

@@ -39,8 +39,9 @@ _WIDE = {
 
 
 def write_xlsx(
-    path: Path, rows: Iterable[Row], *, changes: Iterable[Row], counts: tuple[Sequence[Column], Iterable[Row]]
-) -> None:
+    path: Path, rows: Iterable[Row], *, changes: Iterable[Row], counts: tuple[Sequence[Column], Iterable[Row]],
+    columns: Sequence[Column] = SUMMARY,
+) -> None:  # fmt: skip
     """Write `rows` (at most MOST_XLSX_ROWS), `changes` and the columns and rows of `counts` to `path`; without columns
     no sheet of counts. OSError where the disk does not take them."""
     options = {
@@ -55,11 +56,11 @@ def write_xlsx(
         try:
             workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
             workbook.use_zip64()  # a sheet of a million rows may pass the 4 GB of a plain zip
-            _Sheet(workbook, "summary", SUMMARY).write(rows)
+            _Sheet(workbook, "summary", columns).write(rows)
             _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
             if counts[0]:
                 _Sheet(workbook, "counts", counts[0]).write(counts[1])
-            _Sheet(workbook, "columns", _ABOUT).write(_meanings())
+            _Sheet(workbook, "columns", _ABOUT).write(_meanings(columns))
             workbook.close()
         except XlsxFileError as error:
             raise OSError(str(error)) from error
@@ -77,8 +78,8 @@ def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
         yield last if next(remaining, None) is None else ("…", "", "", "more in changes.csv")
 
 
-def _meanings() -> Iterable[Row]:
-    known = dict.fromkeys(chain(SUMMARY, CHANGED))
+def _meanings(columns: Sequence[Column]) -> Iterable[Row]:
+    known = dict.fromkeys(chain(columns, CHANGED))
     return ((one.name, one.about) for one in known)
 
 

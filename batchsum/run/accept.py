@@ -16,6 +16,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
+from batchsum.run.count import asked_plan
 from batchsum.run.job_copy import unpack_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce
@@ -24,6 +25,7 @@ from batchsum.run.plan import build_plan
 from batchsum.run.publish import finish_publication, publish_staged, stage_night
 from batchsum.run.resume import Night, about_run
 from batchsum.store.directory import held, output_errors, state_of
+from batchsum.store.held import held_rows
 from batchsum.store.rows import Level
 from batchsum.store.store import Store
 
@@ -52,7 +54,8 @@ def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:
     if (other := store.last_run("open")) is not None:
         raise UsageError(f"{directory}: the night of {other.today} is unfinished; run the job with --accept")
     run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
-    return Night(job, build_plan(job, run.today, lock), store, run, note=note, warnings=tuple(manifest["warnings"]))
+    plan = asked_plan(build_plan(job, run.today, lock), held_rows(store, run))
+    return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
 
 
 def _published(store: Store, directory: Path) -> tuple[Job, TaxaLock]:

@@ -12,8 +12,9 @@ from functools import partial
 from typing import TypeVar
 
 from batchsum.config.names import job_names, look_up, moved_names
-from batchsum.model.queries import Failure, Reply, Request, Summary, request_key
+from batchsum.model.queries import Failure, Query, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
+from batchsum.run.compare import next_questions, sample, unanswered
 from batchsum.run.resume import Night
 from batchsum.run.signals import Signals, is_loop_running
 from batchsum.run.windows import MOST_PAIRS, edges_to_ask_again
@@ -127,10 +128,28 @@ class Fetcher:
         await self._aside(lambda: store.skip_answers(run, doubted))
         self.is_settled = False
 
+    async def compare_holdings(self) -> None:
+        """Ask what tells whether the files that the user holds are complete, and count as NCBI does."""
+        queries, asked = await self._aside(lambda: sample(self.night)), set[Request]()
+        while not self.client.outage.given_up:
+            queries += await self._aside(lambda: next_questions(self.night))
+            # Each once: what has no answer tonight would be asked for ever.
+            new = [request for request in unanswered(self.night, queries) if request not in asked]
+            if not new:
+                return
+            asked.update(new)
+            self.is_settled = False
+            await self._round(1, new, self._ask)
+            await self._fit_edges(partial(list, queries))
+
     async def window_rounds(self) -> None:
         """Ask for windows whose edges were answered from different states of NCBI's data, until they fit."""
+        if any(filters.released_before for filters in self.night.plan.filter_sets()):  # on most nights there are none
+            await self._fit_edges(self.night.plan.queries)
+
+    async def _fit_edges(self, queries: Callable[[], Iterable[Query]]) -> None:
         for _ in range(MOST_PAIRS):
-            chains = await self._aside(lambda: edges_to_ask_again(self.night))
+            chains = await self._aside(lambda: edges_to_ask_again(self.night, queries()))
             if not chains or self.client.outage.given_up:
                 return
             log.info("asking %d edges of windows again: of different states of NCBI's data", sum(map(len, chains)))

@@ -13,6 +13,8 @@ LONGEST_LAG = timedelta(days=1)
 """By which copies of NCBI's data may differ from each other."""
 LONGEST_AHEAD = timedelta(days=366)
 """A data date further ahead of its night was a mistake, and no later one is held against it."""
+LEAST_APART, LEAST_SHARE = 5, 0.01
+"""Records, and share of what is held, by which NCBI may differ from a file in which rows are counted."""
 _USA = ("usa", "united states", "united states of america")
 
 
@@ -49,6 +51,20 @@ def contradicts_itself(summary: Summary) -> str:
     if count == 0 and summary.has_data():
         return "NCBI gave a count of zero, but files with something in them"
     return ""
+
+
+def differs(held: int, file: str, answer: Answer | None, grown: int | None) -> str:
+    """#418: what a file of the user holds, and is counted there, against what NCBI says of it, where it was asked.
+
+    NCBI may have `grown` records more, released since the file's day; None where nobody knows how many.
+    """
+    if not isinstance(answer, Summary) or answer.record_count is None or answer.contradiction:
+        return ""
+    count = answer.record_count
+    apart = max(held - count, 0 if grown is None else count - held - grown)
+    if apart <= LEAST_APART or apart <= LEAST_SHARE * held:
+        return ""
+    return f"differs: {held:,} in {file}, but NCBI has {count:,}"
 
 
 def includes(wide: FilterSet, narrow: FilterSet) -> bool:

@@ -16,13 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import ApiSettings, Job, ListedTaxon, NamedSet, NotifySettings, OutputSettings, Windows
+from batchsum.model.job import (
+    ApiSettings,
+    Holding,
+    HoldingSettings,
+    Job,
+    ListedTaxon,
+    NamedSet,
+    NotifySettings,
+    OutputSettings,
+    Windows,
+)
 from batchsum.model.queries import Guards
 
-_CLASSES = {
-    one.__name__: one
-    for one in (ApiSettings, FilterSet, Guards, Job, NamedSet, NotifySettings, OutputSettings, Windows)
-}
+_SAVED = (
+    ApiSettings, FilterSet, Guards, Holding, HoldingSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows,
+)  # fmt: skip
+_CLASSES = {one.__name__: one for one in _SAVED}
 _NOWHERE = Path()
 
 
@@ -52,7 +62,9 @@ def unpack_job(copy: bytes) -> Job:
 def job_digest(job: Job) -> str:
     """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
     output = replace(job.output, dir=_NOWHERE)
-    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), warnings=())
+    files = tuple(replace(one, path=_NOWHERE) for one in job.holdings.files)  # what they hold, merge compares itself
+    holdings = replace(job.holdings, files=files)
+    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), holdings=holdings, warnings=())
     digest = hashlib.sha256()
     for line in _lines(same):
         digest.update(line.encode(errors="surrogatepass"))

@@ -20,11 +20,14 @@ from batchsum.model.queries import (
     request_key,
 )
 from batchsum.output.changes import kind_of_change
+from batchsum.run.compare import compare, grown_under
+from batchsum.run.count import answer_in_file, files_counted_in
 from batchsum.run.data_dates import DataDates, dates_of
-from batchsum.run.guards import judge
+from batchsum.run.guards import differs, judge
 from batchsum.run.neighbours import exceeding, with_wider
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
+from batchsum.store.held import HeldRow, held_rows
 from batchsum.store.rows import KeptRow, Level, QueryKey, answered_rows
 from batchsum.store.store import load_answer
 
@@ -44,6 +47,9 @@ def judge_and_find_retries(night: Night, unasked: Failure) -> list[Request]:
     for position, query in enumerate(night.plan.queries() if positions else ()):
         if position in positions:
             retries.update(dict.fromkeys(query.requests()))
+    if night.job.holdings.use == "count":  # what was never asked is not asked again
+        answered = night.store.answered(night.run)
+        return [request for request in retries if request in night.plan or request_key(request) in answered]
     return list(retries)
 
 
@@ -58,21 +64,26 @@ def judge_rows(night: Night, unasked: Failure) -> None:
         night.history.note_changed_taxa()
 
 
-def verdicts(night: Night) -> Iterator[tuple[Query, Verdict]]:
-    """The kept verdicts in job order, each with the answer it is about."""
-    dates = dates_of(night)
+def verdicts(night: Night) -> Iterator[tuple[Query, Verdict, KeptRow]]:
+    """The kept verdicts in job order, each with the answer it is about, and the row as it is kept."""
+    dates, files = dates_of(night), files_counted_in(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
-        known = {} if text else night.store.every_answer(night.run, keys)
-        answer = load_answer(text) if text else answer_of_row(known, query, keys, dates)
-        yield query, row.verdict(answer if isinstance(answer, Summary) else None)
+        answer: Answer | None
+        if row.held_in in files:
+            answer = answer_in_file(files[row.held_in], row.held_record_count)
+        elif text:
+            answer = load_answer(text)
+        else:
+            answer = answer_of_row(night.store.every_answer(night.run, keys), query, keys, dates)
+        yield query, row.verdict(answer if isinstance(answer, Summary) else None), row
 
 
 # Each row alone
 
 
 def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[KeptRow]:
-    position = count()
+    position, holds = count(), _Holdings(night)
     for group in _groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
@@ -80,20 +91,56 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
         numbers = night.history.numbers(asked)
         pasts = night.history.pasts(asked, numbers)
         for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
-            answer = answer_of_row(known, query, of_row, dates) or unasked
+            place, said = next(position), answer_of_row(known, query, of_row, dates)
+            held = holds.row(place)
+            answer = holds.answer(held, said) or unasked
             verdict = judge(query, answer, past)
+            if verdict.is_believed and (doubt := holds.doubt(query, held, said)):
+                verdict = verdict._replace(status="suspect", error=doubt)
             is_accepted = _is_accepted(night, query, number, answer, verdict)
             if is_accepted:
                 verdict = judge(query, answer, past, accepted=True)
             heard = night.taxa.get(query.taxon)
             yield KeptRow(
-                next(position), query.taxon, query.label, query.filter_set, query.filters.text(),
+                place, query.taxon, query.label, query.filter_set, query.filters.text(),
                 verdict.status, verdict.record_count,
                 verdict.summary.resource_updated_on if verdict.summary else None,
                 verdict.previous_record_count, verdict.error, "\n".join(of_row),
                 _change(night, verdict, past, query, is_accepted=is_accepted, are_common=dates.are_common),
                 number, one.asks, one.series, one.tax_id, heard.node.scientific_name if heard else "", is_accepted,
+                held.file, held.record_count,
             )  # fmt: skip
+
+
+class _Holdings:
+    """What the files of the night hold of its rows, and what that means where they are counted there. The rows come in
+    their order."""
+
+    def __init__(self, night: Night) -> None:
+        self._rows = held_rows(night.store, night.run) if night.job.holdings.files else iter(())
+        self._next = next(self._rows, None)
+        self._files = files_counted_in(night)
+        self._grown = {name: compare(night, file).grown for name, file in self._files.items()}
+
+    def row(self, position: int) -> HeldRow:
+        """What is held of the row at a position; a later one than the last time."""
+        held = self._next
+        if held is None or held.position > position:
+            return HeldRow(position, "", None)
+        self._next = next(self._rows, None)
+        return held
+
+    def answer(self, held: HeldRow, said: Answer | None) -> Answer | None:
+        """What counts: the file, where the row is counted there; else what NCBI said."""
+        file = self._files.get(held.file)
+        return answer_in_file(file, held.record_count) if file else said
+
+    def doubt(self, query: Query, held: HeldRow, said: Answer | None) -> str:
+        """Why what a file counts is not believed, by what NCBI says of the row, where it was asked."""
+        if (file := self._files.get(held.file)) is None or held.record_count is None:
+            return ""
+        grown = grown_under(query.filters, file, self._grown[file.file])
+        return differs(held.record_count, file.file, said, grown)
 
 
 def _asked(night: Night, query: Query) -> QueryKey:

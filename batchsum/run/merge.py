@@ -24,6 +24,7 @@ from batchsum.model.queries import Reply, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
+from batchsum.run.count import asked_plan
 from batchsum.run.job_copy import unpack_job
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
@@ -34,6 +35,7 @@ from batchsum.run.resume import Night, close_run
 from batchsum.run.shard import JOB_COPY, MANIFEST, FinishedShard, Shard, owner
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
+from batchsum.store.held import HELD_TABLES, held_rows
 from batchsum.store.store import Run, Store, dump_reply
 
 log = logging.getLogger("batchsum")
@@ -44,6 +46,7 @@ _SAME = {
     "job": "job",
     "job_digest": "the content of the job",
     "lock_digest": "the content of taxa.lock",
+    "holdings_digest": "what its holdings hold; give all of them the same files",
     "today": "the day; set BATCHSUM_TODAY for all of them",
     "base_url": "the server asked",
     "batchsum": "the version of batchsum",
@@ -100,6 +103,7 @@ def merge_shards(job: Job, shards: Sequence[FinishedShard], api_key: str | None)
                 return announce(notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
             run = _open_run(store, plan, shards, manifest)
+            plan = asked_plan(plan, held_rows(store, run))
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
             night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
             return carry_out(night, client, signals, notifier, lambda: _rate(shards), is_merged=True)
@@ -180,6 +184,11 @@ def _copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan:
     """
     for one in shards:
         store.write(f"INSERT {_INTO}", _answers(one, run))
+    for table, columns in HELD_TABLES.items():  # all shards hold the same
+        marks = ", ".join("?" * len(columns))
+        rows = _rows(shards[0], f"SELECT {', '.join(columns)} FROM {table} JOIN runs USING (run) WHERE run_id = ?")
+        store.write(f"INSERT INTO {table} VALUES (?, {marks})", ((run.run, *row) for row in rows))
+    plan = asked_plan(plan, held_rows(store, run))
     answered, missing = store.answered(run), [list[str]() for _ in shards]
     for request in plan.requests():
         if (key := request_key(request)) not in answered:
@@ -193,19 +202,23 @@ def _copy_answers(store: Store, run: Run, shards: Sequence[FinishedShard], plan:
 
 
 def _answers(one: FinishedShard, run: Run) -> Iterator[tuple[Any, ...]]:
-    """Read only: the directory may be somebody else's."""
+    # Round 2 is the last: nobody asks again for what a shard has given up.
+    rows = _rows(
+        one,
+        "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
+        " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
+    )
+    for request, *answer in rows:
+        if not one.shard.owns(request):
+            raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
+        yield run.run, request, *answer
+
+
+def _rows(one: FinishedShard, sql: str) -> Iterator[tuple[Any, ...]]:
+    """What a shard kept for its run. Read only: the directory may be somebody else's."""
     path = one.directory / STATE
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
-            # Round 2 is the last: nobody asks again for what a shard has given up.
-            rows = state.execute(
-                "SELECT request, CASE WHEN status IN ('failed', 'skipped') THEN 2 ELSE round END, status, answer,"
-                " attempts, earlier FROM answers JOIN runs USING (run) WHERE run_id = ?",
-                (one.run_id,),
-            )
-            for request, *answer in rows:
-                if not one.shard.owns(request):
-                    raise UsageError(f"{one.directory}: shard {one.shard} holds {request}, which is another shard's")
-                yield run.run, request, *answer
+            yield from state.execute(sql, (one.run_id,))
     except sqlite3.Error as error:
         raise UsageError(f"{path} cannot be read: {error}") from None

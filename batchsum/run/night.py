@@ -20,6 +20,7 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher, ask
+from batchsum.run.count import OnReading, count_holdings
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
@@ -55,6 +56,7 @@ def run_job(
     today: date | None = None,
     begun: datetime | None = None,
     on_asking: Callable[[Fetcher], None] = lambda fetcher: None,
+    on_reading: OnReading = lambda words: None,
 ) -> Outcome:
     """Ask for every query of `job` and publish its table in `job.output.dir`.
 
@@ -89,6 +91,7 @@ def run_job(
             generation = manifest.get("generation", 0)
             night = opened(store, job, lock, base_url=base_url, generation=generation, begun=begun, accept=accept)
             night = replace(night, warnings=(lost,) if lost else ())
+            night = count_holdings(night, on_reading)
             return carry_out(night, client, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 
@@ -109,7 +112,9 @@ def carry_out(
     """
     directory, run = night.job.output.dir, night.run
     fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
-    steps = [fetcher.learn_names, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round]
+    steps = [
+        fetcher.learn_names, fetcher.compare_holdings, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round,
+    ]  # fmt: skip
     if not is_merged:
         steps.insert(0, fetcher.first_round)
     notifier.begin(run)

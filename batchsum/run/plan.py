@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -47,6 +47,9 @@ class Plan:
     def request_count(self) -> int:
         return len(self._requests)
 
+    def __contains__(self, request: object) -> bool:
+        return request in self._requests
+
     def queries(self) -> Iterator[Query]:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
         # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
@@ -60,10 +63,10 @@ class Plan:
         """The requests that must be sent, each once, in the order of the rows."""
         return iter(self._requests)
 
-    def part(self, owns: Callable[[Request], bool]) -> "Plan":
-        """The same rows, but of their requests only those that `owns` are asked."""
+    def part(self, requests: Iterable[Request]) -> "Plan":
+        """The same rows, but of their requests only these are asked."""
         part = copy.copy(self)  # the rows are the same, and need not be walked through again
-        part._requests = dict.fromkeys(filter(owns, self._requests))
+        part._requests = dict.fromkeys(requests)
         return part
 
     def filter_sets(self) -> list[FilterSet]:

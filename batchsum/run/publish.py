@@ -29,6 +29,7 @@ from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_p
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
+from batchsum.run.compare import facts_of_holdings
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
@@ -36,6 +37,7 @@ from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import staleness, warnings_of
 from batchsum.store.failures import doubtful_rows, failures_by_reason
+from batchsum.store.held import counted_files
 from batchsum.store.history import History
 from batchsum.store.rows import Level
 from batchsum.store.store import UNTOLD, Run, Store
@@ -181,7 +183,7 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     matrix = count_columns(sets) if has_counts(job) else ()
     for name in job.output.formats:
         write = table_writer(
-            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets))
+            name, job, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets))
         )
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
@@ -200,8 +202,16 @@ def _write_table(night: Night, write: TableWriter, path: Path) -> None:
         for listed in night.job.taxa
         if (heard := night.taxa.get(listed.taxon))
     }
-    rows = (table.row(query, verdict, *names.get(query.taxon, (None, ""))) for query, verdict in verdicts(night))
-    write(path, rows)
+    newest = {one.file: one.newest for one in counted_files(night.store, night.run)}
+    has_held = table.has_held(night.job)
+
+    def rows() -> Iterator[table.Row]:
+        for query, verdict, kept in verdicts(night):
+            tax_id, name = names.get(query.taxon, (None, ""))
+            held = table.held_values(verdict, kept.held_record_count, newest.get(kept.held_in)) if has_held else ()
+            yield table.row(query, verdict, tax_id, name, held)
+
+    write(path, rows())
 
 
 def accepted_levels(night: Night) -> Iterator[tuple[str, Level]]:
@@ -253,6 +263,7 @@ def build_manifest(
         "changes": sum(night.history.changes_by_kind().values()),
         "warnings": list(dict.fromkeys([*night.warnings, *warnings, *warnings_of(night)])),
         "stale": staleness(night),
+        **facts_of_holdings(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
         "versions": {

@@ -24,12 +24,14 @@ from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
+from batchsum.run.count import OnReading, count_holdings
 from batchsum.run.guards import judge
 from batchsum.run.job_copy import job_digest, pack_job
 from batchsum.run.night import job_client
 from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
+from batchsum.store.held import held_digest
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 from batchsum.version import __version__
@@ -76,6 +78,7 @@ class FinishedShard:
     job: str
     job_digest: str
     lock_digest: str
+    holdings_digest: str
     today: date
     base_url: str
     started_at: str
@@ -136,6 +139,7 @@ def run_shard(
     today: date | None,
     begun: datetime,
     on_asking: Callable[[Fetcher], None],
+    on_reading: OnReading,
 ) -> FinishedShard:
     """Ask the requests of `job` that are `shard`'s, and leave the answers in `job.output.dir`, a directory of its own.
 
@@ -153,8 +157,10 @@ def run_shard(
             store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
             begun=begun, today=today, fresh=fresh, accept=accept,
         )  # fmt: skip
+        night = count_holdings(night, on_reading)
         of_all = night.plan.request_count
-        night = replace(night, plan=night.plan.part(lambda request: shard.owns(request_key(request))))
+        mine = (request for request in night.plan.requests() if shard.owns(request_key(request)))
+        night = replace(night, plan=night.plan.part(mine))
         _forget_others(store, night.run, directory)
         with about_run(night.run.run_id):
             log.info(
@@ -170,7 +176,8 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
     """The part is not finished from here on, and what was answered on other nights is of no use."""
     (directory / MANIFEST).unlink(missing_ok=True)  # first: while it lies there, merge finds the part finished
     with store.transaction():
-        store.query("DELETE FROM answers WHERE run != ?", run.run)
+        for table in ("answers", "holdings", "held"):
+            store.query(f"DELETE FROM {table} WHERE run != ?", run.run)
 
 
 def _find_retries(night: Night, unasked: Failure) -> list[Request]:
@@ -211,6 +218,7 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
         job=job.name,
         job_digest=job_digest(job),
         lock_digest=hashlib.sha256(lock.text().encode()).hexdigest(),
+        holdings_digest=held_digest(store, run),
         today=run.today,
         base_url=run.base_url,
         started_at=run.started_at,

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
+from batchsum.run.compare import warnings_of_holdings
 from batchsum.run.data_dates import stale_date
 from batchsum.run.guards import includes
 from batchsum.run.learn import moved_tonight
@@ -45,6 +46,7 @@ def warnings_of(night: Night) -> list[str]:
             night.history.with_status(_HEARD), sets, before=night.history.with_status(_HEARD, last_night=True)
         ),
         *fell_together(*night.history.count_fallen()),
+        *warnings_of_holdings(night),
     ]
 
 

@@ -6,7 +6,7 @@ windows side by side may use different ones of the edge between them.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import islice
@@ -113,25 +113,25 @@ def _apart(since: Summary, until: Summary) -> Answer:
 # Asking again
 
 
-def edges_to_ask_again(night: Night) -> list[dict[Request, int]]:
-    """The edges of each window that has no two answers of one moment, each with its turn, from 1; those of windows
-    side by side are together. On a night of moments a day apart, a zero without a date is no such answer at its end.
+def edges_to_ask_again(night: Night, queries: Iterable[Query]) -> list[dict[Request, int]]:
+    """The edges of each window among `queries` that has no two answers of one moment, each with its turn, from 1; those
+    of windows side by side are together. On a night of moments a day apart, a zero without a date is no such answer at
+    its end.
 
     What is together is to be asked one right behind the other. A window that was asked again as often as may be is
     left out, and so is every edge that had its turn before the run was cut off. On nights on which rows have dates of
     their own there are none.
     """
-    if not any(filters.released_before for filters in night.plan.filter_sets()):
-        return []  # as on most nights: then the answers need not be walked through
     dates = dates_of(night)
     # Where data of another day answer too, an edge without a date may be that day's zero.
     moments = [at for text in night.store.count_dates(night.run) if (at := moment(text))]
     newest = max(moments, default=None)
     are_mixed = newest is not None and newest - min(moments) >= LONGEST_LAG
     chains: list[dict[Request, int]] = []
-    for query, known in _windows(night) if dates.are_common else ():
+    for query, known in _windows(night, queries) if dates.are_common else ():
         edges = {request: request_key(request) for request in query.requests()}
-        answer = answer_of_row(known, query, [*edges.values()], dates)
+        if (answer := answer_of_row(known, query, [*edges.values()], dates)) is None:
+            continue  # what was counted in a file was not asked
         is_apart = isinstance(answer, Summary) and answer.contradiction
         is_doubtful = are_mixed and _has_undated_end(known, [*edges.values()])
         if not (is_apart or is_doubtful):
@@ -152,9 +152,9 @@ def _has_undated_end(known: Mapping[str, Sequence[Answer]], keys: Sequence[str])
     return None in until and since != {None} and since.isdisjoint(until - {None})
 
 
-def _windows(night: Night) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:
+def _windows(night: Night, queries: Iterable[Query]) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:
     """Every window, with all that its edges were answered."""
-    windows = (query for query in night.plan.queries() if query.filters.released_before is not None)
+    windows = (query for query in queries if query.filters.released_before is not None)
     while group := list(islice(windows, _GROUP)):
         keys = {request_key(request) for query in group for request in query.requests()}
         known = night.store.every_answer(night.run, keys)

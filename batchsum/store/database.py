@@ -66,6 +66,8 @@ CREATE TABLE rows (
     tax_id INTEGER,
     scientific_name TEXT NOT NULL,
     is_accepted INTEGER NOT NULL,
+    held_in TEXT NOT NULL,  -- the file that holds it, as the job names it
+    held_record_count INTEGER,
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 CREATE INDEX rows_of_a_query ON rows (query, night);
@@ -84,6 +86,19 @@ CREATE TABLE believed (  -- the last believed night of each query of which no ro
     record_count INTEGER NOT NULL,
     resource_updated_on TEXT
 );
+CREATE TABLE holdings (  -- the files that a run counted in, before it asked
+    run INTEGER NOT NULL,
+    number INTEGER NOT NULL,  -- its place in the job
+    facts TEXT NOT NULL,
+    PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE held (  -- what such a file holds of a row
+    run INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    file TEXT NOT NULL,  -- as the job names it
+    record_count INTEGER,  -- NULL: nothing could be counted in the file
+    PRIMARY KEY (run, position)
+) WITHOUT ROWID;
 CREATE TABLE taxa (  -- what each taxon stood for in NCBI's taxonomy, from one night on
     taxon TEXT NOT NULL,  -- as the job writes it
     learnt_on TEXT NOT NULL,

@@ -329,7 +329,8 @@ class History:
             )
         others = f"SELECT run FROM runs WHERE run NOT IN ({published})"
         self._store.query(f"DELETE FROM rows WHERE run IN ({others})", keep_nights)
-        self._store.query(f"DELETE FROM answers WHERE run IN ({others})", 2)
+        for table in ("answers", "holdings", "held"):
+            self._store.query(f"DELETE FROM {table} WHERE run IN ({others})", 2)
 
 
 def _believed(kept: str | None, highest: int | None) -> Believed | None:

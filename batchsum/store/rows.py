@@ -65,6 +65,10 @@ class KeptRow(NamedTuple):
     """As NCBI's taxonomy has it; empty while it was not heard."""
     is_accepted: int = 0
     """1 where a user told us to believe it."""
+    held_in: str = ""
+    """The file that holds it, as the job names it; empty where none does."""
+    held_record_count: int | None = None
+    """How many records that file holds."""
 
     def __str__(self) -> str:
         return f"{self.name_and_id} / {self.filter_set}: {self.error}"

@@ -164,8 +164,8 @@ class Store(Database):
 
     def drop_answers(self, run: Run) -> None:
         """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""
-        self.query("DELETE FROM answers WHERE run = ?", run.run)
-        self.query("DELETE FROM rows WHERE run = ?", run.run)
+        for table in ("answers", "rows", "holdings", "held"):
+            self.query(f"DELETE FROM {table} WHERE run = ?", run.run)
 
     def copy_believed_answers(self, run: Run, to: int) -> int:
         """Copy the answers of a published run to the run `to`, but for those that its doubtful rows need; how many

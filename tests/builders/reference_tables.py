@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batchsum.config.schema import API, FILTER_SET, GUARDS, JOB, NOTIFY, OUTPUT, TAXON_ENTRY, WINDOWS
+from batchsum.config.schema import API, FILTER_SET, GUARDS, HOLDING, HOLDINGS, JOB, NOTIFY, OUTPUT, TAXON_ENTRY, WINDOWS
 from batchsum.output.counts import count_columns
-from batchsum.output.table import CHANGED, SUMMARY, Column
+from batchsum.output.table import CHANGED, HELD, SUMMARY, Column
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
 
@@ -22,6 +22,8 @@ _SECTIONS = {
     "api keys": ("api.", API),
     "output keys": ("output.", OUTPUT),
     "guard keys": ("guards.", GUARDS),
+    "holdings keys": ("holdings.", HOLDINGS),
+    "file keys": ("", HOLDING),
     "notify keys": ("notify.", NOTIFY),
 }
 _FORMS = {
@@ -39,6 +41,7 @@ def tables() -> dict[str, str]:
     for name, (prefix, shape) in _SECTIONS.items():
         found[name] = _table(["key", "value", "meaning"], _keys(prefix, shape.schema()["properties"]))
     found["summary columns"] = _table(["column", "type", "meaning"], map(_column, _folded(SUMMARY)))
+    found["held columns"] = _table(["column", "type", "meaning"], map(_column, HELD))
     found["changes columns"] = _table(["column", "type", "meaning"], map(_column, CHANGED))
     found["counts columns"] = _table(["column", "type", "meaning"], map(_column, count_columns(["SET"])))
     return found

@@ -38,6 +38,7 @@ REASONS = {
     "refused": f"Answered on an earlier night, refused now, while other taxa are known. {_ACCEPT}",
     "went_back": f"NCBI's data is older than on the last good night: an old copy answered. {_ACCEPT}",
     "contradicts_itself": "The parts of the answer cannot be true together.",
+    "differs": f"Counted in what you hold, and NCBI says otherwise: download it again. {_ACCEPT}",
     "with_wider": "A wider row of the taxon is in doubt, and this one has no past to be judged by.",
     "exceeds_wider": "More records than a row that includes this one: one of the two is wrong.",
     "unknown_taxon": "NCBI does not know this taxon. Look it up in NCBI Taxonomy; names move and ids are merged.",
@@ -49,6 +50,7 @@ REASONS = {
     "bad_answer": "An answer came, but not one that can be read as a count. Asked again tomorrow.",
     "deadline": "Not asked: the run's deadline came first.",
     "interrupted": "Not asked: the run was interrupted. The same command goes on where it stopped.",
+    "holding": "Not counted: the file that covers it could not be used. Mend it, and run the job with --retry.",
     "outage": "Not asked, or asked into an outage: the server answered nobody.",
     "http_429": "The server asked for fewer requests, to the end. Somebody else may be using the same key or address.",
 }

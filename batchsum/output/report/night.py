@@ -96,6 +96,8 @@ class ReportNight:
     """What a person should know of the run: moved names, staleness, filters without effect."""
     stale: tuple[str, ...] = ()
     """What has not moved for too long: sentences, for one grey line."""
+    holdings: Sequence[Mapping[str, Any]] = ()
+    """What the user holds, file by file, as run.json has it."""
     versions: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
@@ -129,6 +131,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
     kept = Nights(store, NIGHTS_SHOWN)
     failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
+    holdings = manifest.get("holdings", {"use": "", "files": ()})
     return ReportNight(
         job=manifest["job"],
         date=run.today.isoformat(),
@@ -136,7 +139,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         started_at=manifest["started_at"],
         finished_at=manifest["finished_at"],
         base_url=run.base_url,
-        rows=_Rows(store, run, [nights.get(day) for day in days]),
+        rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=holdings["use"] == "count"),
         directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
@@ -148,6 +151,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         http_statuses=manifest["http_statuses"],
         notes=tuple(manifest["warnings"]),
         stale=tuple(manifest["stale"]),
+        holdings=holdings["files"],
         versions=manifest["versions"],
         files=tuple(name for name in manifest["files"] if name != PAGE),
     )
@@ -171,6 +175,8 @@ class _Rows:
     run: Run
     nights: Sequence[Run | None]
     """For each day that is shown its run; None where there was no table."""
+    is_counted: bool = False
+    """Whether rows are counted in a file where one covers them, and not asked."""
 
     def __iter__(self) -> Iterator[ReportRow]:
         rows = answered_rows(self.store, self.run)
@@ -199,6 +205,8 @@ class _Rows:
         package, messages = _NO_DOWNLOAD, self._messages(kept)
         if isinstance(said, Summary):
             package, messages = said.hydrated, said.messages
+        if self.is_counted and kept.held_in:  # some are asked all the same
+            package, messages = _NO_DOWNLOAD, (f"counted in {kept.held_in}",) if kept.is_believed else ()
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
         return ReportRow(
