@@ -128,8 +128,8 @@ def _with_our_values(message: str, asked: Request | None) -> str:
         *filters.accessions,
     )  # fmt: skip
     for value in sorted(filter(None, values), key=len, reverse=True):
-        # A short number may as well be a status or a code.
-        if len(value) > 3 or not value.isdigit():
+        # Two letters may as well be a word (OR, IN), and three digits a status.
+        if len(value) > (3 if value.isdigit() else 2):
             message = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _OUR_VALUE, message, flags=re.IGNORECASE)
     return message
 

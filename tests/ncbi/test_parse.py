@@ -307,6 +307,12 @@ def test_words_about_the_query_name_taxon_parameter_or_value(message: str, reaso
     assert answer == Failure("rejected", reason, message)
 
 
+def test_a_word_of_two_letters_is_no_value_of_the_query() -> None:
+    asked = Request("404", FilterSet(usa_state="OR", pangolin_classification="B"))
+    answer = parse_answer(404, b'{"message": "404: page or file not found, see appendix B"}', asked)
+    assert answer == Failure("failed", "http_404", "Not Found")
+
+
 @pytest.mark.parametrize("taxon", ["Timeout virus", "Server error virus", "api key virus", "Bad gateway host virus"])
 def test_the_querys_own_words_are_no_trouble_without_quotes_either(taxon: str) -> None:
     body = json.dumps({"message": f"Invalid taxon {taxon}"}).encode()
