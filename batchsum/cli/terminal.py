@@ -95,7 +95,7 @@ def closing(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
         yield ((_PROBLEM, ""), (f"{status:<9}", _STYLES.get(status, "red")), (words, ""))
     counts = [(f", {count:,} {status}", _STYLES.get(status, "red")) for status, count in news.counts.items() if count]
     took = spoken((end - begin).total_seconds())
-    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f" in {took}", "dim"))
+    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f"; {took}", "dim"))
     yield from _changed(outcome)
     warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
     yield from ((("note  ", "bold"), (warning, "")) for warning in warnings[:MOST_WARNINGS])

@@ -197,7 +197,7 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
     elif night.failed_again:
-        told = [f"What follows is the table that the run at {clock(night.started_at)} UTC left on that day."]
+        told = [f"What follows is the table of the run at {clock(night.started_at)} UTC, earlier that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
@@ -321,7 +321,9 @@ def _peak(rows: Iterable[KeptRow]) -> int:
 
 def _how_new(fresh: int, doubtful: int, tonight: str) -> str:
     if not fresh:
-        return "That is nothing new." if doubtful == 1 else "None of them is new."
+        # Not that it is nothing new: the night before may have left no table, and no word about the row.
+        who = "It had no" if doubtful == 1 else "None of them had a"
+        return f"{who} count to rely on the night before."
     if fresh == doubtful:
         return f"That is new {tonight}." if doubtful == 1 else f"All {doubtful:,} are new {tonight}."
     return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new {tonight}."

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from heapq import merge
 from itertools import islice
@@ -48,6 +49,7 @@ come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
+_LEAST_PERCENT = Decimal("0.1")
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
@@ -194,9 +196,11 @@ def signed(number: int | None) -> str:
 
 
 def percent(row: ReportRow) -> str:
-    """The change in percent as changes.csv has it, with its sign and a true minus."""
+    """The change in percent as changes.csv has it, with its sign and a true minus; what nobody would see is little."""
     share = change_percent(row.kept.verdict(None))
-    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %" if share else ""
+    if not share or abs(share) < _LEAST_PERCENT:
+        return f"<{_LEAST_PERCENT} %" if share else ""
+    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
 
 
 def soft(text: str) -> "Markup":
