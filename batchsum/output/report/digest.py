@@ -6,7 +6,6 @@ Made in one pass that keeps a bounded number of rows, so that a long table costs
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
 from batchsum.output.changes import told_changes, weight
@@ -226,16 +225,8 @@ def _weight(row: ReportRow) -> tuple[int, float]:
 
 
 def clock(text: str) -> str:
-    """`03:00` of an ISO 8601 time; other text as it is."""
-    moment = moment_of(text)
-    return f"{moment:%H:%M}" if moment else text
-
-
-def moment_of(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
+    """`03:00` of `2026-11-26T03:00:05Z`."""
+    return text[11:16]
 
 
 class _Reasons:
@@ -268,16 +259,14 @@ class _Reasons:
 
 
 class _Foremost:
-    """The first `limit` rows by `key`, and how many there were."""
+    """The first `limit` rows by `key`."""
 
     def __init__(self, limit: int, key: Callable[[ReportRow], object]) -> None:
-        self.count = 0
         self._limit = limit
         self._key = key
         self._kept: list[ReportRow] = []
 
     def add(self, row: ReportRow) -> None:
-        self.count += 1
         self._kept.append(row)
         if len(self._kept) > 50 * self._limit:  # sorted now and then, and not for each row
             self._kept = self.rows()

@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from heapq import merge
@@ -23,15 +23,7 @@ from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import (
-    advice,
-    clock,
-    digest,
-    is_noteworthy,
-    moment_of,
-    night_headline,
-    night_subline,
-)
+from batchsum.output.report.digest import advice, clock, digest, is_noteworthy, night_headline, night_subline
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -247,9 +239,9 @@ def night_steps(row: ReportRow) -> str:
 
 def took(night: ReportNight) -> str:
     """How long the run took; empty where the times cannot be read."""
-    began, ended = moment_of(night.started_at), moment_of(night.finished_at)
     try:
-        seconds = (ended - began).total_seconds() if began and ended else -1.0
-    except TypeError:  # one with a time zone, one without
+        began, ended = map(datetime.fromisoformat, (night.started_at, night.finished_at))
+        seconds = (ended - began).total_seconds()
+    except (ValueError, TypeError):  # no times, or one with a time zone and one without
         return ""
     return spoken(seconds) if seconds >= 0 else ""
