@@ -471,6 +471,19 @@ def test_a_chat_that_refuses_is_asked_again(desk: Desk, listener: Listener, monk
     assert "SECRET2" not in desk.everything_written()
 
 
+def test_what_is_accepted_afterwards_is_no_repetition(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    desk.write(webhook_env="CHAT")
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(10, 10)) == 3
+    assert main(["accept", str(desk.out), "11320"]) == 3
+    fell, accepted = listener.posted
+    assert fell.headers["Idempotency-Key"] != accepted.headers["Idempotency-Key"]
+    assert "1 of 2 rows has no count to rely on, new tonight; 1 change" in accepted.body
+
+
 def test_a_row_that_stays_refused_is_no_message_every_night(
     desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
