@@ -107,7 +107,7 @@ def closing(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
         yield ((_PROBLEM, ""), (f"{status:<9}", _STYLES.get(status, "red")), (words, ""))
     counts = [(f", {count:,} {status}", _STYLES.get(status, "red")) for status, count in news.counts.items() if count]
     took = spoken((end - begin).total_seconds())
-    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f" in {took}", "dim"))
+    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f"; {took}", "dim"))
     yield from _changed(outcome)
     warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
     yield from ((("note  ", "bold"), (warning, "")) for warning in warnings[:MOST_WARNINGS])
@@ -166,15 +166,8 @@ class _Lenient:
         with suppress(OSError, ValueError):
             self._stream.flush()
 
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:
-        return self._stream.encoding
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def stderr_console() -> "Console":

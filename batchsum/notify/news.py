@@ -112,7 +112,9 @@ def _problem(row: DoubtfulRow) -> dict[str, Any]:
 
 def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
     """A run that left no table."""
-    code, reason = failure_of(error)
+    code, reason = 1, f"a bug in batchsum: {type(error).__name__}"
+    if isinstance(error, BatchsumError):
+        code, reason = error.exit_code, str(error)
     doubtful: Sequence[DoubtfulRow] = error.doubtful if isinstance(error, NothingUsable) else ()
     return News(
         job.name, run_id, night, str(job.output.dir.absolute()), code, reason, {}, 0, [],
@@ -124,13 +126,6 @@ def failed_news(job: Job, run_id: str, night: str, error: Exception) -> News:
 
 def _names(doubtful: Sequence[DoubtfulRow]) -> dict[str, str]:
     return {row.kept.taxon: row.kept.name_and_id for row in doubtful}
-
-
-def failure_of(error: Exception) -> tuple[int, str]:
-    """Exit code and words of what stopped a run."""
-    if isinstance(error, BatchsumError):
-        return error.exit_code, str(error)
-    return 1, f"a bug in batchsum: {type(error).__name__}"
 
 
 MOST_TRIES = 14

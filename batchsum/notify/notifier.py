@@ -6,10 +6,12 @@ a late one would be false, so it is not kept.
 """
 
 import asyncio
+import json
 import logging
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -177,8 +179,8 @@ async def _tell_one(job: Job, note: Note) -> str:
     if note.channel != "webhook":
         command = getattr(job.notify, note.channel)
         return await run_hook(command, note.facts, directory=job.path.absolute().parent, seconds=SECONDS_EACH)
-    # The same at each try, so that a receiver can drop a repetition.
-    key = f"{note.facts['run_id']}-{note.facts['event']}"
+    # The same at each try, so that a receiver can drop a repetition; another one where a night is accepted later.
+    key = str(uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(note.facts, sort_keys=True)))
     url = address(job.notify.webhook_env or "")
     return await post_message(url, message(News.of(note.facts)), key=key, seconds=SECONDS_EACH)
 

@@ -81,11 +81,12 @@ def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:
 
 
 def movement(change: Mapping[str, Any]) -> tuple[str, str]:
-    """`3,000 → 2,900` and `-3.3 %`; the latter is empty where there is nothing to divide by."""
+    """`3,000 → 2,900` and `-3.3 %`, no power of ten; the latter is empty where there is nothing to divide by."""
     counts = (change["previous_record_count"], change["record_count"])
     before, now = ("none" if count is None else f"{count:,}" for count in counts)
-    percent = change["change_percent"]
-    return f"{before} → {now}", "" if percent is None else f"{percent:+g} %"
+    if (percent := change["change_percent"]) is None:
+        return f"{before} → {now}", ""
+    return f"{before} → {now}", "<0.1 %" if 0 < abs(percent) < 0.1 else f"{percent:+,.10g} %"
 
 
 def row_name(row: Mapping[str, Any], names: Mapping[str, str]) -> str:

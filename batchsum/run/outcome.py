@@ -83,6 +83,7 @@ def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dr
     # What failed stands in `failures`, and what only rolled is no news.
     shown = (change for change in changes(history, names) if change["change"] not in (*FAILURES, "rolled"))
     largest = heapq.nsmallest(MOST_CHANGES, shown, key=weight)  # a million changes are never held at once
-    news = replace(news, names=news.names | {change["taxon"]: names[change["taxon"]] for change in largest})
+    shown_names = {taxon: names[taxon] for taxon in (change["taxon"] for change in largest) if names[taxon] != taxon}
+    news = replace(news, names=news.names | shown_names)
     failures = tuple(failures_by_reason(store, run))
     return Outcome(job.output.dir, manifest, news, failures, history.changes_by_kind(), tuple(largest), dropped)

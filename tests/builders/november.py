@@ -12,6 +12,7 @@ class Nights:
 
     def __init__(self, directory: Path, ncbi: ScriptedNcbi) -> None:
         self.ncbi = ncbi
+        ncbi.rate_limit = None  # a limit that is told holds the first second back
         self.job, self.out = directory / "watch.yaml", directory / "out/watch"
 
     def write(self, text: str) -> None:

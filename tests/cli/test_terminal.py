@@ -177,7 +177,7 @@ def test_a_window_shows_the_line_and_then_the_summary(ncbi: ScriptedNcbi, tmp_pa
     assert drawn.stdout == ""
     summary = [line.strip() for line in drawn.lines[-5:]]
     assert re.fullmatch(r"watch, night of 2[\d-]+: 6 rows, all answered", summary[0])
-    assert re.fullmatch(r"6 ok in \d+ s", summary[1])
+    assert re.fullmatch(r"6 ok; \d+ s", summary[1])
     assert summary[3].startswith(f"files  {tmp_path}/out/watch/  summary.csv changes.csv")
     assert drawn.has_colour
 
@@ -266,7 +266,7 @@ def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outc
     assert lines[0] == "watch, night of 2026-11-23: 2 of 6 rows have no count to rely on, new tonight"
     assert lines[1].startswith("  suspect  Influenza A (11320) / human: fell: 3 is 99.7 % below 900")
     assert lines[1].endswith("; new tonight")
-    assert re.fullmatch(r"  4 ok, 2 suspect in \d+ s", lines[3])
+    assert re.fullmatch(r"  4 ok, 2 suspect; \d+ s", lines[3])
     assert lines[4] == "4 changed: 2 became suspect, 1 fell, 1 grew"
     assert lines[5] == "  fell       1,000 → 990  -1 %     [red]Influenza B[/] (11520) / all"
     assert lines[6] == "  grew       1,000 → 1,250  +25 %  Influenza A (11320) / all"

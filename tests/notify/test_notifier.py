@@ -122,6 +122,21 @@ def test_text_of_a_label_is_told_without_the_apostrophe_for_spreadsheets(desk: D
     assert desk.told("change")[0]["changes"][0]["label"] == "=1+1"  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((9_100_000, 9_100_001), "9,100,000 → 9,100,001 (<0.1 %)"),
+        ((2, 2_400_000), "2 → 2,400,000 (+120,000,000 %)"),
+        ((1000, 5), "1,000 → 5 (-99 %)"),
+    ],
+)
+def test_shares_are_told_as_people_write_them(desk: Desk, counts: tuple[int, int], said: str) -> None:
+    desk.write("guards: {max_drop: 100%}")
+    for count in counts:
+        assert desk.night(counts=(count, 100)) == 0
+    assert f"11320 / all: {said}\n" in (desk.out / "batchsum.log").read_text()
+
+
 def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
     desk.write(on_failure=desk.hook("failure"))
     assert desk.night(counts=(100, 100)) == 0
@@ -454,6 +469,19 @@ def test_a_chat_that_refuses_is_asked_again(desk: Desk, listener: Listener, monk
     assert "127.0.0.1: HTTP 500" in log
     assert "127.0.0.1: HTTP 302" in log
     assert "SECRET2" not in desk.everything_written()
+
+
+def test_what_is_accepted_afterwards_is_no_repetition(
+    desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAT", listener.url)
+    desk.write(webhook_env="CHAT")
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(10, 10)) == 3
+    assert main(["accept", str(desk.out), "11320"]) == 3
+    fell, accepted = listener.posted
+    assert fell.headers["Idempotency-Key"] != accepted.headers["Idempotency-Key"]
+    assert "1 of 2 rows has no count to rely on, new tonight; 1 change" in accepted.body
 
 
 def test_a_row_that_stays_refused_is_no_message_every_night(

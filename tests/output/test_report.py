@@ -171,7 +171,10 @@ def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, 
         ([("ok", ""), ("ok", "")], "No row differs from 2026-11-22."),
         ([("ok", "grew"), ("ok", "")], "1 row differs from 2026-11-22: 1 grew."),
         ([("failed", "failed"), ("ok", "new")], "That is new tonight. 2 rows differ from 2026-11-22: 1 new, 1 failed."),
-        ([("failed", ""), ("rejected", "")], "None of them is new. No row differs from 2026-11-22."),
+        (
+            [("failed", ""), ("rejected", "")],
+            "None of them had a count to rely on the night before. No row differs from 2026-11-22.",
+        ),
         (
             [("failed", "failed"), ("rejected", "")],
             "1 of the 2 is new tonight. 1 row differs from 2026-11-22: 1 failed.",

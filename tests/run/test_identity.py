@@ -238,7 +238,7 @@ def test_a_day_with_a_table_tells_that_a_later_run_left_none(
         page = (nights.out / "report.html").read_text()
         assert "<title>No new table · watch · 2026-11-02</title>" in page
         assert re.search(r"No new table from the run at \d\d:\d\d UTC: .*(no row has an answer|redirect)", page)
-        assert re.search(r"What follows is the table that the run at \d\d:\d\d UTC left on that day.", page)
+        assert re.search(r"What follows is the table of the run at \d\d:\d\d UTC, earlier that day.", page)
         assert main(["report", str(nights.out)]) == 0
     assert nights.night(2, count=102) == 0
     assert "All 1 row answered" in (nights.out / "report.html").read_text()
@@ -278,7 +278,7 @@ def test_a_row_is_told_since_the_night_from_which_on_it_had_no_count(
         assert "1 of 2 rows has no count to rely on, since 2026-11-02\n" in capsys.readouterr().err
         page = (nights.out / "report.html").read_text()
         assert "<small>since 2026-11-02</small>" in page
-        assert "That is nothing new." in page
+        assert "It had no count to rely on the night before." in page
     del nights.ncbi.answers["11320"]
     nights.night(6)
     nights.ncbi.answers["11520"] = {"record_count": 3}

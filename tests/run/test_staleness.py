@@ -48,7 +48,7 @@ def test_a_taxon_whose_counts_do_not_change_is_told_when_that_has_lasted(job: Pa
     assert on(6, t52=66) == [told]  # the same night, replaced
     assert on(7, t52=67) == []
     assert manifest(job)["stale"] == [told]  # as long as it lasts
-    assert told in (job.parent / "out" / "night" / "report.html").read_text()
+    assert f"N{told[1:]}" in (job.parent / "out" / "night" / "report.html").read_text()
     assert {row["status"] for row in rows(job)} == {"ok"}
     assert on(8, t51=61, t52=68) == []
     assert manifest(job)["stale"] == []

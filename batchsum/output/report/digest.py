@@ -6,7 +6,6 @@ Made in one pass that keeps a bounded number of rows, so that a long table costs
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from batchsum.model.queries import DOUBTFUL, STATUSES
 from batchsum.output.changes import told_changes, weight
@@ -199,7 +198,7 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
     elif night.failed_again:
-        told = [f"What follows is the table that the run at {clock(night.started_at)} UTC left on that day."]
+        told = [f"What follows is the table of the run at {clock(night.started_at)} UTC, earlier that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
@@ -228,16 +227,8 @@ def _weight(row: ReportRow) -> tuple[int, float]:
 
 
 def clock(text: str) -> str:
-    """`03:00` of an ISO 8601 time; other text as it is."""
-    moment = moment_of(text)
-    return f"{moment:%H:%M}" if moment else text
-
-
-def moment_of(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None
+    """`03:00` of `2026-11-26T03:00:05Z`."""
+    return text[11:16]
 
 
 class _Reasons:
@@ -270,16 +261,14 @@ class _Reasons:
 
 
 class _Foremost:
-    """The first `limit` rows by `key`, and how many there were."""
+    """The first `limit` rows by `key`."""
 
     def __init__(self, limit: int, key: Callable[[ReportRow], object]) -> None:
-        self.count = 0
         self._limit = limit
         self._key = key
         self._kept: list[ReportRow] = []
 
     def add(self, row: ReportRow) -> None:
-        self.count += 1
         self._kept.append(row)
         if len(self._kept) > 50 * self._limit:  # sorted now and then, and not for each row
             self._kept = self.rows()
@@ -323,7 +312,9 @@ def _peak(rows: Iterable[KeptRow]) -> int:
 
 def _how_new(fresh: int, doubtful: int, tonight: str) -> str:
     if not fresh:
-        return "That is nothing new." if doubtful == 1 else "None of them is new."
+        # Not that it is nothing new: the night before may have left no table, and no word about the row.
+        who = "It had no" if doubtful == 1 else "None of them had a"
+        return f"{who} count to rely on the night before."
     if fresh == doubtful:
         return f"That is new {tonight}." if doubtful == 1 else f"All {doubtful:,} are new {tonight}."
     return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new {tonight}."

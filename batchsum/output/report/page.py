@@ -10,7 +10,8 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from heapq import merge
 from itertools import islice
@@ -22,15 +23,7 @@ from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import (
-    advice,
-    clock,
-    digest,
-    is_noteworthy,
-    moment_of,
-    night_headline,
-    night_subline,
-)
+from batchsum.output.report.digest import advice, clock, digest, is_noteworthy, night_headline, night_subline
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -48,6 +41,7 @@ come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
+_LEAST_PERCENT = Decimal("0.1")
 _ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
@@ -194,9 +188,11 @@ def signed(number: int | None) -> str:
 
 
 def percent(row: ReportRow) -> str:
-    """The change in percent as changes.csv has it, with its sign and a true minus."""
+    """The change in percent as changes.csv has it, with its sign and a true minus; what nobody would see is little."""
     share = change_percent(row.kept.verdict(None))
-    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %" if share else ""
+    if not share or abs(share) < _LEAST_PERCENT:
+        return f"<{_LEAST_PERCENT} %" if share else ""
+    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
 
 
 def soft(text: str) -> "Markup":
@@ -243,9 +239,9 @@ def night_steps(row: ReportRow) -> str:
 
 def took(night: ReportNight) -> str:
     """How long the run took; empty where the times cannot be read."""
-    began, ended = moment_of(night.started_at), moment_of(night.finished_at)
     try:
-        seconds = (ended - began).total_seconds() if began and ended else -1.0
-    except TypeError:  # one with a time zone, one without
+        began, ended = map(datetime.fromisoformat, (night.started_at, night.finished_at))
+        seconds = (ended - began).total_seconds()
+    except (ValueError, TypeError):  # no times, or one with a time zone and one without
         return ""
     return spoken(seconds) if seconds >= 0 else ""
