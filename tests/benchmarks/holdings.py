@@ -62,7 +62,9 @@ query = '''
     WHERE list_contains(list_transform(virus.lineage, lambda step: step.taxId), 10239)
     GROUP BY ALL
 '''
-found = duckdb.connect().execute(query, [sys.argv[1]]).fetchall()
+connection = duckdb.connect()
+connection.execute('SET enable_progress_bar = false')
+found = connection.execute(query, [sys.argv[1]]).fetchall()
 print(perf_counter() - began)
 assert found
 """
