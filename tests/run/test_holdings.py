@@ -1,7 +1,9 @@
 """What the user holds, through the command line, against the embedded server loaded with the same records."""
 
 import json
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchsum.cli import main
+from batchsum.cli.progress import Progress
+from batchsum.notify.news import message
 from tests.builders.held_reports import TODAY, records, write_report
 from tests.builders.jobs import job_text, rows, write_job
 from tests.fakes.local_ncbi_server import Served, serving
@@ -369,3 +373,70 @@ def test_a_job_without_holdings_has_none_of_it(tmp_path: Path, ncbi: Served) -> 
     assert not [name for name in rows(path)[0] if name.startswith("held")]
     assert "What you hold" not in (tmp_path / "out/night/report.html").read_text()
     assert "held" not in (tmp_path / "out/night/metrics.prom").read_text()
+
+
+def test_stopped_while_it_reads_the_same_command_goes_on(
+    tmp_path: Path, ncbi: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path, told = job(tmp_path, "count"), list[str]()
+
+    def stop(progress: Progress, words: str) -> None:
+        told.append(words)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "reading", stop)
+        assert run(path, ncbi, "--progress", "always") == 143
+    assert told == ["reading held.zip, 0 records"]
+    assert run(path, ncbi) == 0
+
+
+def test_the_live_line_says_what_is_read() -> None:
+    progress = Progress("night")
+    progress.reading("reading held.zip, 310,000 records")
+    standing = progress.standing()
+    assert standing is not None
+    assert standing.line(80) == "night  reading held.zip, 310,000 records"
+
+
+def test_what_is_missing_reaches_hooks_and_chats(
+    tmp_path: Path, ncbi: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_report(tmp_path / "held.zip", RECORDS[:300])
+    hook = [sys.executable, "-c", "import sys; open('facts.json', 'w').write(sys.stdin.read())"]
+    path = job(tmp_path, notify={"on_success": hook})
+    assert run(path, ncbi, "-v") == 0
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["warnings"] == ["incomplete: held.zip: 300 of 400"]
+    assert message(facts).splitlines()[-1] == "• incomplete: held.zip: 300 of 400"
+    assert "incomplete: held.zip: 300 of 400" in capsys.readouterr().err
+
+
+def test_what_a_file_cannot_tell_is_asked(tmp_path: Path, ncbi: Served) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count"}
+    sets = {"duck": {"host": "duck"}, "human": {"host": "Homo sapiens"}}
+    path = write_job(tmp_path, job_text(2697049, "T2697049", 10239, filter_sets=sets, holdings=holdings))
+    assert run(path, ncbi) in (0, 3)
+    told = {(row["taxon"], row["filter_set"]): row["messages"] for row in rows(path)}
+    # A name is known by the records' own lineages; what stands above the file's taxon is not covered.
+    assert told["2697049", "human"] == told["T2697049", "human"] == "counted in held.zip"
+    assert told["2697049", "duck"] == told["10239", "human"] == ""
+
+
+def test_what_differed_is_asked_again_on_the_next_night(tmp_path: Path, ncbi: Served) -> None:
+    kept = [one for one in RECORDS if not one["releaseDate"].startswith("2025-08-1")]
+    write_report(tmp_path / "held.zip", kept)
+    sets = {"weekly": {"windows": {"every": "7d", "last": 52}}, "monthly": {"windows": {"every": "31d", "last": 12}}}
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count"}
+    path = write_job(tmp_path, job_text(2697049, filter_sets=sets, holdings=holdings))
+    suspects = []
+    for night in range(8):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BATCHSUM_TODAY", f"{TODAY + timedelta(days=night)}")
+            write_report(tmp_path / "held.zip", kept, day=TODAY + timedelta(days=night))
+            run(path, ncbi)
+        suspects.append({row["filter_set"] for row in rows(path) if row["error"].startswith("differs:")})
+    first = next(number for number, names in enumerate(suspects) if names)
+    assert all(now >= before for before, now in zip(suspects[first:], suspects[first + 1 :], strict=False))
