@@ -189,7 +189,7 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     history, job = night.history, night.job
     writers: dict[str, Callable[[Path], None]] = {}
     for name in job.output.formats:
-        write = table_writer(name, job, manifest=manifest, changes=change_rows(history))
+        write = table_writer(name, manifest=manifest, changes=change_rows(history), columns=table.summary_columns(job))
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     if COUNTS in file_names(job):
