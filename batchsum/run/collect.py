@@ -13,7 +13,7 @@ from urllib.parse import quote
 from batchsum.errors import UsageError
 from batchsum.model.queries import Failure, Reply, request_key
 from batchsum.output import files
-from batchsum.run.count import asked_plan
+from batchsum.run.coverage import asked_plan
 from batchsum.run.plan import Plan
 from batchsum.run.shard import MANIFEST, Shard, owner
 from batchsum.store.directory import STATE

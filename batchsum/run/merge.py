@@ -23,7 +23,7 @@ from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher
 from batchsum.run.collect import FinishedShard, copy_answers
-from batchsum.run.count import asked_plan
+from batchsum.run.coverage import asked_plan
 from batchsum.run.job_copy import JOB_COPY, read_copy
 from batchsum.run.judge import judge_and_find_retries
 from batchsum.run.lost_store import remember_table

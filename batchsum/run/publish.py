@@ -28,7 +28,7 @@ from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_p
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
-from batchsum.run.compare import facts_of_holdings
+from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
