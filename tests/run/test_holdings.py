@@ -440,3 +440,20 @@ def test_what_differed_is_asked_again_on_the_next_night(tmp_path: Path, ncbi: Se
         suspects.append({row["filter_set"] for row in rows(path) if row["error"].startswith("differs:")})
     first = next(number for number, names in enumerate(suspects) if names)
     assert all(now >= before for before, now in zip(suspects[first:], suspects[first + 1 :], strict=False))
+
+
+def test_what_came_since_the_day_of_a_file_is_no_difference(tmp_path: Path, ncbi: Served) -> None:
+    write_report(tmp_path / "held.zip", RECORDS[10:], day=TODAY - timedelta(days=11))
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count", "max_age": "20d"}
+    sets = {
+        "all": {},
+        "human": {"host": "human"},
+        "month": {"released_since": "30d"},
+        "year": {"released_since": "365d"},
+    }
+    path = write_job(tmp_path, job_text(2697049, filter_sets=sets, holdings=holdings))
+    assert run(path, ncbi) == 0
+    assert [row["record_count"] for row in rows(path)] == ["390", "312", "19", "354"]
+    assert not manifest(path)["warnings"]
+    (file,) = manifest(path)["holdings"]["files"]
+    assert (file["held_record_count"], file["record_count"], file["missing"]) == (390, 400, {})
