@@ -21,7 +21,7 @@ from tests.benchmarks.measure import MISSED, ROOT
 
 SCRIPTS = (
     "limit_use", "shared_limit", "wall_time", "request_speed", "whole_run", "shards", "memory", "commit_rate",
-    "loop_delay", "cold_start", "own_records",
+    "loop_delay", "cold_start", "own_records", "holdings",
 )  # fmt: skip
 LIBRARIES = ("aiohttp", "aiolimiter", "pydantic", "PyYAML", "httpx", "requests", "urllib3", "ncbi-datasets-pyclient")
 RESULTS = Path(__file__).parent / "RESULTS.md"

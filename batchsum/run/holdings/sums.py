@@ -5,6 +5,7 @@ rows cost. Release dates stay apart: a question has its sums by spans of days, a
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, product
@@ -42,21 +43,22 @@ class Spans:
         return self._sums[bisect_left(self._spans, end)] - self._sums[bisect_left(self._spans, first)]
 
 
-def sum_up(kinds: Mapping[tuple[int, Answers], int], questions: Iterable[Question]) -> dict[Question, Spans]:
-    """The sums of every question. `kinds` has how many records there are of a span and of these answers."""
-    sums: dict[Question, dict[int, int]] = {question: {} for question in questions}
+def sum_up(kinds: Mapping[Answers, Mapping[int, int]], questions: Iterable[Question]) -> dict[Question, Spans]:
+    """The sums of every question. `kinds` has how many records there are of the same answers, by their spans."""
+    sums: dict[Question, defaultdict[int, int]] = {question: defaultdict(int) for question in questions}
     if not sums:
         return {}
     asked = [frozenset(values) for values in zip(*sums, strict=True)]
     # Questions that set the same filters are looked for together: there are few such shapes. What a filter that is not
     # set says stands in any question of the shape.
     shapes = {tuple(map(bool, question)): question for question in sums}
-    for (span, answers), count in kinds.items():
+    for answers, spans in kinds.items():
         known = [answer & values for answer, values in zip(answers, asked, strict=True)]
         for is_set, example in shapes.items():
             for question in product(*map(_choice, is_set, known, example)):
                 if (counts := sums.get(question)) is not None:
-                    counts[span] = counts.get(span, 0) + count
+                    for span, count in spans.items():
+                        counts[span] += count
     return {question: Spans(counts) for question, counts in sums.items()}
 
 

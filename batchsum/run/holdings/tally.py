@@ -45,7 +45,7 @@ class Tally:
         self.other = ""
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
         self._taxon, self._wanted = taxon, wanted
-        self._kinds: defaultdict[tuple[int, Answers], int] = defaultdict(int)
+        self._kinds: defaultdict[Answers, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._by_day: defaultdict[date | None, int] = defaultdict(int)
         self._seen: dict[str, int] = {}
         self._tax_ids = {one.tax_id for one in wanted if one.tax_id}
@@ -92,9 +92,9 @@ class Tally:
             is_refseq if (record.sourceDatabase or record.source_database) == "RefSeq" else _NONE,
             is_annotated if record.isAnnotated or record.is_annotated else _NONE,
             is_complete if record.completeness == "COMPLETE" else _NONE,
-            self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE),
+            self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE) if self._lists else _NONE,
         )
-        self._kinds[span, answers] += 1
+        self._kinds[answers][span] += 1
         self._by_day[day] += 1
         self.total += 1
 
