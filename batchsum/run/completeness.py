@@ -135,6 +135,8 @@ def warnings_of_holdings(night: Night) -> Iterator[str]:
         found = compare(night, file)
         if found.closed and found.closed.missing > 0:
             yield f"incomplete: {file.file}: {found.closed.held:,} of {found.closed.at_ncbi:,}"
+        elif file.day and found.at_ncbi is None:
+            yield f"{file.file} was not compared: NCBI gave no count of taxon {file.taxon} tonight"
         elif doubt := differs(file.record_count or 0, file.file, Summary(found.at_ncbi), found.grown):
             yield doubt
 

@@ -457,3 +457,11 @@ def test_what_came_since_the_day_of_a_file_is_no_difference(tmp_path: Path, ncbi
     assert not manifest(path)["warnings"]
     (file,) = manifest(path)["holdings"]["files"]
     assert (file["held_record_count"], file["record_count"], file["missing"]) == (390, 400, {})
+
+
+def test_what_is_held_is_counted_in_an_outage_too(tmp_path: Path) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path = job(tmp_path, "count", 2697049, api={"max_outage": "1s", "attempts": 1})
+    assert main(["run", str(path), "--base-url", "http://127.0.0.1:9/datasets/v2"]) == 0
+    assert rows(path)[0]["record_count"] == "400"
+    assert manifest(path)["warnings"] == ["held.zip was not compared: NCBI gave no count of taxon 2697049 tonight"]
