@@ -31,7 +31,7 @@ from batchsum.ncbi.taxonomy import Ask, Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
 from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
-from batchsum.run.count import asked_plan, count_files
+from batchsum.run.coverage import asked_plan, count_files
 from batchsum.run.plan import Plan, build_plan
 from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken

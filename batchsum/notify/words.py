@@ -30,6 +30,7 @@ def message(news: News) -> str:
     # one row tells for all of them.
     shown = MOST_TAXA if news.first_night else 1 if news.reason else 0
     lines += [f"• {status}: {words}" for status, words in islice(problem_lines(news), shown)]
+    lines += [f"• {warning}" for warning in news.warnings if warning.startswith("incomplete:")]
     if news.change_count:
         lines.append(str(Path(news.directory) / "changes.csv"))
     # Chat programs read these three: a label must not call a whole channel.

@@ -14,7 +14,7 @@ from typing import Any
 from batchsum.errors import UsageError
 from batchsum.model.job import Job, NamedSet
 from batchsum.output.counts import COUNTS, count_columns, has_counts
-from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, WRITERS, Column, Row, columns
+from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, WRITERS, Column, Row, summary_columns
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 """Formats that need an optional package."""
@@ -32,20 +32,20 @@ TableWriter = Callable[[Path, Iterable[Row]], None]
 
 
 def table_writer(
-    name: str, job: Job, *, manifest: Mapping[str, Any], changes: Iterable[Row],
-    counts: tuple[Sequence[Column], Iterable[Row]],
+    name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row],
+    counts: tuple[Sequence[Column], Iterable[Row]], columns: Sequence[Column] = SUMMARY,
 ) -> TableWriter:  # fmt: skip
-    """What writes the table of `job` in the format `name`. A workbook shows `changes` and `counts` (columns and rows;
+    """What writes a table of `columns` in the format `name`. A workbook shows `changes` and `counts` (columns and rows;
     none where there are no columns); Parquet carries some of `manifest`."""
     if name == "parquet":
         from batchsum.output.parquet import write_parquet  # imported here, since pyarrow may not be installed
 
-        return partial(write_parquet, columns=columns(job), manifest=manifest)
+        return partial(write_parquet, columns=columns, manifest=manifest)
     if name == "xlsx":
         from batchsum.output.xlsx import write_xlsx
 
-        return partial(write_xlsx, columns=columns(job), changes=changes, counts=counts)
-    return partial(WRITERS[name], columns=[one.name for one in columns(job)])
+        return partial(write_xlsx, columns=columns, changes=changes, counts=counts)
+    return partial(WRITERS[name], columns=[one.name for one in columns])
 
 
 def require_formats(job: Job) -> None:
@@ -96,7 +96,7 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
         # Names of resources must differ, and the first format keeps the plain one.
-        _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, columns(job))
+        _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, summary_columns(job))
         for name in summaries
     ]
     resources.append(_resource("changes", "changes.csv", "csv", CHANGED))

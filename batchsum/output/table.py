@@ -161,7 +161,7 @@ HELD = (
 COLUMNS = tuple(column.name for column in SUMMARY)
 
 
-def columns(job: Job) -> tuple[Column, ...]:
+def summary_columns(job: Job) -> tuple[Column, ...]:
     """The columns of the table of `job`, in order."""
     behind = COLUMNS.index("messages") + 1
     return (*SUMMARY[:behind], *HELD, *SUMMARY[behind:]) if has_held(job) else SUMMARY

@@ -16,7 +16,7 @@ from batchsum.model.job import Job
 from batchsum.model.queries import Failure
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
-from batchsum.run.count import asked_plan
+from batchsum.run.coverage import asked_plan
 from batchsum.run.job_copy import unpack_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce

@@ -14,7 +14,7 @@ from typing import TypeVar
 from batchsum.config.names import job_names, look_up, moved_names
 from batchsum.model.queries import Failure, Query, Reply, Request, Summary, request_key
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.run.compare import next_questions, sample, unanswered
+from batchsum.run.completeness import next_questions, sample, unanswered
 from batchsum.run.resume import Night
 from batchsum.run.signals import Signals, is_loop_running
 from batchsum.run.windows import MOST_PAIRS, edges_to_ask_again

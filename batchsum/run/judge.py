@@ -20,8 +20,8 @@ from batchsum.model.queries import (
     request_key,
 )
 from batchsum.output.changes import kind_of_change
-from batchsum.run.compare import compare, grown_under
-from batchsum.run.count import answer_in_file, files_counted_in
+from batchsum.run.completeness import compare, grown_under
+from batchsum.run.coverage import answer_in_file, files_counted_in
 from batchsum.run.data_dates import DataDates, dates_of
 from batchsum.run.guards import differs, judge
 from batchsum.run.neighbours import exceeding, with_wider
@@ -113,22 +113,16 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
 
 
 class _Holdings:
-    """What the files of the night hold of its rows, and what that means where they are counted there. The rows come in
-    their order."""
+    """What the files of the night hold of its rows, and what that means where rows are counted in them."""
 
     def __init__(self, night: Night) -> None:
-        self._rows = held_rows(night.store, night.run) if night.job.holdings.files else iter(())
-        self._next = next(self._rows, None)
+        rows = held_rows(night.store, night.run) if night.job.holdings.files else ()
+        self._rows = {row.position: row for row in rows}
         self._files = files_counted_in(night)
         self._grown = {name: compare(night, file).grown for name, file in self._files.items()}
 
     def row(self, position: int) -> HeldRow:
-        """What is held of the row at a position; a later one than the last time."""
-        held = self._next
-        if held is None or held.position > position:
-            return HeldRow(position, "", None)
-        self._next = next(self._rows, None)
-        return held
+        return self._rows.get(position) or HeldRow(position, "", None)
 
     def answer(self, held: HeldRow, said: Answer | None) -> Answer | None:
         """What counts: the file, where the row is counted there; else what NCBI said."""

@@ -24,7 +24,7 @@ from batchsum.model.queries import Reply, request_key
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
-from batchsum.run.count import asked_plan
+from batchsum.run.coverage import asked_plan
 from batchsum.run.job_copy import unpack_job
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client

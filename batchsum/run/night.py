@@ -20,7 +20,7 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher, ask
-from batchsum.run.count import OnReading, count_holdings
+from batchsum.run.coverage import OnReading, count_holdings
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of

@@ -95,6 +95,9 @@ class Plan:
             own = text(listed.sets or ())
             digest.update(repr((listed.taxon, listed.label, dict(listed.guards or {}), own)).encode())
         digest.update(f"{text(self.job.filter_sets)}{self.job.guards}".encode())
+        if self.job.holdings.files:
+            names = [(one.taxon, one.file) for one in self.job.holdings.files]
+            digest.update(f"{names}{self.job.holdings.use}{self.job.holdings.max_age}".encode())
         return digest.hexdigest()
 
     def _rows(self) -> Iterator[tuple[ListedTaxon, _ResolvedSet]]:

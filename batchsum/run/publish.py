@@ -29,7 +29,7 @@ from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_p
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
-from batchsum.run.compare import facts_of_holdings
+from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
 from batchsum.run.judge import verdicts
@@ -183,8 +183,9 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     matrix = count_columns(sets) if has_counts(job) else ()
     for name in job.output.formats:
         write = table_writer(
-            name, job, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets))
-        )
+            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets)),
+            columns=table.summary_columns(job),
+        )  # fmt: skip
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     if matrix:

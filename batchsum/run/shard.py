@@ -24,7 +24,7 @@ from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
-from batchsum.run.count import OnReading, count_holdings
+from batchsum.run.coverage import OnReading, count_holdings
 from batchsum.run.guards import judge
 from batchsum.run.job_copy import job_digest, pack_job
 from batchsum.run.night import job_client

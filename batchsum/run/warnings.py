@@ -11,7 +11,7 @@ from itertools import groupby
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
-from batchsum.run.compare import warnings_of_holdings
+from batchsum.run.completeness import warnings_of_holdings
 from batchsum.run.data_dates import stale_date
 from batchsum.run.guards import includes
 from batchsum.run.learn import moved_tonight

@@ -57,15 +57,12 @@ ROWS: list[Row] = [
         for number, label in enumerate(HOSTILE)
     ),
 ]
-JOB = Job(
-    Path("watch.yaml"), "watch", [ListedTaxon("11320")], (NamedSet("all", FilterSet()),), OutputSettings(Path("out"))
-)
 CHANGE_ROWS: list[Row] = [("11320", "=1+1", "all", "fell", 12, 10, -2, Decimal("-16.7"), "ok", "")]
 
 
 def written(name: str, path: Path, rows: list[Row] | None = None, told: list[Row] | None = None) -> Path:
     write = formats.table_writer(
-        name, JOB, manifest=MANIFEST, changes=iter(CHANGE_ROWS if told is None else told), counts=((), ())
+        name, manifest=MANIFEST, changes=iter(CHANGE_ROWS if told is None else told), counts=((), ())
     )
     write(path, iter(ROWS if rows is None else rows))
     return path

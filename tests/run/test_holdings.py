@@ -1,7 +1,9 @@
 """What the user holds, through the command line, against the embedded server loaded with the same records."""
 
 import json
+import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchsum.cli import main
+from batchsum.cli.progress import Progress
+from batchsum.notify.news import News
+from batchsum.notify.words import message
 from tests.builders.held_reports import TODAY, records, write_report
 from tests.builders.jobs import job_text, rows, write_job
 from tests.fakes.local_ncbi_server import Served, serving
@@ -369,3 +374,93 @@ def test_a_job_without_holdings_has_none_of_it(tmp_path: Path, ncbi: Served) -> 
     assert not [name for name in rows(path)[0] if name.startswith("held")]
     assert "What you hold" not in (tmp_path / "out/night/report.html").read_text()
     assert "held" not in (tmp_path / "out/night/metrics.prom").read_text()
+
+
+def test_stopped_while_it_reads_the_same_command_goes_on(
+    tmp_path: Path, ncbi: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path, told = job(tmp_path, "count"), list[str]()
+
+    def stop(progress: Progress, words: str) -> None:
+        told.append(words)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "reading", stop)
+        assert run(path, ncbi, "--progress", "always") == 143
+    assert told == ["reading held.zip, 0 records"]
+    assert run(path, ncbi) == 0
+
+
+def test_the_live_line_says_what_is_read() -> None:
+    progress = Progress("night")
+    progress.reading("reading held.zip, 310,000 records")
+    assert progress.line(80) == ("night  reading held.zip, 310,000 records", True)
+
+
+def test_what_is_missing_reaches_hooks_and_chats(
+    tmp_path: Path, ncbi: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_report(tmp_path / "held.zip", RECORDS[:300])
+    hook = [sys.executable, "-c", "import sys; open('facts.json', 'w').write(sys.stdin.read())"]
+    path = job(tmp_path, notify={"on_success": hook})
+    assert run(path, ncbi, "-v") == 0
+    facts = json.loads((tmp_path / "facts.json").read_text())
+    assert facts["warnings"] == ["incomplete: held.zip: 300 of 400"]
+    assert message(News.of(facts)).splitlines()[-1] == "• incomplete: held.zip: 300 of 400"
+    assert "incomplete: held.zip: 300 of 400" in capsys.readouterr().err
+
+
+def test_what_a_file_cannot_tell_is_asked(tmp_path: Path, ncbi: Served) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count"}
+    sets = {"duck": {"host": "duck"}, "human": {"host": "Homo sapiens"}}
+    path = write_job(tmp_path, job_text(2697049, "T2697049", 10239, filter_sets=sets, holdings=holdings))
+    assert run(path, ncbi) in (0, 3)
+    told = {(row["taxon"], row["filter_set"]): row["messages"] for row in rows(path)}
+    # A name is known by the records' own lineages; what stands above the file's taxon is not covered.
+    assert told["2697049", "human"] == told["T2697049", "human"] == "counted in held.zip"
+    assert told["2697049", "duck"] == told["10239", "human"] == ""
+
+
+def test_what_differed_is_asked_again_on_the_next_night(tmp_path: Path, ncbi: Served) -> None:
+    kept = [one for one in RECORDS if not one["releaseDate"].startswith("2025-08-1")]
+    write_report(tmp_path / "held.zip", kept)
+    sets = {"weekly": {"windows": {"every": "7d", "last": 52}}, "monthly": {"windows": {"every": "31d", "last": 12}}}
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count"}
+    path = write_job(tmp_path, job_text(2697049, filter_sets=sets, holdings=holdings))
+    suspects = []
+    for night in range(8):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BATCHSUM_TODAY", f"{TODAY + timedelta(days=night)}")
+            write_report(tmp_path / "held.zip", kept, day=TODAY + timedelta(days=night))
+            run(path, ncbi)
+        suspects.append({row["filter_set"] for row in rows(path) if row["error"].startswith("differs:")})
+    first = next(number for number, names in enumerate(suspects) if names)
+    assert all(now >= before for before, now in zip(suspects[first:], suspects[first + 1 :], strict=False))
+
+
+def test_what_came_since_the_day_of_a_file_is_no_difference(tmp_path: Path, ncbi: Served) -> None:
+    write_report(tmp_path / "held.zip", RECORDS[10:], day=TODAY - timedelta(days=11))
+    holdings = {"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count", "max_age": "20d"}
+    sets = {
+        "all": {},
+        "human": {"host": "human"},
+        "month": {"released_since": "30d"},
+        "year": {"released_since": "365d"},
+    }
+    path = write_job(tmp_path, job_text(2697049, filter_sets=sets, holdings=holdings))
+    assert run(path, ncbi) == 0
+    assert [row["record_count"] for row in rows(path)] == ["390", "312", "19", "354"]
+    assert not manifest(path)["warnings"]
+    (file,) = manifest(path)["holdings"]["files"]
+    assert (file["held_record_count"], file["record_count"], file["missing"]) == (390, 400, {})
+
+
+def test_what_is_held_is_counted_in_an_outage_too(tmp_path: Path) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path = job(tmp_path, "count", 2697049, api={"max_outage": "1s", "attempts": 1})
+    assert main(["run", str(path), "--base-url", "http://127.0.0.1:9/datasets/v2"]) == 0
+    assert rows(path)[0]["record_count"] == "400"
+    assert manifest(path)["warnings"] == ["held.zip was not compared: NCBI gave no count of taxon 2697049 tonight"]

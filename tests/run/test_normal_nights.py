@@ -43,6 +43,8 @@ class SteadyNcbi:
     is_updating: bool = False
     """Whether the data of today come in while it is asked."""
     asked: int = 0
+    turns: Counter[str] = field(default_factory=Counter)
+    """How often each question was asked."""
 
     def __post_init__(self) -> None:
         for taxon, most in TAXA.items():
@@ -54,7 +56,10 @@ class SteadyNcbi:
 
     def answer(self, question: Question) -> Any:
         self.asked += 1
-        if self.chance.random() < 0.002:  # each costs a pause
+        self.turns[question.text] += 1
+        # By lot, but the same in whatever order the questions come.
+        lot = Random(f"d {self.today} {question.text} {self.turns[question.text]}")
+        if lot.random() < 0.002:  # each costs a pause
             return 503, "try again"
         parameters = dict(question.parameters)
         state = self.today - timedelta(days=self.is_updating and self.asked < 10)
@@ -67,7 +72,7 @@ class SteadyNcbi:
         withdrawn = (state - FIRST).days // 20 if "released_since" not in parameters else 0
         count = (count - withdrawn) // (2 if "host" in parameters else 1)
         if self.has_common_dates:  # of one of two copies, the other of which is some minutes younger
-            minute = 11 if self.chance.random() < 0.85 else 14
+            minute = 11 if lot.random() < 0.85 else 14
             return {"record_count": count, "resource_updated_on": f"{state}T04:{minute}:00Z"}
         # Each taxon has a time of day of its own; a withdrawal gives no row another date.
         minute = 7 * [str(GENUS), *TAXA].index(question.taxon)

@@ -33,7 +33,7 @@ def count_holdings(night: Night, on_reading: OnReading = lambda words: None) -> 
         return night
     files, rows = count_files(night.job, night.plan, night.taxa, on_reading)
     for one in files:
-        log.info("%s: %s of taxon %d", one.file, counted(one.record_count or 0, "record"), one.taxon)
+        log.info("%s", one.problem or f"{one.file}: {counted(one.record_count or 0, 'record')} of taxon {one.taxon}")
     with night.store.transaction():
         keep_held(night.store, night.run, files, rows)
     return replace(night, plan=asked_plan(night.plan, rows))

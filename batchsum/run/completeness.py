@@ -56,14 +56,9 @@ class Comparison(NamedTuple):
     closed: Window | None = None
     """All records released before the file's day; None where that cannot be compared."""
     windows: Sequence[Window] = ()
-    """The same, split where most is missing."""
+    """The same; where the file has less than NCBI, split where most is missing."""
     ask: Sequence[Query] = ()
     """What to ask next, for more to be known."""
-
-    @property
-    def missing(self) -> list[Window]:
-        """The windows in which the file has less than NCBI, where it has less in all."""
-        return [one for one in self.windows if one.missing > 0] if self.closed and self.closed.missing > 0 else []
 
 
 def compare(night: Night, file: CountedFile) -> Comparison:
@@ -140,6 +135,8 @@ def warnings_of_holdings(night: Night) -> Iterator[str]:
         found = compare(night, file)
         if found.closed and found.closed.missing > 0:
             yield f"incomplete: {file.file}: {found.closed.held:,} of {found.closed.at_ncbi:,}"
+        elif file.day and found.at_ncbi is None:
+            yield f"{file.file} was not compared: NCBI gave no count of taxon {file.taxon} tonight"
         elif doubt := differs(file.record_count or 0, file.file, Summary(found.at_ncbi), found.grown):
             yield doubt
 
@@ -157,7 +154,7 @@ def facts_of_holdings(night: Night) -> dict[str, Any]:
             facts["released_before"] = {
                 "day": str(closed.before), "held_record_count": closed.held, "record_count": closed.at_ncbi,
             }  # fmt: skip
-            facts["missing"] = {str(one): one.missing for one in found.missing}
+            facts["missing"] = {str(one): one.missing for one in found.windows if one.missing > 0}
         files.append(facts)
     return {"holdings": {"use": night.job.holdings.use, "files": files}} if files else {}
 
