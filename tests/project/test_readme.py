@@ -22,6 +22,7 @@ from tests.project.test_docs import anchors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "configs/README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -70,8 +71,10 @@ def block(language: str) -> str:
 
 def test_the_job_that_is_shown_loads(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text(block("yaml"), encoding="utf-8")
+    path.write_text("".join(text for name, text in BLOCKS if name == "yaml"), encoding="utf-8")
     job = load_job(path)
+    assert job.notify.on_change == ("./tell_drops.py",)
+    assert [one.file for one in job.holdings.files] == ["ncbi/sars-cov-2.zip"]
     assert [one.taxon for one in job.taxa] == ["2697049", "Influenza A virus", "1335626"]
     assert [one.name for one in job.filter_sets] == ["all", "human", "this_week"]
     assert job.output.dir == tmp_path / "out" / "job"
@@ -88,11 +91,12 @@ def test_the_lists_that_are_shown_load(tmp_path: Path) -> None:
 
 
 def test_the_python_that_is_shown_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", REFERENCE, re.MULTILINE | re.DOTALL)
     with serving() as server:
         job = f"{block('yaml')}api: {{base_url: '{server.base_url}', requests_per_second: unlimited}}\n"
         (tmp_path / "job.yaml").write_text(job, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-c", block("python")],
+            [sys.executable, "-c", code],
             cwd=tmp_path, env={**os.environ, "BATCHSUM_BASE_URL": server.base_url},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
