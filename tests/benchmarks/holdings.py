@@ -4,7 +4,7 @@
 
 A fresh process each, which tells its own time: the rows of a job are there before any is counted. The peer, measured
 beside it, is DuckDB's `read_json`: it reads the same gzip file with both cores, has the columns it needs named, and
-groups the same records by place, week and lineage, an accession once. The rows are one taxon by places, weeks and
+counts the same rows, an accession once: both must find the same records. The rows are one taxon by places, weeks and
 lineages. How little a filter set costs is a ratio of two jobs on the same file. The records are made up:
 `own_records.py` has their fields.
 """
@@ -44,30 +44,43 @@ wanted = [
 ]
 began = perf_counter()
 held = count_held(file, 10239, wanted)
-print(perf_counter() - began)
-assert held.total and len(held.counts) == len(wanted) and any(held.counts)
+print(perf_counter() - began, sum(held.counts))
+assert held.total and len(held.counts) == len(wanted)
 """
 PEER = """
 import sys
+from datetime import date, timedelta
 from time import perf_counter
 import duckdb
 
+mondays = [date(2020, 1, 6) + timedelta(weeks=number) for number in range(int(sys.argv[3]))]
 began = perf_counter()
 query = '''
-    SELECT split_part(location.geographicLocation, ':', 1), location.geographicRegion,
-           date_trunc('week', left(releaseDate, 10)::DATE), virus.pangolinClassification, count(DISTINCT accession)
-    FROM read_json(?, format = 'newline_delimited', columns = {
-        accession: 'VARCHAR', releaseDate: 'VARCHAR',
-        location: 'STRUCT(geographicLocation VARCHAR, geographicRegion VARCHAR)',
-        virus: 'STRUCT(lineage STRUCT(taxId BIGINT)[], pangolinClassification VARCHAR)'})
-    WHERE list_contains(list_transform(virus.lineage, lambda step: step.taxId), 10239)
+    WITH counted AS (
+        SELECT split_part(location.geographicLocation, ':', 1) AS country, location.geographicRegion AS region,
+               date_trunc('week', left(releaseDate, 10)::DATE) AS week, virus.pangolinClassification AS lineage,
+               count(DISTINCT accession) AS number
+        FROM read_json($file, format = 'newline_delimited', columns = {
+            accession: 'VARCHAR', releaseDate: 'VARCHAR',
+            location: 'STRUCT(geographicLocation VARCHAR, geographicRegion VARCHAR)',
+            virus: 'STRUCT(lineage STRUCT(taxId BIGINT)[], pangolinClassification VARCHAR)'})
+        WHERE list_contains(list_transform(virus.lineage, lambda step: step.taxId), 10239)
+        GROUP BY ALL
+    ), placed AS (
+        SELECT country AS place, week, lineage, number FROM counted
+        UNION ALL SELECT region, week, lineage, number FROM counted WHERE region != country
+    )
+    SELECT place, week, lineage, coalesce(sum(number), 0)
+    FROM (SELECT unnest($places) AS place) CROSS JOIN (SELECT unnest($weeks) AS week)
+         CROSS JOIN (SELECT unnest($lineages) AS lineage) LEFT JOIN placed USING (place, week, lineage)
     GROUP BY ALL
 '''
 connection = duckdb.connect()
 connection.execute('SET enable_progress_bar = false')
-found = connection.execute(query, [sys.argv[1]]).fetchall()
-print(perf_counter() - began)
-assert found
+wanted = {"file": sys.argv[1], "places": sys.argv[2].split(), "weeks": mondays, "lineages": sys.argv[4].split()}
+found = connection.execute(query, wanted).fetchall()
+print(perf_counter() - began, int(sum(row[3] for row in found)))
+assert len(found) == len(wanted["places"]) * len(mondays) * len(wanted["lineages"])
 """
 
 
@@ -85,10 +98,16 @@ def measure(count: int, turns: int) -> list[Result]:
     weeks = max(1, 300 * count // 1_000_000)
     peaks: list[float] = []
 
-    def held(filter_sets: Sequence[str], weeks: int) -> float:
-        finished = run_process(["-c", COUNT, str(path), " ".join(PLACES), str(weeks), " ".join(filter_sets)])
-        peaks.append(finished.peak_mb)
-        return float(finished.output)
+    sums = set[str]()
+
+    def held(filter_sets: Sequence[str], weeks: int, script: str = COUNT) -> float:
+        finished = run_process(["-c", script, str(path), " ".join(PLACES), str(weeks), " ".join(filter_sets)])
+        seconds, total = finished.output.split()
+        if script == COUNT:
+            peaks.append(finished.peak_mb)
+        if filter_sets is PANGO:
+            sums.add(total)
+        return float(seconds)
 
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "data_report.jsonl.gz")
@@ -96,10 +115,11 @@ def measure(count: int, turns: int) -> list[Result]:
         all_rows, peer, many, few = medians(
             turns,
             lambda: held(PANGO, weeks),
-            lambda: float(run_process(["-c", PEER, str(path)]).output),
+            lambda: held(PANGO, weeks, PEER),
             lambda: held(PANGO[:78], 1),
             lambda: held(PANGO[:4], 1),
         )
+    assert len(sums) == 1, f"they found different numbers of records: {sums}"
     times = f"{all_rows:.1f} s, DuckDB {peer:.1f} s"
     rows = f"{count:,} records, {len(PLACES) * weeks * len(PANGO):,} rows"
     return [
