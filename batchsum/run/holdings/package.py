@@ -6,6 +6,7 @@ disturb. A file that is cut off, or written to while it is read, is an error and
 
 import gzip
 import json
+import lzma
 import os
 import stat
 import zipfile
@@ -56,7 +57,7 @@ def open_report(file: Path) -> Iterator[OpenedReport]:
             after = os.fstat(opened.fileno())
     except OSError as error:  # gzip's own errors among them
         raise HoldingError(f"{file}: {error.strerror or _damaged(error)}") from None
-    except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError) as error:
         raise HoldingError(f"{file}: {_damaged(error)}") from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise HoldingError(
@@ -79,14 +80,19 @@ def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[Bin
     if start != _MAGIC_ZIP:
         return opened, day
     package = zipfile.ZipFile(opened)
+    if any(entry.flag_bits & 1 for entry in package.infolist()):
+        raise HoldingError(f"{file} is encrypted; download it again, or unpack it and name the {REPORT_NAME}")
     names = [name for name in package.namelist() if name.rpartition("/")[2] == REPORT_NAME]
     if len(names) != 1:
         raise HoldingError(
             f"{file} has {len(names) or 'no'} files {REPORT_NAME} in it, and not one; "
             "download it with `datasets download virus genome taxon`"
         )
-    # 1980 is what programs write that keep no times.
-    days = [date(*entry.date_time[:3]) for entry in package.infolist() if entry.date_time[0] > 1980]
+    try:
+        # 1980 is what programs write that keep no times.
+        days = [date(*entry.date_time[:3]) for entry in package.infolist() if entry.date_time[0] > 1980]
+    except ValueError:  # month zero
+        days = []
     return package.open(names[0]), max(days, default=day)  # type: ignore[return-value]
 
 

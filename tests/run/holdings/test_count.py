@@ -221,3 +221,25 @@ def test_a_file_that_is_replaced_while_it_is_read_counts_as_it_was(tmp_path: Pat
 def test_without_the_reader_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "batchsum.run.holdings.record", None)  # as where msgspec is not installed
     assert "pip install 'batchsum[holdings]'" in refusal(write(tmp_path / "report", THREE))
+
+
+def test_a_package_that_is_encrypted(tmp_path: Path) -> None:
+    path = write(tmp_path / "report.zip", THREE, "zip")
+    package = bytearray(path.read_bytes())
+    for start, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = -1
+        while (place := package.find(start, place + 1)) >= 0:
+            package[place + flags] |= 1
+    path.write_bytes(package)
+    assert " is encrypted; download it again" in refusal(path)
+
+
+def test_a_package_with_a_date_that_is_none_has_the_files_day(tmp_path: Path) -> None:
+    path = write(tmp_path / "report.zip", THREE, "zip")
+    package = bytearray(path.read_bytes())
+    place = -1
+    while (place := package.find(b"PK\x01\x02", place + 1)) >= 0:
+        package[place + 14 : place + 16] = (46 << 9).to_bytes(2, "little")  # 2026, month zero
+    path.write_bytes(package)
+    os.utime(path, (0, datetime(2026, 11, 4, 23, tzinfo=UTC).timestamp()))
+    assert count_held(path, SPECIES, []).day == date(2026, 11, 4)
