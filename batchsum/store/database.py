@@ -113,6 +113,11 @@ CREATE TABLE changed_taxa (  -- the nights on which a count of a taxon changed, 
     night TEXT NOT NULL,
     PRIMARY KEY (taxon, night)
 ) WITHOUT ROWID;
+CREATE TABLE nights (  -- the table of each night
+    night TEXT PRIMARY KEY,
+    rows INTEGER NOT NULL,
+    doubtful INTEGER NOT NULL  -- of them those without a count to rely on
+) WITHOUT ROWID;
 CREATE TABLE data_dates (  -- of which moment NCBI's data were on each night
     night TEXT PRIMARY KEY,
     data_date TEXT  -- as NCBI wrote it; NULL where each row has its own

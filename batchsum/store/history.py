@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import chain
 
 from batchsum.model.queries import NIGHTS, STATUSES, Believed, Past
+from batchsum.store.nights import ROWS_IN_DOUBT
 from batchsum.store.rows import KeptRow, Level, QueryKey, kept_rows, levels
 from batchsum.store.store import Run, Store
 
@@ -297,6 +298,7 @@ class History:
             " WHERE query != excluded.query OR tax_id IS NOT coalesce(excluded.tax_id, tax_id)",
             run,
         )
+        self._store.query(f"INSERT OR REPLACE INTO nights {ROWS_IN_DOUBT}", run)
         self._store.write(f"INSERT OR REPLACE INTO accepted VALUES ({', '.join('?' * len(Level._fields))})", accepted)
         self._note_told()
         self._prune(keep_nights)

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from batchsum.store.rows import KeptRow, Level, kept_rows, levels
 from batchsum.store.store import Run, Store
 
+ROWS_IN_DOUBT = "SELECT night, count(*), sum(status NOT IN ('ok', 'empty')) FROM rows WHERE run = ? GROUP BY night"
+"""What the table `nights` keeps of a run."""
+
 
 class Nights:
     """The published nights, oldest first, at most `limit` of the latest; and those that left no table."""
@@ -24,6 +27,12 @@ class Nights:
             where = "INDEXED BY rows_of_a_query WHERE query = ? AND night = ? LIMIT 1"  # a job may ask it twice a night
             found += [(run, row) for row in kept_rows(self._store, where, query, run.today.isoformat())]
         return found
+
+    def in_doubt(self, run: Run) -> dict[str, tuple[int, int]]:
+        """By YYYY-MM-DD how many rows the table of a night had, and how many of them no count to rely on; that of
+        `run` need not be published yet."""
+        rows = self._store.query(f"SELECT night, rows, doubtful FROM nights UNION ALL {ROWS_IN_DOUBT}", run.run)
+        return {night: (count, doubtful) for night, count, doubtful in rows}
 
     def accepted(self, query: int) -> list[Level]:
         """The levels of a query that users told us to believe, oldest first."""

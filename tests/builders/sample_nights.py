@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import Any
 
+from batchsum.model.queries import DOUBTFUL
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.store.rows import KeptRow
 
@@ -111,6 +112,9 @@ def sample_night(
     random = Random(seed)
     removed = (kept_row("11676", "lentiviruses", record_count=1_118_204, label="HIV-1"),)
     dates = [(TONIGHT - timedelta(days=nights - 1 - back)).isoformat() for back in range(nights)]
+    drawn = [_row(random, number, nights, trouble, chronic) for number in range(rows)]
+    by_night = zip(*(row.nightly_statuses for row in drawn), strict=True)
+    in_doubt = [(rows, sum(status in DOUBTFUL for status in statuses)) for statuses in by_night]
     return ReportNight(
         job="respiratory",
         date=dates[-1],
@@ -118,9 +122,10 @@ def sample_night(
         started_at="2026-11-23T03:00:01Z",
         finished_at="2026-11-23T03:14:26Z",
         base_url="https://api.ncbi.nlm.nih.gov/datasets/v2",
-        rows=[_row(random, number, nights, trouble, chronic) for number in range(rows)],
+        rows=drawn,
         previous_date=dates[-2] if nights > 1 else None,
         dates=dates,
+        in_doubt=dict(zip(dates, in_doubt, strict=False)),  # a night without rows has none
         removed=removed if nights > 1 and rows > 10 else (),
         requests=max(rows - 2, 1),
         requests_per_second=10.0,

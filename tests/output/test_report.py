@@ -237,14 +237,16 @@ def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_i
 
 def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     rows = [row(nightly_counts=(5, None, 5, None), nightly_statuses=("ok", "", "ok", ""))]
+    in_doubt = {"2026-11-21": (4, 1), "2026-11-23": (1, 0)}
     night = night_of(
         *rows, date="2026-11-23", dates=("2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24"),
         previous_date="2026-11-21", failures={"2026-11-22": "no disk", "2026-11-24": "no row has an answer"},
+        in_doubt=in_doubt,
     )  # fmt: skip
     facts = digest(night)
     assert night_headline(facts, night) == "No table: no row has an answer."
     assert night_subline(facts, night).startswith("What follows is the last table, that of 2026-11-23.")
-    assert (facts.doubtful_by_night, facts.moods_by_night) == ([0, None, 0, None], ["good", "", "good", ""])
+    assert (facts.doubtful_by_night, facts.moods_by_night) == ([1, None, 0, None], ["bad", "", "good", ""])
     shown = Page(night)
     assert '<header class="bad">' in shown.source
     assert shown.attribute("time", "datetime", id="date") == "2026-11-24"
@@ -316,15 +318,6 @@ def test_removed_rows_are_counted_and_named() -> None:
     shown = Page(night_of(row(), removed=removed))
     assert "12 rows differ from 2026-11-22: 12 removed." in shown.text
     assert "and 4 more in changes.csv" in shown.text
-
-
-def test_a_page_that_cannot_hold_all_rows_holds_those_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "MOST_ROWS", 30)
-    rows = [row(str(n), change="grew" if n % 10 == 9 else "") for n in range(100)]
-    shown = Page(night_of(*rows))
-    taxa = [int(each.cells[1].parts["bdi"]) for each in shown.rows]
-    assert taxa == [*range(22), 29, 39, 49, 59, 69, 79, 89, 99]
-    assert "carries 30 of 100 rows" in shown.text
 
 
 def test_a_long_table_is_written_as_it_is_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from batchsum.store.store import Store
-from tests.builders.jobs import job_text, manifest, night, rows
+from tests.builders.jobs import job_text, manifest, night, rows, write_job
 from tests.fakes.scripted_ncbi import Question, ScriptedNcbi
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
@@ -317,3 +317,19 @@ def test_a_weekly_series_costs_one_request_an_edge(ncbi: ScriptedNcbi, tmp_path:
     assert (
         timedelta(0) <= datetime.now(UTC).date() - date.fromisoformat(table[-1]["released_before"]) < timedelta(days=7)
     )
+
+
+def test_a_page_that_cannot_carry_all_rows_carries_those_that_matter(
+    ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchsum.output.report.night.MOST_ROWS", 4)
+    taxa = [11320, 11520, 11250, 11234, 11292, 12059]
+    job = write_job(tmp_path, job_text(*taxa))
+    assert night(job, ncbi) == 0
+    ncbi.answers = {"11292": says(3_000), "12059": UNKNOWN}
+    assert night(job, ncbi) == 3
+    page = (tmp_path / "out/night/report.html").read_text(encoding="utf-8")
+    table = page.partition('<tbody id="rows">')[2].partition("</tbody>")[0]
+    assert re.findall(r"<bdi>(\d+)</bdi>", table) == ["11320", "11520", "11292", "12059"]
+    assert "The page carries 4 of 6 rows" in page
+    assert "6 rows" in page.partition("</h1>")[0], "the headline is about all of them"

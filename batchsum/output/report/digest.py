@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from batchsum.model.queries import DOUBTFUL, STATUSES
+from batchsum.model.queries import STATUSES
 from batchsum.output.changes import told_changes, weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
@@ -108,7 +108,6 @@ class Digest:
     """Rows without a believed answer, on each of `ReportNight.dates`; None where there was no table."""
     moods_by_night: list[str]
     """As `mood`, of each of these nights; empty where there was no table."""
-    total_mb: int
 
     @property
     def believed(self) -> int:
@@ -134,31 +133,21 @@ def mood_of(doubtful: int, rows: int) -> str:
     return "bad" if doubtful > _BAD_SHARE * rows else "look"
 
 
-def is_noteworthy(kept: KeptRow) -> bool:
-    """Whether the page needs the row even where it cannot carry all of them."""
-    return bool(kept.change) or not kept.is_believed
-
-
 def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
     reasons, heat = _Reasons(), _HeatTable()
     leading, rolled = _Foremost(_LEADING, _weight), _Foremost(_LEADING, _weight)
-    doubtful, asked = [0] * len(night.dates), [0] * len(night.dates)
-    total_mb = 0
     for row in night.rows:
         kept = row.kept
         statuses[kept.status] += 1
         changes[kept.change] += 1
-        total_mb += row.size_mb or 0
         if not kept.is_believed:
             reasons.add(row, is_new=row.since == night.date)
         elif kept.change and kept.change != "updated":  # an update alone moves no count
             (rolled if kept.change == "rolled" else leading).add(row)
         heat.add(kept)
-        for position, status in enumerate(row.nightly_statuses[: len(doubtful)]):
-            asked[position] += bool(status)
-            doubtful[position] += status in DOUBTFUL
+    in_doubt = [night.in_doubt.get(day) for day in night.dates]
     changes["removed"] += len(night.removed)  # they are in last night's table, so the walk did not meet them
     return Digest(
         row_count=statuses.total(),
@@ -168,10 +157,9 @@ def digest(night: ReportNight) -> Digest:
         leading=leading.rows(),
         rolled=rolled.rows(),
         heat=heat.close(),
-        # A date on which no row was asked had no table, which is not the same as no doubt.
-        doubtful_by_night=[count if of else None for count, of in zip(doubtful, asked, strict=True)],
-        moods_by_night=[mood_of(count, of) if of else "" for count, of in zip(doubtful, asked, strict=True)],
-        total_mb=total_mb,
+        # A date without a table is not one without doubt.
+        doubtful_by_night=[one and one[1] for one in in_doubt],
+        moods_by_night=[mood_of(one[1], one[0]) if one else "" for one in in_doubt],
     )
 
 

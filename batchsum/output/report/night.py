@@ -20,25 +20,35 @@ from batchsum.store.rows import KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, load_answer
 
 NIGHTS_SHOWN = 60
-MOST_SERIES = 50_000
-"""Rows up to which each is shown with its earlier nights."""
+MOST_ROWS = 20_000
+"""Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
+come before the quiet ones."""
 
 _ROWS_AT_ONCE = 500
 """Rows whose earlier nights are looked up together."""
 _NO_DOWNLOAD = Package()
 # INDEXED BY makes SQLite refuse the query rather than walk through every night of the table.
 _SERIES = """
-SELECT wanted.key, run, record_count, status
+SELECT query, run, record_count, status
 FROM json_each(?1) AS wanted JOIN rows INDEXED BY rows_of_a_query
 ON query = wanted.value
 WHERE night BETWEEN ?2 AND ?3
 """
+_CARRIED = """
+SELECT position FROM rows WHERE run = ?
+ORDER BY change = '' AND status IN ('ok', 'empty'), position LIMIT ?
+"""
+
+_Series = dict[int, tuple[int | None, str]]
+"""Count and status of a row, by run."""
 
 
 class ReportRow(NamedTuple):
     """A row of the table as the store keeps it, and what the page shows beside it."""
 
     kept: KeptRow
+    is_carried: bool = True
+    """Whether the page carries the row; what follows is known of no other."""
     messages: tuple[str, ...] = ()
     """NCBI's own messages beside the answer."""
     size_mb: int | None = None
@@ -80,6 +90,8 @@ class ReportNight:
     dates: Sequence[str] = ()
     """YYYY-MM-DD of the nights in the rows' histories, oldest first, those without a table included; up to
     NIGHTS_SHOWN. Of a job that runs nightly it is every day."""
+    in_doubt: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """How many rows the tables had, and how many of them no count to rely on, by date."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Why there is no table, by date; those behind `date` are what whoever opens the page today must know first."""
     failed_again: Run | None = None
@@ -143,6 +155,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
+        in_doubt=kept.in_doubt(run),
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
         failed_again=kept.failed_again(run),
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
@@ -179,28 +192,29 @@ class _Rows:
     """Whether rows are counted in a file where one covers them, and not asked."""
 
     def __iter__(self) -> Iterator[ReportRow]:
-        rows = answered_rows(self.store, self.run)
-        with_series = self.store.query("SELECT count(*) FROM rows WHERE run = ?", self.run.run)[0][0] <= MOST_SERIES
+        rows, numbers = answered_rows(self.store, self.run), self.store.query(_CARRIED, self.run.run, MOST_ROWS)
+        carried = {position for (position,) in numbers}
         while piece := list(islice(rows, _ROWS_AT_ONCE)):
-            series = self._series([kept for kept, _ in piece]) if with_series else [{}] * len(piece)
             since = doubtful_since(self.store, self.run, (kept.query for kept, _ in piece if not kept.is_believed))
-            for (kept, answer), of_row in zip(piece, series, strict=True):
-                yield self._row(kept, answer, of_row, since.get(kept.query, ""))
+            series = self._series(kept.query for kept, _ in piece if kept.position in carried)
+            for kept, answer in piece:
+                if kept.position in carried:
+                    yield self._row(kept, answer, series[kept.query], since.get(kept.query, ""))
+                else:
+                    yield ReportRow(kept, is_carried=False, since=since.get(kept.query, ""))
 
-    def _series(self, piece: Sequence[KeptRow]) -> list[dict[int, tuple[int | None, str]]]:
-        """For each row its count and status, by run."""
-        series: list[dict[int, tuple[int | None, str]]] = [{} for _ in piece]
-        # As one JSON text, since SQLite takes a limited number of parameters.
-        wanted = json.dumps([kept.query for kept in piece])
+    def _series(self, queries: Iterable[int]) -> dict[int, _Series]:
+        """For each query its counts and statuses."""
+        wanted = list(queries)
+        series: dict[int, _Series] = {query: {} for query in wanted}
         first = min(night.today for night in self.nights if night).isoformat()
-        last = self.run.today.isoformat()
-        for number, run, count, status in self.store.query(_SERIES, wanted, first, last):
-            series[number][run] = count, status
+        # As one JSON text, since SQLite takes a limited number of parameters.
+        found = self.store.query(_SERIES, json.dumps(wanted), first, self.run.today.isoformat())
+        for query, run, count, status in found:
+            series[query][run] = count, status
         return series
 
-    def _row(
-        self, kept: KeptRow, answer: str | None, series: Mapping[int, tuple[int | None, str]], since: str
-    ) -> ReportRow:
+    def _row(self, kept: KeptRow, answer: str | None, series: _Series, since: str) -> ReportRow:
         said = load_answer(answer) if answer else None
         package, messages = _NO_DOWNLOAD, self._messages(kept)
         if isinstance(said, Summary):
@@ -208,13 +222,14 @@ class _Rows:
         if self.is_counted and kept.held_in:  # some are asked all the same
             package, messages = _NO_DOWNLOAD, (f"counted in {kept.held_in}",) if kept.is_believed else ()
         # No run has the number -1, so a day without a table finds nothing.
-        nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights] if series else []
+        nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights]
         return ReportRow(
             kept,
+            True,
             messages,
             package.estimated_file_size_mb,
             package.cli_download_command_line or "",
-            "" if kept.is_believed else since,
+            since,
             () if kept.is_believed else self._phids(kept),
             tuple([count for count, _ in nightly]),
             tuple([status for _, status in nightly]),

@@ -12,32 +12,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
-from heapq import merge
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from markupsafe import Markup, escape
+
 from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, clock, digest, is_noteworthy, night_headline, night_subline
+from batchsum.output.report.digest import advice, clock, digest, night_headline, night_subline
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 WHOLE_TABLE = 2_000
 """Rows up to which the table stands in one piece; longer ones are paged through by the script."""
 ROWS_A_PAGE = 500
 """Rows on each page of a longer table."""
-MOST_ROWS = 20_000
-"""Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
-come before the quiet ones."""
 
 _FOLDER = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
@@ -64,7 +61,7 @@ def render_page(night: ReportNight) -> Iterator[str]:
     table = _Table(night.date)
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
     facts = digest(replace(night, rows=table.drawn(night.rows)))
-    rows = table.in_job_order()
+    rows = iter(table.rows)
     is_paged = facts.row_count > WHOLE_TABLE
     style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
@@ -87,7 +84,7 @@ def render_page(night: ReportNight) -> Iterator[str]:
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
             filter_texts=table.filters,
-            left_out=max(facts.row_count - MOST_ROWS, 0),
+            left_out=facts.row_count - len(table.rows),
             page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
     )
@@ -96,33 +93,25 @@ def render_page(night: ReportNight) -> Iterator[str]:
 
 
 class _Table:
-    """The rows that the page carries, drawn as they pass: at most MOST_ROWS, the noteworthy before the quiet."""
+    """The rows that the page carries, drawn as they pass."""
 
     def __init__(self, date: str) -> None:
         self._date = date
         self.filters: dict[str, int] = {}
         """Texts of the rows' filters, numbered: many rows share a few."""
-        self._noteworthy: list[tuple[int, str]] = []
-        self._quiet: list[tuple[int, str]] = []
+        self.rows: list[str] = []
         self._macro: Callable[[ReportRow, Callable[[str], int], str], str] = (
             _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
         )
 
     def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
-        for position, row in enumerate(rows):
-            mine = self._noteworthy if is_noteworthy(row.kept) else self._quiet
-            if len(self._noteworthy) + len(self._quiet) < MOST_ROWS:
-                mine.append((position, self._draw(row)))
-            elif mine is self._noteworthy and self._quiet:
-                self._quiet.pop()  # the last quiet row makes room for a noteworthy one
-                mine.append((position, self._draw(row)))
+        for row in rows:
+            if row.is_carried:
+                self.rows.append(self._macro(row, self._filter_number, self._date))
             yield row
 
-    def in_job_order(self) -> Iterator[str]:
-        return (drawn for _, drawn in merge(self._noteworthy, self._quiet))
-
-    def _draw(self, row: ReportRow) -> str:
-        return self._macro(row, lambda text: self.filters.setdefault(text, len(self.filters)), self._date)
+    def _filter_number(self, text: str) -> int:
+        return self.filters.setdefault(text, len(self.filters))
 
 
 @cache
@@ -137,9 +126,9 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, signed=signed, percent=percent, day=day, words=words, advice=advice, night_steps=night_steps,
-        clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""), soft=soft,
-        acceptance=acceptance,
+        grouped=grouped, difference=difference, sparkline=sparkline, day=day, words=words, advice=advice,
+        night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
+        soft=soft, acceptance=acceptance,
     )  # fmt: skip
     environment.globals.update(plots=plots)
     return environment
@@ -195,10 +184,21 @@ def percent(row: ReportRow) -> str:
     return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
 
 
-def soft(text: str) -> "Markup":
-    """The text, which may break behind what names of filter sets are joined with."""
-    from markupsafe import Markup, escape
+def difference(row: ReportRow) -> Markup:
+    """The change of a row, and how much that is in percent."""
+    share = percent(row)
+    return Markup(signed(row.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
 
+
+def sparkline(row: ReportRow) -> Markup:
+    """The nights of a row; nothing on the first."""
+    is_first = len(row.nightly_counts) < 2
+    return Markup("" if is_first else plots.sparkline(row.nightly_counts, row.nightly_statuses))
+
+
+@lru_cache  # few filter sets, many rows
+def soft(text: str) -> Markup:
+    """The text, which may break behind what names of filter sets are joined with."""
     return Markup(re.sub(r"([_=/;])(?=.)", r"\1<wbr>", str(escape(text))))
 
 
