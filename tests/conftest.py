@@ -16,6 +16,7 @@ from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 # A busy machine is slow, and no test here is about speed.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", settings.get_profile("steady"), max_examples=2000)
 settings.load_profile("steady")
 
 
