@@ -38,6 +38,7 @@ if lies_in_memory(Path("/dev/shm")):
 ENVIRONMENT = (
     *("NCBI_API_KEY", "CREDENTIALS_DIRECTORY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY", "BATCHSUM_DEBUG"),
     *("BATCHSUM_REDIS_PASSWORD", "CHAT", "PING", "SLACK_WEBHOOK"),
+    "PYTHONDONTWRITEBYTECODE",  # hundreds of programs are started, and each would compile itself anew
 )
 """What the program and the tests' jobs read; a developer's own must reach no test."""
 
