@@ -1,29 +1,15 @@
-"""Where the catalogue comes from: the package, or somebody's own records."""
+"""A catalogue of somebody's own records."""
 
 import gzip
 import json
 import zipfile
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from tests.fakes.local_ncbi_server import serving
-
-
-def test_each_server_has_a_catalogue_of_its_own() -> None:
-    with closing(open_catalogue(2025)) as first, closing(open_catalogue(2026)) as later:
-        assert 13188 < count(first) < count(later)
-    with closing(open_catalogue(2025)) as again:
-        assert count(again) > 13188
-
-
-def count(catalogue: Catalogue) -> int:
-    return int(catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0])
-
 
 CAMEL = {
     "accession": "LAB_0001.1",
