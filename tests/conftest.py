@@ -16,12 +16,29 @@ from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 # A busy machine is slow, and no test here is about speed.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", settings.get_profile("steady"), max_examples=2000)
 settings.load_profile("steady")
+
+
+def lies_in_memory(directory: Path) -> bool:
+    """Whether hooks can run from there, and more fits than all tests leave."""
+    try:
+        facts = os.statvfs(directory)
+    except OSError:
+        return False
+    may_run = not facts.f_flag & os.ST_NOEXEC and os.access(directory, os.W_OK)
+    return may_run and facts.f_bavail * facts.f_frsize > 2 * 2**30
+
+
+# Thousands of nights are written and synced, and no test asks whether they outlive the machine.
+if lies_in_memory(Path("/dev/shm")):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
 
 ENVIRONMENT = (
     *("NCBI_API_KEY", "CREDENTIALS_DIRECTORY", "BATCHSUM_BASE_URL", "BATCHSUM_TODAY", "BATCHSUM_DEBUG"),
     *("BATCHSUM_REDIS_PASSWORD", "CHAT", "PING", "SLACK_WEBHOOK"),
+    "PYTHONDONTWRITEBYTECODE",  # hundreds of programs are started, and each would compile itself anew
 )
 """What the program and the tests' jobs read; a developer's own must reach no test."""
 

@@ -19,9 +19,13 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+
+from batchsum.output.report.page import render_page
+from tests.builders.sample_nights import sample_night
 
 KINDS = ("kill", "stop", "fail", "full", "count")
 
@@ -167,8 +171,10 @@ def _start(order: dict[str, Any]) -> tuple[int, int]:
 
 def serve() -> None:
     """For every order on stdin start a run and answer with its process id; for `wait`, with how it ended."""
-    for module in ("jinja2", "batchsum.cli.run", "batchsum.config.load", "batchsum.run.night"):
+    for module in ("batchsum.cli.run", "batchsum.config.load", "batchsum.run.night"):
         importlib.import_module(module)
+    # A page is drawn here, so that its templates are compiled once and not in every fork.
+    deque(render_page(sample_night(2)), maxlen=0)
     pipes: dict[int, int] = {}
     for line in sys.stdin:
         order = json.loads(line)

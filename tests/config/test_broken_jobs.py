@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchsum.config import csv_list
 from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
 
@@ -98,10 +99,14 @@ def test_more_yaml_than_anybody_writes(tmp_path: Path) -> None:
     assert problems_of(path) == [f"{path}:1:1: more than 10 MB of YAML; move the taxa into a CSV, named by taxa_files"]
 
 
-def test_more_rows_than_a_job_may_have(tmp_path: Path) -> None:
+def test_more_rows_than_a_job_may_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert csv_list.MOST_ROWS == 1_000_000
+    monkeypatch.setattr(csv_list, "MOST_ROWS", 1_000)
     path = tmp_path / "taxa.csv"
-    path.write_text("taxon\n" + "11320\n" * 1_000_001)
-    assert f"{path}:1000002:1: more than 1,000,000 rows; make several jobs of them" in problems_of(path)
+    path.write_text("taxon\n" + "11320\n" * 1_001)
+    assert f"{path}:1002:1: more than 1,000 rows; make several jobs of them" in problems_of(path)
+    path.write_text("taxon\n" + "11320\n" * 1_000)
+    assert len(load_job(path).taxa) == 1_000
 
 
 def test_a_line_without_end(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.config.load import load_job
@@ -65,7 +65,6 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=25))
 def test_any_mixture_of_job_file_words(folder: Path, pieces: list[str]) -> None:
     for name in ("pieces.yaml", "pieces.csv"):
@@ -81,7 +80,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
 @given(data=st.data())
 def test_any_value_under_any_key(folder: Path, data: st.DataObject) -> None:
     sections = ["taxa", "taxa_files", "filter_sets", "api", "output", "guards", "notify", "name", "version"]

@@ -39,7 +39,8 @@ class ScriptedNcbi:
     answers: dict[str, Any] = field(default_factory=dict)
     otherwise: Callable[[Question], Any] = lambda question: {"record_count": 7, "assembly_count": 7}
     delay: Callable[[Question], float] = lambda question: 0.0
-    rate_limit: str | None = "5000"
+    rate_limit: str | None = None
+    """What it tells of its limit. A limit that is told holds back what follows in the first second of a night."""
     asked: list[Question] = field(default_factory=list)
 
     @property

@@ -1,6 +1,7 @@
 """Filters mean what they say: properties over random questions, against a server that runs."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from batchsum.local_ncbi.records import CONTINENT_OF, read_table, us_states
 from tests.fakes.local_ncbi_server import Served, serving
 
@@ -186,8 +188,9 @@ def counts_as_of(day: date) -> dict[int, tuple[int, str]]:
     return {taxon: (doc["record_count"], doc["resource_updated_on"]) for taxon, doc in documents.items()}
 
 
+# Two years, for a catalogue that ends with another year is another one, and takes seconds to build.
 @settings(bounded, max_examples=6)
-@given(day=st.dates(date(2025, 10, 1), date(2027, 1, 31)), later=st.integers(1, 30))
+@given(day=st.dates(date(2025, 10, 1), date(2026, 11, 30)), later=st.integers(1, 30))
 def test_numbers_grow_from_day_to_day(day: date, later: int) -> None:
     first, again, second = counts_as_of(day), counts_as_of(day), counts_as_of(day + timedelta(days=later))
     assert first == again
@@ -209,6 +212,17 @@ def test_a_later_day_keeps_the_earlier_records_as_they_were() -> None:
         updates = record.pop("update_date"), late[accession].pop("update_date")
         assert updates[0] <= updates[1]
         assert record == late[accession]
+
+
+def test_each_server_has_a_catalogue_of_its_own() -> None:
+    with closing(open_catalogue(2025)) as first, closing(open_catalogue(2026)) as later:
+        assert 13188 < record_count(first) < record_count(later)
+    with closing(open_catalogue(2025)) as again:
+        assert record_count(again) > 13188
+
+
+def record_count(catalogue: Catalogue) -> int:
+    return int(catalogue.database.execute("SELECT count(*) FROM record").fetchone()[0])
 
 
 def test_two_nights_differ_for_some_taxa_and_not_for_others() -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -98,16 +99,22 @@ def test_bad_options_are_told(options: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_foreground_prints_its_address_and_stops_cleanly(number: signal.Signals) -> None:
-    program = "import asyncio; from batchsum.local_ncbi.server import serve_forever; asyncio.run(serve_forever(port=0))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+def test_foreground_prints_its_address_and_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    record.write_text('{"accession": "X.1", "virus": {"taxId": 2697049}}\n')
+    program = (
+        "import asyncio, pathlib, sys; from batchsum.local_ncbi.server import serve_forever;"
+        " asyncio.run(serve_forever(port=0, catalogue=[pathlib.Path(sys.argv[1])]))"
     )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(record)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         base_url = json.loads(process.stdout.readline())["base_url"]
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/datasets/v2", base_url)
-        assert Served(base_url).count(2697049) > 0
+        assert Served(base_url).count(2697049) == 1
         process.send_signal(number)
         rest, errors = process.communicate(timeout=20)
     finally:

@@ -280,7 +280,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.xdist_group("pace")
 async def test_three_real_processes_never_send_more_than_one_may(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SENDER, str(tmp_path)]
     processes = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE) for _ in range(3)]

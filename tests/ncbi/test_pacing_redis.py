@@ -211,7 +211,6 @@ def test_what_is_no_address_of_a_redis(text: str, why: str) -> None:
 
 @needs_redis
 @on_linux
-@pytest.mark.xdist_group("pace")
 def test_four_processes_keep_the_limit_while_redis_is_killed_and_started_again(
     redis: RedisServer, tmp_path: Path
 ) -> None:
@@ -227,7 +226,6 @@ def test_four_processes_keep_the_limit_while_redis_is_killed_and_started_again(
 
 @needs_redis
 @on_linux
-@pytest.mark.xdist_group("pace")
 def test_one_process_alone_gets_what_four_would_share(redis: RedisServer, tmp_path: Path) -> None:
     arrivals = Arrivals()
     with senders(1, arrivals, RATE, redis.url, tmp_path):

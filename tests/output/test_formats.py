@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.cli import main
@@ -211,7 +211,9 @@ def test_a_workbook_does_not_say_when_it_was_written(tmp_path: Path) -> None:
     assert dates == ["1980-01-01T00:00:00Z"] * 2
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4))
+# Few files of many texts: what takes time is the files.
+@settings(max_examples=40)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=12))
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
     import pyarrow.parquet as pq

@@ -19,9 +19,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
-# One browser is started, not one in each of the processes that share the tests.
-pytestmark = pytest.mark.xdist_group("browser")
-
 WIDE, NARROW = (1280, 800), (390, 844)
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
