@@ -6,8 +6,9 @@ An error of the library ends here: as a Failure, or as Refused where the server 
 import asyncio
 import random
 import re
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -139,9 +140,9 @@ class Transport:
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
             answer = network_failure(error, host=self._base.host or "", timeout=self._timeout)
         seconds = asyncio.get_running_loop().time() - sending.since
-        sent_at = datetime.now(UTC) - timedelta(seconds=seconds)
+        sent_at = datetime.fromtimestamp(time.time() - seconds, UTC)
         attempt = Attempt(
-            sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            f"{sent_at.isoformat(timespec='milliseconds')[:-6]}Z",
             round(seconds, 3),
             answer.reason if isinstance(answer, Failure) else "answered",
             http_status,

@@ -8,26 +8,22 @@ out (proto3 JSON), and an answer of 200 can carry errors.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Request, Summary
-from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, text_in
+from batchsum.ncbi.document import BadAnswer, checked_text, object_in, objects_in, parse_document, text_in
 from batchsum.ncbi.refusals import error_in_words, message_and_code
 from batchsum.text import one_line
-
-T = TypeVar("T")
 
 LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON that know floats only
 EARLIEST_YEAR = 1988  # NCBI's first
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
-_ABSENT: Mapping[str, Any] = {}
-_NO_TEXTS: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 
@@ -50,20 +46,20 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
             return error_in_words(HTTPStatus.OK, message, code, asked)
         raise BadAnswer("no field of a download summary is in it")
     odd = list[str]()
-    errors, messages = _cell(odd, _NO_TEXTS, _texts, value)
-    record_count = _count(value, "record_count")
+    errors, messages = _texts(value, odd)
+    record_count = _number(value, "record_count", odd)
     if record_count is None and "record_count" in value:
-        raise BadAnswer("record_count is no count: null")
+        raise BadAnswer(f"record_count is no count: {_shown(value['record_count'])}")
     if record_count is None and errors:
         return error_in_words(HTTPStatus.OK, errors[0], asked=asked)
-    files = _cell(odd, _ABSENT, object_in, value, "available_files")
+    files = _object(value, "available_files", odd)
     summary = Summary(
         record_count,
-        _cell(odd, None, _count, value, "assembly_count"),
-        _cell(odd, None, _timestamp, value),
-        _package(odd, value, "hydrated"),
-        _package(odd, value, "dehydrated"),
-        {kind: _file_summary(odd, files, kind) for kind in FILE_KINDS if files.get(kind) is not None},
+        _number(value, "assembly_count", odd),
+        _timestamp(value, odd),
+        _package(value, "hydrated", odd),
+        _package(value, "dehydrated", odd),
+        {kind: _file_summary(files, kind, odd) for kind in FILE_KINDS if files.get(kind) is not None},
         (*messages, *(f"left empty: {what}" for what in odd))[:MOST_MESSAGES],
         errors,
     )
@@ -75,70 +71,90 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
     return summary if summary.has_data() else replace(summary, record_count=0)
 
 
-def _cell(odd: list[str], empty: T, read: Callable[..., T], *where: Any) -> T:
-    """What `read` finds; where that is not what was promised, `empty`, and a word in `odd`: it costs no count."""
-    try:
-        return read(*where)
-    except BadAnswer as error:
-        odd.append(str(error))
-        return empty
+# Each reader takes one cell of an object. What is not as promised leaves it empty, with a word in `odd`.
 
 
-def _count(value: Mapping[str, Any], name: str) -> int | None:
+def _number(value: Mapping[str, Any], name: str, odd: list[str]) -> int | None:
     number = value.get(name)
     if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):  # isinstance would take True
         return number
-    raise BadAnswer(f"{name} is no count: {_shown(number)}")
+    odd.append(f"{name} is no count: {_shown(number)}")
+    return None
 
 
-def _size(value: Mapping[str, Any], name: str) -> float | None:
-    number = value.get(name)
-    if number is None or (type(number) in (int, float) and 0 <= number <= LARGEST_COUNT):
-        return number
-    raise BadAnswer(f"{name} is no size: {_shown(number)}")
+def _size(value: Mapping[str, Any], name: str, odd: list[str]) -> float | None:
+    size = value.get(name)
+    if size is None or (type(size) in (int, float) and 0 <= size <= LARGEST_COUNT):
+        return size
+    odd.append(f"{name} is no size: {_shown(size)}")
+    return None
 
 
-def _timestamp(value: Mapping[str, Any]) -> str | None:
-    text = text_in(value, "resource_updated_on")
+def _object(value: Mapping[str, Any], name: str, odd: list[str]) -> Mapping[str, Any]:
+    inner = value.get(name)
+    if isinstance(inner, dict):
+        return inner
+    if inner is not None:
+        odd.append(f"{name} is no object")
+    return {}
+
+
+def _text(value: Mapping[str, Any], name: str, odd: list[str]) -> str | None:
+    if (text := value.get(name)) is None:
+        return None
+    try:
+        return checked_text(text, name) or None
+    except BadAnswer as error:
+        odd.append(str(error))
+        return None
+
+
+def _timestamp(value: Mapping[str, Any], odd: list[str]) -> str | None:
+    text = _text(value, "resource_updated_on", odd)
     try:
         # The zeros of Go's and of Unix' clocks, 0001-01-01 and 1970-01-01, stand for no date.
         if text and (not _TIMESTAMP.fullmatch(text) or datetime.fromisoformat(text[:19]).year < EARLIEST_YEAR):
             raise ValueError
     except ValueError:
-        raise BadAnswer(f"resource_updated_on is no date: {_shown(text)}") from None
-    return text or None
+        odd.append(f"resource_updated_on is no date: {_shown(text)}")
+        return None
+    return text
+
+
+def _package(value: Mapping[str, Any], name: str, odd: list[str]) -> Package:
+    package = _object(value, name, odd)
+    return Package(
+        _number(package, "estimated_file_size_mb", odd),
+        _text(package, "url", odd),
+        _text(package, "cli_download_command_line", odd),
+        _text(package, "cli_rehydrate_command_line", odd),
+    )
+
+
+def _file_summary(files: Mapping[str, Any], kind: str, odd: list[str]) -> FileSummary:
+    one = _object(files, kind, odd)
+    return FileSummary(_number(one, "file_count", odd), _size(one, "size_mb", odd))
+
+
+def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Errors, and all messages: an error may stand in either list."""
+    try:
+        errors = [_told(error) for error in objects_in(value, "errors")]
+        messages = []
+        for message in objects_in(value, "messages"):
+            for kind in ("error", "warning"):
+                if message.get(kind):
+                    messages.append(_told(object_in(message, kind)))
+                    if kind == "error":
+                        errors.append(messages[-1])
+    except BadAnswer as error:
+        odd.append(str(error))
+        return (), ()
+    return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
 
 
 def _shown(value: object) -> str:
     return one_line(json.dumps(value))[:40]
-
-
-def _package(odd: list[str], value: Mapping[str, Any], name: str) -> Package:
-    package = _cell(odd, _ABSENT, object_in, value, name)
-    return Package(
-        _cell(odd, None, _count, package, "estimated_file_size_mb"),
-        _cell(odd, "", text_in, package, "url") or None,
-        _cell(odd, "", text_in, package, "cli_download_command_line") or None,
-        _cell(odd, "", text_in, package, "cli_rehydrate_command_line") or None,
-    )
-
-
-def _file_summary(odd: list[str], files: Mapping[str, Any], kind: str) -> FileSummary:
-    one = _cell(odd, _ABSENT, object_in, files, kind)
-    return FileSummary(_cell(odd, None, _count, one, "file_count"), _cell(odd, None, _size, one, "size_mb"))
-
-
-def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Errors, and all messages: an error may stand in either list."""
-    errors = [_told(error) for error in objects_in(value, "errors")]
-    messages = []
-    for message in objects_in(value, "messages"):
-        for kind in ("error", "warning"):
-            if message.get(kind):
-                messages.append(_told(object_in(message, kind)))
-                if kind == "error":
-                    errors.append(messages[-1])
-    return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
 
 
 def _told(report: Mapping[str, Any]) -> str:
