@@ -16,7 +16,7 @@ from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
-from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_metadata, taxonomy_page
+from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_page
 from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page
 
 PREFIX = "/datasets/v2"
@@ -76,9 +76,6 @@ class Gateway:
     def taxonomy(self, values: Values, as_of: str) -> Document:
         return taxonomy_page(self.catalogue, values)
 
-    def metadata(self, values: Values, as_of: str) -> Document:
-        return taxonomy_metadata(self.catalogue, values)
-
     def suggestions(self, values: Values, as_of: str) -> Document:
         return suggest(self.catalogue, values)
 
@@ -107,8 +104,6 @@ _ROUTES = (
     Route("report", "POST", "virus", Gateway.reports, REPORTS_BODY),
     Route("taxonomy", "GET", "taxonomy/taxon/{taxons}/dataset_report", Gateway.taxonomy, parameters("taxonomy")),
     Route("taxonomy", "POST", "taxonomy/dataset_report", Gateway.taxonomy, parameters("taxonomy", "taxonomy_by_post")),
-    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}", Gateway.metadata, parameters("taxonomy")),
-    Route("taxonomy", "POST", "taxonomy", Gateway.metadata, parameters("taxonomy", "taxonomy_by_post")),
     Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", Gateway.suggestions, parameters("suggest")),
     Route("taxonomy", "POST", "taxonomy/taxon_suggest", Gateway.suggestions, parameters("suggest", "suggest_by_post")),
     Route("version", "GET", "version", Gateway.version, {}),
