@@ -105,8 +105,7 @@ def open_catalogue(last_year: int) -> Catalogue:
 @cache
 def _package_catalogue(last_year: int) -> sqlite3.Connection:
     """Built in a second, and kept while the process lives: who plays several nights opens one for each."""
-    taxa, host_groups = package_taxa()
-    database = build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), ":memory:")
+    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)), ":memory:")
     atexit.register(database.close)
     return database
 
@@ -170,21 +169,15 @@ def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> Non
     )
 
 
-def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
-    """All taxa of the package by id, and the host groups of each virus: its own, or its nearest ancestor's."""
+def package_taxa() -> dict[int, Taxon]:
+    """All taxa of the package by id."""
     taxa = {}
-    own_groups = {}
     for row in (*read_table("host_taxa.tsv"), *read_table("virus_taxonomy.tsv.gz")):
         tax_id = int(row["tax_id"])
         # The files' tops have no parent; they hang from the root.
         parent_id = int(row["parent_tax_id"] or ROOT)
         taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
-        own_groups[tax_id] = row.get("host_groups", "")
-    groups = {
-        tax_id: next((own_groups[each] for each in ids_up_to_root(tax_id, taxa) if own_groups[each]), "")
-        for tax_id in taxa
-    }
-    return taxa, groups
+    return taxa
 
 
 def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
