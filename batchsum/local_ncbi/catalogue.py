@@ -84,12 +84,6 @@ class Catalogue:
     def is_virus(self, taxon: Taxon) -> bool:
         return any(each.tax_id == VIRUSES for each in (*self.lineage(taxon), taxon))
 
-    def count_genomes(self, taxon: Taxon) -> int:
-        """RefSeq genomes of the taxon and of everything below it."""
-        below = "virus_lineage IN (SELECT number FROM lineage WHERE tax_id = ?)"
-        counted = self.database.execute(f"SELECT count(*) FROM record WHERE refseq AND {below}", (taxon.tax_id,))
-        return int(counted.fetchone()[0])
-
     def _taxa(self, condition: str, *values: object) -> list[Taxon]:
         rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)
         return [Taxon(*row) for row in rows]

@@ -6,15 +6,13 @@ does not count against the next ones.
 
 import re
 from collections import defaultdict, deque
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 _WINDOW = 1.0
 NCBI_WITHOUT_KEY, NCBI_WITH_KEY = 5, 10
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What one request was granted: the limit in force, what is left of it now, and whether it may pass."""
 
     limit: int

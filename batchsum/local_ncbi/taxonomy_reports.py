@@ -77,10 +77,6 @@ def suggest(catalogue: Catalogue, values: Values) -> dict[str, Any]:
         found = catalogue.suggestions(text, _MOST_SUGGESTIONS)
     if values.get("tax_rank_filter") != "higher_taxon":
         found = [taxon for taxon in found if any(each.rank == "species" for each in (*catalogue.lineage(taxon), taxon))]
-    resource = (values.get("taxon_resource_filter") or "TAXON_RESOURCE_FILTER_ALL").rpartition("_")[2]
-    if resource != "ALL":
-        # The catalogue has genomes of viruses, and neither genes nor organelles of anything.
-        found = [taxon for taxon in found if resource == "GENOME" and catalogue.count_genomes(taxon)]
     return {"sci_name_and_ids": [_suggestion(catalogue, taxon, text) for taxon in found]} if found else {}
 
 
