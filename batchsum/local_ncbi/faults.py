@@ -44,7 +44,6 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from batchsum.local_ncbi.limits import duration_seconds
 from batchsum.local_ncbi.question import Refusal
 
 # Endpoints as the gateway's routes name them.
@@ -274,6 +273,17 @@ def _bare_effect(name: str) -> dict[str, Any]:
     if word := _WORDS.get(name):
         raise ValueError(f"'{name}' needs a value, such as {name}={word.example}")
     raise ValueError(f"'{name}' is no word of a fault; {EXAMPLE}")
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_seconds(text: str) -> float:
+    """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", text)
+    if not match:
+        raise ValueError(f"{text!r} is no duration; write it as 200ms, 30s, 10m, 6h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 class _Word(NamedTuple):

@@ -14,10 +14,9 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
+from batchsum.local_ncbi.reports import REPORTS_BODY, REPORTS_QUERY, report_page, suggest, taxonomy_page
 from batchsum.local_ncbi.selection import Selection
 from batchsum.local_ncbi.summary import summary_document
-from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_page
-from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page
 
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"  # whose patch, as a zero, is left out of the answer

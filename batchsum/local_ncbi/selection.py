@@ -6,7 +6,7 @@ not known is refused. RefSeq's genomes are a snapshot: they are there as of any 
 """
 
 import json
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue, Taxon
 from batchsum.local_ncbi.question import Refusal, Values, named_taxa, unknown_taxon
@@ -31,7 +31,8 @@ _TERMS = {
 }
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Totals:
     """Sums over the records found. Lengths are nucleotides."""
 
     count: int

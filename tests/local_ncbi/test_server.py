@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchsum.local_ncbi.limits import RateLimit
+from batchsum.local_ncbi.server import RateLimit
 from batchsum.local_ncbi.summary import last_update
 from tests.fakes.local_ncbi_server import Served, serving
 
