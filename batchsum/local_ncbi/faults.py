@@ -90,17 +90,9 @@ class Fault:
     after: float = 0.0
     lasting: float = math.inf
 
-    def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
-        """Whether its taxon, its endpoint and its time are those of a question; without one it is about any."""
-        return (
-            (not self.taxon or self.taxon in names)
-            and self.endpoint in ("", endpoint)
-            and self.after <= elapsed < self.after + self.lasting
-        )
-
-    # Such a fault changes the server's own 429s and no other answer.
     @property
     def is_about_the_limit(self) -> bool:
+        """Whether it changes the server's own 429s and no other answer."""
         return self.effects == Effects(retry_after=self.effects.retry_after)
 
 
@@ -152,18 +144,22 @@ class FaultPlan:
             self._begun = now
         result = HEALTHY
         for fault in self._faults:
-            if fault.is_about(endpoint, names, now - self._begun) and self._has_its_turn(fault, question):
+            if self._applies(fault, question, endpoint, names, now - self._begun):
                 result = result.and_also(fault.effects)
         return result
 
-    def _has_its_turn(self, fault: Fault, question: str) -> bool:
+    def _applies(self, fault: Fault, question: str, endpoint: str, names: Set[str], elapsed: float) -> bool:
+        if (fault.taxon and fault.taxon not in names) or fault.endpoint not in ("", endpoint):
+            return False
+        if not fault.after <= elapsed < fault.after + fault.lasting:
+            return False
         if fault.share < 1 and self._lots.random() >= fault.share:
             return False
+        if not fault.times:
+            return True
         # Counted last: `times` are the requests that meet all other conditions.
-        if fault.times:
-            self._asked[fault.spec, question] += 1
-            return self._asked[fault.spec, question] <= fault.times
-        return True
+        self._asked[fault.spec, question] += 1
+        return self._asked[fault.spec, question] <= fault.times
 
 
 async def respond(

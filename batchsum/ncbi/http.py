@@ -26,9 +26,8 @@ from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.connector import NotReady, PacedConnector, PendingSend, pending_send
-from batchsum.ncbi.document import BadAnswer
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.parse import parse_answer
+from batchsum.ncbi.parse import BadAnswer, parse_answer
 from batchsum.ncbi.refusals import redirect
 from batchsum.ncbi.urls import is_loopback
 from batchsum.text import one_line
@@ -128,7 +127,11 @@ class Transport:
         `parse` is given the status and the body of what is no redirect: unpacked, at most `largest` bytes, without
         the key. Raises Refused where going on would be wrong: TLS, or a proxy that does not let us through.
         """
+        if self._session is None:
+            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         phid = f"{self._phid}{next(self._sends):016X}"
+        method, url = "GET" if body is None else "POST", URL(self._root + path, encoded=True)
+        sent_headers = {**self._headers, "NCBI-PHID": phid}  # the session would tell its own to a proxy, too
         sending = PendingSend(is_wanted, asyncio.timeout(None), self._timeout)
         headers: Mapping[str, str] = {}
         http_status = None
@@ -136,7 +139,10 @@ class Transport:
         try:
             async with self._free, sending.timeout:
                 pending_send.set(sending)
-                async with self._open(path, body, phid) as response:
+                # Redirects are not followed: the header with the key would go along to wherever one leads.
+                async with self._session.request(
+                    method, url, headers=sent_headers, json=body, allow_redirects=False
+                ) as response:
                     http_status, headers = response.status, response.headers
                     if 300 <= http_status < 400:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
@@ -158,17 +164,6 @@ class Transport:
         retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
         shown = {name: self._hide(value) for name, value in headers.items()}
         return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
-
-    def _open(self, path: str, body: Mapping[str, Any] | None, phid: str) -> Any:
-        """Send to a path that is quoted already, below the base URL."""
-        if self._session is None:
-            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
-        url = URL(self._root + path, encoded=True)
-        # Here and not in the session, which would tell its headers to a proxy too.
-        headers = {**self._headers, "NCBI-PHID": phid}
-        method = "GET" if body is None else "POST"
-        # The header with the key would go along to wherever a redirect leads.
-        return self._session.request(method, url, headers=headers, allow_redirects=False, json=body)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""

@@ -148,10 +148,6 @@ class Canary:
         """Whether NCBI has records of it: one that answers zero for it would answer zero for everything."""
         return isinstance(self.verdict, Summary) and bool(self.verdict.record_count)
 
-    def is_asked(self, request: Request) -> bool:
-        """Whether a job asks what the canary asks."""
-        return request == self.question
-
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
         async with self.asking:

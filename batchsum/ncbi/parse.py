@@ -15,10 +15,11 @@ from http import HTTPStatus
 from typing import Any
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Request, Summary
-from batchsum.ncbi.document import BadAnswer, checked_text, object_in, objects_in, parse_document, text_in
-from batchsum.ncbi.refusals import error_in_words, message_and_code
-from batchsum.text import one_line
+from batchsum.ncbi.refusals import error_in_words, error_with_status, message_and_code
+from batchsum.text import one_line, visible
 
+LONGEST_TEXT = 8000
+"""Characters of one field."""
 LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON that know floats only
 EARLIEST_YEAR = 1988  # NCBI's first
 MOST_MESSAGES = 20
@@ -27,13 +28,15 @@ _KNOWN = frozenset(Summary.__slots__)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 
+class BadAnswer(ValueError):
+    """An answer that is not what the specification promises; says in a few words what is broken."""
+
+
 def parse_answer(http_status: int, body: bytes, asked: Request | None = None) -> Answer:
     """What NCBI said, for any status but a redirect's; `asked` is the query that an error may name."""
-    document = parse_document(http_status, body, asked)
-    if isinstance(document, Failure):
-        return document
     try:
-        return _parse_summary(document, asked)
+        document = parse_document(http_status, body, asked)
+        return document if isinstance(document, Failure) else _parse_summary(document, asked)
     except BadAnswer as error:
         return Failure("failed", "bad_answer", str(error))
 
@@ -161,3 +164,89 @@ def _told(report: Mapping[str, Any]) -> str:
     names = ["message", "reason", *(name for name in report if name.endswith("_code"))]
     texts = filter(None, (text_in(report, name) for name in names))
     return one_line(next(texts, "an error without a message"))
+
+
+# What every answer has in common, whatever it is about.
+
+
+def parse_document(http_status: int, body: bytes, asked: Request | None = None) -> dict[str, Any] | Failure:
+    """The JSON object of a 200, whatever it is about, else what is wrong; that may be about what was `asked`.
+
+    Raises BadAnswer for a 200 without one.
+    """
+    if http_status == HTTPStatus.OK:
+        return _parse_json(body)
+    try:
+        return error_with_status(http_status, _parse_json(body), asked)
+    except BadAnswer:
+        return error_with_status(http_status, None)
+
+
+# Proto3's JSON leaves out what has its default value, so a missing field is an empty one.
+
+
+def object_in(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object `name` of an object, empty where it is missing. Raises BadAnswer."""
+    inner = value.get(name)
+    if not isinstance(inner, dict | None):
+        raise BadAnswer(f"{name} is no object")
+    return inner or {}
+
+
+def list_in(value: Mapping[str, Any], name: str) -> list[Any]:
+    """The list `name` of an object, empty where it is missing. Raises BadAnswer."""
+    items = value.get(name)
+    if not isinstance(items, list | None):
+        raise BadAnswer(f"{name} is no list")
+    return items or []
+
+
+def objects_in(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The list of objects `name` of an object, empty where it is missing. Raises BadAnswer."""
+    items = list_in(value, name)
+    if not all(isinstance(item, dict) for item in items):
+        raise BadAnswer(f"{name} is no list of objects")
+    return items
+
+
+def text_in(value: Mapping[str, Any], name: str) -> str:
+    """The text `name` of an object, fit to be shown; empty where it is missing. Raises BadAnswer."""
+    text = value.get(name)
+    return "" if text is None else checked_text(text, name)
+
+
+def checked_text(text: Any, name: str) -> str:
+    """`text` itself, fit to be shown. Raises BadAnswer where it is none, or longer than any that is meant."""
+    if not isinstance(text, str):
+        raise BadAnswer(f"{name} is no text")
+    if len(text) > LONGEST_TEXT:
+        raise BadAnswer(f"{name} has {len(text):,} characters")
+    return visible(text).strip()
+
+
+def _parse_json(body: bytes) -> dict[str, Any]:
+    try:
+        value = _decode(body.decode())
+    except RecursionError:
+        raise BadAnswer("nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadAnswer("not UTF-8") from None
+    except BadAnswer:
+        raise
+    except ValueError:
+        what = "cut off or not JSON" if body.strip() else "empty"
+        raise BadAnswer(f"the body is {what}") from None
+    if not isinstance(value, dict):
+        raise BadAnswer("the body is JSON, but no object")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise BadAnswer("a key stands twice in one object")
+    return value
+
+
+# The standard parser takes the last of several equal keys.
+_decode = json.JSONDecoder(object_pairs_hook=_no_duplicates).decode
