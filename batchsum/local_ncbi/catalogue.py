@@ -44,6 +44,8 @@ class Catalogue:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
+        self.base_url = ""
+        """That of its server, once it listens: answers hold links to it."""
         self._lineages: dict[int, tuple[Taxon, ...]] = {}
 
     def close(self) -> None:

@@ -8,20 +8,13 @@ several taxa have is answered with each of them.
 """
 
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
 from batchsum.local_ncbi.catalogue import Catalogue, Taxon
 from batchsum.local_ncbi.data_report import read_report
-from batchsum.local_ncbi.question import (
-    Parameter,
-    Refusal,
-    Values,
-    bad_page_token,
-    parameters,
-    read_document,
-    unknown_taxon,
-)
+from batchsum.local_ncbi.question import Parameter, Refusal, Values, parameters, read_document, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord, us_states
 from batchsum.local_ncbi.selection import Selection
 
@@ -47,7 +40,7 @@ def report_page(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, A
     }
     # One record more than wanted tells whether there is a next page.
     size = page_size(values)
-    after = _read_token(values.get("page_token", ""), filters)
+    after = _read_token(values.get("page_token", ""), question := sorted(filters.items()))
     selection = Selection(catalogue, filters, as_of)
     found = selection.page(size + 1, after)
     is_short = values.get("returned_content") == "ACCESSIONS_ONLY"
@@ -56,7 +49,7 @@ def report_page(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, A
     ]
     page = without_defaults({"reports": reports}) | {"total_count": selection.totals().count}
     if len(found) > size:
-        page["next_page_token"] = _token(found[size - 1][0], filters)
+        page["next_page_token"] = _token(found[size - 1][0], question)
     return page
 
 
@@ -64,18 +57,18 @@ def page_size(values: Values) -> int:
     return min(values.get("page_size") or USUAL_ON_A_PAGE, MOST_ON_A_PAGE)
 
 
-def _token(row: int, filters: Values) -> str:
-    """For the page behind the record of this row. A token belongs to its question."""
-    return f"{row}-{sha256(repr(sorted(filters.items())).encode()).hexdigest()[:16]}"
+def _token(row: int, question: Sequence[object]) -> str:
+    """For the page behind this row of what was found. A token belongs to its question."""
+    return f"{row}-{sha256(repr(question).encode()).hexdigest()[:16]}"
 
 
-def _read_token(token: str, filters: Values) -> int:
-    """The row of the last record seen; 0 where there is none."""
+def _read_token(token: str, question: Sequence[object]) -> int:
+    """The last row seen; 0 where there is none."""
     if not token:
         return 0
     row = token.partition("-")[0]
-    if not re.fullmatch("[0-9]{1,18}", row) or token != _token(int(row), filters):
-        raise bad_page_token()
+    if not re.fullmatch("[0-9]{1,18}", row) or token != _token(int(row), question):
+        raise Refusal("invalid page_token: send it back with the request that it came from")
     return int(row)
 
 
@@ -131,16 +124,14 @@ def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
     return without_defaults(organism)
 
 
-def taxonomy_page(catalogue: Catalogue, values: Values) -> dict[str, Any]:
+def taxonomy_page(catalogue: Catalogue, values: Values, _as_of: str) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order, then of the texts that are none."""
     taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
     if len(taxa) > MOST_TAXA:
         raise Refusal(f"too many taxons: {len(taxa)}, at most {MOST_TAXA} at once")
-    token = values.get("page_token") or "p0"
-    if not re.fullmatch("p[0-9]{1,9}", token):
-        raise bad_page_token()
+    start = _read_token(values.get("page_token", ""), taxa)
     # One taxon may be asked for by several texts, such as its id and a name; it is reported once.
     queries: dict[Taxon, list[str]] = {}
     unknown = []
@@ -151,10 +142,9 @@ def taxonomy_page(catalogue: Catalogue, values: Values) -> dict[str, Any]:
         if not matches:
             unknown.append({"query": [text], "errors": [_unknown_error(text)]})
     reports = [{"query": texts, "taxonomy": _node(catalogue, taxon)} for taxon, texts in queries.items()] + unknown
-    start = int(token[1:])
     end = start + page_size(values)
     page = {"reports": reports[start:end], "total_count": len(reports)}
-    return page | {"next_page_token": f"p{end}"} if end < len(reports) else page
+    return page | {"next_page_token": _token(end, taxa)} if end < len(reports) else page
 
 
 def _unknown_error(text: str) -> dict[str, Any]:
@@ -183,7 +173,7 @@ def _node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
     )
 
 
-def suggest(catalogue: Catalogue, values: Values) -> dict[str, Any]:
+def suggest(catalogue: Catalogue, values: Values, _as_of: str) -> dict[str, Any]:
     """Taxa for a name or part of it. `higher_taxon` means any rank, `species` (the default) species and below."""
     text = (values.get("taxon_query") or values.get("organism_query") or "").strip()
     if not text:

@@ -93,8 +93,7 @@ async def running(
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        gateway = Gateway(known, day, "")
-        responder = Responder(gateway, limit, plan, delay, access_log)
+        responder = Responder(Gateway(known, day), limit, plan, delay, access_log)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -102,9 +101,8 @@ async def running(
             await runner.setup()
             await web.TCPSite(runner, host, port, backlog=1024).start()
             name = f"[{host}]" if ":" in host else host
-            # Answers hold links to this server, whose port is known only now.
-            gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
-            yield gateway.base_url
+            known.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
+            yield known.base_url
         finally:
             await runner.cleanup()
 
