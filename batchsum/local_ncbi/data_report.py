@@ -103,7 +103,6 @@ class _Reports:
             proteins=_number(report, "protein_count"),
             released=released,
             revised=_day(report, "update_date") or released,
-            collected=_text(_object(report, "isolate"), "collection_date"),
             host_id=host_id or None,
             continent=_text(location, "geographic_region") or CONTINENT_OF.get(country, ""),
             country=country,
