@@ -24,7 +24,6 @@ ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
 
 _INDEXES = """
-CREATE INDEX taxon_parent ON taxon (parent_id);
 CREATE INDEX record_virus ON record (virus_lineage);
 CREATE INDEX record_unversioned ON record (unversioned);
 """
@@ -45,6 +44,8 @@ class Catalogue:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self.database = database
+        self.base_url = ""
+        """That of its server, once it listens: answers hold links to it."""
         self._lineages: dict[int, tuple[Taxon, ...]] = {}
 
     def close(self) -> None:
@@ -73,9 +74,6 @@ class Catalogue:
             return found
         return self._taxa(named.format("instr(folded, ?) > 0"), folded, limit)
 
-    def children(self, taxon: Taxon) -> list[Taxon]:
-        return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
-
     def lineage(self, taxon: Taxon) -> tuple[Taxon, ...]:
         """The taxa above, from the root down."""
         above = self._lineages.get(taxon.parent_id)
@@ -87,12 +85,6 @@ class Catalogue:
 
     def is_virus(self, taxon: Taxon) -> bool:
         return any(each.tax_id == VIRUSES for each in (*self.lineage(taxon), taxon))
-
-    def count_genomes(self, taxon: Taxon) -> int:
-        """RefSeq genomes of the taxon and of everything below it."""
-        below = "virus_lineage IN (SELECT number FROM lineage WHERE tax_id = ?)"
-        counted = self.database.execute(f"SELECT count(*) FROM record WHERE refseq AND {below}", (taxon.tax_id,))
-        return int(counted.fetchone()[0])
 
     def _taxa(self, condition: str, *values: object) -> list[Taxon]:
         rows = self.database.execute(f"SELECT * FROM taxon WHERE {condition}", values)
@@ -109,8 +101,7 @@ def open_catalogue(last_year: int) -> Catalogue:
 @cache
 def _package_catalogue(last_year: int) -> sqlite3.Connection:
     """Built in a second, and kept while the process lives: who plays several nights opens one for each."""
-    taxa, host_groups = package_taxa()
-    database = build(taxa, chain(refseq_records(host_groups), made_up_records(last_year)), ":memory:")
+    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)), ":memory:")
     atexit.register(database.close)
     return database
 
@@ -174,21 +165,15 @@ def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> Non
     )
 
 
-def package_taxa() -> tuple[dict[int, Taxon], dict[int, str]]:
-    """All taxa of the package by id, and the host groups of each virus: its own, or its nearest ancestor's."""
+def package_taxa() -> dict[int, Taxon]:
+    """All taxa of the package by id."""
     taxa = {}
-    own_groups = {}
     for row in (*read_table("host_taxa.tsv"), *read_table("virus_taxonomy.tsv.gz")):
         tax_id = int(row["tax_id"])
         # The files' tops have no parent; they hang from the root.
         parent_id = int(row["parent_tax_id"] or ROOT)
         taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
-        own_groups[tax_id] = row.get("host_groups", "")
-    groups = {
-        tax_id: next((own_groups[each] for each in ids_up_to_root(tax_id, taxa) if own_groups[each]), "")
-        for tax_id in taxa
-    }
-    return taxa, groups
+    return taxa
 
 
 def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:

@@ -51,7 +51,7 @@ class _Reports:
     """Reads records from files, and adds to `taxa` what their lineages know and the package does not."""
 
     def __init__(self) -> None:
-        self.taxa, _ = package_taxa()
+        self.taxa = package_taxa()
         self.bad_lines = 0
         # Each lineage as it was given is looked at once: a million records have some thousands.
         self._lineages: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -103,7 +103,6 @@ class _Reports:
             proteins=_number(report, "protein_count"),
             released=released,
             revised=_day(report, "update_date") or released,
-            collected=_text(_object(report, "isolate"), "collection_date"),
             host_id=host_id or None,
             continent=_text(location, "geographic_region") or CONTINENT_OF.get(country, ""),
             country=country,

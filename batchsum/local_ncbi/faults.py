@@ -44,7 +44,6 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from batchsum.local_ncbi.limits import duration_seconds
 from batchsum.local_ncbi.question import Refusal
 
 # Endpoints as the gateway's routes name them.
@@ -91,17 +90,9 @@ class Fault:
     after: float = 0.0
     lasting: float = math.inf
 
-    def is_about(self, endpoint: str, names: Set[str], elapsed: float) -> bool:
-        """Whether its taxon, its endpoint and its time are those of a question; without one it is about any."""
-        return (
-            (not self.taxon or self.taxon in names)
-            and self.endpoint in ("", endpoint)
-            and self.after <= elapsed < self.after + self.lasting
-        )
-
-    # Such a fault changes the server's own 429s and no other answer.
     @property
     def is_about_the_limit(self) -> bool:
+        """Whether it changes the server's own 429s and no other answer."""
         return self.effects == Effects(retry_after=self.effects.retry_after)
 
 
@@ -153,18 +144,22 @@ class FaultPlan:
             self._begun = now
         result = HEALTHY
         for fault in self._faults:
-            if fault.is_about(endpoint, names, now - self._begun) and self._has_its_turn(fault, question):
+            if self._applies(fault, question, endpoint, names, now - self._begun):
                 result = result.and_also(fault.effects)
         return result
 
-    def _has_its_turn(self, fault: Fault, question: str) -> bool:
+    def _applies(self, fault: Fault, question: str, endpoint: str, names: Set[str], elapsed: float) -> bool:
+        if (fault.taxon and fault.taxon not in names) or fault.endpoint not in ("", endpoint):
+            return False
+        if not fault.after <= elapsed < fault.after + fault.lasting:
+            return False
         if fault.share < 1 and self._lots.random() >= fault.share:
             return False
+        if not fault.times:
+            return True
         # Counted last: `times` are the requests that meet all other conditions.
-        if fault.times:
-            self._asked[fault.spec, question] += 1
-            return self._asked[fault.spec, question] <= fault.times
-        return True
+        self._asked[fault.spec, question] += 1
+        return self._asked[fault.spec, question] <= fault.times
 
 
 async def respond(
@@ -274,6 +269,17 @@ def _bare_effect(name: str) -> dict[str, Any]:
     if word := _WORDS.get(name):
         raise ValueError(f"'{name}' needs a value, such as {name}={word.example}")
     raise ValueError(f"'{name}' is no word of a fault; {EXAMPLE}")
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_seconds(text: str) -> float:
+    """Seconds of `200ms`, `30s`, `10m`, `6h` or `7d`. Raises ValueError with a message to show."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)", text)
+    if not match:
+        raise ValueError(f"{text!r} is no duration; write it as 200ms, 30s, 10m, 6h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 class _Word(NamedTuple):

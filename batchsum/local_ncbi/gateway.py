@@ -14,10 +14,8 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
-from batchsum.local_ncbi.selection import Selection
+from batchsum.local_ncbi.reports import REPORTS_BODY, REPORTS_QUERY, report_page, suggest, taxonomy_page
 from batchsum.local_ncbi.summary import summary_document
-from batchsum.local_ncbi.taxonomy_reports import suggest, taxonomy_metadata, taxonomy_page
-from batchsum.local_ncbi.virus_reports import REPORTS_BODY, REPORTS_QUERY, report_page
 
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"  # whose patch, as a zero, is left out of the answer
@@ -32,7 +30,6 @@ class Gateway:
 
     catalogue: Catalogue
     as_of: date
-    base_url: str
 
     def read(self, method: str, target: str, body: bytes = b"") -> tuple["Route", Values]:
         """The route of a request target as it stands in the request line, and its parameters. Raises Refusal."""
@@ -56,7 +53,7 @@ class Gateway:
 
     def answer(self, route: "Route", values: Values, *, stale_days: int = 0) -> Document:
         """The answer as of `stale_days` before the server's day. Raises Refusal."""
-        return route.answer(self, values, (self.as_of - timedelta(days=stale_days)).isoformat())
+        return route.answer(self.catalogue, values, (self.as_of - timedelta(days=stale_days)).isoformat())
 
     def names(self, values: Values) -> set[str]:
         """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
@@ -67,24 +64,6 @@ class Gateway:
             names.update(str(taxon.tax_id) for taxon in matches)
         return names
 
-    def summary(self, values: Values, as_of: str) -> Document:
-        return summary_document(Selection(self.catalogue, values, as_of).totals(), values, as_of, self.base_url)
-
-    def reports(self, values: Values, as_of: str) -> Document:
-        return report_page(self.catalogue, values, as_of)
-
-    def taxonomy(self, values: Values, as_of: str) -> Document:
-        return taxonomy_page(self.catalogue, values)
-
-    def metadata(self, values: Values, as_of: str) -> Document:
-        return taxonomy_metadata(self.catalogue, values)
-
-    def suggestions(self, values: Values, as_of: str) -> Document:
-        return suggest(self.catalogue, values)
-
-    def version(self, values: Values, as_of: str) -> Document:
-        return {"version": VERSION, "major_ver": 18, "minor_ver": 32}
-
 
 class Route(NamedTuple):
     """What one path below the prefix is answered with."""
@@ -94,24 +73,27 @@ class Route(NamedTuple):
     method: str
     path: str
     """With the name of the parameter that is a piece of it, as `{taxon}`."""
-    answer: Callable[[Gateway, Values, str], Document]
+    answer: Callable[[Catalogue, Values, str], Document]
+    """Takes what was asked, and as of which day."""
     parameters: Mapping[str, Parameter]
     """What the query of a GET or the body of a POST may hold."""
 
 
+def _version(_catalogue: Catalogue, _values: Values, _as_of: str) -> Document:
+    return {"version": VERSION, "major_ver": 18, "minor_ver": 32}
+
+
 _SUMMARY = parameters("accessions", "filters", "package")
 _ROUTES = (
-    Route("summary", "GET", "virus/taxon/{taxon}/genome", Gateway.summary, _SUMMARY),
-    Route("summary", "POST", "virus/genome", Gateway.summary, _SUMMARY | parameters("taxa", "download")),
-    Route("report", "GET", "virus/taxon/{taxon}/dataset_report", Gateway.reports, REPORTS_QUERY),
-    Route("report", "POST", "virus", Gateway.reports, REPORTS_BODY),
-    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}/dataset_report", Gateway.taxonomy, parameters("taxonomy")),
-    Route("taxonomy", "POST", "taxonomy/dataset_report", Gateway.taxonomy, parameters("taxonomy", "taxonomy_by_post")),
-    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}", Gateway.metadata, parameters("taxonomy")),
-    Route("taxonomy", "POST", "taxonomy", Gateway.metadata, parameters("taxonomy", "taxonomy_by_post")),
-    Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", Gateway.suggestions, parameters("suggest")),
-    Route("taxonomy", "POST", "taxonomy/taxon_suggest", Gateway.suggestions, parameters("suggest", "suggest_by_post")),
-    Route("version", "GET", "version", Gateway.version, {}),
+    Route("summary", "GET", "virus/taxon/{taxon}/genome", summary_document, _SUMMARY),
+    Route("summary", "POST", "virus/genome", summary_document, _SUMMARY | parameters("taxa", "download")),
+    Route("report", "GET", "virus/taxon/{taxon}/dataset_report", report_page, REPORTS_QUERY),
+    Route("report", "POST", "virus", report_page, REPORTS_BODY),
+    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}/dataset_report", taxonomy_page, parameters("taxonomy")),
+    Route("taxonomy", "POST", "taxonomy/dataset_report", taxonomy_page, parameters("taxonomy", "taxonomy_by_post")),
+    Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", suggest, parameters("suggest")),
+    Route("taxonomy", "POST", "taxonomy/taxon_suggest", suggest, parameters("suggest", "suggest_by_post")),
+    Route("version", "GET", "version", _version, {}),
 )
 _PATTERNS = [(re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", f"{PREFIX}/{route.path}")), route) for route in _ROUTES]
 

@@ -119,10 +119,6 @@ def unknown_taxon(text: str, kind: str, near: str = "") -> Refusal:
     return Refusal(f"The taxonomy name '{text}' {recognized}.")
 
 
-def bad_page_token() -> Refusal:
-    return Refusal("invalid page_token: send it back with the request that it came from")
-
-
 def _bad(name: str, value: object, wanted: str) -> Refusal:
     return Refusal(f"parsing field {name!r}: {str(value)[:100]!r} is not {wanted}")
 

@@ -1,8 +1,8 @@
 """The records the server knows: real RefSeq genomes, and made-up GenBank-like ones for a list of surveillance taxa.
 
-Accession, taxon and length of a RefSeq genome are real (September 2024). Its other fields are derived: the host from
-the group of organisms that RefSeq names for the taxon (human first), the release date from the accession number, which
-NCBI counts up, and proteins from the length.
+Accession, taxon and length of a RefSeq genome are real (September 2024). What else data/virus_refseq.tsv.gz says of it
+was derived once: the host from the group of organisms that RefSeq names for the taxon (human first), the release date
+from the accession number, which NCBI counts up, and proteins from the length.
 
 A made-up record (`DEMO000001.1`) comes from a seed made of its taxon and year alone, so it is the same as of any later
 day; only its update date may move, once.
@@ -10,7 +10,6 @@ day; only its update date may move, once.
 
 import csv
 import gzip
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache
@@ -22,7 +21,6 @@ from typing import NamedTuple
 
 # The days that can be asked for. Records are made up from a taxon's first year on, RefSeq's are a snapshot.
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2035, 12, 31)
-SNAPSHOT_DAY = date(2024, 9, 1)
 # Each made-up taxon has its own range of accession numbers, so that a new one moves no other's.
 _NUMBERS_A_TAXON = 20_000
 
@@ -68,40 +66,21 @@ def _rows(path: Traversable) -> Iterator[dict[str, str]]:
 _PLACES = files("batchsum").joinpath("model", "data", "places.tsv")
 CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(_PLACES)}
 
-# The number of an NC_ accession, and the day about which NCBI gave it out.
-_ACCESSION_DAYS = [(int(row["number"]), date.fromisoformat(row["day"])) for row in read_table("accession_days.tsv")]
-# The first group that a taxon's list has, in the order of the file, is its genome's host.
-_HOST_OF_GROUP = {row["host_group"]: int(row["tax_id"]) for row in read_table("host_groups.tsv")}
 _LINEAGES_OF_YEAR = {int(row["year"]): row["pango_lineages"].split() for row in read_table("demo_lineages.tsv")}
 
 
-def refseq_records(host_groups: Mapping[int, str]) -> Iterator[GenomeRecord]:
-    """Every RefSeq genome. `host_groups` maps a taxon to the comma list of its own or its nearest ancestor."""
+def refseq_records() -> Iterator[GenomeRecord]:
     for row in read_table("virus_refseq.tsv.gz"):
-        accession, tax_id, length = row["accession"], int(row["tax_id"]), int(row["length"])
-        released = _accession_day(accession)
-        revision = released + timedelta(days=30 + int(accession[3:9]) * 7 % 900)
-        groups = host_groups.get(tax_id, "").split(",")
         yield GenomeRecord(
-            accession=accession,
-            tax_id=tax_id,
-            length=length,
+            accession=row["accession"],
+            tax_id=int(row["tax_id"]),
+            length=int(row["length"]),
             refseq=True,
-            proteins=max(1, length // 1500),
-            released=released.isoformat(),
-            revised=min(revision, SNAPSHOT_DAY).isoformat(),
-            host_id=next((host for group, host in _HOST_OF_GROUP.items() if group in groups), None),
+            proteins=int(row["proteins"]),
+            released=row["released"],
+            revised=row["revised"],
+            host_id=int(row["host_id"]) if row["host_id"] else None,
         )
-
-
-def _accession_day(accession: str) -> date:
-    # Some dozen genomes have older kinds of accession, whose numbers say nothing of their day.
-    if not accession.startswith("NC_"):
-        return date(2004, 1, 5)
-    number = int(accession[3:9])
-    after = min(bisect_right(_ACCESSION_DAYS, number, key=lambda anchor: anchor[0]), len(_ACCESSION_DAYS) - 1)
-    (low, first), (high, last) = _ACCESSION_DAYS[after - 1 : after + 1]
-    return min(first + (last - first) * ((number - low) / (high - low)), SNAPSHOT_DAY)
 
 
 def made_up_records(last_year: int) -> Iterator[GenomeRecord]:

@@ -12,21 +12,21 @@ import re
 import secrets
 import signal
 import sys
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from batchsum.local_ncbi.catalogue import open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
-from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, miscount, parse_fault, respond
+from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, duration_seconds, miscount, parse_fault, respond
 from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
-from batchsum.local_ncbi.limits import Allowance, RateLimit, duration_seconds
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 from batchsum.local_ncbi.summary import last_update
@@ -39,6 +39,8 @@ _http_log = logging.getLogger("batchsum.local_ncbi.http")
 _http_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _NOT_HTTP)))
 
 MOST_BODY_BYTES = 8_000_000
+NCBI_WITHOUT_KEY, NCBI_WITH_KEY = 5, 10
+"""Requests a second."""
 _PHID = re.compile(r"[0-9A-Za-z._-]{1,100}")
 
 
@@ -91,8 +93,7 @@ async def running(
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        gateway = Gateway(known, day, "")
-        responder = Responder(gateway, limit, plan, delay, access_log)
+        responder = Responder(Gateway(known, day), limit, plan, delay, access_log)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -100,11 +101,48 @@ async def running(
             await runner.setup()
             await web.TCPSite(runner, host, port, backlog=1024).start()
             name = f"[{host}]" if ":" in host else host
-            # Answers hold links to this server, whose port is known only now.
-            gateway.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
-            yield gateway.base_url
+            known.base_url = f"http://{name}:{runner.addresses[0][1]}{PREFIX}"
+            yield known.base_url
         finally:
             await runner.cleanup()
+
+
+class Allowance(NamedTuple):
+    """What one request was granted: the limit in force, what is left of it now, and whether it may pass."""
+
+    limit: int
+    remaining: int
+    granted: bool
+
+
+class RateLimit:
+    """A sliding window of one second for each key, or each address without one; who is refused is not counted.
+
+    `per_second` is a number for everybody, "ncbi" for 5 without and 10 with a key, or None for no limit.
+    """
+
+    def __init__(self, per_second: float | Literal["ncbi"] | None) -> None:
+        if per_second not in (None, "ncbi") and not float(per_second) > 0:
+            raise ValueError(f"requests per second must be above zero, not {per_second}")
+        self._per_second = per_second
+        self._sent: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def ask(self, asker: str, *, has_key: bool, now: float) -> Allowance | None:
+        """Count one request at `now` (seconds of any steady clock); None where there is no limit."""
+        if self._per_second is None:
+            return None
+        per_second = self._per_second
+        if per_second == "ncbi":
+            per_second = NCBI_WITH_KEY if has_key else NCBI_WITHOUT_KEY
+        # Below one a second the window grows instead: 0.5 is one in two seconds.
+        limit, window = max(1, int(per_second)), 1 / min(1, per_second)
+        sent = self._sent[asker]
+        while sent and now - sent[0] >= window:
+            sent.popleft()
+        if len(sent) >= limit:
+            return Allowance(limit, 0, granted=False)
+        sent.append(now)
+        return Allowance(limit, limit - len(sent), granted=True)
 
 
 @dataclass(frozen=True, slots=True)

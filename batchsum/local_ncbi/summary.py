@@ -13,8 +13,9 @@ import shlex
 from datetime import date, datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
+from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import Values, named_taxa
-from batchsum.local_ncbi.selection import Totals
+from batchsum.local_ncbi.selection import Selection, Totals
 
 UPDATE_TIME = time(14, 33)
 """When the data of a day are published, in UTC."""
@@ -45,8 +46,9 @@ def last_update(now: datetime) -> date:
     return (now - timedelta(hours=UPDATE_TIME.hour, minutes=UPDATE_TIME.minute)).date()
 
 
-def summary_document(totals: Totals, values: Values, as_of: str, base_url: str) -> dict[str, object]:
-    """The summary of what was found as of a day."""
+def summary_document(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, object]:
+    """The summary of what is found as of a day."""
+    totals = Selection(catalogue, values, as_of).totals()
     if not totals.count:
         return {"record_count": 0}
     sizes = _sizes(totals, values)
@@ -59,7 +61,7 @@ def summary_document(totals: Totals, values: Values, as_of: str, base_url: str) 
         "resource_updated_on": f"{as_of}T{UPDATE_TIME.isoformat()}Z",
         "hydrated": {
             "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
-            "url": _download_url(values, base_url),
+            "url": _download_url(values, catalogue.base_url),
             "cli_download_command_line": _command_line(values),
         },
         "available_files": {name: {"file_count": 1, "size_mb": round(size / 1e6, 3)} for name, size in sizes.items()},

@@ -17,10 +17,10 @@ from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.queries import CANARY, Answer, Attempt, Failure, Reply, Request, Summary, request_key
 from batchsum.ncbi import retry
 from batchsum.ncbi.connector import Withdrawn
-from batchsum.ncbi.document import parse_document
 from batchsum.ncbi.http import Response, Transport
 from batchsum.ncbi.outage import Canary, Outage
 from batchsum.ncbi.pacing import Pacer
+from batchsum.ncbi.parse import parse_document
 from batchsum.ncbi.refusals import is_refusal, refused
 from batchsum.ncbi.urls import default_base_url
 
@@ -195,7 +195,7 @@ class DatasetsClient:
 
     async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
         """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
-        if not self._canary.is_asked(request):
+        if request != self._canary.question:
             return await self._send(request, number)
         async with self._canary.asking:  # what it just got need not be asked again for the job
             if (response := self._canary.answer_for_the_job()) is not None:
@@ -231,13 +231,13 @@ class DatasetsClient:
         if isinstance(answer, Summary):
             self._budget.answered()
             self.outage.answered()
-            if self._canary.is_asked(request):
+            if request == self._canary.question:
                 self._canary.judge(answer)
             return answer
         if is_refusal(answer):
             return await self._settle_refusal(request, answer)
         self.outage.spoke()
-        if self._canary.is_asked(request):
+        if request == self._canary.question:
             self._canary.judge(answer)
         elif not self._canary.is_known:
             self._was_rejected = True

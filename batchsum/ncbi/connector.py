@@ -16,7 +16,6 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from batchsum.ncbi.http_errors import NotReady
 from batchsum.ncbi.pacing import Pacer
 
 KEEP_ALIVE = 15.0
@@ -29,6 +28,10 @@ TRIES = 3
 
 class Withdrawn(Exception):
     """The request was not sent: it was not wanted any more when its turn came."""
+
+
+class NotReady(aiohttp.ClientConnectionError):
+    """On each connection that was tried the server had spoken or hung up before it was asked anything."""
 
 
 @dataclass(slots=True)

@@ -1,14 +1,20 @@
-"""One send over HTTP: with connector.py and body.py the only files that know the HTTP library and its traps.
+"""One send over HTTP: with connector.py the only file that knows the HTTP library and its traps.
 
-An error of the library ends here: as a Failure, or as Refused where the server refuses us (key, TLS, redirect).
+An error of the library ends here: as a Failure where asking again may help, as Refused where going on would be wrong.
+Its own texts can hold the key (`repr` of a request shows its headers), so none of them is repeated.
 """
 
 import asyncio
+import os
 import random
 import re
+import ssl
+import time
+import zlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
@@ -16,15 +22,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from batchsum.errors import UsageError
+from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
 from batchsum.ncbi import retry
-from batchsum.ncbi.body import read_body
-from batchsum.ncbi.connector import PacedConnector, PendingSend, pending_send
-from batchsum.ncbi.document import BadAnswer
-from batchsum.ncbi.http_errors import network_failure
+from batchsum.ncbi.connector import NotReady, PacedConnector, PendingSend, pending_send
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.parse import parse_answer
+from batchsum.ncbi.parse import BadAnswer, parse_answer
 from batchsum.ncbi.refusals import redirect
 from batchsum.ncbi.urls import is_loopback
 from batchsum.text import one_line
@@ -34,6 +37,10 @@ LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""
 LONGEST_CONNECT = 20.0
 """Seconds for one connection, proxy and TLS included."""
+
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
+_MOST_MEMBERS = 16
+"""Each is found by copying what is left, and an empty one takes 20 bytes."""
 
 A = TypeVar("A")
 
@@ -90,7 +97,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),  # no request is to depend on the one before
             # The answer's time is set by the connector, when the headers leave.
             timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout, LONGEST_CONNECT)),
-            auto_decompress=False,  # read_body() unpacks, and stops where the text grows too large
+            auto_decompress=False,  # _read_body() unpacks, and stops where the text grows too large
             proxy=self._proxy,
         )
         # aiohttp would send a GET again by itself when a reused connection dies, past the pacer.
@@ -120,7 +127,11 @@ class Transport:
         `parse` is given the status and the body of what is no redirect: unpacked, at most `largest` bytes, without
         the key. Raises Refused where going on would be wrong: TLS, or a proxy that does not let us through.
         """
+        if self._session is None:
+            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
         phid = f"{self._phid}{next(self._sends):016X}"
+        method, url = "GET" if body is None else "POST", URL(self._root + path, encoded=True)
+        sent_headers = {**self._headers, "NCBI-PHID": phid}  # the session would tell its own to a proxy, too
         sending = PendingSend(is_wanted, asyncio.timeout(None), self._timeout)
         headers: Mapping[str, str] = {}
         http_status = None
@@ -128,20 +139,23 @@ class Transport:
         try:
             async with self._free, sending.timeout:
                 pending_send.set(sending)
-                async with self._open(path, body, phid) as response:
+                # Redirects are not followed: the header with the key would go along to wherever one leads.
+                async with self._session.request(
+                    method, url, headers=sent_headers, json=body, allow_redirects=False
+                ) as response:
                     http_status, headers = response.status, response.headers
                     if 300 <= http_status < 400:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:
-                        answer = parse(http_status, self._hide_bytes(await read_body(response, largest)))
+                        answer = parse(http_status, self._hide_bytes(await _read_body(response, largest)))
         except BadAnswer as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
-            answer = network_failure(error, host=self._base.host or "", timeout=self._timeout)
+            answer = _network_failure(error, host=self._base.host or "", timeout=self._timeout)
         seconds = asyncio.get_running_loop().time() - sending.since
-        sent_at = datetime.now(UTC) - timedelta(seconds=seconds)
+        sent_at = datetime.fromtimestamp(time.time() - seconds, UTC)
         attempt = Attempt(
-            sent_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            f"{sent_at.isoformat(timespec='milliseconds')[:-6]}Z",
             round(seconds, 3),
             answer.reason if isinstance(answer, Failure) else "answered",
             http_status,
@@ -150,17 +164,6 @@ class Transport:
         retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
         shown = {name: self._hide(value) for name, value in headers.items()}
         return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
-
-    def _open(self, path: str, body: Mapping[str, Any] | None, phid: str) -> Any:
-        """Send to a path that is quoted already, below the base URL."""
-        if self._session is None:
-            raise RuntimeError("the client is not open; write: async with DatasetsClient(...) as client")
-        url = URL(self._root + path, encoded=True)
-        # Here and not in the session, which would tell its headers to a proxy too.
-        headers = {**self._headers, "NCBI-PHID": phid}
-        method = "GET" if body is None else "POST"
-        # The header with the key would go along to wherever a redirect leads.
-        return self._session.request(method, url, headers=headers, allow_redirects=False, json=body)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
@@ -205,3 +208,104 @@ def _rate_limit(headers: Mapping[str, str]) -> float | None:
     """Requests a second; None for what is no plain number above zero."""
     text = headers.get("X-RateLimit-Limit")
     return float(text) or None if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
+
+
+async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    """The bytes of an answer, whole and unpacked, at most `largest` of them.
+
+    The library would unpack by itself, but takes a compressed body that was cut off for a whole one, and has no bound
+    for what comes out of it: 300 KB of gzip can hold 300 MB.
+
+    Raises BadAnswer and aiohttp.ClientPayloadError. Of a refusal only what can be read: its status says enough.
+    """
+    chunks, size = [], 0
+    try:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            if size > largest:
+                raise _too_large(largest)
+            chunks.append(chunk)
+        return _unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
+    except (BadAnswer, aiohttp.ClientPayloadError):
+        if response.status == HTTPStatus.OK:
+            raise
+        return b""
+
+
+def _unpack(packed: bytes, encoding: str, largest: int) -> bytes:
+    """What `packed` holds by its Content-Encoding; an end that never came is a BadAnswer."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity") or not packed:
+        return packed
+    if encoding not in _WINDOW_BITS:
+        raise BadAnswer("packed in a way that was not asked for")
+    plain, members = b"", 0
+    while packed:  # gzip may come in several members, which are one text
+        if (members := members + 1) > _MOST_MEMBERS:
+            raise BadAnswer(f"the {encoding} is in too many pieces")
+        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
+        try:
+            plain += stream.decompress(packed, largest + 1 - len(plain))
+        except zlib.error:
+            raise BadAnswer(f"this is no {encoding}") from None
+        if len(plain) > largest:
+            raise _too_large(largest)
+        if not stream.eof:
+            raise BadAnswer(f"the {encoding} is cut off")
+        packed = stream.unused_data.lstrip(b"\0")  # padding
+    return plain
+
+
+def _too_large(largest: int) -> BadAnswer:
+    return BadAnswer(f"the body is larger than {largest:,} bytes")
+
+
+def _network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
+    """What `error` of an HTTP session means. Raises Refused for TLS that fails, and for a proxy that forbids."""
+    match error:  # from the particular to the general: aiohttp's errors inherit from each other and from OSError
+        case aiohttp.ConnectionTimeoutError():
+            return Failure("failed", "timeout", f"no connection to {host} in time")
+        case TimeoutError():
+            return Failure("failed", "timeout", f"no whole answer within {timeout:g} s")
+        case aiohttp.ClientHttpProxyError():
+            if error.status in (403, 407):
+                raise Refused(f"the proxy does not let us through to {host} (HTTP {error.status})") from None
+            return Failure("failed", "connection", f"the proxy answers HTTP {error.status}")
+        case aiohttp.ClientProxyConnectionError():
+            return Failure("failed", "connection", f"no connection to the proxy: {_cause(error)}")
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | ssl.SSLError():
+            return _tls_failure(error, host)
+        case aiohttp.ClientConnectorDNSError() | UnicodeError():
+            return Failure("failed", "connection", f"{host} has no address")
+        case aiohttp.ClientConnectorError():
+            return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
+        case NotReady():
+            return Failure("failed", "connection", "the server speaks or hangs up before it is asked")
+        case aiohttp.ServerDisconnectedError():
+            return Failure("failed", "connection", "the server closed the connection")
+        case aiohttp.ClientPayloadError():
+            return Failure("failed", "connection", "the answer broke off, or is packed wrongly")
+        case aiohttp.ClientResponseError():
+            return Failure("failed", "connection", "the answer is not HTTP")
+    return Failure("failed", "connection", _cause(error))
+
+
+def _tls_failure(error: Exception, host: str) -> Failure:
+    inner = getattr(error, "os_error", error)
+    # A connection that ends while TLS begins is like any other that ends; only what TLS says itself is a refusal.
+    if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return Failure("failed", "connection", f"{host} closed the connection while TLS began")
+    hint = ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "; where your network inspects TLS, let SSL_CERT_FILE name its certificate"
+    raise Refused(f"TLS with {host} failed: {_cause(error)}{hint}") from None
+
+
+def _cause(error: Exception) -> str:
+    """The operating system's word for it, without addresses, headers or requests."""
+    inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    words = getattr(inner, "verify_message", None) or getattr(inner, "reason", None)
+    number = getattr(inner, "errno", None) or 0
+    if not words and number > 0:
+        words = os.strerror(number)
+    return str(words or getattr(inner, "strerror", None) or type(inner).__name__)

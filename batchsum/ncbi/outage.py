@@ -148,10 +148,6 @@ class Canary:
         """Whether NCBI has records of it: one that answers zero for it would answer zero for everything."""
         return isinstance(self.verdict, Summary) and bool(self.verdict.record_count)
 
-    def is_asked(self, request: Request) -> bool:
-        """Whether a job asks what the canary asks."""
-        return request == self.question
-
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
         async with self.asking:
@@ -173,34 +169,30 @@ class Canary:
                 await self._ask_to_the_end()
 
     async def _ask_to_the_end(self) -> None:
-        try:
-            await self._probe_until_told()
-        finally:
-            self.heard.set()  # also where asking was broken off: others wait for this, and would go on waiting
-
-    async def _probe_until_told(self) -> None:
         clock = asyncio.get_running_loop().time
         began, number = clock(), 0
-        while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
-            number += 1
-            answer, wait = await self._probe(number)
-            if isinstance(answer, Summary):
-                log.info("canary: NCBI answers for taxon %s", self.question.taxon)
-                return
-            if self._outage.is_final:
-                return
-            pause = self._outage.probe_pause(number, clock(), began)
-            # While others are answered, a silent canary is no reason to wait for max_outage.
-            tired = number >= self._attempts and not self._outage.is_total
-            if answer.status == "rejected" or pause is None or tired or wait == math.inf:
-                self.judge(answer)
-                return
-            pause = max(wait, pause)
-            log.warning(
-                "canary: no answer for taxon %s either (%s); next in %.0f s", self.question.taxon, answer, pause
-            )
-            self._outage.waiting = Waiting(str(answer), clock() + pause, self._outage.gives_up(began))
-            await asyncio.sleep(pause)
+        try:
+            while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
+                number += 1
+                answer, wait = await self._probe(number)
+                if isinstance(answer, Summary):
+                    log.info("canary: NCBI answers for taxon %s", self.question.taxon)
+                    return
+                if self._outage.is_final:
+                    return
+                pause = self._outage.probe_pause(number, clock(), began)
+                # While others are answered, a silent canary is no reason to wait for max_outage.
+                tired = number >= self._attempts and not self._outage.is_total
+                if answer.status == "rejected" or pause is None or tired or wait == math.inf:
+                    self.judge(answer)
+                    return
+                pause = max(wait, pause)
+                told = "canary: no answer for taxon %s either (%s); next in %.0f s"
+                log.warning(told, self.question.taxon, answer, pause)
+                self._outage.waiting = Waiting(str(answer), clock() + pause, self._outage.gives_up(began))
+                await asyncio.sleep(pause)
+        finally:
+            self.heard.set()  # also where asking was broken off: others wait for this, and would go on waiting
 
     async def ask_again(self) -> None:
         """For a second round: a night that was given up may go on if NCBI is back."""

@@ -73,7 +73,7 @@ class Ledger:
         The largest rate of those who sent last is the server's limit, as far as anybody knows: who knows only
         of a smaller one would else never get its turn, and never learn.
         """
-        count, period = window(max([rate, *self.rates()]), guard)
+        count, period = window(max([rate, *(one for _, one in self.sends)]), guard)
         wait = self.held_until - now
         if self.sends:
             # Nearly even: two processes, each at its own pace, would send a second's worth in half of it.
@@ -82,16 +82,16 @@ class Ledger:
             wait = max(wait, self.sends[-count][0] + period - now)
         return wait
 
-    def rates(self) -> list[float]:
-        return [rate for _, rate in self.sends]
-
     def lower(self, rate: float) -> None:
         """Nobody is known to be allowed more than `rate`."""
         self.sends = [(time, min(one, rate)) for time, one in self.sends]
 
+    def hold(self, until: float) -> None:
+        self.held_until = max(self.held_until, until)
+
     def forget(self, now: float, rate: float, guard: float) -> None:
         """Drop what is too long ago to matter to anybody who is still sending."""
-        _, period = window(min([rate, *self.rates()]), guard)
+        _, period = window(min([rate, *(one for _, one in self.sends)]), guard)
         oldest = now - min(period, _LONGEST_MEMORY)
         self.sends = [send for send in self.sends if send[0] > oldest]
 
@@ -135,12 +135,8 @@ class Reservation:
 
     def hold(self, now: float, until: float) -> None:
         """No process sends before `until`."""
-
-        def hold(ledger: Ledger) -> None:
-            ledger.held_until = max(ledger.held_until, until)
-
         if not self.alone:
-            self._write(now, hold)
+            self._write(now, lambda ledger: ledger.hold(until))
 
     def _write(self, now: float, change: Callable[[Ledger], None], *, keep: bool = True) -> bool:
         """Apply `change` to the file. Where that is locked: False, and with `keep` the next time."""

@@ -8,36 +8,35 @@ out (proto3 JSON), and an answer of 200 can carry errors.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Request, Summary
-from batchsum.ncbi.document import BadAnswer, object_in, objects_in, parse_document, text_in
-from batchsum.ncbi.refusals import error_in_words, message_and_code
-from batchsum.text import one_line
+from batchsum.ncbi.refusals import error_in_words, error_with_status, message_and_code
+from batchsum.text import one_line, visible
 
-T = TypeVar("T")
-
+LONGEST_TEXT = 8000
+"""Characters of one field."""
 LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON that know floats only
 EARLIEST_YEAR = 1988  # NCBI's first
 MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
-_ABSENT: Mapping[str, Any] = {}
-_NO_TEXTS: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
+
+
+class BadAnswer(ValueError):
+    """An answer that is not what the specification promises; says in a few words what is broken."""
 
 
 def parse_answer(http_status: int, body: bytes, asked: Request | None = None) -> Answer:
     """What NCBI said, for any status but a redirect's; `asked` is the query that an error may name."""
-    document = parse_document(http_status, body, asked)
-    if isinstance(document, Failure):
-        return document
     try:
-        return _parse_summary(document, asked)
+        document = parse_document(http_status, body, asked)
+        return document if isinstance(document, Failure) else _parse_summary(document, asked)
     except BadAnswer as error:
         return Failure("failed", "bad_answer", str(error))
 
@@ -50,20 +49,20 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
             return error_in_words(HTTPStatus.OK, message, code, asked)
         raise BadAnswer("no field of a download summary is in it")
     odd = list[str]()
-    errors, messages = _cell(odd, _NO_TEXTS, _texts, value)
-    record_count = _count(value, "record_count")
+    errors, messages = _texts(value, odd)
+    record_count = _number(value, "record_count", odd)
     if record_count is None and "record_count" in value:
-        raise BadAnswer("record_count is no count: null")
+        raise BadAnswer(f"record_count is no count: {_shown(value['record_count'])}")
     if record_count is None and errors:
         return error_in_words(HTTPStatus.OK, errors[0], asked=asked)
-    files = _cell(odd, _ABSENT, object_in, value, "available_files")
+    files = _object(value, "available_files", odd)
     summary = Summary(
         record_count,
-        _cell(odd, None, _count, value, "assembly_count"),
-        _cell(odd, None, _timestamp, value),
-        _package(odd, value, "hydrated"),
-        _package(odd, value, "dehydrated"),
-        {kind: _file_summary(odd, files, kind) for kind in FILE_KINDS if files.get(kind) is not None},
+        _number(value, "assembly_count", odd),
+        _timestamp(value, odd),
+        _package(value, "hydrated", odd),
+        _package(value, "dehydrated", odd),
+        {kind: _file_summary(files, kind, odd) for kind in FILE_KINDS if files.get(kind) is not None},
         (*messages, *(f"left empty: {what}" for what in odd))[:MOST_MESSAGES],
         errors,
     )
@@ -75,73 +74,179 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
     return summary if summary.has_data() else replace(summary, record_count=0)
 
 
-def _cell(odd: list[str], empty: T, read: Callable[..., T], *where: Any) -> T:
-    """What `read` finds; where that is not what was promised, `empty`, and a word in `odd`: it costs no count."""
-    try:
-        return read(*where)
-    except BadAnswer as error:
-        odd.append(str(error))
-        return empty
+# Each reader takes one cell of an object. What is not as promised leaves it empty, with a word in `odd`.
 
 
-def _count(value: Mapping[str, Any], name: str) -> int | None:
+def _number(value: Mapping[str, Any], name: str, odd: list[str]) -> int | None:
     number = value.get(name)
     if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):  # isinstance would take True
         return number
-    raise BadAnswer(f"{name} is no count: {_shown(number)}")
+    odd.append(f"{name} is no count: {_shown(number)}")
+    return None
 
 
-def _size(value: Mapping[str, Any], name: str) -> float | None:
-    number = value.get(name)
-    if number is None or (type(number) in (int, float) and 0 <= number <= LARGEST_COUNT):
-        return number
-    raise BadAnswer(f"{name} is no size: {_shown(number)}")
+def _size(value: Mapping[str, Any], name: str, odd: list[str]) -> float | None:
+    size = value.get(name)
+    if size is None or (type(size) in (int, float) and 0 <= size <= LARGEST_COUNT):
+        return size
+    odd.append(f"{name} is no size: {_shown(size)}")
+    return None
 
 
-def _timestamp(value: Mapping[str, Any]) -> str | None:
-    text = text_in(value, "resource_updated_on")
+def _object(value: Mapping[str, Any], name: str, odd: list[str]) -> Mapping[str, Any]:
+    inner = value.get(name)
+    if isinstance(inner, dict):
+        return inner
+    if inner is not None:
+        odd.append(f"{name} is no object")
+    return {}
+
+
+def _text(value: Mapping[str, Any], name: str, odd: list[str]) -> str | None:
+    if (text := value.get(name)) is None:
+        return None
+    try:
+        return checked_text(text, name) or None
+    except BadAnswer as error:
+        odd.append(str(error))
+        return None
+
+
+def _timestamp(value: Mapping[str, Any], odd: list[str]) -> str | None:
+    text = _text(value, "resource_updated_on", odd)
     try:
         # The zeros of Go's and of Unix' clocks, 0001-01-01 and 1970-01-01, stand for no date.
         if text and (not _TIMESTAMP.fullmatch(text) or datetime.fromisoformat(text[:19]).year < EARLIEST_YEAR):
             raise ValueError
     except ValueError:
-        raise BadAnswer(f"resource_updated_on is no date: {_shown(text)}") from None
-    return text or None
+        odd.append(f"resource_updated_on is no date: {_shown(text)}")
+        return None
+    return text
+
+
+def _package(value: Mapping[str, Any], name: str, odd: list[str]) -> Package:
+    package = _object(value, name, odd)
+    return Package(
+        _number(package, "estimated_file_size_mb", odd),
+        _text(package, "url", odd),
+        _text(package, "cli_download_command_line", odd),
+        _text(package, "cli_rehydrate_command_line", odd),
+    )
+
+
+def _file_summary(files: Mapping[str, Any], kind: str, odd: list[str]) -> FileSummary:
+    one = _object(files, kind, odd)
+    return FileSummary(_number(one, "file_count", odd), _size(one, "size_mb", odd))
+
+
+def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Errors, and all messages: an error may stand in either list."""
+    try:
+        errors = [_told(error) for error in objects_in(value, "errors")]
+        messages = []
+        for message in objects_in(value, "messages"):
+            for kind in ("error", "warning"):
+                if message.get(kind):
+                    messages.append(_told(object_in(message, kind)))
+                    if kind == "error":
+                        errors.append(messages[-1])
+    except BadAnswer as error:
+        odd.append(str(error))
+        return (), ()
+    return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
 
 
 def _shown(value: object) -> str:
     return one_line(json.dumps(value))[:40]
 
 
-def _package(odd: list[str], value: Mapping[str, Any], name: str) -> Package:
-    package = _cell(odd, _ABSENT, object_in, value, name)
-    return Package(
-        _cell(odd, None, _count, package, "estimated_file_size_mb"),
-        _cell(odd, "", text_in, package, "url") or None,
-        _cell(odd, "", text_in, package, "cli_download_command_line") or None,
-        _cell(odd, "", text_in, package, "cli_rehydrate_command_line") or None,
-    )
-
-
-def _file_summary(odd: list[str], files: Mapping[str, Any], kind: str) -> FileSummary:
-    one = _cell(odd, _ABSENT, object_in, files, kind)
-    return FileSummary(_cell(odd, None, _count, one, "file_count"), _cell(odd, None, _size, one, "size_mb"))
-
-
-def _texts(value: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Errors, and all messages: an error may stand in either list."""
-    errors = [_told(error) for error in objects_in(value, "errors")]
-    messages = []
-    for message in objects_in(value, "messages"):
-        for kind in ("error", "warning"):
-            if message.get(kind):
-                messages.append(_told(object_in(message, kind)))
-                if kind == "error":
-                    errors.append(messages[-1])
-    return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
-
-
 def _told(report: Mapping[str, Any]) -> str:
     names = ["message", "reason", *(name for name in report if name.endswith("_code"))]
     texts = filter(None, (text_in(report, name) for name in names))
     return one_line(next(texts, "an error without a message"))
+
+
+# What every answer has in common, whatever it is about.
+
+
+def parse_document(http_status: int, body: bytes, asked: Request | None = None) -> dict[str, Any] | Failure:
+    """The JSON object of a 200, whatever it is about, else what is wrong; that may be about what was `asked`.
+
+    Raises BadAnswer for a 200 without one.
+    """
+    if http_status == HTTPStatus.OK:
+        return _parse_json(body)
+    try:
+        return error_with_status(http_status, _parse_json(body), asked)
+    except BadAnswer:
+        return error_with_status(http_status, None)
+
+
+# Proto3's JSON leaves out what has its default value, so a missing field is an empty one.
+
+
+def object_in(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object `name` of an object, empty where it is missing. Raises BadAnswer."""
+    inner = value.get(name)
+    if not isinstance(inner, dict | None):
+        raise BadAnswer(f"{name} is no object")
+    return inner or {}
+
+
+def list_in(value: Mapping[str, Any], name: str) -> list[Any]:
+    """The list `name` of an object, empty where it is missing. Raises BadAnswer."""
+    items = value.get(name)
+    if not isinstance(items, list | None):
+        raise BadAnswer(f"{name} is no list")
+    return items or []
+
+
+def objects_in(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The list of objects `name` of an object, empty where it is missing. Raises BadAnswer."""
+    items = list_in(value, name)
+    if not all(isinstance(item, dict) for item in items):
+        raise BadAnswer(f"{name} is no list of objects")
+    return items
+
+
+def text_in(value: Mapping[str, Any], name: str) -> str:
+    """The text `name` of an object, fit to be shown; empty where it is missing. Raises BadAnswer."""
+    text = value.get(name)
+    return "" if text is None else checked_text(text, name)
+
+
+def checked_text(text: Any, name: str) -> str:
+    """`text` itself, fit to be shown. Raises BadAnswer where it is none, or longer than any that is meant."""
+    if not isinstance(text, str):
+        raise BadAnswer(f"{name} is no text")
+    if len(text) > LONGEST_TEXT:
+        raise BadAnswer(f"{name} has {len(text):,} characters")
+    return visible(text).strip()
+
+
+def _parse_json(body: bytes) -> dict[str, Any]:
+    try:
+        value = _decode(body.decode())
+    except RecursionError:
+        raise BadAnswer("nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadAnswer("not UTF-8") from None
+    except BadAnswer:
+        raise
+    except ValueError:
+        what = "cut off or not JSON" if body.strip() else "empty"
+        raise BadAnswer(f"the body is {what}") from None
+    if not isinstance(value, dict):
+        raise BadAnswer("the body is JSON, but no object")
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise BadAnswer("a key stands twice in one object")
+    return value
+
+
+# The standard parser takes the last of several equal keys.
+_decode = json.JSONDecoder(object_pairs_hook=_no_duplicates).decode

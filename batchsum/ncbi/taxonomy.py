@@ -15,7 +15,7 @@ from sys import intern
 from typing import Any
 
 from batchsum.model.queries import CANARY, Failure
-from batchsum.ncbi.document import BadAnswer, checked_text, list_in, object_in, objects_in, text_in
+from batchsum.ncbi.parse import BadAnswer, checked_text, list_in, object_in, objects_in, text_in
 from batchsum.text import one_line
 
 VIRUSES = 10239

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.local_ncbi.faults import HEALTHY, FaultPlan, parse_fault
-from batchsum.local_ncbi.limits import duration_seconds
+from batchsum.local_ncbi.faults import HEALTHY, FaultPlan, duration_seconds, parse_fault
 from tests.fakes.local_ncbi_server import Served, serving
 
 PATH = "/virus/taxon/11320/genome"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batchsum.local_ncbi.limits import RateLimit
+from batchsum.local_ncbi.server import RateLimit
 from batchsum.local_ncbi.summary import last_update
 from tests.fakes.local_ncbi_server import Served, serving
 

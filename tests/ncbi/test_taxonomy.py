@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batchsum.model.queries import Failure
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.ncbi.document import BadAnswer
+from batchsum.ncbi.parse import BadAnswer
 from batchsum.ncbi.taxonomy import Lookup, Name, match, parse_page, parse_suggestions
 from tests.fakes.local_ncbi_server import Served, serving
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
