@@ -24,6 +24,7 @@ ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
 
 _INDEXES = """
+CREATE INDEX taxon_parent ON taxon (parent_id);
 CREATE INDEX record_virus ON record (virus_lineage);
 CREATE INDEX record_unversioned ON record (unversioned);
 """
@@ -73,6 +74,9 @@ class Catalogue:
         if found or len(folded) < 3:
             return found
         return self._taxa(named.format("instr(folded, ?) > 0"), folded, limit)
+
+    def children(self, taxon: Taxon) -> list[Taxon]:
+        return self._taxa("parent_id = ? ORDER BY tax_id", taxon.tax_id)
 
     def lineage(self, taxon: Taxon) -> tuple[Taxon, ...]:
         """The taxa above, from the root down."""

@@ -14,7 +14,14 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from batchsum.local_ncbi.catalogue import Catalogue
 from batchsum.local_ncbi.question import Parameter, Refusal, Values, named_taxa, parameters, read_document, read_query
-from batchsum.local_ncbi.reports import REPORTS_BODY, REPORTS_QUERY, report_page, suggest, taxonomy_page
+from batchsum.local_ncbi.reports import (
+    REPORTS_BODY,
+    REPORTS_QUERY,
+    report_page,
+    suggest,
+    taxonomy_metadata,
+    taxonomy_page,
+)
 from batchsum.local_ncbi.summary import summary_document
 
 PREFIX = "/datasets/v2"
@@ -91,6 +98,8 @@ _ROUTES = (
     Route("report", "POST", "virus", report_page, REPORTS_BODY),
     Route("taxonomy", "GET", "taxonomy/taxon/{taxons}/dataset_report", taxonomy_page, parameters("taxonomy")),
     Route("taxonomy", "POST", "taxonomy/dataset_report", taxonomy_page, parameters("taxonomy", "taxonomy_by_post")),
+    Route("taxonomy", "GET", "taxonomy/taxon/{taxons}", taxonomy_metadata, parameters("taxonomy")),
+    Route("taxonomy", "POST", "taxonomy", taxonomy_metadata, parameters("taxonomy", "taxonomy_by_post")),
     Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", suggest, parameters("suggest")),
     Route("taxonomy", "POST", "taxonomy/taxon_suggest", suggest, parameters("suggest", "suggest_by_post")),
     Route("version", "GET", "version", _version, {}),

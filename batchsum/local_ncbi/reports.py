@@ -8,7 +8,7 @@ several taxa have is answered with each of them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -127,24 +127,41 @@ def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
 def taxonomy_page(catalogue: Catalogue, values: Values, _as_of: str) -> dict[str, Any]:
     """A `v2reportsTaxonomyDataReportPage` of the taxa asked for, in their order, then of the texts that are none."""
     taxa = values.get("taxons", ())
+    start = _read_token(values.get("page_token", ""), taxa)
+    reports, end = _taxonomy_reports(catalogue, values, _node), start + page_size(values)
+    page = {"reports": reports[start:end], "total_count": len(reports)}
+    return page | {"next_page_token": _token(end, taxa)} if end < len(reports) else page
+
+
+def taxonomy_metadata(catalogue: Catalogue, values: Values, _as_of: str) -> dict[str, Any]:
+    """The older form of the same, `v2TaxonomyMetadataResponse`."""
+    return {"taxonomy_nodes": _taxonomy_reports(catalogue, values, _old_node)}
+
+
+def _taxonomy_reports(
+    catalogue: Catalogue, values: Values, node: Callable[[Catalogue, Taxon], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    taxa = values.get("taxons", ())
     if not any(text.strip() for text in taxa):
         raise Refusal("No valid taxons were passed.")
     if len(taxa) > MOST_TAXA:
         raise Refusal(f"too many taxons: {len(taxa)}, at most {MOST_TAXA} at once")
-    start = _read_token(values.get("page_token", ""), taxa)
     # One taxon may be asked for by several texts, such as its id and a name; it is reported once.
     queries: dict[Taxon, list[str]] = {}
     unknown = []
     for text in taxa:
         matches = catalogue.matches(text)
-        for taxon in matches:
+        below = [child for taxon in matches for child in catalogue.children(taxon)] if values.get("children") else []
+        for taxon in (*matches, *below):
             queries.setdefault(taxon, []).append(text)
         if not matches:
             unknown.append({"query": [text], "errors": [_unknown_error(text)]})
-    reports = [{"query": texts, "taxonomy": _node(catalogue, taxon)} for taxon, texts in queries.items()] + unknown
-    end = start + page_size(values)
-    page = {"reports": reports[start:end], "total_count": len(reports)}
-    return page | {"next_page_token": _token(end, taxa)} if end < len(reports) else page
+    wanted, is_short = values.get("ranks"), values.get("returned_content") == "TAXIDS"
+    return [
+        {"query": texts, "taxonomy": {"tax_id": taxon.tax_id} if is_short else node(catalogue, taxon)}
+        for taxon, texts in queries.items()
+        if not wanted or _rank(taxon, "NO_RANK") in wanted
+    ] + unknown
 
 
 def _unknown_error(text: str) -> dict[str, Any]:
@@ -156,8 +173,8 @@ def _unknown_error(text: str) -> dict[str, Any]:
     }
 
 
-def _rank(taxon: Taxon) -> str:
-    return "" if taxon.rank == "no rank" else taxon.rank.upper().replace(" ", "_")
+def _rank(taxon: Taxon, none: str = "") -> str:
+    return none if taxon.rank == "no rank" else taxon.rank.upper().replace(" ", "_")
 
 
 def _node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
@@ -169,6 +186,20 @@ def _node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
             "curator_common_name": taxon.common_name,
             "group_name": "viruses" if catalogue.is_virus(taxon) else "",
             "parents": [each.tax_id for each in catalogue.lineage(taxon)],
+            "children": [each.tax_id for each in catalogue.children(taxon)],
+        }
+    )
+
+
+def _old_node(catalogue: Catalogue, taxon: Taxon) -> dict[str, Any]:
+    return without_defaults(
+        {
+            "tax_id": taxon.tax_id,
+            "organism_name": taxon.name,
+            "common_name": taxon.common_name,
+            "lineage": [each.tax_id for each in catalogue.lineage(taxon)],
+            "children": [each.tax_id for each in catalogue.children(taxon)],
+            "rank": _rank(taxon),
         }
     )
 

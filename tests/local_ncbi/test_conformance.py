@@ -26,13 +26,7 @@ def server() -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def specification() -> Any:
-    """Without the operations that NCBI itself calls deprecated: those are not served."""
-    document = yaml.load(SPECIFICATION.read_text(), yaml.CSafeLoader)
-    paths = {
-        path: {method: one for method, one in item.items() if not one.get("deprecated")}
-        for path, item in document["paths"].items()
-    }
-    return {**document, "paths": {path: item for path, item in paths.items() if item}}
+    return yaml.load(SPECIFICATION.read_text(), yaml.CSafeLoader)
 
 
 class Form:

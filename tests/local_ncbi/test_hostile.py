@@ -124,13 +124,15 @@ json_values = st.recursive(
     max_leaves=10,
 )
 fields = ["taxon", "taxons", "accessions", "refseq_only", "released_since", "host", "filter", "page_size", "page_token",
-          "taxon_query", "include_sequence", "returned_content", "exact_match"]  # fmt: skip
+          "taxon_query", "children", "ranks", "include_sequence", "returned_content", "exact_match"]  # fmt: skip
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @bounded
 @given(
-    path=st.sampled_from(["/virus/genome", "/virus", "/taxonomy/dataset_report", "/taxonomy/taxon_suggest"]),
+    path=st.sampled_from(
+        ["/virus/genome", "/virus", "/taxonomy/dataset_report", "/taxonomy", "/taxonomy/taxon_suggest"]
+    ),
     body=st.dictionaries(st.sampled_from(fields), json_values | st.just("11320"), max_size=5),
 )
 def test_any_body_is_answered_or_refused(server: Served, path: str, body: object) -> None:
