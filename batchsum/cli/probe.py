@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from batchsum.atomic import replace_file
-from batchsum.cli.assumptions import Assumption, Question, Seen, in_words, judge_assumptions, questions
+from batchsum.cli.assumptions import Question, Seen, judge_assumptions, questions
 from batchsum.cli.terminal import say
 from batchsum.config.api_key import find_api_key
 from batchsum.errors import Refused, UsageError
@@ -62,17 +62,22 @@ def probe_command(arguments: argparse.Namespace) -> int:
             "base_url": base_url,
             "with_key": api_key is not None,
             "exchanges": [asdict(one) for one in seen],
-            "assumptions": [asdict(one) for one in found],
+            "assumptions": found,
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         with output_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             replace_file(directory / "probe.json", text.encode(errors="replace"))
-        _show(seen, found)
+        print(f"{'question':<17} {'status':>6} {'seconds':>7}  answer")
+        for one in seen:
+            print(f"{one.name:<17} {one.status or '-':>6} {one.seconds:>7.2f}  {one}")
+        print()
+        for judged in found:
+            print(f"{_VERDICTS[judged['held']]:<8} {judged['assumption']}: {judged['saw']}")
         say(f"bodies and headers: {directory / 'probe.json'}")
     if all(one.status is None for one in seen):
         return 4
-    return 3 if any(one.held is False for one in found) else 0
+    return 3 if any(one["held"] is False for one in found) else 0
 
 
 def _server(option: str | None) -> str:
@@ -80,15 +85,6 @@ def _server(option: str | None) -> str:
         return check_base_url(option) if option else default_base_url()
     except ValueError as error:
         raise UsageError(f"base URL {error}") from None
-
-
-def _show(seen: Sequence[Seen], found: Sequence[Assumption]) -> None:
-    print(f"{'question':<17} {'status':>6} {'seconds':>7}  answer")
-    for one in seen:
-        print(f"{one.name:<17} {one.status or '-':>6} {one.seconds:>7.2f}  {in_words(one)}")
-    print()
-    for assumption in found:
-        print(f"{_VERDICTS[assumption.held]:<8} {assumption.assumption}: {assumption.saw}")
 
 
 async def ask_all(
