@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchsum.cli.options import base_url, day_of_environment, with_holdings
-from batchsum.cli.terminal import excerpts
+from batchsum.cli.terminal import with_excerpts
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, UsageError
+from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
 from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Ask, Lookup
@@ -247,7 +247,10 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         ids = "its id" if lock["taxa"] == 1 else "their ids"
         lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
-    return "\n".join([*lines, *_told([*problems, *warnings], width)])
+    told = [
+        Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)
+    ]
+    return "\n".join([*lines, *([with_excerpts(told, width)] if width else map(str, told))])
 
 
 def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
@@ -257,18 +260,6 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
         yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
-
-
-def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:
-    placed = [((odd["file"], odd["line"], odd["column"]), odd["message"]) for odd in oddities if odd["line"]]
-    shown = excerpts(placed, width) if width else {}
-    for odd in oddities:
-        yield f"{_where(odd)}: {odd['message']}"
-        yield from shown.get((odd["file"], odd["line"], odd["column"]), ())
-
-
-def _where(odd: dict[str, Any]) -> str:
-    return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -185,34 +185,23 @@ MOST = 50
 _NARROWEST = 20
 _MAY_BE_SECRET = re.compile(r"key or token|API key|secret|password|behind \? or #", re.IGNORECASE)
 
-Place = tuple[str, int, int]
-"""File, line and column, counted from 1."""
-
 
 def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
-    """Each problem on a line of its own, as ever, the first MOST of them with what they are about below."""
-    problems = list(problems)
-    shown = excerpts([((one.file, one.line, one.column), one.message) for one in problems], width)
-    lines = []
-    for one in problems:
-        lines += [str(one), *shown.get((one.file, one.line, one.column), ())]
-    return "\n".join(lines)
-
-
-def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[str]]:
-    """The lines to show below each of the first MOST messages, by the place the message is about.
+    """Each problem on a line of its own, as ever, the first MOST of them with the line of the file that they are about.
 
     A line that may hold a secret is not shown: the message avoids it, and so does the excerpt.
     """
+    problems = list(problems)
     # By line and not by place: the excerpt of another problem would show the same secret.
-    hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
-    places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
-    texts = _lines(places)
-    return {
-        place: list(excerpt(texts[place[:2]], *place[1:], width))
-        for place in places
-        if place[2] <= len(texts.get(place[:2], "")) + 1 and texts.get(place[:2])
-    }
+    hidden = {(one.file, one.line) for one in problems if _MAY_BE_SECRET.search(one.message)}
+    texts = _lines({(one.file, one.line) for one in problems[:MOST]} - hidden)
+    lines = []
+    for number, one in enumerate(problems):
+        lines.append(str(one))
+        text = texts.get((one.file, one.line), "") if number < MOST else ""
+        if text and one.column <= len(text) + 1:
+            lines += excerpt(text, one.line, one.column, width)
+    return "\n".join(lines)
 
 
 def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
@@ -231,19 +220,16 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"  # not len: some characters are two columns wide
 
 
-def _lines(places: Iterable[Place]) -> dict[tuple[str, int], str]:
-    """The lines of these places, each file read once and no further than needed."""
+def _lines(places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
+    """The lines of these files and numbers, each file read once and no further than needed."""
     wanted: dict[str, set[int]] = defaultdict(set)
-    for name, line, _ in places:
+    for name, line in places:
         wanted[name].add(line)
     found = {}
     for name, numbers in wanted.items():
-        try:
-            # -sig: a byte order mark is no column.
-            with Path(name).open(encoding="utf-8-sig", errors="replace") as file:
-                for number, text in enumerate(islice(file, max(numbers)), start=1):
-                    if number in numbers and text.strip():
-                        found[name, number] = text.rstrip("\n")
-        except OSError:
-            continue
+        # -sig: a byte order mark is no column.
+        with suppress(OSError), Path(name).open(encoding="utf-8-sig", errors="replace") as file:
+            for number, text in enumerate(islice(file, max(numbers)), start=1):
+                if number in numbers and text.strip():
+                    found[name, number] = text.rstrip("\n")
     return found
