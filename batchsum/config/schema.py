@@ -1,6 +1,6 @@
 """The shape of a YAML job file: which keys there are, how each value is read, and one sentence of each for editors.
 
-`data/job_keys.tsv` has the keys of each section: what the value is, a sentence, and what to write where a key is missing
+`data/job_keys.tsv` has the keys of each section: what a value is, a sentence, and what to write where a key is missing
 that must be there. Here is how the values are read. What is absent has no default here: those live in `model/job.py`.
 """
 
