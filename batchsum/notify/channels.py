@@ -90,24 +90,22 @@ def _log_output(command: Sequence[str], said: IO[bytes]) -> None:
         log.debug("%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
 
 
-class NoAddress(ValueError):
-    """The environment variable holds no address that may be used; says which variable, never its value."""
-
-
 def address(variable: str) -> URL:
-    """The address in an environment variable: https, or http to this machine. Raises NoAddress."""
+    """The address in an environment variable: https, or http to this machine.
+
+    Raises ValueError, which says which variable holds none, and never its value.
+    """
     text = os.environ.get(variable, "").strip()
     if not text:
-        raise NoAddress(f"{variable} is not set")
+        raise ValueError(f"{variable} is not set")
     try:
         url = URL(text)
-        valid = url.scheme in ("http", "https") and bool(url.host)
     except ValueError:
-        valid = False
-    if not valid:
-        raise NoAddress(f"{variable} holds no address; it begins with https://")
-    if url.scheme == "http" and not is_loopback(url.host or ""):
-        raise NoAddress(f"{variable}: the address is not encrypted; use https://")
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{variable} holds no address; it begins with https://") from None
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise ValueError(f"{variable}: the address is not encrypted; use https://")
     return url
 
 
