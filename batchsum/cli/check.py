@@ -178,15 +178,14 @@ async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple
     report = check_job(job, today, lock)
     places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
+        told = _about_job(job, finding.message) | {"kind": finding.kind}
         if finding.is_host:
-            told = _about_job(job, f"filter set {hosts[finding.text]!r}: {finding.message}")
-            told |= {"kind": finding.kind, "host": finding.text}
+            told |= {"message": f"filter set {hosts[finding.text]!r}: {finding.message}", "host": finding.text}
         else:
             rows = counts[finding.text]
-            file, line, column = places[finding.text] or (str(job.path), None, None)
-            message = finding.message + (f" (listed {rows:,} times)" if rows > 1 else "")
-            told = {"file": file, "line": line, "column": column, "message": message}
-            told |= {"kind": finding.kind, "taxon": finding.text, "rows": rows}
+            told |= dict(zip(("file", "line", "column"), places[finding.text] or (), strict=False))
+            told["message"] += f" (listed {rows:,} times)" if rows > 1 else ""
+            told |= {"taxon": finding.text, "rows": rows}
         told["candidates"] = [
             {"tax_id": node.tax_id, "scientific_name": node.scientific_name, "rank": node.rank}
             for node in finding.candidates

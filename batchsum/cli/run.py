@@ -78,7 +78,10 @@ def _logged(
             if is_store_lost(job.output.dir):
                 say(f"batchsum: {words_of_lost_store(job.output.dir)}")
         api_key = find_api_key(key_file, job.api.api_key_file)
-        _make_directory(log_file.parent)
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{log_file.parent} cannot be made: {error.strerror}") from None
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise
@@ -152,10 +155,3 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     formats = tuple(dict.fromkeys((*job.output.formats, *arguments.format)))
     output = replace(job.output, dir=directory, formats=formats)
     return with_holdings(replace(job, api=api, output=output), arguments)
-
-
-def _make_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{directory} cannot be made: {error.strerror}") from None

@@ -19,7 +19,6 @@ MOST_SHOWN = 5
 """Candidates that a message names."""
 
 Kind = Literal["unknown", "ambiguous", "not_a_virus", "merged", "same_taxon", "moved"]
-PROBLEMS = ("unknown", "ambiguous", "not_a_virus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Finding:
 
     @property
     def is_problem(self) -> bool:
-        return self.kind in PROBLEMS
+        return self.kind in ("unknown", "ambiguous", "not_a_virus")
 
 
 def job_names(job: Job) -> dict[str, int]:

@@ -116,9 +116,9 @@ def write_lock(path: Path, lock: TaxaLock) -> bool:
         if path.exists() and path.read_bytes() == raw:
             return False
         replace_file(path, raw)
+        return True
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
-    return True
 
 
 def _order(taxon: str) -> tuple[int, int, str, str]:
@@ -143,16 +143,14 @@ class _Reading:
 
     def read(self, text: str) -> None:
         lines = text.removesuffix("\n").split("\n")  # splitlines() would number them as no editor does
-        if lines[0].rstrip("\r") != _FIRST:
+        numbered = ((number, line.rstrip("\r")) for number, line in enumerate(lines, start=1))
+        if next(numbered)[1] != _FIRST:
             self.report(1, 1, f"this is no lock of this batchsum: the first line must be {_FIRST!r}")
             return
-        numbered = ((number, line.rstrip("\r")) for number, line in enumerate(lines, start=1))
-        for number, line in numbered:
-            if not line.startswith("#"):
-                if line != _HEAD[-1]:
-                    self.report(number, 1, f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs")
-                    return
-                break
+        number, header = next((one for one in numbered if not one[1].startswith("#")), (0, _HEAD[-1]))
+        if header != _HEAD[-1]:
+            self.report(number, 1, f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs")
+            return
         for number, line in numbered:
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) and "\t" not in line:
                 self.report(number, 1, "an unfinished merge; keep the lines you want, and remove the marks")

@@ -96,12 +96,7 @@ def parse_percent(text: str) -> float:
 
 
 parse_format = partial(parse_choice, choices=FORMATS)
-
-
-def parse_use(text: str) -> str:
-    if text not in USES:
-        raise ValueError(f"{text!r} is not one of {', '.join(USES)}")
-    return text
+parse_use = partial(parse_choice, choices=USES)
 
 
 def parse_environment_name(text: str) -> str:
