@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from batchsum.config.values import parse_format, parse_integer, parse_path, parse_requests_per_second
 from batchsum.errors import UsageError
 from batchsum.model.filters import HIGHEST_TAX_ID, parse_date, parse_duration
-from batchsum.model.job import Holding, Job
+from batchsum.model.job import ApiSettings, Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
 T = TypeVar("T")
@@ -227,12 +227,12 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
 # What is taken from the environment, too.
 
 
-def base_url(job: Job, arguments: argparse.Namespace) -> str | None:
-    """The server to ask; None where nobody names one."""
+def server(option: str | None, api: ApiSettings) -> str | None:
+    """The base URL to ask; None where nobody names one."""
     # `or`, since an empty variable is how a shell leaves one out.
-    url = arguments.base_url or os.environ.get("BATCHSUM_BASE_URL") or job.api.base_url
+    url = option or os.environ.get("BATCHSUM_BASE_URL") or api.base_url
     try:
-        return check_base_url(url, allow_http=job.api.allow_http) if url is not None else None
+        return check_base_url(url, allow_http=api.allow_http) if url is not None else None
     except ValueError as error:
         raise UsageError(f"base URL {error}") from None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.cli.log import configure
-from batchsum.cli.options import base_url, day_of_environment, with_holdings
+from batchsum.cli.options import day_of_environment, server, with_holdings
 from batchsum.cli.progress import is_wanted, live
 from batchsum.cli.terminal import failure_block, hide, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
@@ -143,7 +143,7 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     """The job as the command line and the environment change it."""
     api = replace(
         job.api,
-        base_url=base_url(job, arguments),
+        base_url=server(arguments.base_url, job.api),
         requests_per_second=arguments.rps or job.api.requests_per_second,
         workers=arguments.workers or job.api.workers,
     )
