@@ -5,11 +5,12 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, time, timedelta
+from datetime import date, time
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from batchsum.config.values import parse_format, parse_integer, parse_path, parse_requests_per_second
+from batchsum.config.values import parse_format, parse_integer, parse_path, parse_requests_per_second, parse_some_time
 from batchsum.errors import UsageError
 from batchsum.model.filters import HIGHEST_TAX_ID, parse_date, parse_duration
 from batchsum.model.job import ApiSettings, Holding, Job
@@ -40,13 +41,7 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
 _day = _type(parse_date)
 _duration = _type(parse_duration)
 _rate = _type(parse_requests_per_second)
-
-
-@_type
-def _some_time(text: str) -> timedelta:
-    if not (length := parse_duration(text)):
-        raise ValueError(f"{text!r} is no time at all; write it as in 6h, or leave it out")
-    return length
+_some_time = _type(partial(parse_some_time, otherwise="is no time at all; write it as in 6h, or leave it out"))
 
 
 @_type

@@ -2,7 +2,7 @@
 
 A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
 Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents; beside it `place_synonyms.tsv`, names
-that are no misspelling of those, so that likeness does not find them. `data/with_pango_lineages.txt` here has SARS-CoV-2,
+that are no misspelling of those, so that likeness does not find them. `data/with_pango_lineages.txt` has SARS-CoV-2,
 the taxa above it, and the species that NCBI put there in 2025.
 """
 

@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,11 +93,10 @@ def unreadable(error: OSError) -> str:
 
 
 def decode(file: str, raw: bytes) -> str | Problem:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return undecodable(file, raw.splitlines(keepends=True))
-    return undecodable(file, raw.splitlines(keepends=True)) if "\0" in text else text
+    with suppress(UnicodeDecodeError):
+        if "\0" not in (text := raw.decode("utf-8-sig")):
+            return text
+    return undecodable(file, raw.splitlines(keepends=True))
 
 
 def undecodable(file: str, lines: Iterable[bytes]) -> Problem:

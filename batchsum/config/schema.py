@@ -8,6 +8,7 @@ import csv
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ _SHAPES: dict[str, Shape] = {
     "report_types": ListOf(_one_of(parse_report_type, REPORT_TYPES), takes_one=True),
     "window_length": _length(values.parse_window),
     "percent": Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
-    "staleness": _length(values.parse_staleness),
+    "staleness": _length(
+        partial(values.parse_some_time, otherwise="would make every answer stale; write it as in 14d")
+    ),
     # Of the other sections. Whether http is allowed is another key's to say: `yaml_job` looks at both.
     "base_url": Value(lambda text: check_base_url(text, allow_http=True), {"type": "string", "format": "uri"}),
     "rate": Value(values.parse_requests_per_second, {"type": ["string", "number"]}),

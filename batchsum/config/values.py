@@ -60,10 +60,10 @@ def parse_timeout(text: str) -> timedelta:
     return length
 
 
-def parse_staleness(text: str) -> timedelta:
-    length = parse_duration(text)
-    if not length:
-        raise ValueError(f"{text!r} would make every answer stale; write it as in 14d")
+def parse_some_time(text: str, otherwise: str) -> timedelta:
+    """A duration above zero; `otherwise` says what is wrong with none."""
+    if not (length := parse_duration(text)):
+        raise ValueError(f"{text!r} {otherwise}")
     return length
 
 
