@@ -23,7 +23,6 @@ from batchsum.text import spoken, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from batchsum.errors import Problem
     from batchsum.run.outcome import Outcome
@@ -73,79 +72,77 @@ def failure(error: BaseException) -> str:
 MOST_WARNINGS = 4
 """Warnings that are shown one by one."""
 
-Line = tuple[tuple[str, str], ...]
-"""Pieces of text, each with its style."""
-
-_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG = "", "  ", "  files  ", "  page   ", "  why    ", "  log    "
-_WHOLE = (_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG)
-"""How lines begin that are never cut."""
-_STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
+_STYLES = {
+    r"^\S.*: .*, all answered$": "bold",
+    r"^\S.*: .* no count to rely on.*": "bold yellow",
+    r"(^  |, )([0-9,]+ )?ok(?=[,;])": "green",
+    r"(^  |, )([0-9,]+ )?suspect(?=[ ,;])": "bold yellow",
+    r"(^  |, )([0-9,]+ )?rejected(?=[ ,;])|^  (vanished|fell) ": "yellow",
+    r"(^  |, )([0-9,]+ )?(failed|skipped)(?=[ ,;])": "red",
+    r"^note|^[0-9,]+ changed|([0-9,]+|none) → ([0-9,]+|none)(  \S+ %)?": "bold",
+    r"^  (files|page|why|log) |^(first night|nothing changed|  and .* more|      and ).*|; [0-9,]+ rolled.*": "dim",
+}
+"""What is coloured in the summary."""
 
 
 def failure_block(outcome: "Outcome", log_file: Path) -> str:
     """The summary as a mail has it, of a table with rows that nobody can rely on."""
-    return "batchsum: " + "\n".join("".join(text for text, _ in line) for line in closing(outcome, log_file))
+    return "batchsum: " + "\n".join(line for line, _ in closing(outcome, log_file))
 
 
 def print_closing(outcome: "Outcome", log_file: Path, console: "Console | None" = None) -> None:
     """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
-    console = console or stderr_console()
-    for line in closing(outcome, log_file):
-        if line[0][0] in _WHOLE:
-            # Wrapped by the terminal itself, which copies it as one line.
-            console.print(_text(line), soft_wrap=True)
-        else:
-            console.print(_text(line), no_wrap=True, overflow="ellipsis")
-
-
-def closing(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
-    """The lines of the summary, each as pieces of text with their style."""
-    news = outcome.news
-    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
-    yield ((_VERDICT, ""), (verdict(news), "bold yellow" if news.exit_code else "bold"))
-    for status, words in problem_lines(news):
-        yield ((_PROBLEM, ""), (f"{status:<9}", _STYLES.get(status, "red")), (words, ""))
-    counts = [(f", {count:,} {status}", _STYLES.get(status, "red")) for status, count in news.counts.items() if count]
-    took = spoken((end - begin).total_seconds())
-    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f"; {took}", "dim"))
-    yield from _changed(outcome)
-    warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
-    yield from ((("note  ", "bold"), (warning, "")) for warning in warnings[:MOST_WARNINGS])
-    if (more := len(warnings) - MOST_WARNINGS) > 0:
-        yield ((f"      and {more} more in {MANIFEST}", "dim"),)
-    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
-    yield ((_PAGE, "dim"), (str(outcome.directory / PAGE), ""))
-    if news.problems:
-        worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
-        yield ((_WHY, "dim"), (f"batchsum explain {shlex.join(worst)}", ""))
-        yield ((_LOG, "dim"), (f"{log_file} (run {news.run_id})", "dim"))
-
-
-def _changed(outcome: "Outcome") -> Iterator[Line]:
-    kinds, changes = told_changes(outcome.changes_by_kind), outcome.largest_changes
-    rolled = outcome.changes_by_kind.get("rolled", 0)
-    by_calendar = (f"; {rolled:,} rolled with the calendar" if rolled else "", "dim")
-    if outcome.news.first_night:
-        yield ((FIRST_NIGHT, "dim"),)
-    elif not kinds:
-        yield (("nothing changed since the last night", "dim"), by_calendar)
-    else:
-        yield ((f"{outcome.changes:,} changed", "bold"), (f": {counts_in_words(kinds)}", ""), by_calendar)
-    moved = ["  ".join(filter(None, movement(change))) for change in changes]
-    for change, counts in zip(changes, moved, strict=True):
-        style = "yellow" if change["change"] in ("vanished", "fell") else ""
-        name = row_name(change, outcome.news.names)
-        yield ((f"  {change['change']:<10} ", style), (counts.ljust(max(map(len, moved))), "bold"), (f"  {name}", ""))
-    told_above = sum(kinds.get(word, 0) for word in FAILURES)
-    if (more := outcome.changes - told_above - len(changes)) > 0:
-        yield ((f"  and {more:,} more in changes.csv", "dim"),)
-
-
-def _text(line: Line) -> "Text":
     from rich.text import Text
 
-    # What cannot be seen could still move the cursor.
-    return Text.assemble(*((visible(without_key(text)), style) for text, style in line))
+    console = console or stderr_console()
+    for line, is_whole in closing(outcome, log_file):
+        text = Text(visible(without_key(line)))  # what cannot be seen could still move the cursor
+        for pattern, style in _STYLES.items():
+            text.highlight_regex(pattern, style)
+        # What is whole is wrapped by the terminal itself, which copies it as one line.
+        console.print(text, soft_wrap=is_whole, no_wrap=True, overflow=None if is_whole else "ellipsis")
+
+
+def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
+    """The lines of the summary, and whether each is never to be cut."""
+    news = outcome.news
+    yield verdict(news), True
+    for status, words in problem_lines(news):
+        yield f"  {status:<9}{words}", True
+    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
+    yield f"  {counts_in_words(news.counts)}; {spoken((end - begin).total_seconds())}", False
+    for line in _changed(outcome):
+        yield line, False
+    warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
+    for warning in warnings[:MOST_WARNINGS]:
+        yield f"note  {warning}", False
+    if (more := len(warnings) - MOST_WARNINGS) > 0:
+        yield f"      and {more} more in {MANIFEST}", False
+    yield f"  files  {outcome.directory}{os.sep}  {' '.join(outcome.manifest['files'])}", True
+    yield f"  page   {outcome.directory / PAGE}", True
+    if news.problems:
+        worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
+        yield f"  why    batchsum explain {shlex.join(worst)}", True
+        yield f"  log    {log_file} (run {news.run_id})", True
+
+
+def _changed(outcome: "Outcome") -> Iterator[str]:
+    kinds, changes = told_changes(outcome.changes_by_kind), outcome.largest_changes
+    rolled = outcome.changes_by_kind.get("rolled", 0)
+    by_calendar = f"; {rolled:,} rolled with the calendar" if rolled else ""
+    if outcome.news.first_night:
+        yield FIRST_NIGHT
+    elif not kinds:
+        yield f"nothing changed since the last night{by_calendar}"
+    else:
+        yield f"{outcome.changes:,} changed: {counts_in_words(kinds)}{by_calendar}"
+    moved = ["  ".join(filter(None, movement(change))) for change in changes]
+    for change, counts in zip(changes, moved, strict=True):
+        name = row_name(change, outcome.news.names)
+        yield f"  {change['change']:<10} {counts.ljust(max(map(len, moved)))}  {name}"
+    told_above = sum(kinds.get(word, 0) for word in FAILURES)
+    if (more := outcome.changes - told_above - len(changes)) > 0:
+        yield f"  and {more:,} more in changes.csv"
 
 
 # stderr as rich draws on it
