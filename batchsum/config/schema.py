@@ -14,21 +14,7 @@ from typing import Any
 
 from batchsum.config import values
 from batchsum.config.shape import Entries, Key, Keys, ListOf, Shape, Value, or_null
-from batchsum.model.filters import (
-    REPORT_TYPES,
-    SEQUENCE_TYPES,
-    USA_STATES,
-    parse_accession,
-    parse_boolean,
-    parse_duration,
-    parse_moment,
-    parse_report_type,
-    parse_sequence_type,
-    parse_tax_id_or_name,
-    parse_taxon,
-    parse_text,
-    parse_usa_state,
-)
+from batchsum.model import filters
 from batchsum.ncbi.urls import check_base_url
 
 
@@ -65,24 +51,24 @@ def _read_version(text: str) -> str:
 
 
 _ARGUMENT = Value(values.parse_argument, {"type": ["string", "number"]})
-_MOMENT = Value(parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
+_MOMENT = Value(filters.parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
 
 _SHAPES: dict[str, Shape] = {
-    "text": Value(parse_text, {"type": ["string", "number"]}),
-    "flag": Value(parse_boolean, {"type": ["boolean", "string"], "enum": [True, False, "yes", "no"]}),
+    "text": Value(filters.parse_text, {"type": ["string", "number"]}),
+    "flag": Value(filters.parse_boolean, {"type": ["boolean", "string"], "enum": [True, False, "yes", "no"]}),
     "path": Value(values.parse_path),
-    "duration": _length(parse_duration, examples=["30s", "10m", "6h", "7d"]),
+    "duration": _length(filters.parse_duration, examples=["30s", "10m", "6h", "7d"]),
     "version": Value(_read_version, {"type": "integer", "const": 1}),
     "job_name": Value(values.parse_job_name),
     # Of taxa, filters and their windows.
-    "taxon": Value(parse_taxon, {"type": ["string", "integer"]}),
-    "tax_id_or_name": Value(parse_tax_id_or_name, {"type": ["string", "integer"]}),
+    "taxon": Value(filters.parse_taxon, {"type": ["string", "integer"]}),
+    "tax_id_or_name": Value(filters.parse_tax_id_or_name, {"type": ["string", "integer"]}),
     "moment": _MOMENT,
     "two_moments": ListOf(_MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2}),
-    "usa_state": _one_of(parse_usa_state, tuple(USA_STATES)),
-    "accessions": ListOf(Value(parse_accession), takes_one=True),
-    "sequence_types": ListOf(_one_of(parse_sequence_type, SEQUENCE_TYPES), takes_one=True),
-    "report_types": ListOf(_one_of(parse_report_type, REPORT_TYPES), takes_one=True),
+    "usa_state": _one_of(filters.parse_usa_state, tuple(filters.USA_STATES)),
+    "accessions": ListOf(Value(filters.parse_accession), takes_one=True),
+    "sequence_types": ListOf(_one_of(filters.parse_sequence_type, filters.SEQUENCE_TYPES), takes_one=True),
+    "report_types": ListOf(_one_of(filters.parse_report_type, filters.REPORT_TYPES), takes_one=True),
     "window_length": _length(values.parse_window),
     "percent": Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
     "staleness": _length(
