@@ -8,11 +8,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
-from batchsum.cli.terminal import stderr_console
+from batchsum.cli.terminal import NOBODY_THERE, stderr_console
 from batchsum.text import spoken
 
 if TYPE_CHECKING:
@@ -142,24 +142,25 @@ def live(name: str, console: "Console | None" = None) -> Iterator[Progress]:
     clear = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
     def draw() -> None:
-        while not ended.wait(SECONDS_A_DRAW if moves else SECONDS_A_LINE):
-            # A last column that is filled makes some terminals begin a new line.
-            line, waits = progress.line(console.width - 1 if moves else _WIDEST)
+        with suppress(*NOBODY_THERE):
             if moves:
-                console.control(clear)
-                console.print(Text(line, style="bold yellow" if waits else "cyan"), no_wrap=True, end="")
-            elif line:
-                console.print(line, soft_wrap=True)
+                console.show_cursor(False)
+            while not ended.wait(SECONDS_A_DRAW if moves else SECONDS_A_LINE):
+                # A last column that is filled makes some terminals begin a new line.
+                line, waits = progress.line(console.width - 1 if moves else _WIDEST)
+                if moves:
+                    console.control(clear)
+                    console.print(Text(line, style="bold yellow" if waits else "cyan"), no_wrap=True, end="")
+                elif line:
+                    console.print(line, soft_wrap=True)
+            if moves:
+                console.control(clear, Control.show_cursor(True))
 
     # A daemon: the process may end without waiting for a line.
     thread = Thread(target=draw, name="progress", daemon=True)
-    if moves:
-        console.show_cursor(False)
     thread.start()
     try:
         yield progress
     finally:
         ended.set()
         thread.join()
-        if moves:
-            console.control(clear, Control.show_cursor(True))

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from textwrap import fill, shorten
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
 from batchsum.model.filters import LOOKS_SECRET
 from batchsum.notify.words import FIRST_NIGHT, counts_in_words, movement, problem_lines, row_name, verdict
@@ -35,6 +35,9 @@ _INDENTED: dict[str, Any] = {
 }  # fmt: skip
 
 
+NOBODY_THERE = (OSError, ValueError)
+"""What writing to a window that was closed, or to a full disk, fails with: it stops no night."""
+
 _secrets: list[str] = []
 
 
@@ -52,7 +55,7 @@ def without_key(text: str) -> str:
 def say(text: str) -> None:
     """Write to stderr. Where nobody can be told, because it is closed or its disk is full, the work goes on."""
     if sys.stderr is not None:
-        with suppress(OSError, ValueError):
+        with suppress(*NOBODY_THERE):
             print(without_key(text), file=sys.stderr, flush=True)
 
 
@@ -99,8 +102,9 @@ def print_closing(outcome: "Outcome", log_file: Path, console: "Console | None" 
         text = Text(visible(without_key(line)))  # what cannot be seen could still move the cursor
         for pattern, style in _STYLES.items():
             text.highlight_regex(pattern, style)
-        # What is whole is wrapped by the terminal itself, which copies it as one line.
-        console.print(text, soft_wrap=is_whole, no_wrap=True, overflow=None if is_whole else "ellipsis")
+        with suppress(*NOBODY_THERE):
+            # What is whole is wrapped by the terminal itself, which copies it as one line.
+            console.print(text, soft_wrap=is_whole, no_wrap=True, overflow=None if is_whole else "ellipsis")
 
 
 def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
@@ -145,33 +149,11 @@ def _changed(outcome: "Outcome") -> Iterator[str]:
         yield f"  and {more:,} more in changes.csv"
 
 
-# stderr as rich draws on it
-
-
-class _Lenient:
-    """A stream whose writes may come to nothing: a window that was closed, or a full disk, stops no night."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def stderr_console() -> "Console":
     """No markup and no guesses about words: what is written there comes from jobs and from NCBI."""
     from rich.console import Console
 
-    return Console(file=cast(TextIO, _Lenient(sys.stderr)), markup=False, emoji=False, highlight=False)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 # The line of a file that a problem is about, with a caret under the place, as compilers show it
