@@ -6,6 +6,7 @@ that must be there. Here is how the values are read. What is absent has no defau
 
 import csv
 import re
+import shlex
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
@@ -41,7 +42,15 @@ def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
 
 
 def _as_words(command: str) -> str:
-    return f"must be a list of words, run without a shell; write [{', '.join(values.words_of(command))}]"
+    """What to write instead of a line for a shell: its words as a YAML list, a shell before them where it needs one."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()  # a quote is not closed
+    if re.search(r"[|&;<>$`*?]", command):
+        words = ["sh", "-c", command]
+    words = [word if re.fullmatch(r"[\w./=@%+-]+", word) else "'" + word.replace("'", "''") + "'" for word in words]
+    return f"must be a list of words, run without a shell; write [{', '.join(words)}]"
 
 
 def _read_version(text: str) -> str:

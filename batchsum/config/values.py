@@ -5,7 +5,6 @@ what to write instead. What may be a secret is never repeated in a message.
 """
 
 import re
-import shlex
 from datetime import timedelta
 from functools import partial
 from typing import Literal
@@ -134,14 +133,3 @@ def parse_argument(text: str) -> str:
     if re.search("[\0\ud800-\udfff]", text):
         raise ValueError("is not text that a command can be given")
     return text
-
-
-def words_of(command: str) -> list[str]:
-    """A line for a shell as words for a YAML list; a shell of its own where it needs one."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()  # a quote is not closed
-    if re.search(r"[|&;<>$`*?]", command):
-        words = ["sh", "-c", command]
-    return [word if re.fullmatch(r"[\w./=@%+-]+", word) else "'" + word.replace("'", "''") + "'" for word in words]
