@@ -6,11 +6,9 @@ import os
 import re
 import shlex
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
@@ -161,6 +159,7 @@ def stderr_console() -> "Console":
 
 MOST = 50
 """Problems that are shown with their line."""
+_MOST_READ = 2**26  # characters; a file that is no list may be endless
 _NARROWEST = 20
 _MAY_BE_SECRET = re.compile(r"key or token|API key|secret|password|behind \? or #", re.IGNORECASE)
 
@@ -173,12 +172,12 @@ def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
     problems = list(problems)
     # By line and not by place: the excerpt of another problem would show the same secret.
     hidden = {(one.file, one.line) for one in problems if _MAY_BE_SECRET.search(one.message)}
-    texts = _lines({(one.file, one.line) for one in problems[:MOST]} - hidden)
+    texts = {name: _lines(name) for name in {one.file for one in problems[:MOST]}}
     lines = []
     for number, one in enumerate(problems):
         lines.append(str(one))
-        text = texts.get((one.file, one.line), "") if number < MOST else ""
-        if text and one.column <= len(text) + 1:
+        text = "".join(texts[one.file][one.line - 1 : one.line]) if number < MOST else ""
+        if text.strip() and one.column <= len(text) + 1 and (one.file, one.line) not in hidden:
             lines += excerpt(text, one.line, one.column, width)
     return "\n".join(lines)
 
@@ -199,16 +198,8 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"  # not len: some characters are two columns wide
 
 
-def _lines(places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """The lines of these files and numbers, each file read once and no further than needed."""
-    wanted: dict[str, set[int]] = defaultdict(set)
-    for name, line in places:
-        wanted[name].add(line)
-    found = {}
-    for name, numbers in wanted.items():
-        # -sig: a byte order mark is no column.
-        with suppress(OSError), Path(name).open(encoding="utf-8-sig", errors="replace") as file:
-            for number, text in enumerate(islice(file, max(numbers)), start=1):
-                if number in numbers and text.strip():
-                    found[name, number] = text.rstrip("\n")
-    return found
+def _lines(name: str) -> list[str]:
+    # -sig: a byte order mark is no column.
+    with suppress(OSError), Path(name).open(encoding="utf-8-sig", errors="replace") as file:
+        return file.read(_MOST_READ).split("\n")
+    return []
