@@ -75,8 +75,12 @@ class TaxaLock(dict[str, LockedTaxon]):
 
     def text(self) -> str:
         """The file: ids by number, then names; a line is a taxon, so that two versions compare line by line."""
-        lines = [_line(taxon, self[taxon]) for taxon in sorted(self, key=_order)]
-        return "\n".join([*_HEAD, *lines]) + "\n"
+        lines = [*_HEAD]
+        for taxon in sorted(self, key=_order):
+            node, locked_on = self[taxon]
+            lineage = " ".join(map(str, node.parents))
+            lines.append("\t".join((taxon, str(node.tax_id), node.scientific_name, node.rank, lineage, locked_on)))
+        return "\n".join(lines) + "\n"
 
 
 NO_LOCK = TaxaLock()
@@ -124,12 +128,6 @@ def write_lock(path: Path, lock: TaxaLock) -> bool:
 def _order(taxon: str) -> tuple[int, int, str, str]:
     is_id = _TAX_ID.fullmatch(taxon) is not None
     return (0, int(taxon), "", "") if is_id else (1, 0, taxon.casefold(), taxon)
-
-
-def _line(taxon: str, locked: LockedTaxon) -> str:
-    node = locked.node
-    lineage = " ".join(map(str, node.parents))
-    return "\t".join((taxon, str(node.tax_id), node.scientific_name, node.rank, lineage, locked.locked_on))
 
 
 class _Reading:

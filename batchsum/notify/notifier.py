@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self
 
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
@@ -67,9 +66,7 @@ class Notifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None and self.news is not None:
             news = self.news
             # Told first, marked then: killed in between, the same command delivers what still waits.
