@@ -54,14 +54,10 @@ def _load_yaml(path: Path, today: date) -> Job:
     if len(raw) > MOST_BYTES:
         message = f"more than {MOST_BYTES // 10**6} MB of YAML; move the taxa into a CSV, named by taxa_files"
         raise JobFileError([Problem(file, 1, 1, message)])
-    text = decode(file, raw)
-    if isinstance(text, Problem):
-        raise JobFileError([text])
-    root, problems = compose(text, file)
+    root, problems = compose(decode(file, raw), file)
     if root is None:
-        raise JobFileError(
-            _in_order(file, problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")])
-        )
+        problems = problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")]
+        raise JobFileError(_in_order(file, problems))
     reading = YamlJob(path, root, today)
     job = reading.read()
     reading.listing.problems += problems  # the text's own: the job was read in spite of them, to tell all at once

@@ -92,15 +92,12 @@ def lock_file(job_file: Path) -> Path:
 
 def read_lock(path: Path) -> TaxaLock:
     """The lock in a file; an empty one where there is none. Raises JobFileError with every problem of it."""
-    text: str | Problem
     try:
         text = decode(str(path), path.read_bytes())
     except FileNotFoundError:
         return TaxaLock()
     except OSError as error:
-        text = Problem(str(path), 1, 1, unreadable(error))
-    if isinstance(text, Problem):
-        raise JobFileError([text])
+        raise JobFileError([Problem(str(path), 1, 1, unreadable(error))]) from error
     return parse_lock(text, str(path))
 
 
