@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue
+from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, UsageError
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify.channels import address, ping, post_message, run_hook
 from batchsum.notify.metrics import write_metrics
@@ -94,7 +94,7 @@ class Notifier:
     def _tell(self, news: News) -> None:
         notify = self._job.notify
         try:
-            require_own_directory(self._job)  # that of another job is not touched, and this one is told all the same
+            require_own_directory(self._job)
             # Before the channels, which may take their whole time.
             write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
             if not _channels(notify) and not notify.ping_env:
@@ -110,7 +110,8 @@ class Notifier:
             # Another run has begun; it tells at its end what waits in the outbox.
             _deliver(self._job, news, [], None)  # the ping alone, since it tells of this run and waits in no outbox
         except (OSError, sqlite3.Error, BatchsumError) as problem:
-            log.info("notify: told without memory: %s", problem)
+            if not isinstance(problem, UsageError):  # the directory of another job is left alone, its log included
+                log.info("notify: told without memory: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
 
 
