@@ -34,11 +34,13 @@ class Problem:
 
     file: str
     line: int
+    """0 where it stands at no line of the file."""
     column: int
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
 
 
 class JobFileError(UsageError):

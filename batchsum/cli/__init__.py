@@ -8,7 +8,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -72,7 +72,7 @@ def _call(argv: Sequence[str]) -> int:
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             word = unknown[0].partition("=")[0]  # what follows may be a key
-            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser.option_names())}")
+            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser._option_string_actions)}")
     except SystemExit as stop:  # after --help, and after what was said of a usage error
         return int(stop.code or 0)
     from pkgutil import resolve_name
@@ -86,15 +86,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n  {self.prog} --help shows what to write\n")
 
-    def option_names(self) -> list[str]:
-        return list(self._option_string_actions)
 
-
-def _near(word: str, names: Sequence[str]) -> str:
+def _near(word: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    found = get_close_matches(word, names, n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, [*names], n=1))
 
 
 def _tell(error: BaseException) -> int:

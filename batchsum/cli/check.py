@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchsum.cli.options import base_url, day_of_environment, with_holdings
-from batchsum.cli.terminal import excerpts
+from batchsum.cli.options import day_of_environment, server, with_holdings
+from batchsum.cli.terminal import with_excerpts
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
-from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings, with_near
+from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
-from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, UsageError
+from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
 from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
-from batchsum.ncbi.taxonomy import Ask, Lookup
+from batchsum.ncbi.taxonomy import Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
 from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
@@ -48,7 +48,7 @@ def check_command(arguments: argparse.Namespace) -> int:
     today = day_of_environment() or datetime.now(UTC).astimezone().date()  # the local one, as for a night
     try:
         job = load_job(arguments.job)
-        job = with_holdings(replace(job, api=replace(job.api, base_url=base_url(job, arguments))), arguments)
+        job = with_holdings(replace(job, api=replace(job.api, base_url=server(arguments.base_url, job.api))), arguments)
         lock = read_lock(lock_file(job.path))
     except JobFileError as error:
         if not arguments.json:
@@ -57,7 +57,10 @@ def check_command(arguments: argparse.Namespace) -> int:
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
     if arguments.online and not stops:  # where `run` would stop before it asks, nothing is asked here either
-        report = _check_online(job, today, lock, arguments)
+        import asyncio
+
+        api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+        report = asyncio.run(_check_online(job, today, lock, api_key))
     else:
         report = check_job(job, today, lock)
     report["problems"] += [_about_job(job, str(error)) for error in stops]
@@ -67,24 +70,6 @@ def check_command(arguments: argparse.Namespace) -> int:
     if stops:  # the first is the one that `run` would meet
         return stops[0].exit_code
     return UsageError.exit_code if report["problems"] else 0
-
-
-def _check_online(job: Job, today: date, lock: TaxaLock, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The report on names as NCBI knows them now, once what was learnt is in taxa.lock."""
-    import asyncio
-
-    from batchsum.run.night import job_client
-
-    api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
-    client = job_client(job, job.api.base_url, api_key)
-
-    async def look_up() -> tuple[dict[str, Any], TaxaLock]:
-        async with client:
-            return await check_online(job, today, lock, client.post)
-
-    report, learnt = asyncio.run(look_up())
-    report["lock"]["written"] = write_lock(lock_file(job.path), learnt)
-    return report
 
 
 def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]:
@@ -130,14 +115,14 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
     yield from _refusal(_require_output, job.output)
     yield from _refusal(require_own_directory, job)
     yield from map(UsageError, format_problems(job))
-    server = job.api.base_url or BASE_URL
-    if problem := excess(job.api.requests_per_second, urlsplit(server).hostname or ""):
+    base_url = job.api.base_url or BASE_URL
+    if problem := excess(job.api.requests_per_second, urlsplit(base_url).hostname or ""):
         yield UsageError(f"{problem}, or run with --base-url")
     if job.api.shared_limit:
         from batchsum.ncbi.pacing_redis import SharedLimit
 
         # Made, but not connected: it tells whether its package is here.
-        yield from _refusal(SharedLimit, job.api.shared_limit, server, None)
+        yield from _refusal(SharedLimit, job.api.shared_limit, base_url, None)
 
 
 def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[BatchsumError]:
@@ -161,39 +146,41 @@ def _require_output(output: OutputSettings) -> None:
         check_targets(directory, [f"summary.{name}" for name in output.formats])
 
 
-async def check_online(job: Job, today: date, lock: TaxaLock, ask: Ask) -> tuple[dict[str, Any], TaxaLock]:
-    """The report of `check_job` with what NCBI's taxonomy says of every name, and the lock as it should be now.
+async def _check_online(job: Job, today: date, lock: TaxaLock, api_key: str | None) -> dict[str, Any]:
+    """The report of `check_job` with what NCBI's taxonomy says of every name, once what was learnt is in taxa.lock.
 
     Each problem and warning about a name has its `kind`, the `taxon` or `host` as written, the number of `rows`
     it stands in, the first of them as `file`, `line` and `column` (null where that is not known), and the
     `candidates`. Raises NothingUsable where the taxonomy gives no answer.
     """
-    lookup = Lookup(ask)
+    from batchsum.run.night import job_client
+
     counts, hosts = job_names(job), job_hosts(job)
-    names = _require(await lookup.names(counts))
-    found_hosts = _require(await lookup.names(hosts))
-    findings = [*taxon_findings(names, lock), *host_findings(found_hosts.values())]
-    findings = await _with_near_names(findings, lookup)
+    async with job_client(job, job.api.base_url, api_key) as client:
+        lookup = Lookup(client.post)
+        names = _require(await lookup.names(counts))
+        found_hosts = _require(await lookup.names(hosts))
+        findings = await _with_near_names([*taxon_findings(names, lock), *host_findings(found_hosts.values())], lookup)
     lock = lock.with_names(names.values(), today)
     report = check_job(job, today, lock)
     places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
+        told = _about_job(job, finding.message) | {"kind": finding.kind}
         if finding.is_host:
-            told = _about_job(job, f"filter set {hosts[finding.text]!r}: {finding.message}")
-            told |= {"kind": finding.kind, "host": finding.text}
+            told |= {"message": f"filter set {hosts[finding.text]!r}: {finding.message}", "host": finding.text}
         else:
             rows = counts[finding.text]
-            file, line, column = places[finding.text] or (str(job.path), None, None)
-            message = finding.message + (f" (listed {rows:,} times)" if rows > 1 else "")
-            told = {"file": file, "line": line, "column": column, "message": message}
-            told |= {"kind": finding.kind, "taxon": finding.text, "rows": rows}
+            told |= dict(zip(("file", "line", "column"), places[finding.text] or (), strict=False))
+            told["message"] += f" (listed {rows:,} times)" if rows > 1 else ""
+            told |= {"taxon": finding.text, "rows": rows}
         told["candidates"] = [
             {"tax_id": node.tax_id, "scientific_name": node.scientific_name, "rank": node.rank}
             for node in finding.candidates
         ]
         report["problems" if finding.is_problem else "warnings"].append(told)
     report["online"] = {"names": len(names), "hosts": len(found_hosts)}
-    return report, lock
+    report["lock"]["written"] = write_lock(lock_file(job.path), lock)
+    return report
 
 
 def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
@@ -203,15 +190,15 @@ def _require(names: dict[str, Any] | Failure) -> dict[str, Any]:
 
 
 async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Finding]:
-    asked = 0
-    told = []
-    for finding in findings:
-        # Ids that look alike have nothing in common, so none is suggested.
-        if finding.kind == "unknown" and not finding.text.isdigit() and asked < MOST_SUGGESTED:
-            asked += 1
-            finding = with_near(finding, await lookup.near(finding.text, viruses=not finding.is_host))
-        told.append(finding)
-    return told
+    """The findings, unknown names with those that they were perhaps meant to be."""
+    # Ids that look alike have nothing in common, so none is suggested.
+    unknown = [one for one in findings if one.kind == "unknown" and not one.text.isdigit()]
+    near = {}
+    for one in unknown[:MOST_SUGGESTED]:
+        if candidates := tuple(await lookup.near(one.text, viruses=not one.is_host)):
+            message = f"{one.message}; near: {', '.join(map(str, candidates))}"
+            near[one] = replace(one, message=message, candidates=candidates)
+    return [near.get(one, one) for one in findings]
 
 
 def relative_dates(plan: Plan) -> dict[str, str]:
@@ -247,7 +234,10 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         ids = "its id" if lock["taxa"] == 1 else "their ids"
         lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
-    return "\n".join([*lines, *_told([*problems, *warnings], width)])
+    told = [
+        Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)
+    ]
+    return "\n".join([*lines, *([with_excerpts(told, width)] if width else map(str, told))])
 
 
 def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
@@ -257,18 +247,6 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
         yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
-
-
-def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:
-    placed = [((odd["file"], odd["line"], odd["column"]), odd["message"]) for odd in oddities if odd["line"]]
-    shown = excerpts(placed, width) if width else {}
-    for odd in oddities:
-        yield f"{_where(odd)}: {odd['message']}"
-        yield from shown.get((odd["file"], odd["line"], odd["column"]), ())
-
-
-def _where(odd: dict[str, Any]) -> str:
-    return ":".join(str(odd[name]) for name in ("file", "line", "column") if odd[name] is not None)
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

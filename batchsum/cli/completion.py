@@ -7,12 +7,6 @@ import shtab
 from batchsum.cli import whole_parser
 
 SHELLS = ("bash", "zsh", "fish")
-HOW = {
-    "bash": 'eval "$(batchsum completion bash)"        in ~/.bashrc',
-    "zsh": 'eval "$(batchsum completion zsh)"         in ~/.zshrc, below compinit',
-    "fish": "batchsum completion fish | source         in ~/.config/fish/config.fish",
-}
-"""Where each shell wants it."""
 
 _FILES = ("FILE", "JOB")
 _DIRECTORIES = ("DIR", "OUT", "SHARD_OUT")

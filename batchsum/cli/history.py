@@ -14,6 +14,7 @@ from batchsum.store.nights import Nights
 from batchsum.store.rows import KeptRow
 from batchsum.store.store import Store
 
+# The columns behind run_id are attributes of a KeptRow.
 HISTORY_COLUMNS = (
     "night", "run_id", "taxon", "label", "filter_set", "filters", "status", "record_count", "resource_updated_on",
     "previous_record_count", "error",
@@ -84,7 +85,4 @@ def _json(kept: Nights) -> Iterator[str]:
 def _records(kept: Nights) -> Iterator[tuple[str | int | None, ...]]:
     for run in kept.runs:
         for row in kept.rows(run):
-            yield (
-                run.today.isoformat(), run.run_id, row.taxon, row.label, row.filter_set, row.filters, row.status,
-                row.record_count, row.resource_updated_on, row.previous_record_count, row.error,
-            )  # fmt: skip
+            yield run.today.isoformat(), run.run_id, *(getattr(row, name) for name in HISTORY_COLUMNS[2:])

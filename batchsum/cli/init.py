@@ -6,41 +6,35 @@ Nothing that is there already is written over.
 import argparse
 import json
 from importlib import resources
-from pathlib import Path
 
 from batchsum.config.schema import SCHEMA_FILE, job_schema
-from batchsum.errors import OutputError, UsageError
+from batchsum.errors import UsageError
+from batchsum.store.directory import output_errors
 
 JOB_FILE = "job.yaml"
 
 
 def init_command(arguments: argparse.Namespace) -> int:
-    """`batchsum init [DIR]`."""
-    paths = write_starter(arguments.directory)
-    print(*paths, f"next: batchsum check {paths[0]}", sep="\n")
-    return 0
-
-
-def write_starter(directory: Path) -> list[Path]:
-    """Write both files into `directory`, which is made where it is missing; their paths.
+    """`batchsum init [DIR]`: write both files into the directory, which is made where it is missing.
 
     UsageError, and nothing is written, where one of them is there already.
     """
-    texts = {JOB_FILE: starter_job(), SCHEMA_FILE: json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"}
-    paths = [directory / name for name in texts]
+    directory = arguments.directory
+    schema = json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"
+    texts = {directory / JOB_FILE: starter_job(), directory / SCHEMA_FILE: schema}
     # A link that leads nowhere does not exist, and is somebody's all the same.
-    if there := [str(path) for path in paths if path.exists() or path.is_symlink()]:
+    if there := [str(path) for path in texts if path.exists() or path.is_symlink()]:
         raise UsageError(f"{' and '.join(there)}: there already, and left alone; name another directory")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, texts.values(), strict=True):
-            with path.open("x", encoding="utf-8") as file:  # x: what was put there since the check is not written over
-                file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{directory}: something else has been put there; name another directory") from None
-    except OSError as error:
-        raise OutputError(f"{error.filename or directory}: {error.strerror}") from None
-    return paths
+    with output_errors(directory):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            for path, text in texts.items():
+                with path.open("x", encoding="utf-8") as file:  # x: what came since the check is not written over
+                    file.write(text)
+        except FileExistsError:
+            raise UsageError(f"{directory}: something else has been put there; name another directory") from None
+    print(*texts, f"next: batchsum check {directory / JOB_FILE}", sep="\n")
+    return 0
 
 
 def starter_job() -> str:

@@ -13,14 +13,16 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from batchsum.atomic import replace_file
-from batchsum.cli.assumptions import Assumption, Question, Seen, in_words, judge_assumptions, questions
+from batchsum.cli.assumptions import Question, Seen, judge_assumptions, questions
+from batchsum.cli.options import server
 from batchsum.cli.terminal import say
 from batchsum.config.api_key import find_api_key
-from batchsum.errors import Refused, UsageError
+from batchsum.errors import Refused
+from batchsum.model.job import ApiSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
 from batchsum.ncbi.pacing import Pacer
-from batchsum.ncbi.urls import check_base_url, default_base_url
+from batchsum.ncbi.urls import BASE_URL
 from batchsum.store.directory import output_errors
 from batchsum.text import utc_text
 from batchsum.version import __version__
@@ -43,7 +45,7 @@ def probe_command(arguments: argparse.Namespace) -> int:
     The exit code: 0 where every assumption held, 3 where one did not, 4 where nothing was answered. Raises Refused
     and OutputError.
     """
-    base_url, directory = _server(arguments.base_url), arguments.out
+    base_url, directory = server(arguments.base_url, ApiSettings()) or BASE_URL, arguments.out
     api_key = find_api_key(arguments.api_key_file, None)
     asked, seen = questions(datetime.now(UTC).date()), list[Seen]()
     say(f"{len(asked)} questions to {base_url}, {'with' if api_key else 'without'} a key:")
@@ -62,33 +64,22 @@ def probe_command(arguments: argparse.Namespace) -> int:
             "base_url": base_url,
             "with_key": api_key is not None,
             "exchanges": [asdict(one) for one in seen],
-            "assumptions": [asdict(one) for one in found],
+            "assumptions": found,
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         with output_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
             replace_file(directory / "probe.json", text.encode(errors="replace"))
-        _show(seen, found)
+        print(f"{'question':<17} {'status':>6} {'seconds':>7}  answer")
+        for one in seen:
+            print(f"{one.name:<17} {one.status or '-':>6} {one.seconds:>7.2f}  {one}")
+        print()
+        for judged in found:
+            print(f"{_VERDICTS[judged['held']]:<8} {judged['assumption']}: {judged['saw']}")
         say(f"bodies and headers: {directory / 'probe.json'}")
     if all(one.status is None for one in seen):
         return 4
-    return 3 if any(one.held is False for one in found) else 0
-
-
-def _server(option: str | None) -> str:
-    try:
-        return check_base_url(option) if option else default_base_url()
-    except ValueError as error:
-        raise UsageError(f"base URL {error}") from None
-
-
-def _show(seen: Sequence[Seen], found: Sequence[Assumption]) -> None:
-    print(f"{'question':<17} {'status':>6} {'seconds':>7}  answer")
-    for one in seen:
-        print(f"{one.name:<17} {one.status or '-':>6} {one.seconds:>7.2f}  {in_words(one)}")
-    print()
-    for assumption in found:
-        print(f"{_VERDICTS[assumption.held]:<8} {assumption.assumption}: {assumption.saw}")
+    return 3 if any(one["held"] is False for one in found) else 0
 
 
 async def ask_all(

@@ -8,11 +8,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
-from batchsum.cli.terminal import stderr_console
+from batchsum.cli.terminal import NOBODY_THERE, stderr_console
 from batchsum.text import spoken
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 WINDOW = 10.0
 """Seconds over which the rate is told."""
+SECONDS_A_DRAW = 0.25
 SECONDS_A_LINE = 30.0
 """Where no cursor can move."""
-_TIMES_A_SECOND = 4
 _WIDEST = 120
 
 
@@ -132,50 +132,35 @@ def is_wanted(choice: Literal["auto", "always", "never"], *, quiet: bool = False
 @contextmanager
 def live(name: str, console: "Console | None" = None) -> Iterator[Progress]:
     """A line on stderr that moves until the block ends; where no cursor can move, a new line now and then."""
-    console = console or stderr_console()
-    progress = Progress(name)
-    with (
-        _moving(progress, console)
-        if console.is_terminal and not console.is_dumb_terminal
-        else _lines(progress, console)
-    ):
-        yield progress
-
-
-def _moving(progress: Progress, console: "Console") -> AbstractContextManager[object]:
-    from rich.live import Live
+    from rich.control import Control
+    from rich.segment import ControlType
     from rich.text import Text
 
-    def drawn() -> Text:
-        # A last column that is filled makes some terminals begin a new line.
-        text, waits = progress.line(console.width - 1)
-        return Text(text, style="bold yellow" if waits else "cyan", no_wrap=True, end="")
+    console = console or stderr_console()
+    progress, ended = Progress(name), Event()
+    moves = console.is_terminal and not console.is_dumb_terminal
+    clear = Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2))
 
-    return Live(
-        console=console,
-        get_renderable=drawn,
-        refresh_per_second=_TIMES_A_SECOND,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-
-
-@contextmanager
-def _lines(progress: Progress, console: "Console") -> Iterator[None]:
-    ended = Event()
-
-    def tell() -> None:
-        while not ended.wait(SECONDS_A_LINE):
-            if line := progress.line(_WIDEST)[0]:
-                console.file.write(line + "\n")
-                console.file.flush()
+    def draw() -> None:
+        with suppress(*NOBODY_THERE):
+            if moves:
+                console.show_cursor(False)
+            while not ended.wait(SECONDS_A_DRAW if moves else SECONDS_A_LINE):
+                # A last column that is filled makes some terminals begin a new line.
+                line, waits = progress.line(console.width - 1 if moves else _WIDEST)
+                if moves:
+                    console.control(clear)
+                    console.print(Text(line, style="bold yellow" if waits else "cyan"), no_wrap=True, end="")
+                elif line:
+                    console.print(line, soft_wrap=True)
+            if moves:
+                console.control(clear, Control.show_cursor(True))
 
     # A daemon: the process may end without waiting for a line.
-    thread = Thread(target=tell, name="progress", daemon=True)
+    thread = Thread(target=draw, name="progress", daemon=True)
     thread.start()
     try:
-        yield
+        yield progress
     finally:
         ended.set()
         thread.join()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.cli.log import configure
-from batchsum.cli.options import base_url, day_of_environment, with_holdings
+from batchsum.cli.options import day_of_environment, server, with_holdings
 from batchsum.cli.progress import is_wanted, live
 from batchsum.cli.terminal import failure_block, hide, is_watched, print_closing, say
 from batchsum.config.api_key import find_api_key
@@ -78,7 +78,10 @@ def _logged(
             if is_store_lost(job.output.dir):
                 say(f"batchsum: {words_of_lost_store(job.output.dir)}")
         api_key = find_api_key(key_file, job.api.api_key_file)
-        _make_directory(log_file.parent)
+        try:
+            log_file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{log_file.parent} cannot be made: {error.strerror}") from None
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise
@@ -140,7 +143,7 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     """The job as the command line and the environment change it."""
     api = replace(
         job.api,
-        base_url=base_url(job, arguments),
+        base_url=server(arguments.base_url, job.api),
         requests_per_second=arguments.rps or job.api.requests_per_second,
         workers=arguments.workers or job.api.workers,
     )
@@ -152,10 +155,3 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
     formats = tuple(dict.fromkeys((*job.output.formats, *arguments.format)))
     output = replace(job.output, dir=directory, formats=formats)
     return with_holdings(replace(job, api=api, output=output), arguments)
-
-
-def _make_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{directory} cannot be made: {error.strerror}") from None

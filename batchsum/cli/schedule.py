@@ -35,10 +35,18 @@ def schedule_command(arguments: argparse.Namespace) -> int:
     if arguments.out is not None and arguments.cron:
         raise UsageError("schedule --cron prints a line and writes no files; leave --out away")
     entry = schedule_entry(load_job(arguments.job), at=arguments.at, key_file=arguments.api_key_file)
-    if arguments.out is not None:
-        write_units(entry, arguments.out)
-    else:
-        sys.stdout.write(cron_text(entry) if arguments.cron else systemd_text(entry))
+    if arguments.cron:
+        sys.stdout.write(cron_text(entry))
+        return 0
+    units = systemd_units(entry)
+    if arguments.out is None:
+        # Each below the name of its file, as `systemctl cat` shows them.
+        sys.stdout.write("\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in units.items()))
+        return 0
+    with output_errors(arguments.out):
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for name, text in units.items():
+            replace_file(arguments.out / name, text)
     return 0
 
 
@@ -75,6 +83,7 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
     """
     file = key_file or job.api.api_key_file
     file = file and file.absolute()
+    output = job.output.dir.absolute()  # or the first above it that exists: a service can be given no other place
     found = Entry(
         name=job.name,
         program=_program(),
@@ -83,7 +92,7 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         key_file=file,
         key_option=("--api-key-file", str(file)) if key_file not in (None, job.api.api_key_file) else (),
         # /tmp: all batchsum processes of a user share their limit through a file there.
-        writes=(_nearest(job.output.dir.absolute()), Path("/tmp")),
+        writes=(next(place for place in (output, *output.parents) if place.is_dir()), Path("/tmp")),
         user=_user(),
         has_hooks=bool(job.notify.on_change or job.notify.on_failure or job.notify.on_success),
         variables=tuple(name for name in (job.notify.webhook_env, job.notify.ping_env) if name),
@@ -123,126 +132,39 @@ def cron_text(entry: Entry) -> str:
     words = shlex.join([*entry.command, *entry.key_option]).replace("%", r"\%")
     if len(words) > LONGEST_CRON_LINE:
         raise UsageError(f"the command has {len(words)} characters, cron takes {LONGEST_CRON_LINE}; use shorter paths")
-    again = shlex.join(
-        [*entry.program, "schedule", str(entry.job), "--cron", "--at", f"{entry.at:%H:%M}", *entry.key_option]
-    )
-    lines = [
-        f"# batchsum {entry.name}: every night at {entry.at:%H:%M}, by the clock of this machine.",
-        "# Silent when all is well; cron mails what is not. To install it:",
-        f"#     (crontab -l; {again}) | crontab -",
-        *_without_key(entry),
-        *(f"# This shell has {name}, and cron will not: write {name}=... on a line above." for name in entry.lacking),
-        *(f"# It needs {name}: write {name}=https://... on a line above." for name in entry.variables),
-        f"{entry.at.minute} {entry.at.hour} * * * {words}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _without_key(entry: Entry) -> list[str]:
-    if entry.key_file:
-        return []
-    if os.environ.get("NCBI_API_KEY"):
-        return [
-            "# This shell has NCBI_API_KEY, and the scheduled night will not. Put the key into a file (mode 0600) and",
-            "# name it with --api-key-file, or with api_key_file in the job; else the night asks as slowly as without.",
-        ]
-    return ["# Without a key: name its file with api_key_file in the job."]
+    again = [*entry.program, "schedule", str(entry.job), "--cron", "--at", f"{entry.at:%H:%M}", *entry.key_option]
+    return _filled("crontab.jinja", entry, words=words, again=shlex.join(again))
 
 
 def systemd_units(entry: Entry) -> dict[str, str]:
     """The text of a service and its timer, by file name."""
-    return {f"batchsum-{entry.name}.service": _service(entry), f"batchsum-{entry.name}.timer": _timer(entry)}
+    command = " ".join(map(_quote, entry.command))
+    writes = " ".join(_quote(str(path), variables=False) for path in entry.writes)
+    return {
+        f"batchsum-{entry.name}.service": _filled("service.jinja", entry, command=command, writes=writes),
+        f"batchsum-{entry.name}.timer": _filled("timer.jinja", entry),
+    }
 
 
-def systemd_text(entry: Entry) -> str:
-    """Both units, each below the name of its file, as `systemctl cat` shows them."""
-    return "\n".join(f"# /etc/systemd/system/{name}\n{text}" for name, text in systemd_units(entry).items())
+def _filled(template: str, entry: Entry, **words: str) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def write_units(entry: Entry, directory: Path) -> None:
-    """Both units as files in `directory`."""
-    with output_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in systemd_units(entry).items():
-            replace_file(directory / name, text)
-
-
-def _service(entry: Entry) -> str:
-    key = f"LoadCredential=ncbi_api_key:{_percent(str(entry.key_file or '/etc/batchsum/ncbi_api_key'))}"
-    if not entry.key_file:
-        key = f"# Without a key. With one in this file (mode 0600, root's), take the # away:\n#{key}"
-        if os.environ.get("NCBI_API_KEY"):
-            key = "\n".join([*_without_key(entry), key])
-    if entry.lacking:
-        key += f"\n# This shell has {', '.join(entry.lacking)}, and the service will not."
-    if names := ", ".join((*entry.variables, *entry.lacking)):
-        # The unit names it with a minus: without the file the service starts all the same.
-        file = f"/etc/batchsum/{entry.name}.env"
-        key += f"\n# {names}: one NAME=value a line (mode 0600, root's).\nEnvironmentFile=-{file}"
-    # TimeoutStartSec: a night that hangs is ended before the next one is due.
-    return f"""\
-[Unit]
-Description=batchsum {entry.name}: NCBI virus genome counts
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=oneshot
-User={entry.user}
-ExecStart={" ".join(_quote(word) for word in entry.command)}
-{key}
-TimeoutStartSec=20h
-{_hardening(entry)}"""
-
-
-def _hardening(entry: Entry) -> str:
-    strict = [
-        "ProtectSystem=strict",
-        "ProtectHome=read-only",
-        "ReadWritePaths=" + " ".join(_quote(str(path), variables=False) for path in entry.writes),
-    ]
-    lines = [
-        *(["# The job's hooks may write where they like."] if entry.has_hooks else strict),
-        "NoNewPrivileges=yes",
-        "ProtectControlGroups=yes",
-        "ProtectKernelModules=yes",
-        "ProtectKernelTunables=yes",
-        "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
-        "RestrictRealtime=yes",
-        "RestrictSUIDSGID=yes",
-        "LockPersonality=yes",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _timer(entry: Entry) -> str:
-    return f"""\
-[Unit]
-Description=batchsum {entry.name}, every night
-
-[Timer]
-OnCalendar=*-*-* {entry.at:%H:%M}:00
-RandomizedDelaySec=10min
-# A night that was slept through is caught up with.
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
+    folder = FileSystemLoader(Path(__file__).parent / "data")
+    environment = Environment(
+        loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    hides_key = bool(os.environ.get("NCBI_API_KEY"))
+    return environment.get_template(template).render(entry=entry, at=f"{entry.at:%H:%M}", hides_key=hides_key, **words)
 
 
 def _quote(word: str, *, variables: bool = True) -> str:
     """A word of a systemd setting: in quotes where it must be, specifiers and variables made plain text."""
-    word = _percent(word)
+    word = word.replace("%", "%%")
     if variables:
         word = word.replace("$", "$$")
     if re.fullmatch(r"[A-Za-z0-9_./:=@,+%$-]+", word):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _percent(text: str) -> str:
-    return text.replace("%", "%%")
 
 
 def _off_the_hour(name: str, at: time | None) -> time:
@@ -252,8 +174,3 @@ def _off_the_hour(name: str, at: time | None) -> time:
     if at is None:
         return time(_EARLIEST_HOUR + number % _HOURS, 1 + number // _HOURS % 59)
     return at if at.minute else time(at.hour, 1 + number % 14)  # within the quarter of an hour after it
-
-
-def _nearest(directory: Path) -> Path:
-    """The directory, or the first above it that exists: a service cannot be given a place that is not there."""
-    return next(place for place in (directory, *directory.parents) if place.is_dir())

@@ -6,14 +6,12 @@ import os
 import re
 import shlex
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from textwrap import fill, shorten
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any
 
 from batchsum.model.filters import LOOKS_SECRET
 from batchsum.notify.words import FIRST_NIGHT, counts_in_words, movement, problem_lines, row_name, verdict
@@ -23,7 +21,6 @@ from batchsum.text import spoken, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from batchsum.errors import Problem
     from batchsum.run.outcome import Outcome
@@ -35,6 +32,9 @@ _INDENTED: dict[str, Any] = {
     "initial_indent": "  ", "subsequent_indent": "    ", "break_long_words": False, "break_on_hyphens": False,
 }  # fmt: skip
 
+
+NOBODY_THERE = (OSError, ValueError)
+"""What writing to a window that was closed, or to a full disk, fails with: it stops no night."""
 
 _secrets: list[str] = []
 
@@ -53,7 +53,7 @@ def without_key(text: str) -> str:
 def say(text: str) -> None:
     """Write to stderr. Where nobody can be told, because it is closed or its disk is full, the work goes on."""
     if sys.stderr is not None:
-        with suppress(OSError, ValueError):
+        with suppress(*NOBODY_THERE):
             print(without_key(text), file=sys.stderr, flush=True)
 
 
@@ -73,108 +73,85 @@ def failure(error: BaseException) -> str:
 MOST_WARNINGS = 4
 """Warnings that are shown one by one."""
 
-Line = tuple[tuple[str, str], ...]
-"""Pieces of text, each with its style."""
-
-_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG = "", "  ", "  files  ", "  page   ", "  why    ", "  log    "
-_WHOLE = (_VERDICT, _PROBLEM, _FILES, _PAGE, _WHY, _LOG)
-"""How lines begin that are never cut."""
-_STYLES = {"ok": "green", "empty": "dim", "suspect": "bold yellow", "rejected": "yellow", "failed": "red"}
+_STYLES = {
+    r"^\S.*: .*, all answered$": "bold",
+    r"^\S.*: .* no count to rely on.*": "bold yellow",
+    r"(^  |, )([0-9,]+ )?ok(?=[,;])": "green",
+    r"(^  |, )([0-9,]+ )?suspect(?=[ ,;])": "bold yellow",
+    r"(^  |, )([0-9,]+ )?rejected(?=[ ,;])|^  (vanished|fell) ": "yellow",
+    r"(^  |, )([0-9,]+ )?(failed|skipped)(?=[ ,;])": "red",
+    r"^note|^[0-9,]+ changed|([0-9,]+|none) → ([0-9,]+|none)(  \S+ %)?": "bold",
+    r"^  (files|page|why|log) |^(first night|nothing changed|  and .* more|      and ).*|; [0-9,]+ rolled.*": "dim",
+}
+"""What is coloured in the summary."""
 
 
 def failure_block(outcome: "Outcome", log_file: Path) -> str:
     """The summary as a mail has it, of a table with rows that nobody can rely on."""
-    return "batchsum: " + "\n".join("".join(text for text, _ in line) for line in closing(outcome, log_file))
+    return "batchsum: " + "\n".join(line for line, _ in closing(outcome, log_file))
 
 
 def print_closing(outcome: "Outcome", log_file: Path, console: "Console | None" = None) -> None:
     """Write the summary to stderr, a long line cut at the window's edge; what must be copied is never cut."""
-    console = console or stderr_console()
-    for line in closing(outcome, log_file):
-        if line[0][0] in _WHOLE:
-            # Wrapped by the terminal itself, which copies it as one line.
-            console.print(_text(line), soft_wrap=True)
-        else:
-            console.print(_text(line), no_wrap=True, overflow="ellipsis")
-
-
-def closing(outcome: "Outcome", log_file: Path) -> Iterator[Line]:
-    """The lines of the summary, each as pieces of text with their style."""
-    news = outcome.news
-    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
-    yield ((_VERDICT, ""), (verdict(news), "bold yellow" if news.exit_code else "bold"))
-    for status, words in problem_lines(news):
-        yield ((_PROBLEM, ""), (f"{status:<9}", _STYLES.get(status, "red")), (words, ""))
-    counts = [(f", {count:,} {status}", _STYLES.get(status, "red")) for status, count in news.counts.items() if count]
-    took = spoken((end - begin).total_seconds())
-    yield ((f"  {counts[0][0][2:]}", counts[0][1]), *counts[1:], (f"; {took}", "dim"))
-    yield from _changed(outcome)
-    warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
-    yield from ((("note  ", "bold"), (warning, "")) for warning in warnings[:MOST_WARNINGS])
-    if (more := len(warnings) - MOST_WARNINGS) > 0:
-        yield ((f"      and {more} more in {MANIFEST}", "dim"),)
-    yield ((_FILES, "dim"), (f"{outcome.directory}{os.sep}", ""), (f"  {' '.join(outcome.manifest['files'])}", "dim"))
-    yield ((_PAGE, "dim"), (str(outcome.directory / PAGE), ""))
-    if news.problems:
-        worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
-        yield ((_WHY, "dim"), (f"batchsum explain {shlex.join(worst)}", ""))
-        yield ((_LOG, "dim"), (f"{log_file} (run {news.run_id})", "dim"))
-
-
-def _changed(outcome: "Outcome") -> Iterator[Line]:
-    kinds, changes = told_changes(outcome.changes_by_kind), outcome.largest_changes
-    rolled = outcome.changes_by_kind.get("rolled", 0)
-    by_calendar = (f"; {rolled:,} rolled with the calendar" if rolled else "", "dim")
-    if outcome.news.first_night:
-        yield ((FIRST_NIGHT, "dim"),)
-    elif not kinds:
-        yield (("nothing changed since the last night", "dim"), by_calendar)
-    else:
-        yield ((f"{outcome.changes:,} changed", "bold"), (f": {counts_in_words(kinds)}", ""), by_calendar)
-    moved = ["  ".join(filter(None, movement(change))) for change in changes]
-    for change, counts in zip(changes, moved, strict=True):
-        style = "yellow" if change["change"] in ("vanished", "fell") else ""
-        name = row_name(change, outcome.news.names)
-        yield ((f"  {change['change']:<10} ", style), (counts.ljust(max(map(len, moved))), "bold"), (f"  {name}", ""))
-    told_above = sum(kinds.get(word, 0) for word in FAILURES)
-    if (more := outcome.changes - told_above - len(changes)) > 0:
-        yield ((f"  and {more:,} more in changes.csv", "dim"),)
-
-
-def _text(line: Line) -> "Text":
     from rich.text import Text
 
-    # What cannot be seen could still move the cursor.
-    return Text.assemble(*((visible(without_key(text)), style) for text, style in line))
+    console = console or stderr_console()
+    for line, is_whole in closing(outcome, log_file):
+        text = Text(visible(without_key(line)))  # what cannot be seen could still move the cursor
+        for pattern, style in _STYLES.items():
+            text.highlight_regex(pattern, style)
+        with suppress(*NOBODY_THERE):
+            # What is whole is wrapped by the terminal itself, which copies it as one line.
+            console.print(text, soft_wrap=is_whole, no_wrap=True, overflow=None if is_whole else "ellipsis")
 
 
-# stderr as rich draws on it
+def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
+    """The lines of the summary, and whether each is never to be cut."""
+    news = outcome.news
+    yield verdict(news), True
+    for status, words in problem_lines(news):
+        yield f"  {status:<9}{words}", True
+    begin, end = (datetime.fromisoformat(outcome.manifest[name]) for name in ("started_at", "finished_at"))
+    yield f"  {counts_in_words(news.counts)}; {spoken((end - begin).total_seconds())}", False
+    for line in _changed(outcome):
+        yield line, False
+    warnings = [*outcome.warnings, *([outcome.dropped] if outcome.dropped else [])]
+    for warning in warnings[:MOST_WARNINGS]:
+        yield f"note  {warning}", False
+    if (more := len(warnings) - MOST_WARNINGS) > 0:
+        yield f"      and {more} more in {MANIFEST}", False
+    yield f"  files  {outcome.directory}{os.sep}  {' '.join(outcome.manifest['files'])}", True
+    yield f"  page   {outcome.directory / PAGE}", True
+    if news.problems:
+        worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
+        yield f"  why    batchsum explain {shlex.join(worst)}", True
+        yield f"  log    {log_file} (run {news.run_id})", True
 
 
-class _Lenient:
-    """A stream whose writes may come to nothing: a window that was closed, or a full disk, stops no night."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+def _changed(outcome: "Outcome") -> Iterator[str]:
+    kinds, changes = told_changes(outcome.changes_by_kind), outcome.largest_changes
+    rolled = outcome.changes_by_kind.get("rolled", 0)
+    by_calendar = f"; {rolled:,} rolled with the calendar" if rolled else ""
+    if outcome.news.first_night:
+        yield FIRST_NIGHT
+    elif not kinds:
+        yield f"nothing changed since the last night{by_calendar}"
+    else:
+        yield f"{outcome.changes:,} changed: {counts_in_words(kinds)}{by_calendar}"
+    moved = ["  ".join(filter(None, movement(change))) for change in changes]
+    for change, counts in zip(changes, moved, strict=True):
+        name = row_name(change, outcome.news.names)
+        yield f"  {change['change']:<10} {counts.ljust(max(map(len, moved)))}  {name}"
+    told_above = sum(kinds.get(word, 0) for word in FAILURES)
+    if (more := outcome.changes - told_above - len(changes)) > 0:
+        yield f"  and {more:,} more in changes.csv"
 
 
 def stderr_console() -> "Console":
     """No markup and no guesses about words: what is written there comes from jobs and from NCBI."""
     from rich.console import Console
 
-    return Console(file=cast(TextIO, _Lenient(sys.stderr)), markup=False, emoji=False, highlight=False)
+    return Console(stderr=True, markup=False, emoji=False, highlight=False)
 
 
 # The line of a file that a problem is about, with a caret under the place, as compilers show it
@@ -182,37 +159,27 @@ def stderr_console() -> "Console":
 
 MOST = 50
 """Problems that are shown with their line."""
+_MOST_READ = 2**26  # characters; a file that is no list may be endless
 _NARROWEST = 20
 _MAY_BE_SECRET = re.compile(r"key or token|API key|secret|password|behind \? or #", re.IGNORECASE)
 
-Place = tuple[str, int, int]
-"""File, line and column, counted from 1."""
-
 
 def with_excerpts(problems: Iterable["Problem"], width: int) -> str:
-    """Each problem on a line of its own, as ever, the first MOST of them with what they are about below."""
-    problems = list(problems)
-    shown = excerpts([((one.file, one.line, one.column), one.message) for one in problems], width)
-    lines = []
-    for one in problems:
-        lines += [str(one), *shown.get((one.file, one.line, one.column), ())]
-    return "\n".join(lines)
-
-
-def excerpts(told: Sequence[tuple[Place, str]], width: int) -> dict[Place, list[str]]:
-    """The lines to show below each of the first MOST messages, by the place the message is about.
+    """Each problem on a line of its own, as ever, the first MOST of them with the line of the file that they are about.
 
     A line that may hold a secret is not shown: the message avoids it, and so does the excerpt.
     """
+    problems = list(problems)
     # By line and not by place: the excerpt of another problem would show the same secret.
-    hidden = {place[:2] for place, message in told if _MAY_BE_SECRET.search(message)}
-    places = [place for place, _ in told[:MOST] if place[:2] not in hidden]
-    texts = _lines(places)
-    return {
-        place: list(excerpt(texts[place[:2]], *place[1:], width))
-        for place in places
-        if place[2] <= len(texts.get(place[:2], "")) + 1 and texts.get(place[:2])
-    }
+    hidden = {(one.file, one.line) for one in problems if _MAY_BE_SECRET.search(one.message)}
+    texts = {name: _lines(name) for name in {one.file for one in problems[:MOST]}}
+    lines = []
+    for number, one in enumerate(problems):
+        lines.append(str(one))
+        text = "".join(texts[one.file][one.line - 1 : one.line]) if number < MOST else ""
+        if text.strip() and one.column <= len(text) + 1 and (one.file, one.line) not in hidden:
+            lines += excerpt(text, one.line, one.column, width)
+    return "\n".join(lines)
 
 
 def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
@@ -231,19 +198,8 @@ def excerpt(text: str, line: int, column: int, width: int) -> Iterator[str]:
     yield f"{'':>5} | " + " " * cell_len(piece[: at - start]) + "^"  # not len: some characters are two columns wide
 
 
-def _lines(places: Iterable[Place]) -> dict[tuple[str, int], str]:
-    """The lines of these places, each file read once and no further than needed."""
-    wanted: dict[str, set[int]] = defaultdict(set)
-    for name, line, _ in places:
-        wanted[name].add(line)
-    found = {}
-    for name, numbers in wanted.items():
-        try:
-            # -sig: a byte order mark is no column.
-            with Path(name).open(encoding="utf-8-sig", errors="replace") as file:
-                for number, text in enumerate(islice(file, max(numbers)), start=1):
-                    if number in numbers and text.strip():
-                        found[name, number] = text.rstrip("\n")
-        except OSError:
-            continue
-    return found
+def _lines(name: str) -> list[str]:
+    # -sig: a byte order mark is no column.
+    with suppress(OSError), Path(name).open(encoding="utf-8-sig", errors="replace") as file:
+        return file.read(_MOST_READ).split("\n")
+    return []

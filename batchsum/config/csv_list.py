@@ -39,6 +39,8 @@ DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 Sets = tuple[NamedSet, ...] | None
 """The filter sets of a row; None for all of the job."""
+Told = tuple[int, str]
+"""A cell, and what is wrong with it."""
 
 
 @dataclass
@@ -80,10 +82,9 @@ class _Shared(NamedTuple):
     """What all rows with the same filter cells have in common."""
 
     sets: Sets
-    faults: tuple[tuple[int, str], ...]
-    """Cell and message of what is wrong in them."""
-    oddities: tuple[tuple[int, str], ...]
-    """Cell and message of what is to be warned of."""
+    faults: tuple[Told, ...]
+    oddities: tuple[Told, ...]
+    """What is only to be warned of."""
 
 
 class _ListFile:
@@ -159,27 +160,20 @@ class _ListFile:
             if key not in known:
                 known[key] = self.read_filters({column: row[cell].strip() for column, cell in filters.items()})
             shared = known[key]
-            for cell, message in shared.faults:
-                self.report(cell, message)
             for cell, message in shared.oddities:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
-            taxon = row[at_taxon].strip()
-            taxon_fits = self.fits(at_taxon, "taxon", taxon, parse_taxon)
-            if not self.has_header and taxon_fits and (oddity := odd_line(taxon)):
+            faults = [*shared.faults]
+            taxon = _read(faults, at_taxon, "taxon", parse_taxon, row[at_taxon].strip())
+            if not self.has_header and taxon and (oddity := odd_line(taxon)):
                 self.warnings.add((at_taxon, kind_of(oddity)), self.records.problem(None, f"taxon: {oddity}"))
             label = row[at_label].strip() if at_label is not None else ""
-            label_fits = not label or self.fits(at_label, "label", label, parse_text)
-            if taxon_fits and label_fits and not shared.faults:
+            if label:
+                _read(faults, at_label, "label", parse_text, label)
+            for cell, message in faults:
+                self.report(cell, message)
+            if not faults:
                 place = self.file, self.records.line, 1
                 self.listing.taxa.append(ListedTaxon(taxon, label, shared.sets, place=place))
-
-    def fits(self, cell: int | None, column: str, text: str, parse: Callable[[str], str]) -> bool:
-        try:
-            parse(text)
-        except ValueError as error:
-            self.report(cell, f"{column}: {error}")
-            return False
-        return True
 
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
@@ -191,28 +185,21 @@ class _ListFile:
         """What the filter cells of a row say, by their columns."""
         name = texts.pop("filter_set", "")
         written = {column: text for column, text in texts.items() if text}
-        values: dict[str, Any] = {}
-        faults: list[tuple[int, str]] = []
-        for column, text in written.items():
-            try:
-                values[column] = FILTER_PARSERS[column](_items(text) if column in LIST_FILTERS else text)
-            except ValueError as error:
-                faults.append((self.at[column], f"{column}: {error}"))
-        sets: Sets = None
-        chosen = FilterSet(**values)
-        try:
-            name = parse_text(name) if name else ""
-            if not self.has_broken:  # else nobody knows what the row is filtered by
-                sets = self.sets_of(name, written, chosen)
-        except ValueError as error:
-            faults.append((self.at["filter_set"], f"filter_set: {error}"))
+        faults: list[Told] = []
+        values = {
+            column: _read(faults, self.at[column], column, partial(_parse_filter, column), text)
+            for column, text in written.items()
+        }
+        chosen = FilterSet(**{column: value for column, value in values.items() if value is not None})
+        sets = _read(faults, self.at.get("filter_set"), "filter_set", partial(self.sets_of, written, chosen), name)
         odd = () if faults else odd_filters(chosen, self.listing.today)
         return _Shared(sets, tuple(sorted(faults)), tuple((self.at[name], f"{name}: {why}") for name, why in odd))
 
-    def sets_of(self, name: str, written: Mapping[str, str], chosen: FilterSet) -> Sets:
+    def sets_of(self, written: Mapping[str, str], chosen: FilterSet, name: str) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""
         listing = self.listing
-        if not written and not name:
+        name = name and parse_text(name)
+        if self.has_broken or not (written or name):  # where a column is broken, nobody knows what the row asks
             return None
         if name in listing.sets and chosen == FilterSet():
             return listing.sets[name]
@@ -226,12 +213,22 @@ class _ListFile:
         return (NamedSet(own, chosen),)
 
 
-def _items(text: str) -> list[str]:
-    """The values of a cell with a list."""
+def _read(faults: list[Told], cell: int | None, column: str, parse: Callable[[str], Any], text: str) -> Any:
+    """What a cell says; None where something is wrong with it, which is one more of the `faults`."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        faults.append((cell or 0, f"{column}: {error}"))
+        return None
+
+
+def _parse_filter(column: str, text: str) -> Any:
+    if column not in LIST_FILTERS:
+        return FILTER_PARSERS[column](text)
     items = [item.strip() for item in text.split("|")]
     if not all(items):
         raise ValueError("has an empty value before, behind or between | signs; remove the sign")
-    return items
+    return FILTER_PARSERS[column](items)
 
 
 # The names of the header.
@@ -253,11 +250,9 @@ def _nearest_column(name: str) -> str | None:
 def _delimiter(header: str) -> str:
     """What separates the names of the header."""
 
-    def fit(delimiter: str) -> tuple[bool, int]:
-        names = _names(header, delimiter)
-        return "taxon" in names, len(names)
-
-    return max(DELIMITERS, key=fit)  # the first of equals, which is the comma
+    by_delimiter = {one: _names(header, one) for one in DELIMITERS}
+    # The first of equals, which is the comma.
+    return max(DELIMITERS, key=lambda one: ("taxon" in by_delimiter[one], len(by_delimiter[one])))
 
 
 def _names(header: str, delimiter: str) -> list[str]:

@@ -33,7 +33,7 @@ def load_job(path: str | Path, *, today: date | None = None) -> Job:
             return _load_list(path, today)
         return _load_yaml(path, today)
     except OSError as error:
-        raise _refusal(str(path), [Problem(str(path), 1, 1, unreadable(error))]) from error
+        raise JobFileError([Problem(str(path), 1, 1, unreadable(error))]) from error
 
 
 def _load_list(path: Path, today: date) -> Job:
@@ -53,18 +53,16 @@ def _load_yaml(path: Path, today: date) -> Job:
         raw = stream.read(MOST_BYTES + 1)  # a byte more than allowed tells, and no more is held
     if len(raw) > MOST_BYTES:
         message = f"more than {MOST_BYTES // 10**6} MB of YAML; move the taxa into a CSV, named by taxa_files"
-        raise _refusal(file, [Problem(file, 1, 1, message)])
-    text = decode(file, raw)
-    if isinstance(text, Problem):
-        raise _refusal(file, [text])
-    root, problems = compose(text, file)
+        raise JobFileError([Problem(file, 1, 1, message)])
+    root, problems = compose(decode(file, raw), file)
     if root is None:
-        raise _refusal(file, problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")])
+        problems = problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")]
+        raise JobFileError(_in_order(file, problems))
     reading = YamlJob(path, root, today)
     job = reading.read()
     reading.listing.problems += problems  # the text's own: the job was read in spite of them, to tell all at once
     if job is None:
-        raise _refusal(file, reading.listing.problems)
+        raise JobFileError(_in_order(file, reading.listing.problems))
     return _checked(job, reading.listing)
 
 
@@ -75,7 +73,7 @@ def _checked(job: Job, listing: Listing) -> Job:
     for problem, is_same in _listed_again(job):
         (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
     if problems := [*listing.problems, *others.told()]:
-        raise _refusal(file, problems)
+        raise JobFileError(_in_order(file, problems))
     return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told(), *_pango_warnings(job)]))
 
 
@@ -117,7 +115,3 @@ def _in_order(file: str, problems: list[Problem]) -> tuple[Problem, ...]:
     """Each once, those of the job file first; no text that looks like a key survives."""
     safe = {replace(one, message=LOOKS_SECRET.sub("...", one.message)) for one in problems}
     return tuple(sorted(safe, key=lambda one: (one.file != file, one)))
-
-
-def _refusal(file: str, problems: list[Problem]) -> JobFileError:
-    return JobFileError(_in_order(file, problems))

@@ -6,7 +6,7 @@ is asked as it is written, and what it stands for is learnt night by night.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from batchsum.config.taxa_lock import FILE, LockedTaxon, TaxaLock
@@ -19,7 +19,6 @@ MOST_SHOWN = 5
 """Candidates that a message names."""
 
 Kind = Literal["unknown", "ambiguous", "not_a_virus", "merged", "same_taxon", "moved"]
-PROBLEMS = ("unknown", "ambiguous", "not_a_virus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Finding:
 
     @property
     def is_problem(self) -> bool:
-        return self.kind in PROBLEMS
+        return self.kind in ("unknown", "ambiguous", "not_a_virus")
 
 
 def job_names(job: Job) -> dict[str, int]:
@@ -102,15 +101,6 @@ def merged(text: str, node: TaxonNode) -> str:
 def moved(text: str, before: TaxonNode, now: TaxonNode) -> str:
     """In words: a name that is not locked, and stands for another taxon than it did."""
     return f"{_called(text)} stands for {now} now, and stood for {before} before; its rows go on with their past"
-
-
-def with_near(finding: Finding, near: Iterable[TaxonNode]) -> Finding:
-    """An unknown name with those it was perhaps meant to be."""
-    candidates = tuple(near)
-    if not candidates:
-        return finding
-    message = f"{finding.message}; near: {', '.join(map(str, candidates))}"
-    return replace(finding, message=message, candidates=candidates)
 
 
 def _doubt(name: Name, called: str, is_host: bool = False) -> Finding | None:

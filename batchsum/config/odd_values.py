@@ -2,7 +2,8 @@
 
 A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
 Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents; beside it `place_synonyms.tsv`, names
-that are no misspelling of those, so that likeness does not find them.
+that are no misspelling of those, so that likeness does not find them. `data/with_pango_lineages.txt` has SARS-CoV-2,
+the taxa above it, and the species that NCBI put there in 2025.
 """
 
 import difflib
@@ -21,21 +22,6 @@ from batchsum.model.filters import USA_STATES, FilterSet
 
 # Where a sample of a US state or territory may be said to come from.
 _MAY_BE_THE_USA = {"USA", "North America", "Oceania", "Virgin Islands", "Pacific Ocean", *USA_STATES.values()}
-
-# SARS-CoV-2, the taxa above it, and the species that NCBI put there in 2025.
-_SARS_COV_2_LINEAGE = frozenset({
-    "2697049", "3418604", "694009", "2509511", "694002", "2501931", "11118", "2499399", "76804",
-    "2732506", "2732408", "2732396", "2559587", "10239",
-})  # fmt: skip
-
-_OTHER_VIRUSES = re.compile(
-    r"\b(influenza|dengue|zika|west nile|yellow fever|ebola\w*|marburg\w*|measles|mumps|rubella|rabies"
-    r"|hepatitis|hepacivirus|immunodeficiency|papilloma\w*|herpes\w*|alphainfluenzavirus|orthoflavivirus"
-    r"|(human )?respiratory syncytial|metapneumovirus|enterovirus|coxsackievirus|norovirus|rotavirus|mpox"
-    r"|monkeypox|variola|adenovirus|hantavirus|orthohantavirus|lassa|nipah|chikungunya|middle east respiratory"
-    r"|mers|mers-cov|229e|nl63|hku1|oc43|polio\w*|oropouche)\b",
-    re.IGNORECASE,
-)
 
 
 def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
@@ -142,8 +128,14 @@ def _near_place(text: str) -> str | None:
 def surely_not_sars_cov_2(taxon: str) -> bool:
     """Whether no Pango lineage can be in this taxon."""
     if taxon.isdigit():
-        return taxon not in _SARS_COV_2_LINEAGE
-    return bool(_OTHER_VIRUSES.search(taxon))
+        return taxon not in _lines("with_pango_lineages.txt")
+    words = "|".join(_lines("without_pango_lineages.txt"))
+    return re.search(rf"\b({words})\b", taxon, re.IGNORECASE) is not None
+
+
+@cache
+def _lines(name: str) -> list[str]:
+    return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8").splitlines()
 
 
 def pango_message(taxon: str, filter_set: str, others: int) -> str:

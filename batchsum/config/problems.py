@@ -7,10 +7,11 @@ import difflib
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from batchsum.errors import Problem
+from batchsum.errors import JobFileError, Problem
 
 MOST_LINES = 10
 """Lines that a message names."""
@@ -91,12 +92,12 @@ def unreadable(error: OSError) -> str:
     return f"this file cannot be read: {error.strerror or error}"
 
 
-def decode(file: str, raw: bytes) -> str | Problem:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return undecodable(file, raw.splitlines(keepends=True))
-    return undecodable(file, raw.splitlines(keepends=True)) if "\0" in text else text
+def decode(file: str, raw: bytes) -> str:
+    """The text of a file. Raises JobFileError with the first place where it is none."""
+    with suppress(UnicodeDecodeError):
+        if "\0" not in (text := raw.decode("utf-8-sig")):
+            return text
+    raise JobFileError([undecodable(file, raw.splitlines(keepends=True))])
 
 
 def undecodable(file: str, lines: Iterable[bytes]) -> Problem:

@@ -1,31 +1,21 @@
 """The shape of a YAML job file: which keys there are, how each value is read, and one sentence of each for editors.
 
-From the parts to the whole: values, filters and their sets, the sections, the job, its JSON Schema. What is absent has
-no default here: those live in `model/job.py`.
+`data/job_keys.tsv` has the keys of each section: what a value is, a sentence, and what to write where a key is missing
+that must be there. Here is how the values are read. What is absent has no default here: those live in `model/job.py`.
 """
 
+import csv
+import re
+import shlex
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from batchsum.config import values
-from batchsum.config.shape import Entries, Key, Keys, ListOf, Value, or_null
-from batchsum.model.filters import (
-    HIGHEST_TAX_ID,
-    REPORT_TYPES,
-    SEQUENCE_TYPES,
-    USA_STATES,
-    parse_accession,
-    parse_boolean,
-    parse_duration,
-    parse_moment,
-    parse_report_type,
-    parse_sequence_type,
-    parse_tax_id_or_name,
-    parse_taxon,
-    parse_text,
-    parse_usa_state,
-)
+from batchsum.config.shape import Entries, Key, Keys, ListOf, Shape, Value, or_null
+from batchsum.model import filters
 from batchsum.ncbi.urls import check_base_url
 
 
@@ -33,25 +23,9 @@ def _length(parse: Callable[[str], Any], **looks: Any) -> Value:
     return Value(parse, {"type": "string", "pattern": "^ *[0-9]{1,9} *[smhdw] *$", **looks})
 
 
-def _whole_number(lowest: int, highest: int) -> Value:
-    """A whole number from `lowest` to `highest`, both included."""
-    looks = {"type": "integer", "minimum": lowest, "maximum": highest}
-    return Value(lambda text: values.parse_integer(text, lowest, highest), looks)
-
-
 def _one_of(parse: Callable[[str], str], choices: tuple[str, ...]) -> Value:
     return Value(parse, {"type": "string", "enum": [*choices]})
 
-
-TEXT = Value(parse_text, {"type": ["string", "number"]})
-FLAG = Value(parse_boolean, {"type": ["boolean", "string"], "enum": [True, False, "yes", "no"]})
-HOST = Value(parse_tax_id_or_name, {"type": ["string", "integer"]})
-TAXON = Value(parse_taxon, {"type": ["string", "integer"]})
-PATH = Value(values.parse_path)
-DURATION = _length(parse_duration, examples=["30s", "10m", "6h", "7d"])
-
-
-# Filter sets: each filter with one value, or with a list of values in the matrix.
 
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
 
@@ -67,142 +41,16 @@ def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
     return pair
 
 
-MOMENT = Value(parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
-WINDOW = ListOf(MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2})
-ACCESSIONS = ListOf(Value(parse_accession), takes_one=True)
-SEQUENCES = ListOf(_one_of(parse_sequence_type, SEQUENCE_TYPES), takes_one=True)
-REPORTS = ListOf(_one_of(parse_report_type, REPORT_TYPES), takes_one=True)
-
-_FILTERS = {
-    "accessions": Key(ACCESSIONS, "Only these nucleotide accessions."),
-    "refseq_only": Key(FLAG, "Only RefSeq genomes."),
-    "annotated_only": Key(FLAG, "Only annotated genomes."),
-    "released_since": Key(MOMENT, "Released on or after this day; 7d is a week before the night."),
-    "updated_since": Key(MOMENT, "Updated on or after this day; 7d is a week before the night."),
-    "host": Key(HOST, "Taxonomy ID or name of the host, at any rank."),
-    "pangolin_classification": Key(TEXT, "Pango lineage; SARS-CoV-2 only."),
-    "geo_location": Key(TEXT, "Continent or country where the sample was collected."),
-    "usa_state": Key(_one_of(parse_usa_state, tuple(USA_STATES)), "Two-letter code of the US state or territory."),
-    "complete_only": Key(FLAG, "Only complete genomes."),
-    "include_sequence": Key(SEQUENCES, "Sequences in the estimated download."),
-    "aux_report": Key(REPORTS, "Reports in the estimated download."),
-    "released_between": Key(WINDOW, "[from, to): released on or after the first day, before the second."),
-}
-
-GUARDS = Keys(
-    max_drop=Key(
-        Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
-        "Share of the records that may be missing against the highest of 14 nights (20%).",
-    ),
-    min_drop=Key(_whole_number(0, 10**12), "Records that must be missing before a drop is looked at (5)."),
-    stale_after=Key(_length(values.parse_staleness), "Tell when nothing was updated for so long (14d)."),
-    allow_zero=Key(FLAG, "Believe it when all records vanish (false)."),
-)
-
-WINDOWS = Keys(
-    every=Key(
-        _length(values.parse_window),
-        "Length of a window in whole days, as 7d.",
-        required="the length of a window, as in every: 7d",
-    ),
-    last=Key(
-        _whole_number(1, 1000),
-        "How many windows, the latest of which has ended when the night begins.",
-        required="how many windows, as in last: 12",
-    ),
-)
-
-FILTER_SET = Keys(
-    # One combination of the lists for each filter set; the first key changes slowest.
-    matrix=Key(
-        Keys(**{name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()}),
-        "One filter set for each combination of these.",
-    ),
-    windows=Key(WINDOWS, "One filter set for each of a series of release windows, weeks beginning on Mondays."),
-    guards=Key(GUARDS, "Bounds of this filter set alone."),
-    **_FILTERS,
-)
-
-TAXON_ENTRY = Keys(
-    taxon=Key(TAXON, "NCBI Taxonomy ID or name.", required="an NCBI Taxonomy ID or a name as its value"),
-    label=Key(TEXT, "What the table calls it."),
-    filter_sets=Key(ListOf(TEXT), "The filter sets asked for this taxon; all of them where absent."),
-    guards=Key(GUARDS, "Bounds of this taxon alone."),
-)
-
-
-# The sections.
-
-API = Keys(
-    allow_http=Key(FLAG, "Allow plain http to another machine (false)."),
-    # Whether http is allowed is another key's to say: `yaml_job` looks at both.
-    base_url=Key(
-        Value(lambda text: check_base_url(text, allow_http=True), {"type": "string", "format": "uri"}),
-        "Where NCBI Datasets answers.",
-    ),
-    api_key_file=Key(PATH, "File that holds the NCBI API key."),
-    requests_per_second=Key(
-        Value(values.parse_requests_per_second, {"type": ["string", "number"]}), "auto, unlimited or a ceiling."
-    ),
-    workers=Key(_whole_number(1, 1000), "Requests under way at once (64)."),
-    timeout=Key(_length(values.parse_timeout), "Longest time of one attempt (60s)."),
-    attempts=Key(_whole_number(1, 20), "Attempts of one request (6)."),
-    max_outage=Key(DURATION, "Give the night up after such an outage (30m)."),
-    contact=Key(Value(values.parse_contact), "E-mail address or URL, told to NCBI in the User-Agent."),
-    shared_limit=Key(
-        Value(values.parse_shared_limit),
-        "Redis or Valkey that counts the requests of all your machines; no password here.",
-    ),
-    canary=Key(TAXON, "Taxon that the server surely has records of (2697049)."),
-)
-
-OUTPUT = Keys(
-    dir=Key(PATH, "Output directory (out/<name> beside the job file)."),
-    formats=Key(ListOf(_one_of(values.parse_format, values.FORMATS)), "Formats of the table ([csv])."),
-    keep_nights=Key(_whole_number(1, 100_000), "Nights kept in the history (400)."),
-)
-
-HOLDING = Keys(
-    taxon=Key(
-        _whole_number(1, HIGHEST_TAX_ID),
-        "Taxonomy ID of the taxon it was downloaded for.",
-        required="an NCBI Taxonomy ID as its value",
-    ),
-    file=Key(
-        PATH,
-        "NCBI's zip, or its data_report.jsonl, plain or gzipped.",
-        required="the path of what was downloaded, as in file: ncbi/sars-cov-2.zip",
-    ),
-)
-
-HOLDINGS = Keys(
-    files=Key(
-        ListOf(HOLDING),
-        "What you downloaded, each with its taxon.",
-        required="files: [{taxon: 2697049, file: ncbi/sars-cov-2.zip}]",
-    ),
-    use=Key(
-        _one_of(values.parse_use, values.USES),
-        "compare: every row is asked and both numbers are told (default); count: what a file covers is not asked.",
-    ),
-    max_age=Key(DURATION, "An older file is told, and counts no row (3d)."),
-)
-
-
 def _as_words(command: str) -> str:
-    return f"must be a list of words, run without a shell; write [{', '.join(values.words_of(command))}]"
-
-
-_COMMAND = ListOf(Value(values.parse_argument, {"type": ["string", "number"]}), instead=_as_words)
-_VARIABLE = Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"})
-
-NOTIFY = Keys(
-    on_change=Key(_COMMAND, "Run when something changed."),
-    on_failure=Key(_COMMAND, "Run when the night failed, or has rows without an answer to rely on."),
-    on_success=Key(_COMMAND, "Run when the night succeeded."),
-    webhook_env=Key(_VARIABLE, "Variable that holds the webhook's URL."),
-    ping_env=Key(_VARIABLE, "Variable that holds the ping's URL."),
-)
+    """What to write instead of a line for a shell: its words as a YAML list, a shell before them where it needs one."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = command.split()  # a quote is not closed
+    if re.search(r"[|&;<>$`*?]", command):
+        words = ["sh", "-c", command]
+    words = [word if re.fullmatch(r"[\w./=@%+-]+", word) else "'" + word.replace("'", "''") + "'" for word in words]
+    return f"must be a list of words, run without a shell; write [{', '.join(words)}]"
 
 
 def _read_version(text: str) -> str:
@@ -211,26 +59,85 @@ def _read_version(text: str) -> str:
     return text
 
 
-# In a list of taxa, most are a bare id or name.
-_TAXA = {"type": "array", "items": {"anyOf": [TAXON.schema(), TAXON_ENTRY.schema()]}}
+_ARGUMENT = Value(values.parse_argument, {"type": ["string", "number"]})
+_MOMENT = Value(filters.parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
 
-JOB = Keys(
-    version=Key(
-        Value(_read_version, {"type": "integer", "const": 1}), "Version of this format: 1.", required="version: 1"
+_SHAPES: dict[str, Shape] = {
+    "text": Value(filters.parse_text, {"type": ["string", "number"]}),
+    "flag": Value(filters.parse_boolean, {"type": ["boolean", "string"], "enum": [True, False, "yes", "no"]}),
+    "path": Value(values.parse_path),
+    "duration": _length(filters.parse_duration, examples=["30s", "10m", "6h", "7d"]),
+    "version": Value(_read_version, {"type": "integer", "const": 1}),
+    "job_name": Value(values.parse_job_name),
+    # Of taxa, filters and their windows.
+    "taxon": Value(filters.parse_taxon, {"type": ["string", "integer"]}),
+    "tax_id_or_name": Value(filters.parse_tax_id_or_name, {"type": ["string", "integer"]}),
+    "moment": _MOMENT,
+    "two_moments": ListOf(_MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2}),
+    "usa_state": _one_of(filters.parse_usa_state, tuple(filters.USA_STATES)),
+    "accessions": ListOf(Value(filters.parse_accession), takes_one=True),
+    "sequence_types": ListOf(_one_of(filters.parse_sequence_type, filters.SEQUENCE_TYPES), takes_one=True),
+    "report_types": ListOf(_one_of(filters.parse_report_type, filters.REPORT_TYPES), takes_one=True),
+    "window_length": _length(values.parse_window),
+    "percent": Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
+    "staleness": _length(
+        partial(values.parse_some_time, otherwise="would make every answer stale; write it as in 14d")
     ),
-    name=Key(Value(values.parse_job_name), "Name of the job (the file's stem)."),
-    min_interval=Key(DURATION, "A start within this time after the last published run does nothing, as 20h."),
-    taxa=Key(Entries(_TAXA), "What is asked for."),
-    taxa_files=Key(Entries({"type": "array", "items": PATH.schema()}), "CSV, TSV or TXT files with more taxa."),
-    filter_sets=Key(
-        Entries({"type": "object", "additionalProperties": or_null(FILTER_SET.schema())}), "Named sets of filters."
-    ),
-    api=Key(API, "Which server is asked, and how hard."),
-    output=Key(OUTPUT, "Where the table goes, in which formats, and how many nights are kept."),
-    guards=Key(GUARDS, "Within which bounds an answer is believed."),
-    holdings=Key(HOLDINGS, "What you hold of it, to be counted and compared."),
-    notify=Key(NOTIFY, "Who is told. A command is a list of words, run without a shell."),
-)
+    # Of the other sections. Whether http is allowed is another key's to say: `yaml_job` looks at both.
+    "base_url": Value(lambda text: check_base_url(text, allow_http=True), {"type": "string", "format": "uri"}),
+    "rate": Value(values.parse_requests_per_second, {"type": ["string", "number"]}),
+    "timeout": _length(values.parse_timeout),
+    "contact": Value(values.parse_contact),
+    "shared_limit": Value(values.parse_shared_limit),
+    "format": _one_of(values.parse_format, values.FORMATS),
+    "use": _one_of(values.parse_use, values.USES),
+    "command": ListOf(_ARGUMENT, instead=_as_words),
+    "variable": Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}),
+}
+"""How a value is read, by what the table calls it."""
+
+
+def _shape(value: str) -> Shape:
+    """What the table calls `value`: a shape, `list of` one, or a whole number as `1 to 1000`, both included."""
+    if value.startswith("list of "):
+        return ListOf(_shape(value.removeprefix("list of ")))
+    if bounds := re.fullmatch(r"([0-9]+) to ([0-9]+)", value):
+        lowest, highest = map(int, bounds.groups())
+        looks = {"type": "integer", "minimum": lowest, "maximum": highest}
+        return Value(lambda text: values.parse_integer(text, lowest, highest), looks)
+    return _SHAPES[value]
+
+
+_KEYS = (Path(__file__).parent / "data" / "job_keys.tsv").read_text(encoding="utf-8").splitlines()
+_ROWS = [*csv.DictReader(_KEYS, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)]
+
+
+def _section(name: str, more: dict[str, Key] | None = None) -> Keys:
+    """A section of the table, which is itself a shape from here on."""
+    rows = [row for row in _ROWS if row["section"] == name]
+    keys = {row["key"]: Key(_shape(row["value"]), row["about"], row["required"]) for row in rows}
+    _SHAPES[name] = section = Keys(**keys, **more or {})
+    return section
+
+
+GUARDS = _section("guards")
+WINDOWS = _section("windows")
+_FILTERS = _section("filters").keys
+# One combination of the lists for each filter set; the first key changes slowest.
+_SHAPES["matrix"] = Keys(**{name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()})
+FILTER_SET = _section("filter_set", _FILTERS)
+TAXON_ENTRY = _section("taxon_entry")
+API = _section("api")
+OUTPUT = _section("output")
+HOLDING = _section("holding")
+HOLDINGS = _section("holdings")
+NOTIFY = _section("notify")
+# In a list of taxa, most are a bare id or name.
+_TAXA = {"anyOf": [_SHAPES["taxon"].schema(), TAXON_ENTRY.schema()]}
+_SHAPES["taxa"] = Entries({"type": "array", "items": _TAXA})
+_SHAPES["taxa_files"] = Entries({"type": "array", "items": _SHAPES["path"].schema()})
+_SHAPES["filter_sets"] = Entries({"type": "object", "additionalProperties": or_null(FILTER_SET.schema())})
+JOB = _section("job")
 
 
 # The job file as JSON Schema, for editors. It wants NCBI's own spelling where batchsum takes more (lower case,

@@ -75,8 +75,12 @@ class TaxaLock(dict[str, LockedTaxon]):
 
     def text(self) -> str:
         """The file: ids by number, then names; a line is a taxon, so that two versions compare line by line."""
-        lines = [_line(taxon, self[taxon]) for taxon in sorted(self, key=_order)]
-        return "\n".join([*_HEAD, *lines]) + "\n"
+        lines = [*_HEAD]
+        for taxon in sorted(self, key=_order):
+            node, locked_on = self[taxon]
+            lineage = " ".join(map(str, node.parents))
+            lines.append("\t".join((taxon, str(node.tax_id), node.scientific_name, node.rank, lineage, locked_on)))
+        return "\n".join(lines) + "\n"
 
 
 NO_LOCK = TaxaLock()
@@ -88,15 +92,12 @@ def lock_file(job_file: Path) -> Path:
 
 def read_lock(path: Path) -> TaxaLock:
     """The lock in a file; an empty one where there is none. Raises JobFileError with every problem of it."""
-    text: str | Problem
     try:
         text = decode(str(path), path.read_bytes())
     except FileNotFoundError:
         return TaxaLock()
     except OSError as error:
-        text = Problem(str(path), 1, 1, unreadable(error))
-    if isinstance(text, Problem):
-        raise JobFileError([text])
+        raise JobFileError([Problem(str(path), 1, 1, unreadable(error))]) from error
     return parse_lock(text, str(path))
 
 
@@ -116,20 +117,14 @@ def write_lock(path: Path, lock: TaxaLock) -> bool:
         if path.exists() and path.read_bytes() == raw:
             return False
         replace_file(path, raw)
+        return True
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
-    return True
 
 
 def _order(taxon: str) -> tuple[int, int, str, str]:
     is_id = _TAX_ID.fullmatch(taxon) is not None
     return (0, int(taxon), "", "") if is_id else (1, 0, taxon.casefold(), taxon)
-
-
-def _line(taxon: str, locked: LockedTaxon) -> str:
-    node = locked.node
-    lineage = " ".join(map(str, node.parents))
-    return "\t".join((taxon, str(node.tax_id), node.scientific_name, node.rank, lineage, locked.locked_on))
 
 
 class _Reading:
@@ -143,16 +138,14 @@ class _Reading:
 
     def read(self, text: str) -> None:
         lines = text.removesuffix("\n").split("\n")  # splitlines() would number them as no editor does
-        if lines[0].rstrip("\r") != _FIRST:
+        numbered = ((number, line.rstrip("\r")) for number, line in enumerate(lines, start=1))
+        if next(numbered)[1] != _FIRST:
             self.report(1, 1, f"this is no lock of this batchsum: the first line must be {_FIRST!r}")
             return
-        numbered = ((number, line.rstrip("\r")) for number, line in enumerate(lines, start=1))
-        for number, line in numbered:
-            if not line.startswith("#"):
-                if line != _HEAD[-1]:
-                    self.report(number, 1, f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs")
-                    return
-                break
+        number, header = next((one for one in numbered if not one[1].startswith("#")), (0, _HEAD[-1]))
+        if header != _HEAD[-1]:
+            self.report(number, 1, f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs")
+            return
         for number, line in numbered:
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) and "\t" not in line:
                 self.report(number, 1, "an unfinished merge; keep the lines you want, and remove the marks")

@@ -5,7 +5,6 @@ what to write instead. What may be a secret is never repeated in a message.
 """
 
 import re
-import shlex
 from datetime import timedelta
 from functools import partial
 from typing import Literal
@@ -60,10 +59,10 @@ def parse_timeout(text: str) -> timedelta:
     return length
 
 
-def parse_staleness(text: str) -> timedelta:
-    length = parse_duration(text)
-    if not length:
-        raise ValueError(f"{text!r} would make every answer stale; write it as in 14d")
+def parse_some_time(text: str, otherwise: str) -> timedelta:
+    """A duration above zero; `otherwise` says what is wrong with none."""
+    if not (length := parse_duration(text)):
+        raise ValueError(f"{text!r} {otherwise}")
     return length
 
 
@@ -96,12 +95,7 @@ def parse_percent(text: str) -> float:
 
 
 parse_format = partial(parse_choice, choices=FORMATS)
-
-
-def parse_use(text: str) -> str:
-    if text not in USES:
-        raise ValueError(f"{text!r} is not one of {', '.join(USES)}")
-    return text
+parse_use = partial(parse_choice, choices=USES)
 
 
 def parse_environment_name(text: str) -> str:
@@ -139,14 +133,3 @@ def parse_argument(text: str) -> str:
     if re.search("[\0\ud800-\udfff]", text):
         raise ValueError("is not text that a command can be given")
     return text
-
-
-def words_of(command: str) -> list[str]:
-    """A line for a shell as words for a YAML list; a shell of its own where it needs one."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        words = command.split()  # a quote is not closed
-    if re.search(r"[|&;<>$`*?]", command):
-        words = ["sh", "-c", command]
-    return [word if re.fullmatch(r"[\w./=@%+-]+", word) else "'" + word.replace("'", "''") + "'" for word in words]

@@ -6,7 +6,6 @@ A name that a broken piece would have defined counts as known, so that no proble
 import contextlib
 import math
 import os
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -149,17 +148,13 @@ class YamlJob:
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return None
         made = tuple(expand(name, given, matrix, guards, windows))
-        return made if self.add_sets(made, key) else None
-
-    def add_sets(self, made: Sequence[NamedSet], key: YamlNode) -> bool:
-        known = self.listing.sets
         for one in made:
-            if one.name in known or one.name in self.listing.broken_sets:
+            if one.name in self.listing.sets or one.name in self.listing.broken_sets:
                 self.report(key, f"a second filter set called {one.name!r}; rename one")
-                return False
-            known[one.name] = (one,)
+                return None
+            self.listing.sets[one.name] = (one,)
         self.filter_sets += made
-        return True
+        return made
 
     def warn_odd(self, name: str, one: NamedSet, entry: Any) -> None:
         for key, why in odd_filters(one.filters, self.listing.today):

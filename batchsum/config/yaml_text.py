@@ -8,6 +8,7 @@ are not.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import yaml
@@ -196,28 +197,11 @@ def _walk(node: YamlNode, below: int = 0) -> Iterator[tuple[YamlNode, int]]:
 
 # What the YAML parser complains of, in words that say what to write instead.
 
-_UNCLOSED = "a list or mapping in brackets, opened in line OPENED, is not closed or lacks a comma"
-
 # Where these begin tells more than where the parser gave up.
 _BEGUN_EARLIER = ("found unexpected end of stream", "could not find expected ':'")
 
 # What the parser says, by its first words, and what to tell instead.
-_SYNTAX = (
-    ("mapping values are not allowed", "a second ': ' in one value, or an indentation that does not fit"
-     "; put the value into quotes, or indent it like its neighbours"),
-    ("found character that cannot start any token", "a value cannot begin like this; put it into quotes"),
-    ("found character '", "a value cannot begin like this; put it into quotes"),
-    ("found unexpected end of stream", "these quotes are never closed"),
-    ("could not find expected ':'", "a key without its value; write a colon and a blank behind the key"),
-    ("did not find expected node content", "a value is missing, or begins with a sign that needs quotes"),
-    ("found undefined tag handle", "tags (!) are not allowed; put the value into quotes"),
-    ("did not find expected ',' or", _UNCLOSED),
-    ("expected ',' or", _UNCLOSED),
-    ("did not find expected '-'", "this line does not belong to the list above it; check its indentation"),
-    ("did not find expected key", "this line does not fit the lines above it; check its indentation"),
-    ("expected <block end>", "this line does not fit the lines above it; check its indentation"),
-    ("found unknown escape", "an unknown \\ inside double quotes; use single quotes, or write \\\\"),
-)  # fmt: skip
+_SYNTAX_FILE = Path(__file__).parent / "data" / "yaml_syntax.tsv"
 
 
 def syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
@@ -234,6 +218,7 @@ def syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem
     if lines[line][column : column + 1] == "\t":
         words = "a tab; YAML is indented with blanks"
     else:
-        words = next((words for begin, words in _SYNTAX if said.startswith(begin)), f"this is not YAML: {said}")
+        syntax = [row.split("\t") for row in _SYNTAX_FILE.read_text(encoding="utf-8").splitlines()]
+        words = next((words for begin, words in syntax if said.startswith(begin)), f"this is not YAML: {said}")
     words = words.replace("OPENED", str(opened.line + 1) if opened else "?")
     return Problem(file, line + 1, column + 1, words)

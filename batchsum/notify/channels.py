@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -50,64 +50,52 @@ async def run_hook(command: Sequence[str], facts: dict[str, Any], *, directory: 
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
         given.write((json.dumps(facts) + "\n").encode())
         given.seek(0)
-        try:
-            return await _run(command, given, said, directory, seconds)
-        finally:
-            _log_output(command, said)
-
-
-async def _run(command: Sequence[str], given: IO[bytes], said: IO[bytes], directory: Path, seconds: float) -> str:
-    starting = asyncio.ensure_future(
-        asyncio.create_subprocess_exec(
-            *command,
-            stdin=given,
-            stdout=said,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=directory,
-            env={name: value for name, value in os.environ.items() if name not in _SECRETS},
-            start_new_session=True,  # a group of its own, so that killpg below ends its children and not this process
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                *command,
+                stdin=given,
+                stdout=said,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=directory,
+                env={name: value for name, value in os.environ.items() if name not in _SECRETS},
+                start_new_session=True,  # its own group, so that killpg below ends its children alone
+            )
         )
-    )
-    try:
-        async with asyncio.timeout(seconds):
-            # Cancelled while it starts, asyncio would kill the command alone and leave its children.
-            code = await (await asyncio.shield(starting)).wait()
-    except TimeoutError:
-        return f"it was killed after {seconds:g} s"
-    finally:
-        process = await starting  # waited for again, since the time may have run out while it was starting
-        with suppress(ProcessLookupError):  # nobody of the group is left
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        try:
+            async with asyncio.timeout(seconds):
+                # Cancelled while it starts, asyncio would kill the command alone and leave its children.
+                code = await (await asyncio.shield(starting)).wait()
+        except TimeoutError:
+            return f"it was killed after {seconds:g} s"
+        finally:
+            process = await starting  # waited for again, since the time may have run out while it was starting
+            with suppress(ProcessLookupError):  # nobody of the group is left
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            said.seek(0)
+            for line in said.read(LONGEST_OUTPUT).decode(errors="replace").splitlines():
+                log.debug("%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
     if code < 0:
         return f"it was ended by signal {-code}"
     return f"exit code {code}" if code else ""
 
 
-def _log_output(command: Sequence[str], said: IO[bytes]) -> None:
-    said.seek(0)
-    for line in said.read(LONGEST_OUTPUT).decode(errors="replace").splitlines():
-        log.debug("%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
-
-
-class NoAddress(ValueError):
-    """The environment variable holds no address that may be used; says which variable, never its value."""
-
-
 def address(variable: str) -> URL:
-    """The address in an environment variable: https, or http to this machine. Raises NoAddress."""
+    """The address in an environment variable: https, or http to this machine.
+
+    Raises ValueError, which says which variable holds none, and never its value.
+    """
     text = os.environ.get(variable, "").strip()
     if not text:
-        raise NoAddress(f"{variable} is not set")
+        raise ValueError(f"{variable} is not set")
     try:
         url = URL(text)
-        valid = url.scheme in ("http", "https") and bool(url.host)
     except ValueError:
-        valid = False
-    if not valid:
-        raise NoAddress(f"{variable} holds no address; it begins with https://")
-    if url.scheme == "http" and not is_loopback(url.host or ""):
-        raise NoAddress(f"{variable}: the address is not encrypted; use https://")
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(f"{variable} holds no address; it begins with https://") from None
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise ValueError(f"{variable}: the address is not encrypted; use https://")
     return url
 
 

@@ -4,7 +4,7 @@ import heapq
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from batchsum.errors import BatchsumError, NothingUsable
 from batchsum.model.job import Job
@@ -18,8 +18,6 @@ MOST_CHANGES = 1000
 """Changes told as objects; changes.csv has them all."""
 MOST_PROBLEMS = 1000
 """Doubtful rows told as objects; the table has them all."""
-
-Event = Literal["change", "failure", "success"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ class News:
     names: dict[str, str] = field(default_factory=dict)
     """How people call the taxa of changes and problems, by the column `taxon`; those that need another name only."""
 
-    def facts(self, event: Event) -> dict[str, Any]:
-        """What a hook reads on its standard input, as JSON."""
+    def facts(self, event: str) -> dict[str, Any]:
+        """What a hook reads on its standard input, as JSON; `event` is change, failure or success."""
         return {"version": 1, "event": event, **asdict(self)}
 
     @classmethod

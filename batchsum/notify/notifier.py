@@ -13,10 +13,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, UsageError
 from batchsum.model.job import Job, NotifySettings
@@ -34,11 +33,7 @@ SECONDS_EACH = 10.0
 SECONDS_TOGETHER = 40.0
 """For all that is told after one run, on all channels, those of earlier nights included."""
 
-_HOOKS: dict[str, Literal["change", "failure", "success"]] = {
-    "on_change": "change",
-    "on_failure": "failure",
-    "on_success": "success",
-}
+_HOOKS = ("on_change", "on_failure", "on_success")
 _NOBODYS_BUSINESS = (Locked, Interrupted, NotDue)
 """Another run is at it, or this one will go on: no news."""
 
@@ -71,9 +66,7 @@ class Notifier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None and self.news is not None:
             news = self.news
             # Told first, marked then: killed in between, the same command delivers what still waits.
@@ -102,15 +95,10 @@ class Notifier:
         notify = self._job.notify
         try:
             require_own_directory(self._job)
-        except UsageError:
-            # The directory of another job is not touched, and this one is told all the same.
-            _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
-            return
-        # Before the channels, which may take their whole time.
-        write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
-        if not _channels(notify) and not notify.ping_env:
-            return
-        try:
+            # Before the channels, which may take their whole time.
+            write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
+            if not _channels(notify) and not notify.ping_env:
+                return
             with Store(self._job.output.dir / STATE) as store:
                 if news.reason:  # of a published night its own transaction has put them there
                     with store.transaction():
@@ -122,7 +110,8 @@ class Notifier:
             # Another run has begun; it tells at its end what waits in the outbox.
             _deliver(self._job, news, [], None)  # the ping alone, since it tells of this run and waits in no outbox
         except (OSError, sqlite3.Error, BatchsumError) as problem:
-            log.info("notify: told without memory: %s", problem)
+            if not isinstance(problem, UsageError):  # the directory of another job is left alone, its log included
+                log.info("notify: told without memory: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
 
 
@@ -144,8 +133,9 @@ def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any
             news.change_count > 0 or news.exit_code not in (0, 3) or (news.first_night and news.problem_count > 0)
         ),
     }
-    told_as: Literal["change", "failure"] = "failure" if news.exit_code else "change"
-    return [(name, news.facts(_HOOKS.get(name, told_as))) for name in _channels(notify) if wanted[name]]
+    events = {name: name.removeprefix("on_") for name in _HOOKS}
+    events["webhook"] = "failure" if news.exit_code else "change"
+    return [(name, news.facts(events[name])) for name in _channels(notify) if wanted[name]]
 
 
 def _deliver(job: Job, news: News, notes: Sequence[Note], outbox: Outbox | None) -> None:
@@ -202,9 +192,16 @@ def _in_time(work: Callable[[], Coroutine[Any, Any, None]], seconds: float) -> N
     """
     loop, done = asyncio.new_event_loop(), threading.Event()
     task = loop.create_task(_within(work, seconds))
-    thread = threading.Thread(target=_run_loop, args=(loop, task, done), name="notify", daemon=True)
+
+    def run() -> None:
+        try:
+            with closing(loop), suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+        finally:
+            done.set()
+
     try:
-        thread.start()
+        threading.Thread(target=run, name="notify", daemon=True).start()
         # Not join: interrupted, it takes a running thread for an ended one (Python 3.11). And in short waits: a
         # signal that comes just before one begins does not end it.
         end = time.monotonic() + seconds + 2
@@ -225,13 +222,3 @@ async def _within(work: Callable[[], Coroutine[Any, Any, None]], seconds: float)
         log.warning("notify: not everything was told within %g s; the rest is tried after the next run", seconds)
     except Exception as error:
         log.warning("notify: %s", type(error).__name__)  # its words may hold a secret address
-
-
-def _run_loop(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]", done: threading.Event) -> None:
-    try:
-        loop.run_until_complete(task)
-    except asyncio.CancelledError:
-        pass
-    finally:
-        loop.close()
-        done.set()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from batchsum.cli import progress
 from batchsum.cli.progress import Progress
-from batchsum.cli.terminal import _Lenient, excerpt, failure_block, hide, print_closing, with_excerpts
+from batchsum.cli.terminal import excerpt, failure_block, hide, print_closing, with_excerpts
 from batchsum.config.load import load_job
 from batchsum.errors import Problem
 from batchsum.ncbi.outage import Waiting
@@ -232,7 +232,7 @@ def test_a_window_that_is_closed_stops_no_night(ncbi: ScriptedNcbi, tmp_path: Pa
             raise OSError("gone")
 
     job = load_job(write_job(tmp_path))
-    drawing = Console(file=_Lenient(Closed()), force_terminal=True)  # type: ignore[arg-type]
+    drawing = Console(file=Closed(), force_terminal=True)
     with progress.live("watch", drawing) as looking:
         outcome = run_job(job, base_url=ncbi.base_url, on_asking=looking.watch)
     print_closing(outcome, tmp_path / "log", console=drawing)

@@ -21,7 +21,7 @@ from batchsum.ncbi.refusals import error_in_words
 from batchsum.output.report.digest import REASONS
 from batchsum.output.table import SUMMARY
 from batchsum.run.guards import includes
-from tests.project.test_docs import guards_that_speak
+from tests.project.test_docs import FILES, guards_that_speak
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -154,8 +154,6 @@ def test_a_command_is_a_line_its_options_and_a_function() -> None:
 
 
 def test_the_starter_and_the_help_know_every_format() -> None:
-    from batchsum.cli.help import FILES
-
     starter = (ROOT / "batchsum/cli/data/starter.yaml").read_text(encoding="utf-8")
     commented = (ROOT / "configs/nightly.yaml").read_text(encoding="utf-8")
     for name in FORMATS:

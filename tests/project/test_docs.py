@@ -18,7 +18,7 @@ import pytest
 
 from batchsum import errors
 from batchsum.cli import main, whole_parser
-from batchsum.cli.help import EXIT_CODES, FILES, epilog
+from batchsum.cli.help import epilog
 from batchsum.config.load import load_job
 from batchsum.local_ncbi.faults import parse_fault
 from tests.builders import reference_tables
@@ -30,6 +30,16 @@ from tests.project.snakemake import SNAKEMAKE, needs_snakemake
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "configs/recipes"
 PAGE = reference_tables.PAGE.read_text(encoding="utf-8")
+
+
+def told_by_help(name: str) -> dict[str, str]:
+    """What `--help` tells in a table of two columns."""
+    lines = (ROOT / f"batchsum/cli/data/help/{name}.txt").read_text(encoding="utf-8").splitlines()[1:]
+    return dict(re.split(" {2,}", line.strip(), maxsplit=1) for line in lines)
+
+
+EXIT_CODES = told_by_help("exit_codes")
+FILES = told_by_help("files")
 
 
 def options_of(command: str) -> set[str]:
