@@ -277,8 +277,8 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
         yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
-    comparing = counted(holdings["comparing_requests"], "request")
-    yield f"  {comparing} of these only compare the files with NCBI, and some more where records are missing"
+    if comparing := holdings["comparing_requests"]:
+        yield f"  {counted(comparing, 'request')} among them to compare the files; more where records are missing"
 
 
 def _told(oddities: list[dict[str, Any]], width: int) -> Iterator[str]:

@@ -371,6 +371,12 @@ def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
 
 
+def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [part for name in ("a.zip", "b.zip") for part in ("--holding", f"2697049={name}")]
+    assert main(["check", str(job(tmp_path)), *options]) == 2
+    assert "a taxon is given two files" in capsys.readouterr().err
+
+
 def test_a_job_without_holdings_has_none_of_it(tmp_path: Path, ncbi: Served) -> None:
     path = write_job(tmp_path, job_text(2697049, filter_sets=SETS))
     assert run(path, ncbi) == 0

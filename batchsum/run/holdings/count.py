@@ -97,5 +97,6 @@ def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
     elif b'"reports"' in line:
         what = "one JSON document, as --as-json prints it, and not one record a line (--as-json-lines)"
     else:
-        what = f"no report of virus genomes (line {first_bad}: {one_line(line[:60].decode(errors='replace'))})"
+        text = one_line(line[:60].decode(errors="replace"))
+        what = f"no report of virus genomes (line {first_bad}: {text or 'no text'})"
     return f"{what}; download it with `datasets download virus genome taxon {taxon} --include none`"

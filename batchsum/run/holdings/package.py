@@ -10,7 +10,7 @@ import os
 import stat
 import zipfile
 import zlib
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +80,8 @@ def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[Ite
     day = datetime.fromtimestamp(status.st_mtime, UTC).date()
     if not start:
         raise HoldingError(f"{file} is empty; download it again")
+    if start in (BOM_UTF16_LE, BOM_UTF16_BE):
+        raise HoldingError(f"{file} is UTF-16, as PowerShell's > writes it; save it as UTF-8, or download the zip")
     if start == _MAGIC_GZIP:
         return _gunzipped(opened), day
     if start != _MAGIC_ZIP:
@@ -134,6 +136,9 @@ def _blocks(file: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
             rest, mark = piece[end:], b""
         elif len(rest) < _LONGEST_LINE:  # of a longer one enough is kept: it is told as a line that cannot be read
             rest += piece
+        elif mark:  # the first line already: this is no report, however long it goes on
+            yield rest
+            return
     rest = rest.removeprefix(mark)
     if rest.strip():
         try:

@@ -204,6 +204,9 @@ def test_half_a_last_line(tmp_path: Path) -> None:
     [
         (b"", " is empty"),
         (b"\n\n", "no record in it"),
+        (lines(THREE).decode().encode("utf-16"), " is UTF-16"),
+        (b'{"reports":[' + b" " * 10_000_000, "(--as-json-lines)"),
+        (bytes(10_000_000), "no report of virus genomes (line 1: "),
         (b'{"accession":"GCF_1.1","assemblyInfo":{}}\n', "a report of genome assemblies"),
         (b'{"reports":[{"accession":"X1.1"}],"total_count":1}\n', "(--as-json-lines)"),
         (b"Accession\tVirus\nX1\tFlu\n", "no report of virus genomes (line 1: Accession Virus)"),
