@@ -68,7 +68,7 @@ class Tally:
         self.other = ""
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
         self._taxon, self._wanted = taxon, wanted
-        self._kinds: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        self._kinds: defaultdict[tuple[int, ...], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._by_day: defaultdict[date | None, int] = defaultdict(int)
         self._seen: dict[str, int] = {}
         self._tax_ids = {one.tax_id for one in wanted if one.tax_id}
@@ -125,7 +125,7 @@ class Tally:
                 flags = self._flag[source, record.isAnnotated or record.is_annotated, record.completeness]
             if self._lists:
                 lists = self._number(self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE))
-            kinds[virus, host, place, updated, flags, lists, span] += 1
+            kinds[virus, host, place, updated, flags, lists][span] += 1
             by_day[day] += 1
         return len(records)
 
@@ -147,11 +147,11 @@ class Tally:
             tax_id, host = taxa[one.tax_id, one.name], hosts.get(one.filters.host.casefold())
             known = tax_id is not None and host is not None
             questions.append((tax_id, host, *_other_filters(one.filters)) if known else None)
-        kinds: defaultdict[Answers, dict[int, int]] = defaultdict(dict)
+        kinds: dict[Answers, dict[int, int]] = {}
         said = list(self._numbers)
-        for (*numbers, span), count in self._kinds.items():
+        for numbers, by_span in self._kinds.items():
             (taxa_of, lineage), host_of, place, updated, flags, lists = map(said.__getitem__, numbers)
-            kinds[(taxa_of, host_of, updated, lineage, *place, *flags, lists)][span] = count
+            kinds[(taxa_of, host_of, updated, lineage, *place, *flags, lists)] = by_span
         sums = sum_up(kinds, filter(None, questions))
         for one, question in zip(self._wanted, questions, strict=True):
             dates = one.filters.released_since, one.filters.released_before
