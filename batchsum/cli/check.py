@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchsum.cli.options import day_of_environment, server, with_holdings
+from batchsum.cli.progress import is_wanted, live
 from batchsum.cli.terminal import with_excerpts
 from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
@@ -31,7 +33,8 @@ from batchsum.ncbi.taxonomy import Lookup
 from batchsum.ncbi.urls import BASE_URL, excess
 from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
-from batchsum.run.coverage import asked_plan, count_files
+from batchsum.run.completeness import comparing_requests
+from batchsum.run.coverage import OnReading, asked_plan, count_files, require_reader
 from batchsum.run.plan import Plan, build_plan
 from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken
@@ -56,13 +59,15 @@ def check_command(arguments: argparse.Namespace) -> int:
         print(json.dumps({"file": str(arguments.job), "problems": [asdict(one) for one in error.problems]}, indent=2))
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
-    if arguments.online and not stops:  # where `run` would stop before it asks, nothing is asked here either
-        import asyncio
+    with live(job.name) if job.holdings.files and is_wanted("auto") else nullcontext() as progress:
+        on_reading = progress.reading if progress else lambda words: None
+        if arguments.online and not stops:  # where `run` would stop before it asks, nothing is asked here either
+            import asyncio
 
-        api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
-        report = asyncio.run(_check_online(job, today, lock, api_key))
-    else:
-        report = check_job(job, today, lock)
+            api_key = find_api_key(arguments.api_key_file, job.api.api_key_file)
+            report = asyncio.run(_check_online(job, today, lock, api_key, on_reading))
+        else:
+            report = check_job(job, today, lock, on_reading)
     report["problems"] += [_about_job(job, str(error)) for error in stops]
     # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
@@ -72,14 +77,18 @@ def check_command(arguments: argparse.Namespace) -> int:
     return UsageError.exit_code if report["problems"] else 0
 
 
-def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]:
+def check_job(
+    job: Job, today: date, lock: TaxaLock = NO_LOCK, on_reading: OnReading = lambda words: None
+) -> dict[str, Any]:
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
     plan = build_plan(job, today, lock)
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
-    files, held = count_files(job, plan, lock) if job.holdings.files else ([], [])
+    files, held = count_files(job, plan, lock, on_reading) if job.holdings.files else ([], [])
     warnings = [asdict(warning) for warning in job.warnings]
     warnings += [_about_job(job, words) for one in files for words in (one.problem, *one.remarks) if words]
-    asked = asked_plan(plan, held).request_count if files else plan.request_count
+    rest = asked_plan(plan, held) if files else plan
+    comparing = sum(request not in rest for request in comparing_requests(plan, files, held))
+    asked = rest.request_count + comparing
     return {
         "job": job.name,
         "file": str(job.path),
@@ -92,12 +101,18 @@ def check_job(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> dict[str, Any]
         "warnings": warnings,
         "relative_dates": relative_dates(plan),
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
-        **({"holdings": _holdings(job, today, files, held, plan.request_count - asked)} if files else {}),
+        **(
+            {"holdings": _holdings(job, today, files, held, plan.request_count - rest.request_count, comparing)}
+            if files
+            else {}
+        ),
     }
 
 
-def _holdings(job: Job, today: date, files: list[CountedFile], held: list[HeldRow], saved: int) -> dict[str, Any]:
-    """What is covered by which file, and the requests that this saves."""
+def _holdings(
+    job: Job, today: date, files: list[CountedFile], held: list[HeldRow], saved: int, comparing: int
+) -> dict[str, Any]:
+    """What is covered by which file, and the requests that this saves and costs."""
     covers = Counter(row.file for row in held if row.record_count is not None)
     told = [
         {
@@ -106,7 +121,7 @@ def _holdings(job: Job, today: date, files: list[CountedFile], held: list[HeldRo
         }
         for one in files if one.day
     ]  # fmt: skip
-    return {"use": job.holdings.use, "saved_requests": saved, "files": told}
+    return {"use": job.holdings.use, "saved_requests": saved, "comparing_requests": comparing, "files": told}
 
 
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
@@ -115,6 +130,7 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
     yield from _refusal(_require_output, job.output)
     yield from _refusal(require_own_directory, job)
     yield from map(UsageError, format_problems(job))
+    yield from _refusal(require_reader, job)
     base_url = job.api.base_url or BASE_URL
     if problem := excess(job.api.requests_per_second, urlsplit(base_url).hostname or ""):
         yield UsageError(f"{problem}, or run with --base-url")
@@ -146,7 +162,9 @@ def _require_output(output: OutputSettings) -> None:
         check_targets(directory, [f"summary.{name}" for name in output.formats])
 
 
-async def _check_online(job: Job, today: date, lock: TaxaLock, api_key: str | None) -> dict[str, Any]:
+async def _check_online(
+    job: Job, today: date, lock: TaxaLock, api_key: str | None, on_reading: OnReading
+) -> dict[str, Any]:
     """The report of `check_job` with what NCBI's taxonomy says of every name, once what was learnt is in taxa.lock.
 
     Each problem and warning about a name has its `kind`, the `taxon` or `host` as written, the number of `rows`
@@ -162,7 +180,7 @@ async def _check_online(job: Job, today: date, lock: TaxaLock, api_key: str | No
         found_hosts = _require(await lookup.names(hosts))
         findings = await _with_near_names([*taxon_findings(names, lock), *host_findings(found_hosts.values())], lookup)
     lock = lock.with_names(names.values(), today)
-    report = check_job(job, today, lock)
+    report = check_job(job, today, lock, on_reading)
     places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
         told = _about_job(job, finding.message) | {"kind": finding.kind}
@@ -247,6 +265,8 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
         yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
+    if comparing := holdings["comparing_requests"]:
+        yield f"  {counted(comparing, 'request')} among them to compare the files; more where records are missing"
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

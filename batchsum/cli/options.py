@@ -235,6 +235,8 @@ def server(option: str | None, api: ApiSettings) -> str | None:
 def with_holdings(job: Job, arguments: argparse.Namespace) -> Job:
     """The job with the files that the command line names; one of the same taxon in the job gives way."""
     given = {one.taxon: one for one in arguments.holding}
+    if len(given) < len(arguments.holding):
+        raise UsageError("--holding: a taxon is given two files; leave one of both out")
     kept = [one for one in job.holdings.files if one.taxon not in given]
     files = (*kept, *given.values())
     if len({one.file for one in files}) < len(files):

@@ -85,8 +85,10 @@ class Progress:
             yield 5, f"held, {spoken(max(1.0, held))} more"
 
     def _pace(self, asking: "Fetcher", rate: float | None) -> Iterator[Piece]:
-        limit, left = asking.client.pacer.rate, self._total - self._before - asking.done
-        if left <= 0:
+        limit, left = asking.client.pacer.rate, self._total - self._before - (asking.done - asking.compared)
+        if asking.is_comparing:
+            yield 5, "comparing what you hold"
+        elif left <= 0:
             yield 5, f"asking again: {-left:,}" if left else "judging"
         elif rate is not None:
             yield 3, f"{rate:.1f}/s" + (f" of {limit:g}" if limit is not None else "")

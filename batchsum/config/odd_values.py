@@ -106,12 +106,14 @@ def _places() -> dict[str, str]:
     return {name.casefold(): name for name in sorted(names)}
 
 
+@cache
 def _table(name: str) -> list[list[str]]:
     """The rows of a table in `model/data`, without its header."""
     text = (resources.files("batchsum.model") / "data" / name).read_text(encoding="utf-8")
     return [line.split("\t") for line in text.splitlines()[1:]]
 
 
+@cache
 def _near_place(text: str) -> str | None:
     """The place that was perhaps meant: `Viet Nam` for Vietnam."""
     without_accents = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))

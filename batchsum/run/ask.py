@@ -82,6 +82,10 @@ class Fetcher:
     """What the summary should say beside the answers: names that have moved."""
     is_settled: bool = False
     """Whether what `find_retries` saw is all that was answered: nothing was worth asking again, or may be."""
+    is_comparing: bool = False
+    """Whether what the user holds is being compared."""
+    compared: int = 0
+    """Requests that were asked for that, among `done`."""
     _began: float = field(default_factory=time.monotonic)
     _failures: int = 0
     _asked_nothing: bool = False
@@ -139,8 +143,10 @@ class Fetcher:
                 return
             asked.update(new)
             self.is_settled = False
+            self.is_comparing, before = True, self.done
             await self._round(1, new, self._ask)
             await self._fit_edges(partial(list, queries))
+            self.is_comparing, self.compared = False, self.compared + self.done - before
 
     async def window_rounds(self) -> None:
         """Ask for windows whose edges were answered from different states of NCBI's data, until they fit."""

@@ -5,7 +5,7 @@ Where the file has fewer, what is missing is looked for by release month, splitt
 rows are counted in the file, some of them are asked all the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import blake2b
@@ -16,9 +16,10 @@ from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Failure, Query, Request, Summary, request_key
 from batchsum.run.data_dates import dates_of
 from batchsum.run.guards import differs
+from batchsum.run.plan import Plan
 from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
-from batchsum.store.held import CountedFile, counted_files, held_rows
+from batchsum.store.held import CountedFile, HeldRow, counted_files, held_rows
 
 MOST_SPLITS = 24
 """Requests to find the months of a file where something is missing."""
@@ -112,12 +113,26 @@ def sample(night: Night) -> list[Query]:
     covered = {row.position for row in held_rows(night.store, night.run) if row.record_count is not None}
     last = night.history.with_status(("suspect",), last_night=True)
     differed = {(row.taxon, row.asks) for row in last if row.error.startswith("differs:")}
+    return _drawn(night.plan, covered, differed)
+
+
+def _drawn(plan: Plan, covered: Container[int], differed: Container[tuple[str, str]]) -> list[Query]:
     lots = (
-        ((query.taxon, query.asks) not in differed, _lot(night, query), position, query)
-        for position, query in enumerate(night.plan.queries())
+        ((query.taxon, query.asks) not in differed, _lot(plan, query), position, query)
+        for position, query in enumerate(plan.queries())
         if position in covered
     )
     return [query for *_, query in nsmallest(SAMPLE, lots)]
+
+
+def comparing_requests(plan: Plan, files: Iterable[CountedFile], rows: Iterable[HeldRow]) -> set[Request]:
+    """What a night of `plan` asks to compare these files: the sample, where no row differed last night, and each file's
+    whole. Where a whole lacks records it asks on."""
+    ends = [(file, min(file.day, plan.today)) for file in files if file.day]
+    queries = [Query(str(file.taxon), "", FilterSet(released_before=end)) for file, end in ends]
+    if plan.job.holdings.use == "count":
+        queries += _drawn(plan, {row.position for row in rows if row.record_count is not None}, ())
+    return {request for query in queries for request in query.requests()}
 
 
 def grown_under(filters: FilterSet, file: CountedFile, grown: int | None) -> int | None:
@@ -200,6 +215,6 @@ def _middle(file: CountedFile, window: Window) -> date | None:
     return months[len(months) // 2] if months else None
 
 
-def _lot(night: Night, query: Query) -> bytes:
-    text = f"{night.job.name}\n{night.run.today}\n{query.taxon}\n{query.asks}"
+def _lot(plan: Plan, query: Query) -> bytes:
+    text = f"{plan.job.name}\n{plan.today}\n{query.taxon}\n{query.asks}"
     return blake2b(text.encode(), digest_size=8).digest()

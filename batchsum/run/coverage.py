@@ -11,6 +11,7 @@ from datetime import date
 from operator import itemgetter
 
 from batchsum.config.taxa_lock import TaxaLock
+from batchsum.errors import UsageError
 from batchsum.model.job import Holding, Job
 from batchsum.model.queries import Failure, Summary
 from batchsum.run.holdings.count import Held, count_held
@@ -25,6 +26,15 @@ log = logging.getLogger("batchsum")
 
 OnReading = Callable[[str], None]
 """Is told, in words, what is read and how far."""
+
+
+def require_reader(job: Job) -> None:
+    """UsageError where the job has files to count in, and what reads them is not installed."""
+    try:
+        if job.holdings.files:
+            import msgspec  # noqa: F401  imported here, since it is an extra
+    except ImportError as error:
+        raise UsageError(f"holdings: to read the files, pip install 'batchsum[holdings]' ({error})") from None
 
 
 def count_holdings(night: Night, on_reading: OnReading = lambda words: None) -> Night:

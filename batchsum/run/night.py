@@ -20,7 +20,7 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.ask import Fetcher, ask
-from batchsum.run.coverage import OnReading, count_holdings
+from batchsum.run.coverage import OnReading, count_holdings, require_reader
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
@@ -75,6 +75,7 @@ def run_job(
     files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
+        require_reader(job)
         lock = read_lock(lock_file(job.path))
         client = job_client(job, base_url, api_key)
         with held(directory, wait=wait_for_lock) as store:

@@ -39,9 +39,11 @@ class Plan:
         self.today = today
         self.lock = lock
         self._resolved: dict[tuple[NamedSet, frozenset[tuple[str, Any]]], tuple[_ResolvedSet, ...]] = {}
-        # A dictionary, since it keeps the order of the rows.
-        self._requests = dict.fromkeys(request for query in self.queries() for request in query.requests())
-        self.query_count = sum(1 for _ in self._rows())
+        self.query_count = 0
+        self._requests: dict[Request, None] = {}  # a dictionary, since it keeps the order of the rows
+        for query in self.queries():
+            self.query_count += 1
+            self._requests.update(dict.fromkeys(query.requests()))
 
     @property
     def request_count(self) -> int:

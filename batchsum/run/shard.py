@@ -24,7 +24,7 @@ from batchsum.model.queries import Failure, Query, Request, request_key
 from batchsum.ncbi.urls import BASE_URL
 from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
-from batchsum.run.coverage import OnReading, count_holdings
+from batchsum.run.coverage import OnReading, count_holdings, require_reader
 from batchsum.run.guards import judge
 from batchsum.run.job_copy import job_digest, pack_job
 from batchsum.run.night import job_client
@@ -148,6 +148,7 @@ def run_shard(
     """
     directory = job.output.dir
     base_url = job.api.base_url or BASE_URL
+    require_reader(job)
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:

@@ -42,6 +42,8 @@ def looked_on(done: int = 0, before: int = 0, total: int = 100) -> tuple[Progres
     store = SimpleNamespace(count_answers=lambda run: before)
     fetcher = SimpleNamespace(
         done=done,
+        is_comparing=False,
+        compared=0,
         night=SimpleNamespace(
             plan=SimpleNamespace(request_count=total), run=SimpleNamespace(base_url="https://e.org/v2"), store=store
         ),
@@ -112,6 +114,16 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert rates[59] == pytest.approx(2.0)
     assert isinstance(looking._seen, deque)
     assert len(looking._seen) <= progress.WINDOW + 3
+
+
+def test_what_compares_holdings_is_not_asked_again() -> None:
+    looking, fetcher = looked_on()
+    fetcher.done, fetcher.is_comparing = 107, True
+    assert looking.line(100, 0.0) == ("watch  100/100  100 %  comparing what you hold", False)
+    fetcher.done, fetcher.is_comparing, fetcher.compared = 122, False, 22
+    assert looking.line(100, 0.0) == ("watch  100/100  100 %  judging", False)
+    fetcher.done = 125
+    assert looking.line(100, 0.0) == ("watch  100/100  100 %  asking again: 3", False)
 
 
 def test_answers_of_an_earlier_process_count_as_done() -> None:

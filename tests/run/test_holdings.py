@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from batchsum.cli import main
+from batchsum.cli.check import check_job
 from batchsum.cli.progress import Progress
+from batchsum.config.load import load_job
 from batchsum.notify.news import News
 from batchsum.notify.words import message
 from tests.builders.held_reports import TODAY, records, write_report
@@ -115,13 +117,13 @@ def test_counted_rows_are_not_asked(tmp_path: Path, ncbi: Served) -> None:
     assert "counted in held.zip" in (tmp_path / "out/night/report.html").read_text()
 
 
-def many_rows(directory: Path, **sections: Any) -> Path:
+def many_rows(directory: Path, use: str = "count", **sections: Any) -> Path:
     """A job of 200 windows that a file holds, and one row of another taxon."""
     sets = {"daily": {"windows": {"every": "1d", "last": 200}}}
     taxa = [2697049, {"taxon": 1335626, "filter_sets": ["all"]}]
     text = job_text(
         *taxa, filter_sets={**sets, "all": {}},
-        holdings={"files": [{"taxon": 2697049, "file": "held.zip"}], "use": "count"}, **sections,
+        holdings={"files": [{"taxon": 2697049, "file": "held.zip"}], "use": use}, **sections,
     )  # fmt: skip
     return write_job(directory, text)
 
@@ -298,7 +300,9 @@ def test_check_tells_what_is_covered_and_saved(
     report = json.loads(capsys.readouterr().out)
     (file,) = report["holdings"]["files"]
     assert (file["rows"], file["age_days"]) == (17, 1)
-    assert report["holdings"]["saved_requests"] == report["requests"] == 18
+    # The sample is all seventeen rows, windows with two edges each; the whole before the file's day is one more.
+    assert (report["holdings"]["saved_requests"], report["holdings"]["comparing_requests"]) == (18, 19)
+    assert report["requests"] == 18 + 19
     (tmp_path / "held.zip").unlink()
     assert main([*check]) == 0
     assert "warning: held.zip" in capsys.readouterr().out
@@ -367,6 +371,12 @@ def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
 
 
+def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [part for name in ("a.zip", "b.zip") for part in ("--holding", f"2697049={name}")]
+    assert main(["check", str(job(tmp_path)), *options]) == 2
+    assert "a taxon is given two files" in capsys.readouterr().err
+
+
 def test_a_job_without_holdings_has_none_of_it(tmp_path: Path, ncbi: Served) -> None:
     path = write_job(tmp_path, job_text(2697049, filter_sets=SETS))
     assert run(path, ncbi) == 0
@@ -397,6 +407,52 @@ def test_the_live_line_says_what_is_read() -> None:
     progress = Progress("night")
     progress.reading("reading held.zip, 310,000 records")
     assert progress.line(80) == ("night  reading held.zip, 310,000 records", True)
+
+
+def test_check_counts_the_requests_of_comparing(tmp_path: Path, ncbi: Served) -> None:
+    """As many as the embedded server gets that night, names and lineages aside."""
+    for use in ("compare", "count"):
+        path = many_rows(tmp_path / use, use)
+        write_report(path.parent / "held.zip", RECORDS, day=TODAY)
+        told = check_job(load_job(path), TODAY)
+        assert run(path, ncbi) == 0
+        assert told["requests"] == len(questions(path))
+
+
+def test_the_example_for_cron_runs_the_night_with_a_new_package(tmp_path: Path, ncbi: Served) -> None:
+    example = Path("configs/holdings.crontab.example").read_text().splitlines()[-1]
+    command = example.split(maxsplit=5)[5].replace("/srv/batchsum", str(tmp_path))
+    command = command.replace("/opt/batchsum/bin/batchsum", f"{sys.executable} -m batchsum")
+    job(tmp_path).rename(tmp_path / "job.yaml")
+    (tmp_path / "job.yaml").write_text((tmp_path / "job.yaml").read_text().replace("held.zip", "ncbi/sars-cov-2.zip"))
+    (tmp_path / "ncbi").mkdir()
+    write_report(tmp_path / "downloaded.zip", RECORDS)
+    for name, script in {
+        "datasets": f"while [ $# -gt 1 ]; do [ $1 = --filename ] && cp {tmp_path}/downloaded.zip $2; shift; done; true",
+        "unzip": f"exec {sys.executable} -m zipfile -t $2",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "BATCHSUM_BASE_URL": ncbi.base_url}
+    environment["PYTHONPATH"] = str(Path.cwd())
+    told = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=60)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert {row["held_difference"] for row in rows(tmp_path / "job.yaml") if row["taxon"] == "2697049"} == {"0"}
+    (tmp_path / "downloaded.zip").write_bytes((tmp_path / "downloaded.zip").read_bytes()[:-30])
+    assert subprocess.run(["sh", "-c", command], env=environment, capture_output=True, timeout=60).returncode
+    assert (tmp_path / "ncbi/sars-cov-2.zip").stat().st_size > (tmp_path / "new.zip").stat().st_size
+
+
+def test_without_the_reader_nothing_is_asked(
+    tmp_path: Path, ncbi: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "msgspec", None)  # as where it is not installed
+    path = job(tmp_path)
+    for command in ("check", "run"):
+        assert main([command, str(path), "--base-url", ncbi.base_url]) == 2
+        told = capsys.readouterr()
+        assert "pip install 'batchsum[holdings]'" in told.out + told.err
+    assert not (path.parent / "out/night/state.sqlite3").exists()
 
 
 def test_what_is_missing_reaches_hooks_and_chats(

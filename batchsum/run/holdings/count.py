@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
@@ -54,15 +55,22 @@ def count_held(
     tally = Tally(taxon, wanted)
     bad_lines, first_bad, first_line = 0, 0, b""
     with open_report(file) as report:
-        for number, line in enumerate(report.lines, start=1):
+        read = told = 0
+        for block in report.blocks:
             try:
-                tally.add(line)
+                read += tally.add(block)
             except UNREADABLE:
-                if line.strip():
-                    bad_lines += 1
-                    first_bad, first_line = first_bad or number, first_line or line
-            if progress is not None and number % 1000 == 0:
-                progress(number)
+                for line in BytesIO(block):
+                    read += 1
+                    try:
+                        tally.add(line)
+                    except UNREADABLE:
+                        if line.strip():
+                            bad_lines += 1
+                            first_bad, first_line = first_bad or read, first_line or line
+            if progress is not None and read // 1000 > told:
+                told = read // 1000
+                progress(told * 1000)
     if not tally.total:
         raise HoldingError(f"{file}: {_why_nothing(taxon, tally.other, first_bad, first_line)}")
     released = tally.released()
@@ -89,5 +97,6 @@ def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
     elif b'"reports"' in line:
         what = "one JSON document, as --as-json prints it, and not one record a line (--as-json-lines)"
     else:
-        what = f"no report of virus genomes (line {first_bad}: {one_line(line[:60].decode(errors='replace'))})"
+        text = one_line(line[:60].decode(errors="replace"))
+        what = f"no report of virus genomes (line {first_bad}: {text or 'no text'})"
     return f"{what}; download it with `datasets download virus genome taxon {taxon} --include none`"

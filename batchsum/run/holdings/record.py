@@ -17,7 +17,7 @@ UNREADABLE = (MsgspecError, RecursionError)
 _ABSENT = Raw(b"{}")
 
 
-class Record(Struct):
+class Record(Struct, gc=False):
     """A line without an accession or a virus is none."""
 
     accession: str
@@ -66,7 +66,7 @@ class _Location(Struct):
     usaState: str | None = None
 
 
-read_record = Decoder(Record).decode
+read_records = Decoder(Record).decode_lines
 _read_organism = Decoder(_Organism | None).decode
 _read_location = Decoder(_Location | None).decode
 

@@ -8,15 +8,18 @@ record's own lineage, since trees move and NCBI counts by today's.
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from functools import lru_cache
+from io import BytesIO
+from itertools import repeat
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
+
+from msgspec import ValidationError
 
 from batchsum.config.taxa_lock import TaxaLock
 from batchsum.model.filters import FilterSet
-from batchsum.run.holdings.record import read_location, read_organism, read_record
+from batchsum.run.holdings.record import read_location, read_organism, read_records
 from batchsum.run.holdings.sums import Answers, Question, Wanted, sum_up
 
 # Different viruses, hosts, places and days that are remembered as they were read: a report has some thousands.
@@ -24,6 +27,9 @@ _REMEMBERED = 10_000
 
 # Reports name hosts by their scientific names; this one everybody calls otherwise.
 _ALSO_CALLED = {"human": 9606}
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 # A question: the ids of taxon and host, and then these.
 _other_filters = attrgetter(
@@ -35,17 +41,34 @@ _NONE: frozenset[Any] = frozenset()
 # The span of a record that tells no release day: any filter by date leaves it out.
 _NO_DAY = -1
 
+# A hundred accessions share an entry of those that were seen, since they are given out in rows.
+_BITS = {f"{last:02}": 1 << last for last in range(100)}
+_BIT_OF_ITS_OWN = 1 << 100
+
+
+class _Memory(dict[K, V]):
+    """What was read of each different text, since a report has few; so many that memory is bounded."""
+
+    def __init__(self, read: Callable[[K], V]) -> None:
+        self._read = read
+
+    def __missing__(self, text: K) -> V:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[text] = found = self._read(text)
+        return found
+
 
 class Tally:
     """The records of `taxon` and below, of all that are added."""
 
     def __init__(self, taxon: int, wanted: Sequence[Wanted]) -> None:
-        self.total = self.doubles = 0
+        self.doubles = 0
         self.covers: set[int] = set()
         self.other = ""
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
         self._taxon, self._wanted = taxon, wanted
-        self._kinds: defaultdict[Answers, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+        self._kinds: defaultdict[tuple[int, ...], defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
         self._by_day: defaultdict[date | None, int] = defaultdict(int)
         self._seen: dict[str, int] = {}
         self._tax_ids = {one.tax_id for one in wanted if one.tax_id}
@@ -60,43 +83,55 @@ class Tally:
         for accessions in lists:
             for accession in accessions:
                 self._lists[accession] = self._lists.get(accession, _NONE) | {accessions}
-        # A report has few different ones of these: each is looked into once.
-        self._virus = lru_cache(_REMEMBERED)(self._read_virus)
-        self._host = lru_cache(_REMEMBERED)(self._read_host)
-        self._place = lru_cache(_REMEMBERED)(self._read_place)
-        self._day = lru_cache(_REMEMBERED)(self._read_day)
+        # What records say is numbered: numbers are compared faster than sets. A virus that is not below `taxon` is 0.
+        self._numbers: dict[Any, int] = {None: 0}
+        self._virus = _Memory[bytes, int](lambda raw: self._number(self._read_virus(raw)))
+        self._host = _Memory[bytes, int](lambda raw: self._number(self._read_host(raw)))
+        self._place = _Memory[bytes, int](lambda raw: self._number(self._read_place(raw)))
+        self._day = _Memory[str, tuple[date | None, int, int]](self._read_day)
+        self._flag = _Memory[tuple[Any, ...], int](lambda flags: self._number(self._read_flags(*flags)))
 
-    def add(self, line: bytes) -> None:
-        """Count the record of one line. Raises one of `record.UNREADABLE` where it is none."""
-        record = read_record(line)
-        virus = self._virus(bytes(record.virus))
-        host = self._host(bytes(record.host)) if self._hosts else _NONE
-        places, state = self._place(bytes(record.location))
-        if virus is None:
-            return
-        unversioned = record.accession.partition(".")[0]
-        if not self._is_new(unversioned):
-            self.doubles += 1
-            return
-        taxa, lineage = virus
-        released = record.releaseDate or record.release_date or ""
-        day, span, _ = self._day(released)
-        is_refseq, is_annotated, is_complete = self._flags
-        answers = (
-            taxa,
-            host,
-            self._day(record.updateDate or record.update_date or released)[2],
-            lineage,
-            places,
-            state,
-            is_refseq if (record.sourceDatabase or record.source_database) == "RefSeq" else _NONE,
-            is_annotated if record.isAnnotated or record.is_annotated else _NONE,
-            is_complete if record.completeness == "COMPLETE" else _NONE,
-            self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE) if self._lists else _NONE,
-        )
-        self._kinds[answers][span] += 1
-        self._by_day[day] += 1
-        self.total += 1
+    def add(self, lines: bytes) -> int:
+        """Count the records of whole lines; returns how many lines. Raises one of `record.UNREADABLE` where a line is
+        no record, or blank, and has counted none of them then."""
+        no_host = no_lists = self._number(_NONE)
+        asks_flags, no_flags = any(self._flags), self._number((_NONE,) * 3)
+        records = read_records(lines)
+        if len(records) != len(BytesIO(lines).readlines()):  # bytes.count takes six times as long
+            raise ValidationError("a blank line, or a record that is no line of its own")
+        viruses = [self._virus[bytes(record.virus)] for record in records]
+        hosts = [self._host[bytes(record.host)] for record in records] if self._hosts else repeat(no_host)
+        places = [self._place[bytes(record.location)] for record in records]
+        kinds, by_day, seen, days = self._kinds, self._by_day, self._seen, self._day
+        for record, virus, host, place in zip(records, viruses, hosts, places, strict=False):
+            if not virus:
+                continue
+            unversioned = record.accession.partition(".")[0]
+            stem, bit = unversioned[:-2], _BITS.get(unversioned[-2:])
+            if not (stem and bit):
+                stem, bit = unversioned, _BIT_OF_ITS_OWN
+            had = seen.get(stem, 0)
+            if had & bit:
+                self.doubles += 1
+                continue
+            seen[stem] = had | bit
+            released = record.releaseDate or record.release_date or ""
+            day, span, updated = days[released]
+            if self._updated:
+                updated = days[record.updateDate or record.update_date or released][2]
+            flags, lists = no_flags, no_lists
+            if asks_flags:
+                source = record.sourceDatabase or record.source_database
+                flags = self._flag[source, record.isAnnotated or record.is_annotated, record.completeness]
+            if self._lists:
+                lists = self._number(self._lists.get(record.accession, _NONE) | self._lists.get(unversioned, _NONE))
+            kinds[virus, host, place, updated, flags, lists][span] += 1
+            by_day[day] += 1
+        return len(records)
+
+    @property
+    def total(self) -> int:
+        return sum(self._by_day.values())
 
     def released(self) -> dict[date, int]:
         """The records by release day."""
@@ -105,22 +140,31 @@ class Tally:
     def counts(self, lock: TaxaLock) -> Iterator[int | None]:
         """The count of each Wanted, in order; None where the records cannot say."""
         hosts = {"": 0} | {host: tax_id for host in self._hosts if (tax_id := self._host_id(host))}
-        questions = [self._question(one, hosts, lock) for one in self._wanted]
-        sums = sum_up(self._kinds, filter(None, questions))
+        taxa = _Memory[tuple[int | None, str], int | None](lambda taxon: self._at_or_below(*taxon, lock))
+        spans = _Memory[tuple[Any, Any], tuple[int, int]](self._spans)
+        questions: list[Question | None] = []
+        for one in self._wanted:
+            tax_id, host = taxa[one.tax_id, one.name], hosts.get(one.filters.host.casefold())
+            known = tax_id is not None and host is not None
+            questions.append((tax_id, host, *_other_filters(one.filters)) if known else None)
+        kinds: dict[Answers, dict[int, int]] = {}
+        said = list(self._numbers)
+        for numbers, by_span in self._kinds.items():
+            (taxa_of, lineage), host_of, place, updated, flags, lists = map(said.__getitem__, numbers)
+            kinds[(taxa_of, host_of, updated, lineage, *place, *flags, lists)] = by_span
+        sums = sum_up(kinds, filter(None, questions))
         for one, question in zip(self._wanted, questions, strict=True):
-            yield sums[question].between(*self._spans(one.filters)) if question else None
+            dates = one.filters.released_since, one.filters.released_before
+            yield sums[question].between(*spans[dates]) if question else None
 
-    def _question(self, one: Wanted, hosts: Mapping[str, int], lock: TaxaLock) -> Question | None:
-        tax_id = one.tax_id or _only(self._taxa[one.name.casefold()])
-        host = hosts.get(one.filters.host.casefold())
-        is_below = tax_id in self.covers or self._taxon in (tax_id, *lock.ancestors(one.name))
-        if tax_id is None or host is None or not is_below:
-            return None
-        return (tax_id, host, *_other_filters(one.filters))
+    def _at_or_below(self, tax_id: int | None, name: str, lock: TaxaLock) -> int | None:
+        """The id of a taxon; None where it is not known to be that of the holding, or below."""
+        found = tax_id or _only(self._taxa[name.casefold()])
+        return found if found in self.covers or self._taxon in (found, *lock.ancestors(name)) else None
 
-    def _spans(self, filters: FilterSet) -> tuple[int, int]:
+    def _spans(self, dates: tuple[date | None, date | None]) -> tuple[int, int]:
         """The first span of release days that a row asks for, and the one behind the last."""
-        since, before = filters.released_since, filters.released_before
+        since, before = dates
         first = bisect_left(self._release_days, since) + 1 if since else 0 if before else _NO_DAY
         end = bisect_left(self._release_days, before) if before else len(self._release_days)
         return first, end + 1
@@ -153,25 +197,24 @@ class Tally:
         region, country, state = read_location(raw)
         return self._places & {region, country}, self._states & {state}
 
-    def _read_day(self, text: str) -> tuple[date | None, int, frozenset[date]]:
+    def _read_day(self, text: str) -> tuple[date | None, int, int]:
         """The day, how many of the asked release days have come by then, and the days of updated_since that have."""
         try:
             day = date.fromisoformat(text[:10])
         except ValueError:
-            return None, _NO_DAY, _NONE
-        return day, bisect_right(self._release_days, day), frozenset(one for one in self._updated if one <= day)
+            return None, _NO_DAY, self._number(_NONE)
+        updated = frozenset(one for one in self._updated if one <= day)
+        return day, bisect_right(self._release_days, day), self._number(updated)
+
+    def _read_flags(self, source: str | None, is_annotated: bool | None, completeness: str | None) -> tuple[Any, ...]:
+        is_set = source == "RefSeq", is_annotated, completeness == "COMPLETE"
+        return tuple(asked if one else _NONE for asked, one in zip(self._flags, is_set, strict=True))
+
+    def _number(self, said: object) -> int:
+        return self._numbers.setdefault(said, len(self._numbers))
 
     def _host_id(self, host: str) -> int | None:
         return int(host) if host.isdecimal() else _only(self._hosts[host]) or _ALSO_CALLED.get(host)
-
-    def _is_new(self, accession: str) -> bool:
-        """Whether it had not come yet. A hundred of them share an entry, since they are given out in rows."""
-        stem, last = accession[:-2], accession[-2:]
-        if not (stem and last.isascii() and last.isdigit()):
-            stem, last = accession, "100"
-        bit, seen = 1 << int(last), self._seen.get(stem, 0)
-        self._seen[stem] = seen | bit
-        return not seen & bit
 
 
 def _only(ids: set[int]) -> int | None:

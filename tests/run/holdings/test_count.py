@@ -1,8 +1,12 @@
 """What a data report holds, counted in one pass."""
 
+import gzip
+import json
 import os
 import sys
+import threading
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock
 from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.run.holdings.count import count_held
-from batchsum.run.holdings.package import HoldingError, file_day
+from batchsum.run.holdings.package import HoldingError, file_day, open_report
 from tests.run.holdings.reports import (
     CORONAVIRIDAE,
     HUMAN,
@@ -135,6 +139,33 @@ def test_progress_may_end_the_reading(tmp_path: Path) -> None:
     assert told == [1000, 2000]
 
 
+@pytest.mark.parametrize("form", ["plain", "gzip", "zip"])
+def test_no_thread_outlives_a_reading_that_ends_early(tmp_path: Path, form: str) -> None:
+    path = write(tmp_path / "report", [record(number) for number in range(5000)], form)
+    before = threading.enumerate()
+    for stop_after in (0, 1, 2):
+        with open_report(path) as report:
+            assert len(list(islice(report.blocks, stop_after))) <= stop_after
+        assert threading.enumerate() == before
+
+
+def test_a_line_holds_one_record(tmp_path: Path) -> None:
+    pretty = json.dumps(record(1), indent=1).encode()
+    two = lines([record(2)]).strip() + lines([record(3)])
+    for form in ("plain", "gzip"):
+        held = count_held(write(tmp_path / "report", b"\n".join([pretty, two, lines([record(4)])]), form), SARS2, [])
+        assert (held.total, held.unreadable) == (1, (pretty.count(b"\n") + 2, 1))
+
+
+def test_a_gzip_file_of_several_members(tmp_path: Path) -> None:
+    members = b"".join(gzip.compress(lines([record(number)])) for number in range(300))
+    for padding in (b"", b"\0" * 100_000):
+        path = write(tmp_path / "report", gzip.compress(b"") + padding + members + padding)
+        assert count_held(path, SARS2, [want()]).counts == (300,)
+    assert "cut off or damaged" in refusal(write(tmp_path / "report", members + b"garbage"))
+    assert "cut off or damaged" in refusal(write(tmp_path / "report", members[:-1]))
+
+
 # What is wrong with a file is said, and nothing is counted.
 
 
@@ -173,6 +204,9 @@ def test_half_a_last_line(tmp_path: Path) -> None:
     [
         (b"", " is empty"),
         (b"\n\n", "no record in it"),
+        (lines(THREE).decode().encode("utf-16"), " is UTF-16"),
+        (b'{"reports":[' + b" " * 10_000_000, "(--as-json-lines)"),
+        (bytes(10_000_000), "no report of virus genomes (line 1: "),
         (b'{"accession":"GCF_1.1","assemblyInfo":{}}\n', "a report of genome assemblies"),
         (b'{"reports":[{"accession":"X1.1"}],"total_count":1}\n', "(--as-json-lines)"),
         (b"Accession\tVirus\nX1\tFlu\n", "no report of virus genomes (line 1: Accession Virus)"),
