@@ -186,7 +186,8 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
     elif night.failed_again:
-        told = [f"What follows is the table of the run at {clock(night.started_at)} UTC, earlier that day."]
+        began = clock(night.manifest["started_at"])
+        told = [f"What follows is the table of the run at {began} UTC, earlier that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:

@@ -12,7 +12,6 @@ from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
-from batchsum.output.files import PAGE
 from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History
 from batchsum.store.nights import Nights
@@ -73,14 +72,10 @@ class ReportRow(NamedTuple):
 class ReportNight:
     """One published run, and the nights that led to it."""
 
-    job: str
+    manifest: Mapping[str, Any]
+    """run.json of the run; of its `files` only the names count."""
     date: str
     """YYYY-MM-DD: the day of the run that relative dates count back from."""
-    run_id: str
-    started_at: str
-    """UTC, ISO 8601."""
-    finished_at: str
-    base_url: str
     rows: Iterable[ReportRow]
     """In job order; walked once, and need not be in memory."""
     directory: str = ""
@@ -98,21 +93,6 @@ class ReportNight:
     """The run that was to replace this table on its day, and left none."""
     removed: Sequence[KeptRow] = ()
     """Rows of last night whose query is not in tonight's job."""
-    requests: int | None = None
-    """Different requests in the plan, after sharing."""
-    requests_per_second: float | None = None
-    """The pace at the end of the run; None for unlimited."""
-    http_statuses: Mapping[str, int] = field(default_factory=dict)
-    """Sends by HTTP status as text; `none` for those that got no answer."""
-    notes: tuple[str, ...] = ()
-    """What a person should know of the run: moved names, staleness, filters without effect."""
-    stale: tuple[str, ...] = ()
-    """What has not moved for too long: sentences, for one grey line."""
-    holdings: Sequence[Mapping[str, Any]] = ()
-    """What the user holds, file by file, as run.json has it."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
 
     @property
     def tonight(self) -> str:
@@ -143,15 +123,11 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
     kept = Nights(store, NIGHTS_SHOWN)
     failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
-    holdings = manifest.get("holdings", {"use": "", "files": ()})
+    is_counted = manifest.get("holdings", {}).get("use") == "count"
     return ReportNight(
-        job=manifest["job"],
+        manifest,
         date=run.today.isoformat(),
-        run_id=run.run_id,
-        started_at=manifest["started_at"],
-        finished_at=manifest["finished_at"],
-        base_url=run.base_url,
-        rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=holdings["use"] == "count"),
+        rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=is_counted),
         directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
@@ -159,14 +135,6 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
         failed_again=kept.failed_again(run),
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
-        requests=manifest["requests"],
-        requests_per_second=manifest["requests_per_second"],
-        http_statuses=manifest["http_statuses"],
-        notes=tuple(manifest["warnings"]),
-        stale=tuple(manifest["stale"]),
-        holdings=holdings["files"],
-        versions=manifest["versions"],
-        files=tuple(name for name in manifest["files"] if name != PAGE),
     )
 
 

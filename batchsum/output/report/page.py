@@ -8,14 +8,14 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup, escape
@@ -80,10 +80,12 @@ def render_page(night: ReportNight) -> Iterator[str]:
             mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
             icon=_icon("bad" if night.is_old else facts.mood),
-            host=_host(night.base_url),
+            host=_host(night.manifest["base_url"]),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
             filter_texts=table.filters,
+            files=[name for name in night.manifest["files"] if name != PAGE],
+            holdings=night.manifest.get("holdings", {}).get("files"),
             left_out=facts.row_count - len(table.rows),
             page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
@@ -237,10 +239,10 @@ def night_steps(row: ReportRow) -> str:
     return ",".join(steps)
 
 
-def took(night: ReportNight) -> str:
+def took(manifest: Mapping[str, Any]) -> str:
     """How long the run took; empty where the times cannot be read."""
     try:
-        began, ended = map(datetime.fromisoformat, (night.started_at, night.finished_at))
+        began, ended = map(datetime.fromisoformat, (manifest["started_at"], manifest["finished_at"]))
         seconds = (ended - began).total_seconds()
     except (ValueError, TypeError):  # no times, or one with a time zone and one without
         return ""
