@@ -64,8 +64,8 @@ def judge_rows(night: Night, unasked: Failure) -> None:
         night.history.note_changed_taxa()
 
 
-def verdicts(night: Night) -> Iterator[tuple[Query, Verdict, KeptRow]]:
-    """The kept verdicts in job order, each with the answer it is about, and the row as it is kept."""
+def judged_rows(night: Night) -> Iterator[tuple[KeptRow, Query, Summary | None]]:
+    """The judged rows in job order, each with its query and what NCBI said of it."""
     dates, files = dates_of(night), files_counted_in(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
         keys = row.request_keys
@@ -76,7 +76,7 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict, KeptRow]]:
             answer = load_answer(text)
         else:
             answer = answer_of_row(night.store.every_answer(night.run, keys), query, keys, dates)
-        yield query, row.verdict(answer if isinstance(answer, Summary) else None), row
+        yield row, query, answer if isinstance(answer, Summary) else None
 
 
 # Each row alone

@@ -32,7 +32,7 @@ from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
-from batchsum.run.judge import verdicts
+from batchsum.run.judge import judged_rows
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import staleness, warnings_of
@@ -198,19 +198,13 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
 
 
 def _write_table(night: Night, write: TableWriter, path: Path) -> None:
-    names = {
-        listed.taxon: (heard.node.tax_id, heard.node.scientific_name)
-        for listed in night.job.taxa
-        if (heard := night.taxa.get(listed.taxon))
-    }
     newest = {one.file: one.newest for one in counted_files(night.store, night.run)}
     has_held = table.has_held(night.job)
 
     def rows() -> Iterator[table.Row]:
-        for query, verdict, kept in verdicts(night):
-            tax_id, name = names.get(query.taxon, (None, ""))
-            held = table.held_values(verdict, kept.held_record_count, newest.get(kept.held_in)) if has_held else ()
-            yield table.row(query, verdict, tax_id, name, held)
+        for kept, query, summary in judged_rows(night):
+            held = table.held_values(kept, newest.get(kept.held_in)) if has_held else ()
+            yield table.row(kept, query.filters, summary, held)
 
     write(path, rows())
 

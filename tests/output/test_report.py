@@ -49,7 +49,7 @@ def assert_shows(shown: Row, given_row: ReportRow) -> None:
     assert cells[2].parts["bdi"] == kept.filter_set
     assert cells[3].text == kept.status == shown.attributes["class"]
     assert number(cells[4].text) == kept.record_count
-    assert number(cells[5].text.partition(" ")[0]) == given_row.record_count_change
+    assert number(cells[5].text.partition(" ")[0]) == kept.record_count_change
     assert cells[7].attributes.get("data-v", cells[7].text) == (kept.resource_updated_on or "")
     assert number(cells[8].text) == given_row.size_mb
     assert cells[9].parts.get("b", "") == kept.error

@@ -212,7 +212,7 @@ def advice(reason: str) -> str:
 
 
 def _weight(row: ReportRow) -> tuple[int, float]:
-    return weight({**row.kept._asdict(), "record_count_change": row.record_count_change})
+    return weight({**row.kept._asdict(), "record_count_change": row.kept.record_count_change})
 
 
 def clock(text: str) -> str:

@@ -63,10 +63,6 @@ class ReportRow(NamedTuple):
     nightly_statuses: tuple[str, ...] = ()
     """Status on each of `ReportNight.dates`; empty text where the row was not in the job. As long as the counts."""
 
-    @property
-    def record_count_change(self) -> int | None:
-        return self.kept.verdict(None).record_count_change
-
 
 @dataclass(frozen=True, slots=True)
 class ReportNight:

@@ -180,7 +180,7 @@ def signed(number: int | None) -> str:
 
 def percent(row: ReportRow) -> str:
     """The change in percent as changes.csv has it, with its sign and a true minus; what nobody would see is little."""
-    share = change_percent(row.kept.verdict(None))
+    share = change_percent(row.kept)
     if not share or abs(share) < _LEAST_PERCENT:
         return f"<{_LEAST_PERCENT} %" if share else ""
     return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
@@ -189,7 +189,7 @@ def percent(row: ReportRow) -> str:
 def difference(row: ReportRow) -> Markup:
     """The change of a row, and how much that is in percent."""
     share = percent(row)
-    return Markup(signed(row.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
+    return Markup(signed(row.kept.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
 
 
 def sparkline(row: ReportRow) -> Markup:
