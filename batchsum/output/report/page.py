@@ -8,7 +8,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -58,10 +58,10 @@ def write_report(path: Path, night: ReportNight) -> None:
 
 def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
-    table = _Table(night.date)
+    drawn, filters = list[str](), dict[str, int]()
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
-    facts = digest(replace(night, rows=table.drawn(night.rows)))
-    rows = iter(table.rows)
+    facts = digest(replace(night, rows=_drawing(night, drawn, filters)))
+    rows = iter(drawn)
     is_paged = facts.row_count > WHOLE_TABLE
     style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
@@ -83,10 +83,10 @@ def render_page(night: ReportNight) -> Iterator[str]:
             host=_host(night.manifest["base_url"]),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
-            filter_texts=table.filters,
+            filter_texts=filters,
             files=[name for name in night.manifest["files"] if name != PAGE],
             holdings=night.manifest.get("holdings", {}).get("files"),
-            left_out=facts.row_count - len(table.rows),
+            left_out=facts.row_count - len(drawn),
             page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
     )
@@ -94,26 +94,16 @@ def render_page(night: ReportNight) -> Iterator[str]:
     return iter(stream)
 
 
-class _Table:
-    """The rows that the page carries, drawn as they pass."""
+def _drawing(night: ReportNight, drawn: list[str], filters: dict[str, int]) -> Iterator[ReportRow]:
+    """The rows of `night`; those that the page carries are put into `drawn` as they pass.
 
-    def __init__(self, date: str) -> None:
-        self._date = date
-        self.filters: dict[str, int] = {}
-        """Texts of the rows' filters, numbered: many rows share a few."""
-        self.rows: list[str] = []
-        self._macro: Callable[[ReportRow, Callable[[str], int], str], str] = (
-            _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
-        )
-
-    def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
-        for row in rows:
-            if row.is_carried:
-                self.rows.append(self._macro(row, self._filter_number, self._date))
-            yield row
-
-    def _filter_number(self, text: str) -> int:
-        return self.filters.setdefault(text, len(self.filters))
+    `filters` is filled with the texts of their filters, numbered: many rows share a few.
+    """
+    draw = _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
+    for row in night.rows:
+        if row.is_carried:
+            drawn.append(draw(row, filters, night.date))
+        yield row
 
 
 @cache
@@ -128,7 +118,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, difference=difference, sparkline=sparkline, day=day, words=words, advice=advice,
+        grouped=grouped, difference=difference, day=day, words=words, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
         soft=soft, acceptance=acceptance,
     )  # fmt: skip
@@ -190,12 +180,6 @@ def difference(row: ReportRow) -> Markup:
     """The change of a row, and how much that is in percent."""
     share = percent(row)
     return Markup(signed(row.kept.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
-
-
-def sparkline(row: ReportRow) -> Markup:
-    """The nights of a row; nothing on the first."""
-    is_first = len(row.nightly_counts) < 2
-    return Markup("" if is_first else plots.sparkline(row.nightly_counts, row.nightly_statuses))
 
 
 @lru_cache  # few filter sets, many rows
