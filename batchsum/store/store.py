@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
@@ -43,6 +45,8 @@ class Run:
     failure: str = ""
     """In a sentence, why it left no table."""
 
+
+T = TypeVar("T")
 
 UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
@@ -193,18 +197,9 @@ class Store(Database):
             return round_, Reply(load_answer(answer), _load_attempts(attempts))
         return None
 
-    def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
-        """The replies to many requests at once, of those that have one."""
-        rows = self.query(
-            "SELECT request, answer, attempts FROM answers"
-            " WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
-            run.run, json.dumps([*keys]),
-        )  # fmt: skip
-        return {request: Reply(load_answer(answer), _load_attempts(attempts)) for request, answer, attempts in rows}
-
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
-        """The same without their attempts."""
-        return {request: reply.answer for request, reply in self.replies(run, keys).items()}
+        """The answers of many requests, of those that have one."""
+        return {request: every[-1] for request, every in self.every_answer(run, keys).items()}
 
     def every_answer(self, run: Run, keys: Iterable[str]) -> dict[str, list[Answer]]:
         """The answers of many requests, for each that has one all that it was answered, the last one last."""
@@ -260,6 +255,13 @@ class Store(Database):
             run.run,
         )
         return {str(code): count for code, count in rows}
+
+
+def in_groups(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """The same in pieces: what one question to the store is asked of at once."""
+    remaining = iter(rows)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 # A reply as text and back: the fields of a Summary by their place, those of a Failure by their names.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
@@ -16,15 +16,13 @@ from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History
 from batchsum.store.nights import Nights
 from batchsum.store.rows import KeptRow, answered_rows, together
-from batchsum.store.store import Run, Store, load_answer
+from batchsum.store.store import Run, Store, in_groups, load_answer
 
 NIGHTS_SHOWN = 60
 MOST_ROWS = 20_000
 """Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
 come before the quiet ones."""
 
-_ROWS_AT_ONCE = 500
-"""Rows whose earlier nights are looked up together."""
 _NO_DOWNLOAD = Package()
 # INDEXED BY makes SQLite refuse the query rather than walk through every night of the table.
 _SERIES = """
@@ -156,9 +154,8 @@ class _Rows:
     """Whether rows are counted in a file where one covers them, and not asked."""
 
     def __iter__(self) -> Iterator[ReportRow]:
-        rows, numbers = answered_rows(self.store, self.run), self.store.query(_CARRIED, self.run.run, MOST_ROWS)
-        carried = {position for (position,) in numbers}
-        while piece := list(islice(rows, _ROWS_AT_ONCE)):
+        carried = {position for (position,) in self.store.query(_CARRIED, self.run.run, MOST_ROWS)}
+        for piece in in_groups(answered_rows(self.store, self.run)):
             since = doubtful_since(self.store, self.run, (kept.query for kept, _ in piece if not kept.is_believed))
             series = self._series(kept.query for kept, _ in piece if kept.position in carried)
             for kept, answer in piece:
@@ -201,13 +198,11 @@ class _Rows:
 
     def _messages(self, kept: KeptRow) -> tuple[str, ...]:
         """What NCBI said of the two edges of a window. The window itself is nothing that could be downloaded."""
-        keys = kept.requests.split("\n")
+        keys = kept.request_keys
         # With one key alone the row is no window.
         answer = together(self.store.answers(self.run, keys), keys) if len(keys) > 1 else None
         return answer.messages if isinstance(answer, Summary) else ()
 
     def _phids(self, kept: KeptRow) -> tuple[str, ...]:
-        keys = kept.requests.split("\n")
-        known = self.store.replies(self.run, keys)
-        replies = [known[key] for key in keys if key in known]
-        return tuple(attempt.phid for reply in replies for attempt in reply.attempts if attempt.phid)
+        found = filter(None, (self.store.answer(self.run, key) for key in kept.request_keys))
+        return tuple(attempt.phid for _, reply in found for attempt in reply.attempts if attempt.phid)
