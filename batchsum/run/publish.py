@@ -25,7 +25,7 @@ from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
-from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_manifest
+from batchsum.output.files import PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
@@ -79,13 +79,10 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     levels = list(accepted.values())
     manifest = build_manifest(night, counts, rate, warnings, levels)
     try:
-        publication = prepare(
-            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
-        )
+        publication = prepare(directory, run.owner, _writers(night, manifest), manifest)
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead
         raise
-    manifest["files"] = data_digests(publication.files)
     outcome = outcome_of(store, run, job, manifest, night.dropped)
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
@@ -95,11 +92,6 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
-
-
-def data_digests(files: Mapping[str, str]) -> dict[str, str]:
-    """Those of the data files: the page is made again on a night that leaves no table, when run.json stays."""
-    return {name: digest for name, digest in files.items() if name not in (MANIFEST, PAGE)}
 
 
 def publish_staged(night: Night, staged: StagedNight) -> Outcome:
@@ -238,7 +230,7 @@ def _user_name() -> str:
 def build_manifest(
     night: Night, counts: Mapping[str, int], rate: float | None, warnings: Sequence[str], accepted: Sequence[Level]
 ) -> dict[str, Any]:
-    """The manifest of a judged night with `counts` rows by status, but for its `files`: the sha256 of each, by name."""
+    """The manifest of a judged night with `counts` rows by status, but for its `files`, which `prepare` adds."""
     plan, run = night.plan, night.run
     return {
         "run_id": run.run_id,
