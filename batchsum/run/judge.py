@@ -63,13 +63,13 @@ def judged_rows(night: Night) -> Iterator[tuple[KeptRow, Query, Summary | None]]
     """The judged rows in job order, each with its query and what NCBI said of it."""
     dates, files = dates_of(night), files_counted_in(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
-        keys = row.request_keys
         answer: Answer | None
         if row.held_in in files:
             answer = answer_in_file(files[row.held_in], row.held_record_count)
         elif text:
             answer = load_answer(text)
         else:
+            keys = row.request_keys
             answer = answer_of_row(night.store.every_answer(night.run, keys), query, keys, dates)
         yield row, query, answer if isinstance(answer, Summary) else None
 
