@@ -263,9 +263,5 @@ def build_manifest(
 
 def resolved_dates(night: Night) -> dict[str, dict[str, str]]:
     """For each filter set of the job with a date: the days that its relative dates came to."""
-    names = ("released_since", "released_before", "updated_since")
-    return {
-        name: {day: cells[day] for day in names if cells[day]}
-        for name, filters in night.plan.dated_sets().items()
-        if (cells := filters.cells())
-    }
+    sets = night.plan.dated_sets()
+    return {name: {one: str(day) for one, day in filters.dates().items()} for name, filters in sets.items()}

@@ -134,7 +134,7 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
         text: {name: value for name in _VALUES if (value := getattr(filters, name))} for text, filters in sets.items()
     }
     # Sets with a date are left out: that nothing is so new is often the truth.
-    narrower = [text for text, filters in sets.items() if values[text] and not filters.has_date()][:MOST_SETS]
+    narrower = [text for text, filters in sets.items() if values[text] and not filters.dates()][:MOST_SETS]
     wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
     if not any(wider.values()):
         return []  # nothing to compare: the rows need not be walked through
