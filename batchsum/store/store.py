@@ -5,6 +5,7 @@ transaction of the process that had it before raises Locked.
 """
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -36,7 +37,7 @@ class Run:
     generation: int
     """Of the manifest that this run will replace."""
     owner: str
-    """The process that has the run, by a random name."""
+    """Whoever has the run: the store of one process, by a random name."""
     state: str
     """`open`, `publishing`, `published`, `replaced` by another run of the same night, or without a table: `failed`,
     or `closed` where it was dropped."""
@@ -66,6 +67,8 @@ class Store(Database):
 
     def __init__(self, path: Path) -> None:
         self._claim: Run | None = None
+        # Not the process id: another host may have the same, and share the directory.
+        self._owner = secrets.token_hex(4)
         super().__init__(path)
 
     @contextmanager
@@ -86,24 +89,24 @@ class Store(Database):
     # Runs: what changes them stands inside a transaction of the caller.
 
     def begin_run(
-        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int, owner: str
+        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int
     ) -> Run:
         self.query(
             "INSERT INTO runs (run_id, started_at, today, base_url, job_hash, generation, owner, state)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
-            run_id, started_at, today.isoformat(), base_url, job_hash, generation, owner,
+            run_id, started_at, today.isoformat(), base_url, job_hash, generation, self._owner,
         )  # fmt: skip
         return self._claimed()
 
-    def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
+    def take_over(self, run: Run, *, job_hash: str, generation: int) -> Run:
         """Go on with an open run, whoever had it."""
-        values = (owner, job_hash, generation, run.run)
+        values = (self._owner, job_hash, generation, run.run)
         self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ?, failure = '' WHERE run = ?", *values)
         return self._claimed()
 
-    def reopen(self, run: Run, *, owner: str, generation: int) -> Run:
-        """Have a published run, in order to publish it again."""
-        values = (owner, generation, run.run)
+    def reopen(self, run: Run) -> Run:
+        """Have a published run, in order to publish it again in place of the manifest of its generation."""
+        values = (self._owner, run.generation, run.run)
         self.query("UPDATE runs SET owner = ?, generation = ?, state = 'open' WHERE run = ?", *values)
         return self._claimed()
 
