@@ -241,7 +241,9 @@ def build_manifest(
         "finished_at": utc_text(datetime.now(UTC)),
         "base_url": run.base_url,
         "today": run.today.isoformat(),
-        "resolved_dates": resolved_dates(night),
+        "resolved_dates": {
+            name: {one: str(day) for one, day in filters.dates().items()} for name, filters in plan.dated_sets().items()
+        },
         "requests_per_second": rate,
         "queries": plan.query_count,
         "requests": plan.request_count,
@@ -259,9 +261,3 @@ def build_manifest(
             "aiohttp": aiohttp.__version__,
         },
     }
-
-
-def resolved_dates(night: Night) -> dict[str, dict[str, str]]:
-    """For each filter set of the job with a date: the days that its relative dates came to."""
-    sets = night.plan.dated_sets()
-    return {name: {one: str(day) for one, day in filters.dates().items()} for name, filters in sets.items()}
