@@ -65,11 +65,14 @@ class FilterSet:
     def resolve(self, today: date) -> "FilterSet":
         """The same set with every relative date counted back from `today`."""
         days: dict[str, Any] = {
-            name: midnight_before(length, today)
-            for name in ("released_since", "released_before", "updated_since")
-            if isinstance(length := getattr(self, name), timedelta)
+            name: midnight_before(day, today) for name, day in self.dates().items() if isinstance(day, timedelta)
         }
         return replace(self, **days) if days else self
+
+    def dates(self) -> dict[str, date | timedelta]:
+        """The days in it, by the names of their filters."""
+        names = ("released_since", "released_before", "updated_since")
+        return {name: day for name in names if (day := getattr(self, name)) is not None}
 
     # A night has many rows, but few filter sets: what follows from a set alone is worked out once.
 
@@ -94,12 +97,7 @@ class FilterSet:
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
-        return any(
-            isinstance(day, timedelta) for day in (self.released_since, self.released_before, self.updated_since)
-        )
-
-    def has_date(self) -> bool:
-        return any((self.released_since, self.released_before, self.updated_since))
+        return any(isinstance(day, timedelta) for day in self.dates().values())
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""

@@ -238,12 +238,6 @@ class Verdict(NamedTuple):
     previous_record_count: int | None = None
 
     @property
-    def record_count_change(self) -> int | None:
-        if self.record_count is None or self.previous_record_count is None:
-            return None
-        return self.record_count - self.previous_record_count
-
-    @property
     def is_believed(self) -> bool:
         return self.status in BELIEVED
 

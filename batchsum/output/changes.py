@@ -10,6 +10,7 @@ from typing import Any
 from batchsum.model.queries import BELIEVED, Past, Query, Verdict, moment
 from batchsum.output.table import CHANGED, CHANGES, Row
 from batchsum.store.history import History
+from batchsum.store.rows import KeptRow
 
 COLUMNS = tuple(column.name for column in CHANGED)
 
@@ -62,10 +63,9 @@ def change_rows(history: History, names: dict[str, str] | None = None) -> Iterat
     names = {} if names is None else names
     for kept in history.changed():
         names[kept.taxon] = kept.name_and_id
-        verdict = kept.verdict(None)
         yield (
             kept.taxon, kept.label, kept.filter_set, kept.change, kept.previous_record_count, kept.record_count,
-            verdict.record_count_change, change_percent(verdict), kept.status, kept.error,
+            kept.record_count_change, change_percent(kept), kept.status, kept.error,
         )  # fmt: skip
     for word, kept in history.removed():
         names.setdefault(kept.taxon, kept.name_and_id)
@@ -77,9 +77,9 @@ def told_changes(kinds: Mapping[str, int]) -> dict[str, int]:
     return {word: kinds[word] for word in CHANGES if word != "rolled" and kinds.get(word)}
 
 
-def change_percent(verdict: Verdict) -> Decimal | None:
+def change_percent(kept: KeptRow) -> Decimal | None:
     """With two significant digits, never as a power of ten; None where there is nothing to divide by."""
-    change, previous = verdict.record_count_change, verdict.previous_record_count
+    change, previous = kept.record_count_change, kept.previous_record_count
     if change is None or not previous:
         return None
     if not change:

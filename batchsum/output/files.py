@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,16 +96,18 @@ def prepare(
     directory: Path,
     owner: str,
     writers: Mapping[str, Writer],
-    manifest: Callable[[dict[str, str]], Mapping[str, Any]],
+    manifest: dict[str, Any],
 ) -> Publication:
-    """Write every file beside its target, the manifest last: made by `manifest` from the digests of the others.
+    """Write every file beside its target, the manifest last, when it has got its `files`: the digest of each.
 
     Where the disk does not take them all, nothing of them stays on it.
     """
     try:
         files = {name: _write(directory / name, owner, writer) for name, writer in writers.items()}
         stale = {name for name in read_manifest(directory).get("files", {}) if _TABLE.fullmatch(name)} - files.keys()
-        text = json.dumps(manifest(dict(files)), indent=2, ensure_ascii=False) + "\n"
+        # Not of the page, which is made again on a night that leaves no table, when run.json stays.
+        manifest["files"] = {name: digest for name, digest in files.items() if name != PAGE}
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         raw = text.encode(errors="backslashreplace")  # the name of a directory may be no UTF-8
         files[MANIFEST] = _write(directory / MANIFEST, owner, lambda path: path.write_bytes(raw))
         _sync_directories(directory, files)

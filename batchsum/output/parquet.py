@@ -8,7 +8,6 @@ manifest it carries what is the same for the same rows, and the manifest knows i
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from batchsum.output.files import MANIFEST
 from batchsum.output.table import SUMMARY, Column, Row, Value
+from batchsum.store.store import in_groups
 
 ROWS_A_GROUP = 20_000
 
@@ -47,11 +47,11 @@ def write_parquet(
     path: Path, rows: Iterable[Row], *, manifest: Mapping[str, Any], columns: Sequence[Column] = SUMMARY
 ) -> None:
     """Write `rows` to `path`; text is encoded by dictionary inside each row group."""
-    table_schema, remaining = schema(manifest, columns), iter(rows)
+    table_schema = schema(manifest, columns)
     texts = [one.name for one in columns if one.kind == "string"]
     with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
         # Column by column inside a group: so wide a table would not fit into memory as a whole.
-        while group := list(islice(remaining, ROWS_A_GROUP)):
+        for group in in_groups(rows, ROWS_A_GROUP):
             arrays = [_array(column, values) for column, values in zip(columns, zip(*group, strict=True), strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=table_schema), row_group_size=ROWS_A_GROUP)
 

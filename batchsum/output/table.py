@@ -15,8 +15,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job
-from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Query, Summary, Verdict
+from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Summary
+from batchsum.store.rows import KeptRow
 
 Value = str | int | float | Decimal | None
 Row = tuple[Value, ...]
@@ -176,22 +178,22 @@ _NOTHING = Summary(None)
 _NO_FILES = FileSummary()
 
 
-def held_values(verdict: Verdict, record_count: int | None, newest: date | None) -> Row:
-    """The values of HELD for a row of which a file holds `record_count` records."""
-    if record_count is None:
+def held_values(kept: KeptRow, newest: date | None) -> Row:
+    """The values of HELD for a row; `newest` is the newest release day in the file that holds it."""
+    held, count = kept.held_record_count, kept.record_count
+    if held is None:
         return (None, None, None)
-    difference = None if verdict.record_count is None else record_count - verdict.record_count
-    return (record_count, difference, newest.isoformat() if newest else None)
+    return (held, None if count is None else held - count, newest.isoformat() if newest else None)
 
 
-def row(query: Query, verdict: Verdict, tax_id: int | None = None, scientific_name: str = "", held: Row = ()) -> Row:
+def row(kept: KeptRow, filters: FilterSet, summary: Summary | None, held: Row = ()) -> Row:
     """One row, value by value in the order of COLUMNS, with those of HELD if there are any; None and "" are both a
     missing value."""
-    summary = verdict.summary or _NOTHING
+    summary = summary or _NOTHING
     return (
-        query.taxon, tax_id, scientific_name, query.label, query.filter_set,
-        verdict.status, verdict.record_count, verdict.previous_record_count, verdict.record_count_change,
-        verdict.error, "|".join(summary.messages), *held, *query.filters.cells().values(),
+        kept.taxon, kept.heard_tax_id, kept.scientific_name, kept.label, kept.filter_set,
+        kept.status, kept.record_count, kept.previous_record_count, kept.record_count_change,
+        kept.error, "|".join(summary.messages), *held, *filters.cells().values(),
         summary.assembly_count, summary.resource_updated_on,
         *summary.hydrated[:3], *summary.dehydrated,  # only what is dehydrated is ever rehydrated
         *chain.from_iterable(summary.available_files.get(kind, _NO_FILES) for kind in FILE_KINDS),

@@ -5,7 +5,6 @@ verdicts beside the old table, or the new ones and a publication that the next s
 """
 
 import gzip
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +73,11 @@ def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, dict[st
     night = night.accepting(names, night.note)
     with about_run(night.run.run_id):
         with store.transaction():
-            run = store.reopen(night.run, owner=secrets.token_hex(4), generation=night.run.generation)
+            run = store.reopen(night.run)
             night = replace(night, run=run)
             judge_rows(night, Failure("skipped", "interrupted", "not asked"))
-            accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
-            for taxon, filter_set in sorted(night.accept - accepted):  # raised in here, it undoes the judging
-                raise UsageError(f"{taxon}/{filter_set}: nothing to accept; NCBI gave no count for it on {run.today}")
+            for row in night.not_accepted():  # raised in here, it undoes the judging
+                raise UsageError(f"{row}: nothing to accept; NCBI gave no count for it on {run.today}")
             staged = stage_night(night, rate)
         outcome = publish_staged(night, staged)
     named = night.accept

@@ -34,6 +34,7 @@ _SAVED = (
 )  # fmt: skip
 _CLASSES = {one.__name__: one for one in _SAVED}
 _NOWHERE = Path()
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def pack_job(job: Job) -> bytes:
@@ -73,20 +74,16 @@ def job_digest(job: Job) -> str:
 
 def _lines(job: Job) -> Iterator[str]:
     kinds: dict[Hashable, int] = {}
-    shared = []
+    shared, kind_of = list[Any](), list[int]()
     for listed in job.taxa:
-        if (kind := _kind(listed)) not in kinds:
-            kinds[kind] = len(kinds)
+        kind = listed.sets, listed.guards and tuple(listed.guards.items())  # a mapping has no hash
+        kind_of.append(kinds.setdefault(kind, len(kinds)))
+        if len(shared) < len(kinds):
             shared.append((listed.sets, listed.guards))
     yield _json(_plain(replace(job, taxa=(), warnings=())))
-    yield _json(_plain(tuple(shared)))
-    for listed in job.taxa:
-        yield _json([listed.taxon, listed.label, kinds[_kind(listed)]])
-
-
-def _kind(listed: ListedTaxon) -> Hashable:
-    """The same for taxa with the same filter sets and bounds."""
-    return listed.sets, listed.guards and tuple(listed.guards.items())  # a mapping has no hash
+    yield _json(_plain(shared))
+    for listed, number in zip(job.taxa, kind_of, strict=True):
+        yield _json([listed.taxon, listed.label, number])
 
 
 def _plain(value: Any) -> Any:
@@ -124,7 +121,3 @@ def _value(plain: Any) -> Any:
             return Path(said)
     named = {name: _value(one) for name, one in said.items()}
     return named if kind == "mapping" else _CLASSES[kind](**named)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

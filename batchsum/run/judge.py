@@ -4,8 +4,7 @@ Verdicts are kept as rows in the store, so that the table, the changes and later
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
-from typing import TypeVar
+from itertools import count
 
 from batchsum.model.queries import (
     BELIEVED,
@@ -29,11 +28,7 @@ from batchsum.run.resume import Night
 from batchsum.run.windows import answer_of_row
 from batchsum.store.held import HeldRow, held_rows
 from batchsum.store.rows import KeptRow, Level, QueryKey, answered_rows
-from batchsum.store.store import load_answer
-
-T = TypeVar("T")
-_GROUP = 500
-"""Rows whose answers and past are looked up at once."""
+from batchsum.store.store import in_groups, load_answer
 
 
 def judge_and_find_retries(night: Night, unasked: Failure) -> list[Request]:
@@ -64,19 +59,19 @@ def judge_rows(night: Night, unasked: Failure) -> None:
         night.history.note_changed_taxa()
 
 
-def verdicts(night: Night) -> Iterator[tuple[Query, Verdict, KeptRow]]:
-    """The kept verdicts in job order, each with the answer it is about, and the row as it is kept."""
+def judged_rows(night: Night) -> Iterator[tuple[KeptRow, Query, Summary | None]]:
+    """The judged rows in job order, each with its query and what NCBI said of it."""
     dates, files = dates_of(night), files_counted_in(night)
     for query, (row, text) in zip(night.plan.queries(), answered_rows(night.store, night.run), strict=True):
-        keys = row.request_keys
         answer: Answer | None
         if row.held_in in files:
             answer = answer_in_file(files[row.held_in], row.held_record_count)
         elif text:
             answer = load_answer(text)
         else:
+            keys = row.request_keys
             answer = answer_of_row(night.store.every_answer(night.run, keys), query, keys, dates)
-        yield query, row.verdict(answer if isinstance(answer, Summary) else None), row
+        yield row, query, answer if isinstance(answer, Summary) else None
 
 
 # Each row alone
@@ -84,7 +79,7 @@ def verdicts(night: Night) -> Iterator[tuple[Query, Verdict, KeptRow]]:
 
 def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[KeptRow]:
     position, holds = count(), _Holdings(night)
-    for group in _groups(night.plan.queries()):
+    for group in in_groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
         asked = [_asked(night, query) for query in group]
@@ -179,15 +174,9 @@ def _change(
 def _doubt(night: Night, doubts: Iterable[tuple[KeptRow, str]]) -> None:
     """Make rows suspect that were believed by themselves, but for those that the user believes. Of a row that is
     doubted twice, the last words are kept."""
-    for group in _groups((row, why) for row, why in dict(doubts).items() if not row.is_accepted):
+    for group in in_groups((row, why) for row, why in dict(doubts).items() if not row.is_accepted):
         pasts = night.history.pasts([row.asked for row, _ in group], [row.query for row, _ in group])
         night.history.doubt(
             (why, _change(night, Verdict("suspect"), past), row.position)
             for (row, why), past in zip(group, pasts, strict=True)
         )
-
-
-def _groups(rows: Iterable[T]) -> Iterator[list[T]]:
-    rows = iter(rows)
-    while group := list(islice(rows, _GROUP)):
-        yield group

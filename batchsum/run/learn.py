@@ -11,48 +11,54 @@ from batchsum.config.names import merged, moved
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock
 from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
 from batchsum.store.store import Store
-from batchsum.store.taxa import LearntTaxon, keep_taxa, learnt_taxa
+
+# A taxon that stands for the same as before keeps its night; what is said of it is brought up to date.
+_KEEP = """
+INSERT OR REPLACE INTO taxa VALUES (?1, coalesce(
+    (SELECT learnt_on FROM taxa WHERE taxon = ?1 AND tax_id = ?3
+        AND learnt_on = (SELECT max(learnt_on) FROM taxa WHERE taxon = ?1)), ?2), ?3, ?4, ?5, ?6)
+"""
 
 
 def learn(store: Store, today: date, lock: TaxaLock, names: Mapping[str, Name]) -> None:
     """Keep what NCBI's taxonomy said tonight of the taxa that the lock of the job does not know."""
-    keep_taxa(
-        store,
-        [
-            LearntTaxon(
-                name.text, today.isoformat(), name.taxon.tax_id, name.taxon.scientific_name, name.taxon.rank,
-                " ".join(map(str, name.taxon.parents)),
-            )
-            for name in names.values()
-            if name.taxon and name.taxon.is_virus and name.text not in lock  # what is locked is not learnt anew
-        ],
-    )  # fmt: skip
+    learnt = [
+        (name.text, today.isoformat(), node.tax_id, node.scientific_name, node.rank, " ".join(map(str, node.parents)))
+        for name in names.values()
+        if (node := name.taxon) and node.is_virus and name.text not in lock  # what is locked is not learnt anew
+    ]
+    with store.transaction():
+        store.write(_KEEP, learnt)
 
 
 def known_taxa(store: Store, lock: TaxaLock) -> TaxaLock:
     """What is known of the taxa: as they are locked, else as they were learnt last."""
-    lineages: Lineages = {}
-    learnt = {one.taxon: LockedTaxon(_node(one, lineages), one.learnt_on) for one in learnt_taxa(store)}
-    return lock.beside(learnt)
+    return lock.beside(dict(_learnt(store)))
 
 
 def moved_tonight(store: Store, today: date, taxa: Container[str]) -> Iterator[str]:
     """Warnings about `taxa` on the first night on which it is seen: a name that NCBI moved, an id that it merged."""
-    before: LearntTaxon | None = None
-    for one in learnt_taxa(store):
-        was = before if before and before.taxon == one.taxon else None
-        before = one
+    tonight, last = today.isoformat(), ""
+    node: TaxonNode | None = None
+    for taxon, one in _learnt(store, "WHERE taxon IN (SELECT taxon FROM taxa WHERE learnt_on = ?)", tonight):
+        was = node if taxon == last else None
+        last, node = taxon, one.node
         # What was learnt on an earlier night was told on that night.
-        if one.learnt_on != today.isoformat() or one.taxon not in taxa:
+        if one.locked_on != tonight or taxon not in taxa:
             continue
-        if one.taxon.isdigit() and int(one.taxon) != one.tax_id:
-            yield merged(one.taxon, _node(one))
+        if taxon.isdigit() and int(taxon) != node.tax_id:
+            yield merged(taxon, node)
         elif was is not None:
-            yield moved(one.taxon, _node(was), _node(one))
+            yield moved(taxon, was, node)
 
 
-def _node(one: LearntTaxon, lineages: Lineages | None = None) -> TaxonNode:
-    """Taxa side by side share the tuple of what is above them."""
-    parents = tuple(map(int, one.lineage.split()))
-    shared = parents if lineages is None else lineages.setdefault(parents, parents)
-    return TaxonNode(one.tax_id, one.scientific_name, one.rank, shared)
+def _learnt(store: Store, where: str = "", *values: object) -> Iterator[tuple[str, LockedTaxon]]:
+    """What was learnt, taxon by taxon, of each the latest last. Taxa side by side share the tuple of what is above
+    them."""
+    lineages: Lineages = {}
+    for taxon, night, tax_id, name, rank, lineage in store.walk(
+        f"SELECT taxon, learnt_on, tax_id, scientific_name, rank, lineage FROM taxa {where} ORDER BY taxon, learnt_on",
+        *values,
+    ):
+        parents = tuple(map(int, lineage.split()))
+        yield taxon, LockedTaxon(TaxonNode(tax_id, name, rank, lineages.setdefault(parents, parents)), night)

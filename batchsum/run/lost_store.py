@@ -60,7 +60,7 @@ def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight:
             manifest["run_id"], started_at=manifest["started_at"],
             today=min(told, tonight - timedelta(days=1)),
             base_url=manifest["base_url"], job_hash=manifest["job_hash"],
-            generation=manifest["generation"] - 1, owner="",  # of the table before it; no process has this run
+            generation=manifest["generation"] - 1,  # of the table before it
         )  # fmt: skip
         history = History(store, run)
         history.keep(_rows(job, told, published_rows(table)))

@@ -6,7 +6,6 @@ doubtful is asked once more, as one run would. Merging the same shards again cha
 
 import hashlib
 import logging
-import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -141,12 +140,11 @@ def _merged_before(store: Store, job: Job, manifest: Mapping[str, Any], run_id: 
 
 def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifest: Mapping[str, Any]) -> Run:
     """A run with the answers of all shards: that of a merge that was cut off, or a new one."""
-    run_id, job_hash, mine = _run_id(shards), plan.job_hash(), secrets.token_hex(4)
-    generation = manifest.get("generation", 0)
+    run_id, job_hash, generation = _run_id(shards), plan.job_hash(), manifest.get("generation", 0)
     with store.transaction():
         found = store.last_run("open")
         if found is not None and found.run_id == run_id:
-            return store.take_over(found, owner=mine, job_hash=job_hash, generation=generation)
+            return store.take_over(found, job_hash=job_hash, generation=generation)
         if found is not None:
             close_run(store, found)
             log.warning("run %s was not finished, and gives way to the shards", found.run_id)
@@ -154,7 +152,7 @@ def _open_run(store: Store, plan: Plan, shards: Sequence[FinishedShard], manifes
         store.query("DELETE FROM runs WHERE run_id = ? AND state IN ('closed', 'failed')", run_id)
         run = store.begin_run(
             run_id, started_at=min(one.started_at for one in shards), today=plan.today, base_url=shards[0].base_url,
-            job_hash=job_hash, generation=generation, owner=mine,
+            job_hash=job_hash, generation=generation,
         )  # fmt: skip
         _copy_answers(store, run, shards, plan)  # in here: a kill leaves no run with a part of the answers
     log.info("run %s: %d shards of %s merged", run_id, len(shards), plan.job.name)

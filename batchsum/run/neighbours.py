@@ -1,20 +1,19 @@
 """Each row of a judged night against the rows that include it: wider filter sets of its taxon, and taxa above it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import groupby
 
 from batchsum.model.queries import BELIEVED
 from batchsum.run.guards import includes
 from batchsum.run.resume import Night
 from batchsum.store.rows import KeptRow
+from batchsum.store.store import in_groups
 
 Exceeding = tuple[KeptRow, KeptRow, str]
 """A narrower row, the wider one that it has more records than, and the words for it."""
 
 MOST_NEIGHBOURS = 300  # the pairs grow with its square
 """Different filter sets up to which each is held against each."""
-_GROUP = 500
-"""Rows whose past is looked up at once."""
 
 
 def exceeding(night: Night, statuses: tuple[str, ...]) -> Iterator[Exceeding]:
@@ -32,7 +31,7 @@ def with_wider(night: Night) -> Iterator[tuple[KeptRow, str]]:
     rows = (
         (query, *found[place]) for place, query in enumerate(night.plan.queries() if found else ()) if place in found
     )
-    while group := list(islice(rows, _GROUP)):
+    for group in in_groups(rows):
         pasts = night.history.pasts([row.asked for _, row, _ in group], [row.query for _, row, _ in group])
         for (query, row, why), past in zip(group, pasts, strict=True):
             if query.is_rolling or past.believed is None:  # any other row was judged by its past

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from itertools import groupby, pairwise
@@ -16,18 +16,6 @@ from batchsum.model.job import Job, ListedTaxon, NamedSet
 from batchsum.model.queries import Guards, Query, Request
 
 
-@dataclass(frozen=True, slots=True)
-class _ResolvedSet:
-    """A filter set on one day: no relative date, one for each window, all bounds filled in."""
-
-    name: str
-    filters: FilterSet
-    guards: Guards
-    asks: str
-    series: str
-    is_rolling: bool
-
-
 class Plan:
     """The queries of a job on one day: `query_count` rows, and `request_count` requests after sharing.
 
@@ -38,7 +26,7 @@ class Plan:
         self.job = job
         self.today = today
         self.lock = lock
-        self._resolved: dict[tuple[NamedSet, frozenset[tuple[str, Any]]], tuple[_ResolvedSet, ...]] = {}
+        self._resolved: dict[tuple[NamedSet, frozenset[tuple[str, Any]]], tuple[Query, ...]] = {}
         self.query_count = 0
         self._requests: dict[Request, None] = {}  # a dictionary, since it keeps the order of the rows
         for query in self.queries():
@@ -57,7 +45,7 @@ class Plan:
         # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
         for listed, one in self._rows():
             yield Query(
-                listed.taxon, one.name, one.filters, listed.label, one.guards, self.lock.asked_as(listed.taxon),
+                listed.taxon, one.filter_set, one.filters, listed.label, one.guards, self.lock.asked_as(listed.taxon),
                 one.asks, one.series, one.is_rolling,
             )  # fmt: skip
 
@@ -83,7 +71,7 @@ class Plan:
         """The filter sets of the job that have a date, by name, as they are asked tonight."""
         sets = self.job.filter_sets  # which need not be those of the rows
         resolved = (one for named in sets for one in _on_day(named, self.job.guards, self.today))
-        return {one.name: one.filters for one in resolved if one.filters.has_date()}
+        return {one.filter_set: one.filters for one in resolved if one.filters.dates()}
 
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
@@ -102,7 +90,7 @@ class Plan:
             digest.update(f"{names}{self.job.holdings.use}{self.job.holdings.max_age}".encode())
         return digest.hexdigest()
 
-    def _rows(self) -> Iterator[tuple[ListedTaxon, _ResolvedSet]]:
+    def _rows(self) -> Iterator[tuple[ListedTaxon, Query]]:
         # Taxa side by side mostly share their sets, which need not be looked up for each.
         for (sets, bounds), taxa in groupby(self.job.taxa, key=attrgetter("sets", "guards")):
             resolved = [one for named in sets or self.job.filter_sets for one in self._resolve(named, bounds or {})]
@@ -110,8 +98,8 @@ class Plan:
                 for one in resolved:
                     yield listed, one
 
-    def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[_ResolvedSet, ...]:
-        """What a filter set is tonight under a taxon's own bounds: one set, or one for each window."""
+    def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[Query, ...]:
+        """What a filter set asks tonight under a taxon's own bounds, of whatever taxon."""
         # By value: what many taxa share is worked out once, whoever made the objects.
         key = named, frozenset(bounds.items())
         if key not in self._resolved:
@@ -125,14 +113,18 @@ def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
     return Plan(job, today, lock)
 
 
-def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[_ResolvedSet]:
-    filters, rolls = named.filters, named.filters.is_rolling()
+def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[Query]:
+    """What a filter set asks on one day: one query, or one for each window. They lack their taxon still."""
+
+    def query(name: str, filters: FilterSet, series: str = "") -> Query:
+        asks, is_rolling = filters.canonical(), filters.is_rolling()
+        return Query("", name, filters.resolve(today), guards=guards, asks=asks, series=series, is_rolling=is_rolling)
+
+    filters = named.filters
     if named.windows is None:
-        yield _ResolvedSet(named.name, filters.resolve(today), guards, filters.canonical(), "", rolls)
+        yield query(named.name, filters)
         return
     every, last = named.windows.every, named.windows.last
     series = f"{filters.canonical()};windows={every.days}d,{last}"
     for since, before in pairwise(named.windows.edges(today)):
-        window = replace(filters, released_since=since, released_before=before)
-        name = f"{named.name}/{since}"
-        yield _ResolvedSet(name, window.resolve(today), guards, window.canonical(), series, window.is_rolling())
+        yield query(f"{named.name}/{since}", replace(filters, released_since=since, released_before=before), series)

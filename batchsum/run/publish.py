@@ -25,14 +25,14 @@ from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
 from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
-from batchsum.output.files import MANIFEST, PAGE, Publication, prepare, put_in_place, read_manifest
+from batchsum.output.files import PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
 from batchsum.run.job_copy import pack_job
-from batchsum.run.judge import verdicts
+from batchsum.run.judge import judged_rows
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
 from batchsum.run.warnings import staleness, warnings_of
@@ -79,13 +79,10 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
     levels = list(accepted.values())
     manifest = build_manifest(night, counts, rate, warnings, levels)
     try:
-        publication = prepare(
-            directory, run.owner, _writers(night, manifest), lambda files: {**manifest, "files": data_digests(files)}
-        )
+        publication = prepare(directory, run.owner, _writers(night, manifest), manifest)
     except OSError:
         store.check_claim()  # whoever took the run over has swept our files away: say that instead
         raise
-    manifest["files"] = data_digests(publication.files)
     outcome = outcome_of(store, run, job, manifest, night.dropped)
     with store.transaction():
         # Read anew, where the file system may have no locks: somebody else may have published by now.
@@ -95,11 +92,6 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
-
-
-def data_digests(files: Mapping[str, str]) -> dict[str, str]:
-    """Those of the data files: the page is made again on a night that leaves no table, when run.json stays."""
-    return {name: digest for name, digest in files.items() if name not in (MANIFEST, PAGE)}
 
 
 def publish_staged(night: Night, staged: StagedNight) -> Outcome:
@@ -198,19 +190,13 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
 
 
 def _write_table(night: Night, write: TableWriter, path: Path) -> None:
-    names = {
-        listed.taxon: (heard.node.tax_id, heard.node.scientific_name)
-        for listed in night.job.taxa
-        if (heard := night.taxa.get(listed.taxon))
-    }
     newest = {one.file: one.newest for one in counted_files(night.store, night.run)}
     has_held = table.has_held(night.job)
 
     def rows() -> Iterator[table.Row]:
-        for query, verdict, kept in verdicts(night):
-            tax_id, name = names.get(query.taxon, (None, ""))
-            held = table.held_values(verdict, kept.held_record_count, newest.get(kept.held_in)) if has_held else ()
-            yield table.row(query, verdict, tax_id, name, held)
+        for kept, query, summary in judged_rows(night):
+            held = table.held_values(kept, newest.get(kept.held_in)) if has_held else ()
+            yield table.row(kept, query.filters, summary, held)
 
     write(path, rows())
 
@@ -244,7 +230,7 @@ def _user_name() -> str:
 def build_manifest(
     night: Night, counts: Mapping[str, int], rate: float | None, warnings: Sequence[str], accepted: Sequence[Level]
 ) -> dict[str, Any]:
-    """The manifest of a judged night with `counts` rows by status, but for its `files`: the sha256 of each, by name."""
+    """The manifest of a judged night with `counts` rows by status, but for its `files`, which `prepare` adds."""
     plan, run = night.plan, night.run
     return {
         "run_id": run.run_id,
@@ -255,7 +241,9 @@ def build_manifest(
         "finished_at": utc_text(datetime.now(UTC)),
         "base_url": run.base_url,
         "today": run.today.isoformat(),
-        "resolved_dates": resolved_dates(night),
+        "resolved_dates": {
+            name: {one: str(day) for one, day in filters.dates().items()} for name, filters in plan.dated_sets().items()
+        },
         "requests_per_second": rate,
         "queries": plan.query_count,
         "requests": plan.request_count,
@@ -272,14 +260,4 @@ def build_manifest(
             "python": platform.python_version(),
             "aiohttp": aiohttp.__version__,
         },
-    }
-
-
-def resolved_dates(night: Night) -> dict[str, dict[str, str]]:
-    """For each filter set of the job with a date: the days that its relative dates came to."""
-    names = ("released_since", "released_before", "updated_since")
-    return {
-        name: {day: cells[day] for day in names if cells[day]}
-        for name, filters in night.plan.dated_sets().items()
-        if (cells := filters.cells())
     }

@@ -68,6 +68,11 @@ class Night:
     def accepts(self, row: Query | KeptRow) -> bool:
         return (row.taxon, row.filter_set) in self.accept
 
+    def not_accepted(self) -> list[str]:
+        """Of the rows that are to be believed those about which NCBI said nothing that could be."""
+        accepted = {(row.taxon, row.filter_set) for row in self.history.accepted()}
+        return [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(self.accept - accepted)]
+
     def accepting(self, names: Sequence[str], note: str = "") -> "Night":
         """The same night, in which the rows of these names are believed. UsageError as `named_rows`."""
 
@@ -136,18 +141,17 @@ def open_retry(
 
 def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str, generation: int) -> Run:
     """Take an open run over, or begin one; inside a transaction of the caller."""
-    # Not the process id: another host may have the same, and share the directory.
-    job_hash, owner = plan.job_hash(), secrets.token_hex(4)
+    job_hash = plan.job_hash()
     if found is not None:
         log.info("run %s: resumed; %d answers are here already", found.run_id, store.count_answers(found))
         if found.job_hash != job_hash:
             log.info("run %s: the job was changed; answers that still fit are kept", found.run_id)
-        return store.take_over(found, owner=owner, job_hash=job_hash, generation=generation)
+        return store.take_over(found, job_hash=job_hash, generation=generation)
     now = datetime.now(UTC)
     return store.begin_run(
         f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         started_at=utc_text(now), today=plan.today, base_url=base_url,
-        job_hash=job_hash, generation=generation, owner=owner,
+        job_hash=job_hash, generation=generation,
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +31,7 @@ from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.held import held_digest
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Run, Store, in_groups
 from batchsum.text import utc_text
 from batchsum.version import __version__
 
@@ -183,11 +182,12 @@ def _forget_others(store: Store, run: Run, directory: Path) -> None:
 
 def _find_retries(night: Night, unasked: Failure) -> list[Request]:
     """What one shard can say of its answers: each by itself. Past and neighbours are known after merging only."""
-    found, requests = list[Request](), night.plan.requests()
-    while group := {request_key(request): request for request in islice(requests, 500)}:
-        answers = night.store.answers(night.run, group)
-        for key, request in group.items():
-            verdict = judge(Query(request.taxon, "", request.filters), answers.get(key, unasked))
+    found = list[Request]()
+    for group in in_groups(night.plan.requests()):
+        answers = night.store.answers(night.run, map(request_key, group))
+        for request in group:
+            answer = answers.get(request_key(request), unasked)
+            verdict = judge(Query(request.taxon, "", request.filters), answer)
             if verdict.status in ("suspect", "failed", "skipped"):
                 found.append(request)
     return found

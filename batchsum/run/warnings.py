@@ -35,11 +35,9 @@ MOST_SETS = 100  # the pairs grow with its square, and each is looked at for eve
 def warnings_of(night: Night) -> list[str]:
     """The warnings of a judged night."""
     sets = {filters.text(): filters for filters in night.plan.filter_sets()}
-    accepted = {(row.taxon, row.filter_set) for row in night.history.accepted()}
-    left = [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(night.accept - accepted)]
     return [
         *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.keys()),
-        *not_accepted(left),
+        *_not_accepted(night.not_accepted()),
         *staleness(night, begins=True),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
         *filters_without_records(
@@ -82,8 +80,7 @@ def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
         yield f"no count has changed for a long time: {_first(stale)}"
 
 
-def not_accepted(rows: Sequence[str]) -> Iterator[str]:
-    """Rows that the user wanted believed, and about which NCBI said nothing that could be."""
+def _not_accepted(rows: Sequence[str]) -> Iterator[str]:
     if rows:
         yield f"nothing to accept for {_first(rows)}: no answer that can be believed"
 
@@ -134,7 +131,7 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
         text: {name: value for name in _VALUES if (value := getattr(filters, name))} for text, filters in sets.items()
     }
     # Sets with a date are left out: that nothing is so new is often the truth.
-    narrower = [text for text, filters in sets.items() if values[text] and not filters.has_date()][:MOST_SETS]
+    narrower = [text for text, filters in sets.items() if values[text] and not filters.dates()][:MOST_SETS]
     wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
     if not any(wider.values()):
         return []  # nothing to compare: the rows need not be walked through

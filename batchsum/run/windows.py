@@ -9,18 +9,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from itertools import islice
 from typing import NamedTuple
 
 from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key
 from batchsum.run.data_dates import DataDates, dates_of
 from batchsum.run.guards import LONGEST_LAG
 from batchsum.run.resume import Night
+from batchsum.store.store import in_groups
 
 MOST_PAIRS = 4
 """How often the edges of a window are asked again, until both come from one state of the data."""
-_GROUP = 500
-"""Windows whose answers are looked up at once."""
 
 
 def answer_of_row(
@@ -154,8 +152,7 @@ def _has_undated_end(known: Mapping[str, Sequence[Answer]], keys: Sequence[str])
 
 def _windows(night: Night, queries: Iterable[Query]) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:
     """Every window, with all that its edges were answered."""
-    windows = (query for query in queries if query.filters.released_before is not None)
-    while group := list(islice(windows, _GROUP)):
+    for group in in_groups(query for query in queries if query.filters.released_before is not None):
         keys = {request_key(request) for query in group for request in query.requests()}
         known = night.store.every_answer(night.run, keys)
         for query in group:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from batchsum.model.queries import BELIEVED, Answer, Summary, Verdict, combine
+from batchsum.model.queries import BELIEVED, Answer, combine
 from batchsum.store.store import Run, Store
 
 
@@ -96,6 +96,17 @@ class KeptRow(NamedTuple):
         return error.partition(":")[0]
 
     @property
+    def record_count_change(self) -> int | None:
+        if self.record_count is None or self.previous_record_count is None:
+            return None
+        return self.record_count - self.previous_record_count
+
+    @property
+    def heard_tax_id(self) -> int | None:
+        """Its id as the table has it: NCBI's word, and not only the job's."""
+        return self.tax_id if self.scientific_name else None
+
+    @property
     def last_believed(self) -> int | None:
         """The count that the next night is compared with."""
         return self.record_count if self.is_believed else self.previous_record_count
@@ -107,10 +118,6 @@ class KeptRow(NamedTuple):
     @property
     def asked(self) -> QueryKey:
         return QueryKey(self.taxon, self.tax_id, self.filter_set, self.asks, self.series)
-
-    def verdict(self, summary: Summary | None) -> Verdict:
-        """What was kept of the verdict, with the answer that it is about."""
-        return Verdict(self.status, self.record_count, self.error, summary, self.previous_record_count)
 
 
 class Level(NamedTuple):

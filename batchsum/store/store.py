@@ -5,11 +5,14 @@ transaction of the process that had it before raises Locked.
 """
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
@@ -34,7 +37,7 @@ class Run:
     generation: int
     """Of the manifest that this run will replace."""
     owner: str
-    """The process that has the run, by a random name."""
+    """Whoever has the run: the store of one process, by a random name."""
     state: str
     """`open`, `publishing`, `published`, `replaced` by another run of the same night, or without a table: `failed`,
     or `closed` where it was dropped."""
@@ -43,6 +46,8 @@ class Run:
     failure: str = ""
     """In a sentence, why it left no table."""
 
+
+T = TypeVar("T")
 
 UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
@@ -62,6 +67,8 @@ class Store(Database):
 
     def __init__(self, path: Path) -> None:
         self._claim: Run | None = None
+        # Not the process id: another host may have the same, and share the directory.
+        self._owner = secrets.token_hex(4)
         super().__init__(path)
 
     @contextmanager
@@ -82,24 +89,24 @@ class Store(Database):
     # Runs: what changes them stands inside a transaction of the caller.
 
     def begin_run(
-        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int, owner: str
+        self, run_id: str, *, started_at: str, today: date, base_url: str, job_hash: str, generation: int
     ) -> Run:
         self.query(
             "INSERT INTO runs (run_id, started_at, today, base_url, job_hash, generation, owner, state)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, 'open')",
-            run_id, started_at, today.isoformat(), base_url, job_hash, generation, owner,
+            run_id, started_at, today.isoformat(), base_url, job_hash, generation, self._owner,
         )  # fmt: skip
         return self._claimed()
 
-    def take_over(self, run: Run, *, owner: str, job_hash: str, generation: int) -> Run:
+    def take_over(self, run: Run, *, job_hash: str, generation: int) -> Run:
         """Go on with an open run, whoever had it."""
-        values = (owner, job_hash, generation, run.run)
+        values = (self._owner, job_hash, generation, run.run)
         self.query("UPDATE runs SET owner = ?, job_hash = ?, generation = ?, failure = '' WHERE run = ?", *values)
         return self._claimed()
 
-    def reopen(self, run: Run, *, owner: str, generation: int) -> Run:
-        """Have a published run, in order to publish it again."""
-        values = (owner, generation, run.run)
+    def reopen(self, run: Run) -> Run:
+        """Have a published run, in order to publish it again in place of the manifest of its generation."""
+        values = (self._owner, run.generation, run.run)
         self.query("UPDATE runs SET owner = ?, generation = ?, state = 'open' WHERE run = ?", *values)
         return self._claimed()
 
@@ -193,18 +200,9 @@ class Store(Database):
             return round_, Reply(load_answer(answer), _load_attempts(attempts))
         return None
 
-    def replies(self, run: Run, keys: Iterable[str]) -> dict[str, Reply]:
-        """The replies to many requests at once, of those that have one."""
-        rows = self.query(
-            "SELECT request, answer, attempts FROM answers"
-            " WHERE run = ? AND request IN (SELECT value FROM json_each(?))",
-            run.run, json.dumps([*keys]),
-        )  # fmt: skip
-        return {request: Reply(load_answer(answer), _load_attempts(attempts)) for request, answer, attempts in rows}
-
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
-        """The same without their attempts."""
-        return {request: reply.answer for request, reply in self.replies(run, keys).items()}
+        """The answers of many requests, of those that have one."""
+        return {request: every[-1] for request, every in self.every_answer(run, keys).items()}
 
     def every_answer(self, run: Run, keys: Iterable[str]) -> dict[str, list[Answer]]:
         """The answers of many requests, for each that has one all that it was answered, the last one last."""
@@ -260,6 +258,13 @@ class Store(Database):
             run.run,
         )
         return {str(code): count for code, count in rows}
+
+
+def in_groups(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """The same in pieces: what one question to the store is asked of at once."""
+    remaining = iter(rows)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 # A reply as text and back: the fields of a Summary by their place, those of a Failure by their names.

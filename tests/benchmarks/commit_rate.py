@@ -35,7 +35,7 @@ def begin(store: Store) -> Run:
     with store.transaction():
         return store.begin_run(
             "benchmark", started_at=datetime.now(UTC).isoformat(), today=date(2026, 1, 15), base_url="http://127.0.0.1",
-            job_hash="", generation=0, owner="benchmark",
+            job_hash="", generation=0,
         )  # fmt: skip
 
 

@@ -115,23 +115,28 @@ def sample_night(
     drawn = [_row(random, number, nights, trouble, chronic) for number in range(rows)]
     by_night = zip(*(row.nightly_statuses for row in drawn), strict=True)
     in_doubt = [(rows, sum(status in DOUBTFUL for status in statuses)) for statuses in by_night]
+    manifest = {
+        "job": "respiratory",
+        "run_id": "20261123-030001-4f2a",
+        "started_at": "2026-11-23T03:00:01Z",
+        "finished_at": "2026-11-23T03:14:26Z",
+        "base_url": "https://api.ncbi.nlm.nih.gov/datasets/v2",
+        "requests": max(rows - 2, 1),
+        "requests_per_second": 10.0,
+        "http_statuses": {"200": rows, "429": 1, "none": 2},
+        "warnings": [],
+        "stale": [],
+        "versions": {"batchsum": "0.1.0", "python": "3.12.4", "aiohttp": "3.13.4"},
+        "files": ["summary.csv", "changes.csv", "run.json"],
+    }
     return ReportNight(
-        job="respiratory",
+        manifest,
         date=dates[-1],
-        run_id="20261123-030001-4f2a",
-        started_at="2026-11-23T03:00:01Z",
-        finished_at="2026-11-23T03:14:26Z",
-        base_url="https://api.ncbi.nlm.nih.gov/datasets/v2",
         rows=drawn,
         previous_date=dates[-2] if nights > 1 else None,
         dates=dates,
         in_doubt=dict(zip(dates, in_doubt, strict=False)),  # a night without rows has none
         removed=removed if nights > 1 and rows > 10 else (),
-        requests=max(rows - 2, 1),
-        requests_per_second=10.0,
-        http_statuses={"200": rows, "429": 1, "none": 2},
-        versions={"batchsum": "0.1.0", "python": "3.12.4", "aiohttp": "3.13.4"},
-        files=("summary.csv", "changes.csv", "run.json"),
     )
 
 

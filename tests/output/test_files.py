@@ -16,7 +16,7 @@ NAMES = ("summary.csv", "changes.csv")
 
 def prepared(directory: Path, text: str = "tonight", owner: str = "0wner", generation: int = 1) -> Publication:
     writers = {name: lambda path, name=name: path.write_text(f"{name} {text}") and None for name in NAMES}
-    return prepare(directory, owner, writers, lambda files: {"generation": generation, "files": files})
+    return prepare(directory, owner, writers, {"generation": generation})
 
 
 def test_nothing_is_in_place_before_everything_is_written(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_what_a_full_disk_does_not_take_is_taken_away(tmp_path: Path) -> None:
 
     writers = {"summary.csv": lambda path: path.write_text("whole"), "changes.csv": full}
     with pytest.raises(OSError, match="No space"):
-        prepare(tmp_path, "me", writers, lambda files: {"files": files, "generation": 1})
+        prepare(tmp_path, "me", writers, {"generation": 1})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,7 +115,7 @@ def test_private_files_are_private_all_the_while(tmp_path: Path) -> None:
         path.write_text("secret")
         seen.append(path.stat().st_mode & 0o777)
 
-    publication = prepare(tmp_path, "0wner", {"summary.csv": write}, lambda files: {"generation": 2, "files": files})
+    publication = prepare(tmp_path, "0wner", {"summary.csv": write}, {"generation": 2})
     assert seen == [0o600]
     put_in_place(tmp_path, publication)
     assert (tmp_path / "summary.csv").stat().st_mode & 0o777 == 0o600
@@ -135,7 +135,7 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
 def test_tables_that_are_made_no_more_go_before_the_manifest_says_so(tmp_path: Path) -> None:
     put_in_place(tmp_path, prepared(tmp_path))
     only = {"summary.tsv": lambda path: path.write_text("x") and None}
-    publication = prepare(tmp_path, "0wner", only, lambda files: {"generation": 2, "files": files})
+    publication = prepare(tmp_path, "0wner", only, {"generation": 2})
     assert publication.stale == ["summary.csv"]
     assert put_in_place(tmp_path, publication)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["changes.csv", "run.json", "summary.tsv"]

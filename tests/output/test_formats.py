@@ -19,22 +19,19 @@ from batchsum.cli import main
 from batchsum.errors import UsageError
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
-from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
+from batchsum.model.queries import FileSummary, Package, Summary
 from batchsum.output import changes, formats, table
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Row
 from tests.builders.jobs import count_by_text, night, write_job
+from tests.builders.sample_nights import kept_row
 from tests.fakes.scripted_ncbi import scripted_ncbi
 
 pytest.importorskip("pyarrow", reason="needs batchsum[parquet]")
 pytest.importorskip("xlsxwriter", reason="needs batchsum[xlsx]")
 
 MANIFEST = {"job": "watch", "job_hash": "0" * 64, "resolved_dates": {"week": {"released_since": "2026-11-16"}}}
-QUERY = Query(
-    "11320",
-    "human",
-    FilterSet(host="human", complete_only=True, released_since="2025-01-15", include_sequence=("GENOME", "CDS")),
-    "Influenza A",
-)
+FILTERS = FilterSet(host="human", complete_only=True, released_since="2025-01-15", include_sequence=("GENOME", "CDS"))
+KEPT = kept_row("11320", "human", record_count=1, label="Influenza A")
 SUMMARY_SEEN = Summary(
     10,
     10,
@@ -49,11 +46,11 @@ HOSTILE = (
     "_x0041_", "a\ufffeb",
 )  # fmt: skip
 ROWS: list[Row] = [
-    table.row(QUERY, Verdict("ok", 10, "", SUMMARY_SEEN, 12)),
-    table.row(QUERY._replace(filter_set="old", filters=FilterSet(released_since="1850-01-01")), Verdict("empty", 0)),
-    table.row(QUERY._replace(filter_set="none"), Verdict("failed", error="timeout: no answer within 60 s")),
+    table.row(KEPT._replace(record_count=10, previous_record_count=12), FILTERS, SUMMARY_SEEN),
+    table.row(kept_row("11320", "old", "empty", 0), FilterSet(released_since="1850-01-01"), None),
+    table.row(kept_row("11320", "none", "failed", None, error="timeout: no answer within 60 s"), FILTERS, None),
     *(
-        table.row(QUERY._replace(label=label, filter_set=f"hostile {number}"), Verdict("ok", 1, "", SUMMARY_SEEN))
+        table.row(KEPT._replace(label=label, filter_set=f"hostile {number}"), FILTERS, SUMMARY_SEEN)
         for number, label in enumerate(HOSTILE)
     ),
 ]
@@ -181,7 +178,7 @@ def test_no_formula_and_no_link_is_in_the_workbook(tmp_path: Path) -> None:
 
 def test_text_longer_than_a_cell_is_cut_where_it_shows(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
-    rows = [table.row(QUERY._replace(label=label), Verdict("ok", 1)) for label in ("x" * 40_000, "😀" * 20_000)]
+    rows = [table.row(KEPT._replace(label=label), FILTERS, None) for label in ("x" * 40_000, "😀" * 20_000)]
     book = openpyxl.load_workbook(written("xlsx", tmp_path / "t.xlsx", rows))
     labels = [row[3] for row in book["summary"].iter_rows(min_row=2, values_only=True)]
     assert [len(label.encode("utf-16-le")) // 2 for label in labels] == [32_767, 32_767]
@@ -219,7 +216,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: li
     import pyarrow.parquet as pq
 
     directory = tmp_path_factory.mktemp("any")
-    rows = [table.row(QUERY._replace(label=text), Verdict("ok", 1)) for text in texts]
+    rows = [table.row(KEPT._replace(label=text), FILTERS, None) for text in texts]
     found = pq.read_table(written("parquet", directory / "t.parquet", rows))
     assert found["label"].to_pylist() == [text or None for text in texts]
     book = openpyxl.load_workbook(written("xlsx", directory / "t.xlsx", rows, []))

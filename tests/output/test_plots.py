@@ -62,7 +62,7 @@ def test_nothing_known_draws_nothing() -> None:
 def test_the_line_rises_with_the_counts_and_stays_inside(nights: list[tuple[int | None, str]]) -> None:
     svg = sparkline([count for count, _ in nights], [status for _, status in nights])
     if not svg:
-        assert all(count is None for count, _ in nights)
+        assert len(nights) < 2 or all(count is None for count, _ in nights)
         return
     _, _, width, height = map(int, ElementTree.fromstring(svg).attrib["viewBox"].split())
     points = drawn(svg, "l") + drawn(svg, "q")

@@ -96,7 +96,7 @@ def as_copied(row: ReportRow) -> list[str]:
     kept = row.kept
     values = (
         cell(kept.taxon), cell(kept.label), cell(kept.filter_set), cell(kept.filters), kept.status, kept.record_count,
-        kept.previous_record_count, row.record_count_change, kept.change, cell(kept.resource_updated_on or ""),
+        kept.previous_record_count, kept.record_count_change, kept.change, cell(kept.resource_updated_on or ""),
         row.size_mb, cell(row.download_command if row.download_command.isprintable() else ""), cell(kept.error),
     )  # fmt: skip
     return ["" if value is None else str(value) for value in values]

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.filters import FilterSet
-from batchsum.model.queries import FileSummary, Package, Query, Summary, Verdict
+from batchsum.model.queries import FileSummary, Package, Summary
 from batchsum.output.table import COLUMNS, WRITERS, Row, cell, row, write_delimited
+from tests.builders.sample_nights import kept_row
 
-QUERY = Query("11320", "human", FilterSet(host="human", include_sequence=("GENOME", "CDS")), "=1+1")
+FILTERS = FilterSet(host="human", include_sequence=("GENOME", "CDS"))
+KEPT = kept_row("11320", "human", "ok", 10, 12, label="=1+1")
+FAILED = kept_row("11320", "human", "failed", None, label="=1+1", error="timeout:")
 SUMMARY = Summary(
     10,
     resource_updated_on="2026-11-20",
@@ -37,7 +40,7 @@ def test_numbers_stay_numbers(value: str | float | None, text: str) -> None:
 
 
 def test_a_row_has_a_value_for_each_column() -> None:
-    values = dict(zip(COLUMNS, row(QUERY, Verdict("ok", 10, "", SUMMARY, 12)), strict=True))
+    values = dict(zip(COLUMNS, row(KEPT, FILTERS, SUMMARY), strict=True))
     filled = {name: value for name, value in values.items() if value not in (None, "")}
     assert filled == {
         "taxon": "11320", "label": "=1+1", "filter_set": "human", "host": "human", "include_sequence": "GENOME|CDS",
@@ -49,7 +52,7 @@ def test_a_row_has_a_value_for_each_column() -> None:
 
 
 def test_every_format_says_the_same(tmp_path: Path) -> None:
-    rows: list[Row] = [row(QUERY, Verdict("ok", 10, "", SUMMARY, 12)), row(QUERY, Verdict("failed", error="timeout:"))]
+    rows: list[Row] = [row(KEPT, FILTERS, SUMMARY), row(FAILED, FILTERS, None)]
     for name in ("csv", "tsv", "jsonl"):
         WRITERS[name](tmp_path / name, iter(rows))
     cells = [[cell(value) for value in one] for one in rows]

@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def begin(store: Store, run_id: str, day: int = 23) -> Run:
     return store.begin_run(
         run_id, started_at="2026-11-23T03:00:00Z", today=date(2026, 11, day), base_url="http://127.0.0.1/v2",
-        job_hash="hash", generation=0, owner="me",
+        job_hash="hash", generation=0,
     )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 Made in one pass that keeps a bounded number of rows, so that a long table costs time and not memory.
 """
 
+from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from batchsum.model.queries import STATUSES
@@ -65,27 +66,66 @@ class ReasonGroup:
     new_count: int = 0
     """Those that had a count to rely on until this night."""
     taxon_count: int = 0
+    taxon: str = ""
+    """That of the last row."""
     taxa: list[list[ReportRow]] = field(default_factory=list)
     """The rows in doubt of each taxon, which are told in one line."""
+
+    def add(self, row: ReportRow, *, is_new: bool) -> None:
+        """Take a row; those of a taxon follow each other."""
+        if row.kept.taxon != self.taxon:
+            self.taxon = row.kept.taxon
+            self.taxon_count += 1
+            if self.taxon_count <= _TAXA_A_REASON:
+                self.taxa.append([])
+        self.count += 1
+        self.new_count += is_new
+        if self.taxon_count <= _TAXA_A_REASON and len(self.taxa[-1]) < _ROWS_A_TAXON:
+            self.taxa[-1].append(row)
 
 
 @dataclass(slots=True)
 class Heat:
     """Counts by taxon and filter set: the taxa with the most records, in job order."""
 
-    filter_sets: list[str]
-    taxa: list[tuple[str, dict[str, KeptRow]]]
-    """What people call the taxon, and the row of each filter set."""
-    left_out: int
+    every_set: dict[str, None] = field(default_factory=dict)
+    """The filter sets, a few of which are shown."""
+    taxa: dict[str, dict[str, KeptRow]] = field(default_factory=dict)
+    """The rows of each taxon by filter set."""
+    left_out: int = 0
     """Taxa not shown."""
-    left_out_sets: int
 
-    def blocks(self) -> list[list[tuple[str, dict[str, KeptRow]]]]:
-        """The taxa in one piece, or in two halves to stand side by side where few filter sets leave the room."""
-        half = -(-len(self.taxa) // 2)  # rounded up, so that the left half is the longer one
-        if len(self.filter_sets) > _NARROW_SETS or half < _LEAST_HALF:
-            return [self.taxa]
-        return [self.taxa[:half], self.taxa[half:]]
+    def add(self, kept: KeptRow) -> None:
+        """Take a row; those of a taxon follow each other."""
+        self.every_set.setdefault(kept.filter_set)
+        # Cut between two taxa only, so that none loses the rows it has so far.
+        if kept.taxon not in self.taxa and len(self.taxa) > 50 * _HEAT_TAXA:
+            self.keep_largest()
+        self.taxa.setdefault(kept.taxon, {})[kept.filter_set] = kept
+
+    def keep_largest(self) -> None:
+        """Leave out what is not to be shown of the rows so far."""
+        smallest = sorted(self.taxa, key=lambda taxon: -_peak(self.taxa[taxon].values()))[_HEAT_TAXA:]
+        self.left_out += len(smallest)
+        for taxon in smallest:
+            del self.taxa[taxon]
+
+    @property
+    def filter_sets(self) -> list[str]:
+        return list(self.every_set)[:_HEAT_SETS]
+
+    @property
+    def left_out_sets(self) -> int:
+        return len(self.every_set) - len(self.filter_sets)
+
+    def blocks(self) -> list[list[dict[str, KeptRow]]]:
+        """The rows of the taxa in one piece, or in two halves to stand side by side where few filter sets leave the
+        room."""
+        taxa = list(self.taxa.values())
+        half = -(-len(taxa) // 2)  # rounded up, so that the left half is the longer one
+        if len(self.every_set) > _NARROW_SETS or half < _LEAST_HALF:
+            return [taxa]
+        return [taxa[:half], taxa[half:]]
 
 
 @dataclass(slots=True)
@@ -136,27 +176,31 @@ def mood_of(doubtful: int, rows: int) -> str:
 def digest(night: ReportNight) -> Digest:
     """All that stands above the table, from one walk through `night.rows`."""
     statuses, changes = Counter[str](), Counter[str]()
-    reasons, heat = _Reasons(), _HeatTable()
-    leading, rolled = _Foremost(_LEADING, _weight), _Foremost(_LEADING, _weight)
+    reasons, heat = dict[tuple[str, str], ReasonGroup](), Heat()
+    leading, rolled = list[ReportRow](), list[ReportRow]()
     for row in night.rows:
         kept = row.kept
         statuses[kept.status] += 1
         changes[kept.change] += 1
         if not kept.is_believed:
-            reasons.add(row, is_new=row.since == night.date)
+            reason = kept.status, kept.reason
+            reasons.setdefault(reason, ReasonGroup(*reason)).add(row, is_new=row.since == night.date)
         elif kept.change and kept.change != "updated":  # an update alone moves no count
-            (rolled if kept.change == "rolled" else leading).add(row)
+            foremost = rolled if kept.change == "rolled" else leading
+            insort(foremost, row, key=_weight)
+            del foremost[_LEADING:]
         heat.add(kept)
+    heat.keep_largest()
     in_doubt = [night.in_doubt.get(day) for day in night.dates]
     changes["removed"] += len(night.removed)  # they are in last night's table, so the walk did not meet them
     return Digest(
         row_count=statuses.total(),
         statuses={status: statuses[status] for status in STATUSES},
         changes={word: changes[word] for word in CHANGES if changes[word]},
-        by_reason=reasons.sorted(),
-        leading=leading.rows(),
-        rolled=rolled.rows(),
-        heat=heat.close(),
+        by_reason=sorted(reasons.values(), key=lambda group: STATUSES.index(group.status)),
+        leading=leading,
+        rolled=rolled,
+        heat=heat,
         # A date without a table is not one without doubt.
         doubtful_by_night=[one and one[1] for one in in_doubt],
         moods_by_night=[mood_of(one[1], one[0]) if one else "" for one in in_doubt],
@@ -186,7 +230,8 @@ def night_subline(facts: Digest, night: ReportNight) -> str:
         others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
         told = [*others, f"What follows is the last table, that of {night.date}."]
     elif night.failed_again:
-        told = [f"What follows is the table of the run at {clock(night.started_at)} UTC, earlier that day."]
+        began = clock(night.manifest["started_at"])
+        told = [f"What follows is the table of the run at {began} UTC, earlier that day."]
     if night.previous_date is None:
         return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
     if facts.doubtful:
@@ -211,87 +256,13 @@ def advice(reason: str) -> str:
 
 
 def _weight(row: ReportRow) -> tuple[int, float]:
-    return weight({**row.kept._asdict(), "record_count_change": row.record_count_change})
+    names = ("change", "record_count", "previous_record_count", "record_count_change")
+    return weight({name: getattr(row.kept, name) for name in names})
 
 
 def clock(text: str) -> str:
     """`03:00` of `2026-11-26T03:00:05Z`."""
     return text[11:16]
-
-
-class _Reasons:
-    """Takes the rows in doubt in job order, in which the rows of a taxon follow each other."""
-
-    def __init__(self) -> None:
-        self._groups: dict[tuple[str, str], ReasonGroup] = {}
-        self._taxon = ""
-        self._lines: dict[tuple[str, str], list[ReportRow]] = {}
-        """The rows of this taxon by status and reason."""
-
-    def add(self, row: ReportRow, *, is_new: bool) -> None:
-        if row.kept.taxon != self._taxon:
-            self._taxon, self._lines = row.kept.taxon, {}
-        key = (row.kept.status, row.kept.reason)
-        group = self._groups.setdefault(key, ReasonGroup(*key))
-        if key not in self._lines:
-            self._lines[key] = []
-            group.taxon_count += 1
-            if len(group.taxa) < _TAXA_A_REASON:
-                group.taxa.append(self._lines[key])
-        group.count += 1
-        group.new_count += is_new
-        if len(self._lines[key]) < _ROWS_A_TAXON:
-            self._lines[key].append(row)
-
-    def sorted(self) -> list[ReasonGroup]:
-        """In the order of their statuses."""
-        return sorted(self._groups.values(), key=lambda group: STATUSES.index(group.status))
-
-
-class _Foremost:
-    """The first `limit` rows by `key`."""
-
-    def __init__(self, limit: int, key: Callable[[ReportRow], object]) -> None:
-        self._limit = limit
-        self._key = key
-        self._kept: list[ReportRow] = []
-
-    def add(self, row: ReportRow) -> None:
-        self._kept.append(row)
-        if len(self._kept) > 50 * self._limit:  # sorted now and then, and not for each row
-            self._kept = self.rows()
-
-    def rows(self) -> list[ReportRow]:
-        return sorted(self._kept, key=self._key)[: self._limit]  # type: ignore[arg-type]
-
-
-class _HeatTable:
-    """Keeps the taxa with the most records; the rows of a taxon follow each other."""
-
-    def __init__(self) -> None:
-        self._filter_sets: dict[str, None] = {}
-        self._taxa: dict[str, dict[str, KeptRow]] = {}
-        self._dropped = 0
-
-    def add(self, kept: KeptRow) -> None:
-        self._filter_sets.setdefault(kept.filter_set)
-        # Cut between two taxa only, so that none loses the rows it has so far.
-        if kept.taxon not in self._taxa and len(self._taxa) > 50 * _HEAT_TAXA:
-            self._keep_largest()
-        self._taxa.setdefault(kept.taxon, {})[kept.filter_set] = kept
-
-    def _keep_largest(self) -> None:
-        largest = sorted(self._taxa, key=lambda taxon: -_peak(self._taxa[taxon].values()))[:_HEAT_TAXA]
-        self._dropped += len(self._taxa) - len(largest)
-        kept = set(largest)
-        # In job order again, and not by size.
-        self._taxa = {taxon: rows for taxon, rows in self._taxa.items() if taxon in kept}
-
-    def close(self) -> Heat:
-        self._keep_largest()
-        shown = list(self._filter_sets)[:_HEAT_SETS]
-        taxa = [(next(iter(rows.values())).name, rows) for rows in self._taxa.values()]
-        return Heat(shown, taxa, self._dropped, len(self._filter_sets) - len(shown))
 
 
 def _peak(rows: Iterable[KeptRow]) -> int:

@@ -8,24 +8,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
-from batchsum.output.files import PAGE
 from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History
 from batchsum.store.nights import Nights
 from batchsum.store.rows import KeptRow, answered_rows, together
-from batchsum.store.store import Run, Store, load_answer
+from batchsum.store.store import Run, Store, in_groups, load_answer
 
 NIGHTS_SHOWN = 60
 MOST_ROWS = 20_000
 """Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
 come before the quiet ones."""
 
-_ROWS_AT_ONCE = 500
-"""Rows whose earlier nights are looked up together."""
 _NO_DOWNLOAD = Package()
 # INDEXED BY makes SQLite refuse the query rather than walk through every night of the table.
 _SERIES = """
@@ -64,23 +61,15 @@ class ReportRow(NamedTuple):
     nightly_statuses: tuple[str, ...] = ()
     """Status on each of `ReportNight.dates`; empty text where the row was not in the job. As long as the counts."""
 
-    @property
-    def record_count_change(self) -> int | None:
-        return self.kept.verdict(None).record_count_change
-
 
 @dataclass(frozen=True, slots=True)
 class ReportNight:
     """One published run, and the nights that led to it."""
 
-    job: str
+    manifest: Mapping[str, Any]
+    """run.json of the run; of its `files` only the names count."""
     date: str
     """YYYY-MM-DD: the day of the run that relative dates count back from."""
-    run_id: str
-    started_at: str
-    """UTC, ISO 8601."""
-    finished_at: str
-    base_url: str
     rows: Iterable[ReportRow]
     """In job order; walked once, and need not be in memory."""
     directory: str = ""
@@ -98,21 +87,6 @@ class ReportNight:
     """The run that was to replace this table on its day, and left none."""
     removed: Sequence[KeptRow] = ()
     """Rows of last night whose query is not in tonight's job."""
-    requests: int | None = None
-    """Different requests in the plan, after sharing."""
-    requests_per_second: float | None = None
-    """The pace at the end of the run; None for unlimited."""
-    http_statuses: Mapping[str, int] = field(default_factory=dict)
-    """Sends by HTTP status as text; `none` for those that got no answer."""
-    notes: tuple[str, ...] = ()
-    """What a person should know of the run: moved names, staleness, filters without effect."""
-    stale: tuple[str, ...] = ()
-    """What has not moved for too long: sentences, for one grey line."""
-    holdings: Sequence[Mapping[str, Any]] = ()
-    """What the user holds, file by file, as run.json has it."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    """Names of the files beside the page, to link to: `summary.csv`, `changes.csv`, ..."""
 
     @property
     def tonight(self) -> str:
@@ -143,15 +117,11 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
     kept = Nights(store, NIGHTS_SHOWN)
     failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
-    holdings = manifest.get("holdings", {"use": "", "files": ()})
+    is_counted = manifest.get("holdings", {}).get("use") == "count"
     return ReportNight(
-        job=manifest["job"],
+        manifest,
         date=run.today.isoformat(),
-        run_id=run.run_id,
-        started_at=manifest["started_at"],
-        finished_at=manifest["finished_at"],
-        base_url=run.base_url,
-        rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=holdings["use"] == "count"),
+        rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=is_counted),
         directory=str(store.path.parent.absolute()),
         previous_date=before[0].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
@@ -159,14 +129,6 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
         failed_again=kept.failed_again(run),
         removed=tuple(row for word, row in History(store, run).removed() if word == "removed"),
-        requests=manifest["requests"],
-        requests_per_second=manifest["requests_per_second"],
-        http_statuses=manifest["http_statuses"],
-        notes=tuple(manifest["warnings"]),
-        stale=tuple(manifest["stale"]),
-        holdings=holdings["files"],
-        versions=manifest["versions"],
-        files=tuple(name for name in manifest["files"] if name != PAGE),
     )
 
 
@@ -192,9 +154,8 @@ class _Rows:
     """Whether rows are counted in a file where one covers them, and not asked."""
 
     def __iter__(self) -> Iterator[ReportRow]:
-        rows, numbers = answered_rows(self.store, self.run), self.store.query(_CARRIED, self.run.run, MOST_ROWS)
-        carried = {position for (position,) in numbers}
-        while piece := list(islice(rows, _ROWS_AT_ONCE)):
+        carried = {position for (position,) in self.store.query(_CARRIED, self.run.run, MOST_ROWS)}
+        for piece in in_groups(answered_rows(self.store, self.run)):
             since = doubtful_since(self.store, self.run, (kept.query for kept, _ in piece if not kept.is_believed))
             series = self._series(kept.query for kept, _ in piece if kept.position in carried)
             for kept, answer in piece:
@@ -237,13 +198,11 @@ class _Rows:
 
     def _messages(self, kept: KeptRow) -> tuple[str, ...]:
         """What NCBI said of the two edges of a window. The window itself is nothing that could be downloaded."""
-        keys = kept.requests.split("\n")
+        keys = kept.request_keys
         # With one key alone the row is no window.
         answer = together(self.store.answers(self.run, keys), keys) if len(keys) > 1 else None
         return answer.messages if isinstance(answer, Summary) else ()
 
     def _phids(self, kept: KeptRow) -> tuple[str, ...]:
-        keys = kept.requests.split("\n")
-        known = self.store.replies(self.run, keys)
-        replies = [known[key] for key in keys if key in known]
-        return tuple(attempt.phid for reply in replies for attempt in reply.attempts if attempt.phid)
+        found = filter(None, (self.store.answer(self.run, key) for key in kept.request_keys))
+        return tuple(attempt.phid for _, reply in found for attempt in reply.attempts if attempt.phid)

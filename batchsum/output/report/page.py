@@ -8,14 +8,14 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from markupsafe import Markup, escape
@@ -58,10 +58,10 @@ def write_report(path: Path, night: ReportNight) -> None:
 
 def render_page(night: ReportNight) -> Iterator[str]:
     """The page of `night`, in pieces of some kilobytes."""
-    table = _Table(night.date)
+    drawn, filters = list[str](), dict[str, int]()
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
-    facts = digest(replace(night, rows=table.drawn(night.rows)))
-    rows = iter(table.rows)
+    facts = digest(replace(night, rows=_drawing(night, drawn, filters)))
+    rows = iter(drawn)
     is_paged = facts.row_count > WHOLE_TABLE
     style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
@@ -80,11 +80,13 @@ def render_page(night: ReportNight) -> Iterator[str]:
             mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
             icon=_icon("bad" if night.is_old else facts.mood),
-            host=_host(night.base_url),
+            host=_host(night.manifest["base_url"]),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
-            filter_texts=table.filters,
-            left_out=facts.row_count - len(table.rows),
+            filter_texts=filters,
+            files=[name for name in night.manifest["files"] if name != PAGE],
+            holdings=night.manifest.get("holdings", {}).get("files"),
+            left_out=facts.row_count - len(drawn),
             page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
         )
     )
@@ -92,26 +94,16 @@ def render_page(night: ReportNight) -> Iterator[str]:
     return iter(stream)
 
 
-class _Table:
-    """The rows that the page carries, drawn as they pass."""
+def _drawing(night: ReportNight, drawn: list[str], filters: dict[str, int]) -> Iterator[ReportRow]:
+    """The rows of `night`; those that the page carries are put into `drawn` as they pass.
 
-    def __init__(self, date: str) -> None:
-        self._date = date
-        self.filters: dict[str, int] = {}
-        """Texts of the rows' filters, numbered: many rows share a few."""
-        self.rows: list[str] = []
-        self._macro: Callable[[ReportRow, Callable[[str], int], str], str] = (
-            _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
-        )
-
-    def drawn(self, rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
-        for row in rows:
-            if row.is_carried:
-                self.rows.append(self._macro(row, self._filter_number, self._date))
-            yield row
-
-    def _filter_number(self, text: str) -> int:
-        return self.filters.setdefault(text, len(self.filters))
+    `filters` is filled with the texts of their filters, numbered: many rows share a few.
+    """
+    draw = _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
+    for row in night.rows:
+        if row.is_carried:
+            drawn.append(draw(row, filters, night.date))
+        yield row
 
 
 @cache
@@ -126,7 +118,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, difference=difference, sparkline=sparkline, day=day, words=words, advice=advice,
+        grouped=grouped, difference=difference, day=day, words=words, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
         soft=soft, acceptance=acceptance,
     )  # fmt: skip
@@ -178,7 +170,7 @@ def signed(number: int | None) -> str:
 
 def percent(row: ReportRow) -> str:
     """The change in percent as changes.csv has it, with its sign and a true minus; what nobody would see is little."""
-    share = change_percent(row.kept.verdict(None))
+    share = change_percent(row.kept)
     if not share or abs(share) < _LEAST_PERCENT:
         return f"<{_LEAST_PERCENT} %" if share else ""
     return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
@@ -187,13 +179,7 @@ def percent(row: ReportRow) -> str:
 def difference(row: ReportRow) -> Markup:
     """The change of a row, and how much that is in percent."""
     share = percent(row)
-    return Markup(signed(row.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
-
-
-def sparkline(row: ReportRow) -> Markup:
-    """The nights of a row; nothing on the first."""
-    is_first = len(row.nightly_counts) < 2
-    return Markup("" if is_first else plots.sparkline(row.nightly_counts, row.nightly_statuses))
+    return Markup(signed(row.kept.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
 
 
 @lru_cache  # few filter sets, many rows
@@ -237,10 +223,10 @@ def night_steps(row: ReportRow) -> str:
     return ",".join(steps)
 
 
-def took(night: ReportNight) -> str:
+def took(manifest: Mapping[str, Any]) -> str:
     """How long the run took; empty where the times cannot be read."""
     try:
-        began, ended = map(datetime.fromisoformat, (night.started_at, night.finished_at))
+        began, ended = map(datetime.fromisoformat, (manifest["started_at"], manifest["finished_at"]))
         seconds = (ended - began).total_seconds()
     except (ValueError, TypeError):  # no times, or one with a time zone and one without
         return ""

@@ -16,10 +16,11 @@ _LEAST_SPAN = 0.01
 
 
 def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
-    """A line through the believed counts, a gap where there was none, a dot tonight, a mark on suspect nights."""
+    """A line through the believed counts, a gap where there was none, a dot tonight, a mark on suspect nights; nothing
+    on the first night."""
     believed = [count if status in BELIEVED else None for count, status in zip(counts, statuses, strict=True)]
     known = [count for count in counts if count is not None]
-    if not known:
+    if not known or len(counts) < 2:
         return ""
     low, high = float(min(known)), max(known)
     # Small and level series stand in the middle of the height, and nothing is divided by zero.
