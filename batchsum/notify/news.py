@@ -48,6 +48,8 @@ class News:
     `error` and `since`, the date from which on it was so."""
     warnings: list[str] = field(default_factory=list)
     """As in run.json."""
+    newly_incomplete: list[str] = field(default_factory=list)
+    """Files of the user that lack records, and lacked none when the last table was made."""
     names: dict[str, str] = field(default_factory=dict)
     """How people call the taxa of changes and problems, by the column `taxon`; those that need another name only."""
 
@@ -75,6 +77,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
     told_of = heapq.nsmallest(MOST_CHANGES, untold, key=weight)
     names |= _names(doubtful)
     shown = {row["taxon"] for row in told_of} | {row.kept.taxon for row in doubtful}
+    held = manifest.get("holdings", {}).get("files", ())
     problems = sum(count for name, count in manifest["statuses"].items() if name in DOUBTFUL)
     return News(
         job=job.name,
@@ -90,6 +93,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         problem_count=problems - history.count_told_problems(),
         problems=[_problem(row) for row in doubtful],
         warnings=list(manifest["warnings"]),
+        newly_incomplete=[one["file"] for one in held if one.get("missing") and not one["was_incomplete"]],
         # Only names that are told: those of all changes may be far more.
         names={taxon: name for taxon, name in names.items() if taxon in shown and name != taxon},
     )

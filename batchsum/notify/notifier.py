@@ -123,14 +123,17 @@ def _wanted(notify: NotifySettings, news: News) -> list[tuple[str, dict[str, Any
     """The channels that this run is told on, each with its facts.
 
     A table with doubtful rows is told to a chat only where something changed, or on the first night: rows that
-    are still doubtful would make the same message every night.
+    are still doubtful would make the same message every night, as would a file of the user's that is still incomplete.
     """
     wanted = {
         "on_change": news.change_count > 0,
         "on_failure": news.exit_code not in (0, 3) or news.problem_count > 0,  # 3 has a table, so its problems decide
         "on_success": news.exit_code == 0,
         "webhook": (
-            news.change_count > 0 or news.exit_code not in (0, 3) or (news.first_night and news.problem_count > 0)
+            news.change_count > 0
+            or news.exit_code not in (0, 3)
+            or (news.first_night and news.problem_count > 0)
+            or bool(news.newly_incomplete)
         ),
     }
     events = {name: name.removeprefix("on_") for name in _HOOKS}

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import Answer, Failure, Query, Request, Summary, request_key
+from batchsum.output.files import read_manifest
 from batchsum.run.data_dates import dates_of
 from batchsum.run.guards import differs
 from batchsum.run.plan import Plan
@@ -159,6 +160,8 @@ def warnings_of_holdings(night: Night) -> Iterator[str]:
 def facts_of_holdings(night: Night) -> dict[str, Any]:
     """What run.json says of each file; nothing where the job has none."""
     files: list[dict[str, Any]] = []
+    last = read_manifest(night.job.output.dir).get("holdings", {}).get("files", ())
+    incomplete = {one["file"] for one in last if one.get("missing")}
     for file in counted_files(night.store, night.run):
         found = compare(night, file)
         facts: dict[str, Any] = {"file": file.file, "taxon": file.taxon, "problem": file.problem}
@@ -170,6 +173,7 @@ def facts_of_holdings(night: Night) -> dict[str, Any]:
                 "day": str(closed.before), "held_record_count": closed.held, "record_count": closed.at_ncbi,
             }  # fmt: skip
             facts["missing"] = {str(one): one.missing for one in found.windows if one.missing > 0}
+            facts["was_incomplete"] = file.file in incomplete
         files.append(facts)
     return {"holdings": {"use": night.job.holdings.use, "files": files}} if files else {}
 

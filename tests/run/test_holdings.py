@@ -25,6 +25,7 @@ from batchsum.notify.news import News
 from batchsum.notify.words import message
 from tests.builders.held_reports import TODAY, records, write_report
 from tests.builders.jobs import job_text, rows, write_job
+from tests.fakes.listener import listening
 from tests.fakes.local_ncbi_server import Served, serving
 
 SETS = {
@@ -466,6 +467,21 @@ def test_what_is_missing_reaches_hooks_and_chats(
     assert facts["warnings"] == ["incomplete: held.zip: 300 of 400"]
     assert message(News.of(facts)).splitlines()[-1] == "• incomplete: held.zip: 300 of 400"
     assert "incomplete: held.zip: 300 of 400" in capsys.readouterr().err
+
+
+def test_a_chat_is_told_on_the_night_on_which_a_file_begins_to_lack_records(
+    tmp_path: Path, ncbi: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = job(tmp_path, notify={"webhook_env": "CHAT"})
+    with listening() as listener:
+        monkeypatch.setenv("CHAT", listener.url)
+        # What a night has told is not told again when it is replaced.
+        for night, held, told in ((0, 400, 0), (1, 300, 1), (1, 300, 1), (2, 299, 1), (3, 400, 1), (4, 300, 2)):
+            monkeypatch.setenv("BATCHSUM_TODAY", f"{TODAY + timedelta(days=night)}")
+            write_report(tmp_path / "held.zip", RECORDS[:held])
+            assert run(path, ncbi) == 0
+            assert len(listener.posted) == told, night
+        assert "incomplete: held.zip: 300 of 400" in json.loads(listener.posted[0].body)["text"]
 
 
 def test_what_a_file_cannot_tell_is_asked(tmp_path: Path, ncbi: Served) -> None:
