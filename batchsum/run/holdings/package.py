@@ -22,7 +22,7 @@ from batchsum.errors import BatchsumError
 
 REPORT_NAME = "data_report.jsonl"
 
-_PIECE = 1 << 16  # of gzip it becomes some twenty times as much
+_PIECE = 1 << 18  # of gzip it becomes some twenty times as much
 _LONGEST_LINE = 4_000_000  # a record takes about two kilobytes
 _GZIP = 16 + zlib.MAX_WBITS
 _MAGIC_GZIP, _MAGIC_ZIP = b"\x1f\x8b", b"PK"

@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from io import BytesIO
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -97,7 +96,7 @@ class Tally:
         no_host = no_lists = self._number(_NONE)
         asks_flags, no_flags = any(self._flags), self._number((_NONE,) * 3)
         records = read_records(lines)
-        if len(records) != len(BytesIO(lines).readlines()):  # bytes.count takes six times as long
+        if len(records) != lines.count(b"\n") + (not lines.endswith(b"\n")):
             raise ValidationError("a blank line, or a record that is no line of its own")
         viruses = [self._virus[bytes(record.virus)] for record in records]
         hosts = [self._host[bytes(record.host)] for record in records] if self._hosts else repeat(no_host)
