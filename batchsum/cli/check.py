@@ -44,6 +44,8 @@ RATES = (3, 5, 10)
 
 MOST_SUGGESTED = 20
 """Unknown names for which near ones are looked for: each costs a request or a few."""
+MOST_DATED = 30
+"""Filter sets whose dates are shown; `--json` has them all."""
 
 
 def check_command(arguments: argparse.Namespace) -> int:
@@ -243,7 +245,9 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += _held_lines(report["holdings"]) if "holdings" in report else []
-    lines += [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
+    dated = [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
+    lines += dated[:MOST_DATED]
+    lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
     if online:
         state = "written" if lock.get("written") else "unchanged"
         names = counted(online["names"], "name")

@@ -14,7 +14,7 @@ from batchsum.config.yaml_text import YamlNode, place
 from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
-MOST_SETS = 10_000  # a matrix multiplies: five lists of ten values would be 100,000 sets for every taxon
+MOST_SETS = 1_000_000  # a matrix multiplies: six lists of ten values are as many sets for every taxon
 
 EVERYTHING = NamedSet("all", FilterSet())
 

@@ -127,4 +127,4 @@ def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[Query]:
     every, last = named.windows.every, named.windows.last
     series = f"{filters.canonical()};windows={every.days}d,{last}"
     for since, before in pairwise(named.windows.edges(today)):
-        yield query(f"{named.name}/{since}", replace(filters, released_since=since, released_before=before), series)
+        yield query(f"{named.name}/{since}", filters.on_days(released_since=since, released_before=before), series)
