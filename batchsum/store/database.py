@@ -102,13 +102,13 @@ class Database:
         """All rows of one statement."""
         with self._lock:
             self._go_on()
-            return self._connection.execute(sql, values).fetchall()
+            return self._connection.execute(sql, _bound(sql, values)).fetchall()
 
     def walk(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
         cursor = self._connection.cursor()
         with self._lock:
-            cursor.execute(sql, values)
+            cursor.execute(sql, _bound(sql, values))
         while True:
             with self._lock:
                 self._go_on()
@@ -121,11 +121,16 @@ class Database:
         """One statement for many rows, inside `transaction()`; how many rows it changed."""
         with self._lock:
             self._go_on()
-            return self._connection.executemany(sql, rows).rowcount
+            return self._connection.executemany(sql, (_bound(sql, row) for row in rows)).rowcount
 
     def _go_on(self) -> None:
         if self._is_abandoned and threading.get_ident() != self._opened_by:
             raise sqlite3.OperationalError("abandoned")
+
+
+def _bound(sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | dict[str, Any]:
+    """The values as Python takes them: to its module `?1` is a parameter called 1."""
+    return {str(number): value for number, value in enumerate(values, start=1)} if "?1" in sql else values
 
 
 def unusable(path: Path, error: sqlite3.Error) -> OutputError:
