@@ -97,6 +97,7 @@ def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
         "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
         "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
         "problem_count": 0, "first_night": False, "cwd": str(desk.directory), "problems": [], "warnings": [],
+        "newly_incomplete": [],
         "names": {"11520": "<!here> & =B (11520)"},
         "changes": [{
             "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
