@@ -72,7 +72,7 @@ def _call(argv: Sequence[str]) -> int:
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             word = unknown[0].partition("=")[0]  # what follows may be a key
-            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser._option_string_actions)}")
+            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser.option_names())}")
     except SystemExit as stop:  # after --help, and after what was said of a usage error
         return int(stop.code or 0)
     from pkgutil import resolve_name
@@ -85,6 +85,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n  {self.prog} --help shows what to write\n")
+
+    def option_names(self) -> Iterable[str]:
+        return self._option_string_actions
 
 
 def _near(word: str, names: Iterable[str]) -> str:
