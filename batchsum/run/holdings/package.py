@@ -39,12 +39,6 @@ class OpenedReport(NamedTuple):
     """The day of the file, UTC."""
 
 
-def file_day(file: Path) -> date:
-    """The latest day inside a zip, else the day on which the file was last written, UTC. Raises HoldingError."""
-    with open_report(file) as report:
-        return report.day
-
-
 @contextmanager
 def open_report(file: Path) -> Iterator[OpenedReport]:
     """The lines of `file`. Raises HoldingError here, or while they are read.
