@@ -265,12 +265,13 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
 def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
     for one in holdings["files"]:
         records, rows = counted(one["held_record_count"], "record"), counted(one["rows"], "row")
-        age = counted(one["age_days"], "day")
-        yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age} old; it covers {rows}"
+        days = one["age_days"]
+        age = f"{counted(days, 'day')} old" if days >= 0 else f"{counted(-days, 'day')} ahead of tonight"
+        yield f"  {one['file']}: {records} of taxon {one['taxon']}, {age}; it covers {rows}"
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
     if comparing := holdings["comparing_requests"]:
-        yield f"  {counted(comparing, 'request')} among them to compare the files; more where records are missing"
+        yield f"  {counted(comparing, 'request')} of those asked to compare the files; more where records are missing"
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

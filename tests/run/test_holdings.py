@@ -304,6 +304,10 @@ def test_check_tells_what_is_covered_and_saved(
     # The sample is all seventeen rows, windows with two edges each; the whole before the file's day is one more.
     assert (report["holdings"]["saved_requests"], report["holdings"]["comparing_requests"]) == (18, 19)
     assert report["requests"] == 18 + 19
+    assert "18 requests saved by counting in files\n  19 requests of those asked to compare the files" in told
+    write_report(tmp_path / "held.zip", RECORDS, day=TODAY + timedelta(days=2))
+    assert main([*check]) == 0
+    assert "2 days ahead of tonight; it covers" in capsys.readouterr().out
     (tmp_path / "held.zip").unlink()
     assert main([*check]) == 0
     assert "warning: held.zip" in capsys.readouterr().out
