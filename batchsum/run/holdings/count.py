@@ -55,24 +55,27 @@ def count_held(
     tally = Tally(taxon, wanted)
     bad_lines, first_bad, first_line = 0, 0, b""
     with open_report(file) as report:
-        read = told = 0
+        read = told = position = 0
         for block in report.blocks:
             try:
                 read += tally.add(block)
             except UNREADABLE:
                 for line in BytesIO(block):
-                    read += 1
                     try:
-                        tally.add(line)
+                        read += tally.add(line)
                     except UNREADABLE:
-                        if line.strip():
-                            bad_lines += 1
-                            first_bad, first_line = first_bad or read, first_line or line
+                        if not bad_lines:
+                            first_bad, first_line = position, line
+                        bad_lines += 1
+                    position += len(line)
+            else:
+                position += len(block)
             if progress is not None and read // 1000 > told:
                 told = read // 1000
                 progress(told * 1000)
+    line_number = _line_at(file, first_bad) if bad_lines else 0
     if not tally.total:
-        raise HoldingError(f"{file}: {_why_nothing(taxon, tally.other, first_bad, first_line)}")
+        raise HoldingError(f"{file}: {_why_nothing(taxon, tally.other, line_number, first_line)}")
     released = tally.released()
     return Held(
         counts=tuple(tally.counts(lock)),
@@ -81,16 +84,28 @@ def count_held(
         day=report.day,
         released=released,
         covers=frozenset(tally.covers),
-        unreadable=(bad_lines, first_bad),
+        unreadable=(bad_lines, line_number),
         doubles=tally.doubles,
     )
 
 
-def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
+def _line_at(file: Path, position: int) -> int:
+    """The number of the line at a position of the unpacked text: counted only where it is asked for."""
+    before = 0
+    with open_report(file) as report:
+        for block in report.blocks:
+            before += bytes(block[:position]).count(b"\n")
+            position -= len(block)
+            if position <= 0:
+                break
+    return before + 1
+
+
+def _why_nothing(taxon: int, other: str, line_number: int, line: bytes) -> str:
     """Why a file that could be read to its end has no record of the taxon, and what to do."""
     if other:
         return f"no record of {taxon} or below, but of {other}; correct the taxon of the holding, or the file"
-    if not first_bad:
+    if not line_number:
         return "no record in it; download it again"
     if b'"assemblyInfo"' in line or b'"assembly_info"' in line:
         what = "a report of genome assemblies"
@@ -98,5 +113,5 @@ def _why_nothing(taxon: int, other: str, first_bad: int, line: bytes) -> str:
         what = "one JSON document, as --as-json prints it, and not one record a line (--as-json-lines)"
     else:
         text = one_line(line[:60].decode(errors="replace"))
-        what = f"no report of virus genomes (line {first_bad}: {text or 'no text'})"
+        what = f"no report of virus genomes (line {line_number}: {text or 'no text'})"
     return f"{what}; download it with `datasets download virus genome taxon {taxon} --include none`"

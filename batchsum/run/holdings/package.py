@@ -33,7 +33,7 @@ class HoldingError(BatchsumError):
 
 
 class OpenedReport(NamedTuple):
-    blocks: Iterator[bytes]
+    blocks: Iterator[bytes | memoryview]
     """Whole lines, some at a time."""
     day: date
     """The day of the file, UTC."""
@@ -122,11 +122,13 @@ def _one_ahead(pieces: Iterator[bytes], thread: ThreadPoolExecutor) -> Iterator[
         yield piece
 
 
-def _blocks(file: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _blocks(file: Path, pieces: Iterator[bytes]) -> Iterator[bytes | memoryview]:
     rest, mark = b"", BOM_UTF8
     for piece in pieces:
-        if end := piece.rfind(b"\n") + 1:
-            yield (rest + piece[:end]).removeprefix(mark)
+        if first := piece.find(b"\n") + 1:
+            yield (rest + piece[:first]).removeprefix(mark)
+            end = piece.rfind(b"\n") + 1
+            yield memoryview(piece)[first:end]  # megabytes, not copied
             rest, mark = piece[end:], b""
         elif len(rest) < _LONGEST_LINE:  # of a longer one enough is kept: it is told as a line that cannot be read
             rest += piece

@@ -34,6 +34,20 @@ class Record(Struct, gc=False):
     update_date: str | None = None
     updateDate: str | None = None
 
+    @property
+    def released(self) -> str:
+        return self.releaseDate or self.release_date or ""
+
+    @property
+    def updated(self) -> str:
+        return self.updateDate or self.update_date or self.released
+
+    @property
+    def flags(self) -> tuple[bool, bool, bool]:
+        """RefSeq's, annotated, complete."""
+        is_refseq = (self.sourceDatabase or self.source_database) == "RefSeq"
+        return is_refseq, bool(self.isAnnotated or self.is_annotated), self.completeness == "COMPLETE"
+
 
 class _Step(Struct):
     """Of a lineage."""

@@ -149,12 +149,17 @@ def test_no_thread_outlives_a_reading_that_ends_early(tmp_path: Path, form: str)
         assert threading.enumerate() == before
 
 
-def test_a_line_holds_one_record(tmp_path: Path) -> None:
-    pretty = json.dumps(record(1), indent=1).encode()
-    two = lines([record(2)]).strip() + lines([record(3)])
+def test_a_record_takes_one_line(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n"):
+        pretty = "".join(json.dumps(record(number), indent=1).replace("\n", end) + end for number in range(300))
+        assert "(line 1: {)" in refusal(write(tmp_path / "report", pretty.encode()))
+
+
+def test_files_joined_without_a_line_end_and_blank_lines_between_records_lose_none(tmp_path: Path) -> None:
+    joined = lines([record(1)]).strip() + lines([record(2)]) + b"\n \n" + lines([record(3)]) + b"broken\n"
     for form in ("plain", "gzip"):
-        held = count_held(write(tmp_path / "report", b"\n".join([pretty, two, lines([record(4)])]), form), SARS2, [])
-        assert (held.total, held.unreadable) == (1, (pretty.count(b"\n") + 2, 1))
+        held = count_held(write(tmp_path / "report", joined, form), SARS2, [])
+        assert (held.total, held.unreadable) == (3, (1, 5))
 
 
 def test_a_gzip_file_of_several_members(tmp_path: Path) -> None:
