@@ -15,7 +15,7 @@ from typing import NoReturn
 from batchsum.version import __version__
 
 COMMANDS = (
-    # name, what it does, and the function of batchsum/cli/ that does it; options.py has its options as add_NAME_options
+    # name, what it does, and the function of batchsum/cli/ that does it; data/options.tsv has its options
     ("run", "ask for all rows of a job, and publish its table", "run:run_command"),
     ("check", "tell what is wrong with a job, what it will ask, and how long that takes", "check:check_command"),
     ("explain", "tell everything known of one row", "explain:explain_command"),
@@ -163,8 +163,8 @@ def _parser(argv: Sequence[str]) -> _Parser:
         )
         command.set_defaults(command=place, parser=command)
         if name in argv:
-            from batchsum.cli import options
+            from batchsum.cli.options import add_options
 
-            getattr(options, f"add_{name}_options")(command)
+            add_options(command, name)
             command.epilog = epilog(name) if asks_for_help else None
     return parser

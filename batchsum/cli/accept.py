@@ -16,7 +16,7 @@ def accept_command(arguments: argparse.Namespace) -> int:
     state_of(arguments.out)  # before a log is begun in somebody's directory
     configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False)
     with Signals():
-        outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note)
+        outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note or "")
     for name, level in accepted.items():
         print(f"{name}: {level}")
     return outcome.exit_code
