@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from batchsum.cli import main, whole_parser
-from batchsum.cli.completion import SHELLS, completion_script
+from batchsum.cli.completion import completion_script
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
