@@ -37,13 +37,6 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         )
 
 
-class _NoKey(argparse.Action):
-    """There is no option for the key itself; argparse's own words would repeat it."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        parser.error("there is no --api-key, since anybody could read it in the process list; use --api-key-file FILE")
-
-
 # How the text of an option is read.
 
 
@@ -101,8 +94,6 @@ _VALUES: dict[str, dict[str, Any]] = {
     "paths": {"type": Path, "nargs": "+", "default": []},
     "optional path": {"type": Path, "nargs": "?"},
     "flag": {"action": "store_true"},
-    # Known only to be refused; the value may be missing.
-    "the key itself": {"action": _NoKey, "nargs": "?", "help": argparse.SUPPRESS},
     "day": {"type": _type(parse_date)},
     "duration": {"type": _type(parse_duration)},
     "some time": {
