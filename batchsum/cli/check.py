@@ -35,7 +35,7 @@ from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.completeness import comparing_requests
 from batchsum.run.coverage import OnReading, asked_plan, count_files, require_reader
-from batchsum.run.plan import Plan, build_plan
+from batchsum.run.plan import build_plan
 from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken
 
@@ -101,7 +101,7 @@ def check_job(
         "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
         "problems": [],
         "warnings": warnings,
-        "relative_dates": relative_dates(plan),
+        "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
         **(
             {"holdings": _holdings(job, today, files, held, plan.request_count - rest.request_count, comparing)}
@@ -185,18 +185,14 @@ async def _check_online(
     report = check_job(job, today, lock, on_reading)
     places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
-        told = _about_job(job, finding.message) | {"kind": finding.kind}
+        told = {**_about_job(job, finding.message), "kind": finding.kind}
         if finding.is_host:
             told |= {"message": f"filter set {hosts[finding.text]!r}: {finding.message}", "host": finding.text}
         else:
-            rows = counts[finding.text]
+            told |= {"taxon": finding.text, "rows": counts[finding.text]}
             told |= dict(zip(("file", "line", "column"), places[finding.text] or (), strict=False))
-            told["message"] += f" (listed {rows:,} times)" if rows > 1 else ""
-            told |= {"taxon": finding.text, "rows": rows}
-        told["candidates"] = [
-            {"tax_id": node.tax_id, "scientific_name": node.scientific_name, "rank": node.rank}
-            for node in finding.candidates
-        ]
+        shown = ("tax_id", "scientific_name", "rank")
+        told["candidates"] = [{name: getattr(node, name) for name in shown} for node in finding.candidates]
         report["problems" if finding.is_problem else "warnings"].append(told)
     report["online"] = {"names": len(names), "hosts": len(found_hosts)}
     report["lock"]["written"] = write_lock(lock_file(job.path), lock)
@@ -221,16 +217,6 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
     return [near.get(one, one) for one in findings]
 
 
-def relative_dates(plan: Plan) -> dict[str, str]:
-    """The filters as they would be sent tonight, for each set of the job whose dates move."""
-    fixed = {
-        named.name
-        for named in plan.job.filter_sets
-        if named.windows is None and named.filters.resolve(plan.today) == named.filters
-    }
-    return {name: filters.text() for name, filters in plan.dated_sets().items() if name not in fixed}
-
-
 def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
     problems, online, lock = report["problems"], report.get("online"), report["lock"]
@@ -245,7 +231,7 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
         # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += _held_lines(report["holdings"]) if "holdings" in report else []
-    dated = [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
+    dated = [f"  {name}: tonight {filters}" for name, filters in report["dates"].items()]
     lines += dated[:MOST_DATED]
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
     if online:
