@@ -7,7 +7,6 @@ warning.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections import Counter
@@ -153,15 +152,11 @@ def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[Batchs
 
 def _require_output(output: OutputSettings) -> None:
     """OutputError where there is no such directory and none can be made, or what it holds cannot be replaced."""
-    directory = output.dir
     # `run` makes what is missing, so the nearest folder that exists decides.
-    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+    there = next(one for one in (output.dir, *output.dir.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise OutputError(f"{directory} cannot be made: {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"{directory}: nothing can be written in {there}; look at its rights, or name another --out")
-    if directory.exists():
-        check_targets(directory, [f"summary.{name}" for name in output.formats])
+        raise OutputError(f"{output.dir} cannot be made: {there} is a file")
+    check_targets(there, [f"summary.{name}" for name in output.formats] if there == output.dir else ())
 
 
 async def _check_online(
