@@ -1,10 +1,9 @@
-"""The nights that were: `batchsum history`, the counts of the last ones, as a table for people or as CSV or JSON for
+"""The nights that were: `batchsum history`, the counts of the last ones, as a table for people or as CSV for
 programs; `batchsum explain`, everything known of one row, for whoever asks why its count is what it is.
 """
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def shown_count(row: KeptRow) -> str:
 
 def _pieces(directory: Path, nights: int, form: str) -> Iterator[str]:
     with output_errors(directory), Store(state_of(directory)) as store:
-        yield from {"table": _table, "csv": _csv, "json": _json}[form](Nights(store, nights))
+        yield from {"table": _table, "csv": _csv}[form](Nights(store, nights))
 
 
 def _table(kept: Nights) -> Iterator[str]:
@@ -75,23 +74,11 @@ def _csv(kept: Nights) -> Iterator[str]:
     # writerow() returns what write() does, here the line itself: all nights together may be more than memory holds.
     writer = csv.writer(SimpleNamespace(write=str), lineterminator="\n")
     yield writer.writerow(HISTORY_COLUMNS)
-    for record in _records(kept):
-        yield writer.writerow([cell(value) for value in record])  # as in the table, safe for spreadsheets
-
-
-def _json(kept: Nights) -> Iterator[str]:
-    """An array, an object a line."""
-    start = "["  # written in pieces, since json.dumps would need all nights in memory
-    for record in _records(kept):
-        yield f"{start}\n{json.dumps(dict(zip(HISTORY_COLUMNS, record, strict=True)), ensure_ascii=False)}"
-        start = ","
-    yield "[]\n" if start == "[" else "\n]\n"
-
-
-def _records(kept: Nights) -> Iterator[tuple[str | int | None, ...]]:
     for run in kept.runs:
         for row in kept.rows(run):
-            yield run.today.isoformat(), run.run_id, *(getattr(row, name) for name in HISTORY_COLUMNS[2:])
+            values = (getattr(row, name) for name in HISTORY_COLUMNS[2:])
+            # As in the table, safe for spreadsheets.
+            yield writer.writerow([run.today.isoformat(), run.run_id, *map(cell, values)])
 
 
 def explain_command(arguments: argparse.Namespace) -> int:
