@@ -90,7 +90,7 @@ def check_job(
     rest = asked_plan(plan, held) if files else plan
     comparing = sum(request not in rest for request in comparing_requests(plan, files, held))
     asked = rest.request_count + comparing
-    return {
+    report: dict[str, Any] = {
         "job": job.name,
         "file": str(job.path),
         "taxa": len({taxon for taxon, _, _ in rows}),
@@ -102,12 +102,11 @@ def check_job(
         "warnings": warnings,
         "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
-        **(
-            {"holdings": _holdings(job, today, files, held, plan.request_count - rest.request_count, comparing)}
-            if files
-            else {}
-        ),
     }
+    if files:
+        saved = plan.request_count - rest.request_count
+        report["holdings"] = _holdings(job, today, files, held, saved, comparing)
+    return report
 
 
 def _holdings(
@@ -214,12 +213,12 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
 
 def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
-    problems, online, lock = report["problems"], report.get("online"), report["lock"]
+    problems, lock = report["problems"], report["lock"]
+    taxa = counted(report["taxa"], "taxon", "taxa")
     found = counted(len(problems), "problem") if problems else "no problem found"
     lines = [
         f"{report['file']}: job {report['job']}: {found}",
-        f"  {counted(report['taxa'], 'taxon', 'taxa')}, {counted(report['filter_sets'], 'filter set')}:"
-        f" {counted(report['queries'], 'query', 'queries')}",
+        f"  {taxa}, {counted(report['filter_sets'], 'filter set')}: {counted(report['queries'], 'query', 'queries')}",
         f"  {counted(report['requests'], 'request')} after sharing",
     ]
     for rate, seconds in report["seconds"].items():
@@ -229,13 +228,9 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     dated = [f"  {name}: tonight {filters}" for name, filters in report["dates"].items()]
     lines += dated[:MOST_DATED]
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
-    if online:
-        state = "written" if lock.get("written") else "unchanged"
-        names = counted(online["names"], "name")
-        lines.append(f"  {lock['taxa']:,} of {names} locked to their ids: {lock['file']}, {state}")
-    elif lock["taxa"]:
-        ids = "its id" if lock["taxa"] == 1 else "their ids"
-        lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
+    if lock["taxa"] or "online" in report:
+        state = {True: ", written", False: ", unchanged"}.get(lock.get("written"), "")
+        lines.append(f"  {lock['taxa']:,} of {taxa} locked to their ids: {lock['file']}{state}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     told = [
         Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)
