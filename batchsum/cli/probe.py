@@ -56,10 +56,10 @@ class Question:
     expected: str
     """The answer that batchsum takes for granted: `records`, `zero`, `taken` (whatever the count), `as` another
     question, or the reasons of a refusal; empty where it takes none."""
-    path: str
-    """Path and query below the base URL."""
     body: str
     """JSON of a POST; empty for a GET."""
+    path: str
+    """Path and query below the base URL."""
 
     def __str__(self) -> str:
         return f"POST {self.path} {self.body}" if self.body else f"GET {self.path}"
