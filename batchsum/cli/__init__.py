@@ -15,13 +15,13 @@ from typing import NoReturn
 from batchsum.version import __version__
 
 COMMANDS = (
-    # name, what it does, and the function of batchsum/cli/ that does it; options.py has its options as add_NAME_options
+    # name, what it does, and the function of batchsum/cli/ that does it; data/options.tsv has its options
     ("run", "ask for all rows of a job, and publish its table", "run:run_command"),
     ("check", "tell what is wrong with a job, what it will ask, and how long that takes", "check:check_command"),
-    ("explain", "tell everything known of one row", "explain:explain_command"),
-    ("accept", "believe what NCBI said last of some rows, and publish that night again", "accept:accept_command"),
+    ("explain", "tell everything known of one row", "history:explain_command"),
+    ("accept", "believe what NCBI said last of some rows, and publish that night again", "run:accept_command"),
     ("history", "show the counts of the last nights", "history:history_command"),
-    ("report", "make report.html again", "report:report_command"),
+    ("report", "make report.html again", "run:report_command"),
     ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),
     ("merge", "make one table out of the shards of a job", "run:merge_command"),
     ("probe", "ask a dozen questions, and write down how the server behaves", "probe:probe_command"),
@@ -30,6 +30,14 @@ COMMANDS = (
     ("demo", "run the sample job for two nights against the embedded server; needs no network", "demo:demo_command"),
     ("serve", "run the embedded NCBI-compatible server", "serve:serve_command"),
 )
+
+_EPILOGS = {
+    "": ("batchsum", "exit_codes"),
+    "run": ("run", "files", "exit_codes"),
+    **{name: (name,) for name in ("check", "init", "completion")},
+}
+"""What `--help` says below the options of a command, or of the program: texts of `data/help`. Enough to do without any
+other page."""
 
 _OUTPUT_LOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 """What writing to standard output fails with; a command's own files have errors of their own."""
@@ -151,10 +159,7 @@ def _parser(argv: Sequence[str]) -> _Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     asks_for_help = "-h" in argv or "--help" in argv
-    if asks_for_help:
-        from batchsum.cli.help import epilog
-
-        parser.epilog = epilog("")
+    parser.epilog = epilog("") if asks_for_help else None
     parser.add_argument("--version", action="version", version=f"batchsum {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, about, place in COMMANDS:
@@ -163,8 +168,18 @@ def _parser(argv: Sequence[str]) -> _Parser:
         )
         command.set_defaults(command=place, parser=command)
         if name in argv:
-            from batchsum.cli import options
+            from batchsum.cli.options import add_options
 
-            getattr(options, f"add_{name}_options")(command)
+            add_options(command, name)
             command.epilog = epilog(name) if asks_for_help else None
     return parser
+
+
+def epilog(command: str) -> str:
+    """What stands below the options of a command; of the program itself where `command` is empty."""
+    texts = []
+    for name in _EPILOGS.get(command, ()):
+        # Not by pathlib, which takes longer to import than this to read.
+        with open(f"{__path__[0]}/data/help/{name}.txt", encoding="utf-8") as file:  # noqa: PTH123
+            texts.append(file.read())
+    return "\n".join(texts)

@@ -7,7 +7,6 @@ warning.
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections import Counter
@@ -35,7 +34,7 @@ from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.completeness import comparing_requests
 from batchsum.run.coverage import OnReading, asked_plan, count_files, require_reader
-from batchsum.run.plan import Plan, build_plan
+from batchsum.run.plan import build_plan
 from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken
 
@@ -91,7 +90,7 @@ def check_job(
     rest = asked_plan(plan, held) if files else plan
     comparing = sum(request not in rest for request in comparing_requests(plan, files, held))
     asked = rest.request_count + comparing
-    return {
+    report: dict[str, Any] = {
         "job": job.name,
         "file": str(job.path),
         "taxa": len({taxon for taxon, _, _ in rows}),
@@ -101,14 +100,13 @@ def check_job(
         "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
         "problems": [],
         "warnings": warnings,
-        "relative_dates": relative_dates(plan),
+        "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
-        **(
-            {"holdings": _holdings(job, today, files, held, plan.request_count - rest.request_count, comparing)}
-            if files
-            else {}
-        ),
     }
+    if files:
+        saved = plan.request_count - rest.request_count
+        report["holdings"] = _holdings(job, today, files, held, saved, comparing)
+    return report
 
 
 def _holdings(
@@ -153,15 +151,11 @@ def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[Batchs
 
 def _require_output(output: OutputSettings) -> None:
     """OutputError where there is no such directory and none can be made, or what it holds cannot be replaced."""
-    directory = output.dir
     # `run` makes what is missing, so the nearest folder that exists decides.
-    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
+    there = next(one for one in (output.dir, *output.dir.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise OutputError(f"{directory} cannot be made: {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"{directory}: nothing can be written in {there}; look at its rights, or name another --out")
-    if directory.exists():
-        check_targets(directory, [f"summary.{name}" for name in output.formats])
+        raise OutputError(f"{output.dir} cannot be made: {there} is a file")
+    check_targets(there, [f"summary.{name}" for name in output.formats] if there == output.dir else ())
 
 
 async def _check_online(
@@ -185,18 +179,14 @@ async def _check_online(
     report = check_job(job, today, lock, on_reading)
     places = {listed.taxon: listed.place for listed in reversed(job.taxa)}  # the first counts
     for finding in findings:
-        told = _about_job(job, finding.message) | {"kind": finding.kind}
+        told = {**_about_job(job, finding.message), "kind": finding.kind}
         if finding.is_host:
             told |= {"message": f"filter set {hosts[finding.text]!r}: {finding.message}", "host": finding.text}
         else:
-            rows = counts[finding.text]
+            told |= {"taxon": finding.text, "rows": counts[finding.text]}
             told |= dict(zip(("file", "line", "column"), places[finding.text] or (), strict=False))
-            told["message"] += f" (listed {rows:,} times)" if rows > 1 else ""
-            told |= {"taxon": finding.text, "rows": rows}
-        told["candidates"] = [
-            {"tax_id": node.tax_id, "scientific_name": node.scientific_name, "rank": node.rank}
-            for node in finding.candidates
-        ]
+        shown = ("tax_id", "scientific_name", "rank")
+        told["candidates"] = [{name: getattr(node, name) for name in shown} for node in finding.candidates]
         report["problems" if finding.is_problem else "warnings"].append(told)
     report["online"] = {"names": len(names), "hosts": len(found_hosts)}
     report["lock"]["written"] = write_lock(lock_file(job.path), lock)
@@ -221,40 +211,26 @@ async def _with_near_names(findings: list[Finding], lookup: Lookup) -> list[Find
     return [near.get(one, one) for one in findings]
 
 
-def relative_dates(plan: Plan) -> dict[str, str]:
-    """The filters as they would be sent tonight, for each set of the job whose dates move."""
-    fixed = {
-        named.name
-        for named in plan.job.filter_sets
-        if named.windows is None and named.filters.resolve(plan.today) == named.filters
-    }
-    return {name: filters.text() for name, filters in plan.dated_sets().items() if name not in fixed}
-
-
 def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
-    problems, online, lock = report["problems"], report.get("online"), report["lock"]
+    problems, lock = report["problems"], report["lock"]
+    taxa = counted(report["taxa"], "taxon", "taxa")
     found = counted(len(problems), "problem") if problems else "no problem found"
     lines = [
         f"{report['file']}: job {report['job']}: {found}",
-        f"  {counted(report['taxa'], 'taxon', 'taxa')}, {counted(report['filter_sets'], 'filter set')}:"
-        f" {counted(report['queries'], 'query', 'queries')}",
+        f"  {taxa}, {counted(report['filter_sets'], 'filter set')}: {counted(report['queries'], 'query', 'queries')}",
         f"  {counted(report['requests'], 'request')} after sharing",
     ]
     for rate, seconds in report["seconds"].items():
         # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += _held_lines(report["holdings"]) if "holdings" in report else []
-    dated = [f"  {name}: tonight {filters}" for name, filters in report["relative_dates"].items()]
+    dated = [f"  {name}: tonight {filters}" for name, filters in report["dates"].items()]
     lines += dated[:MOST_DATED]
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
-    if online:
-        state = "written" if lock.get("written") else "unchanged"
-        names = counted(online["names"], "name")
-        lines.append(f"  {lock['taxa']:,} of {names} locked to their ids: {lock['file']}, {state}")
-    elif lock["taxa"]:
-        ids = "its id" if lock["taxa"] == 1 else "their ids"
-        lines.append(f"  {counted(lock['taxa'], 'name')} locked to {ids}: {lock['file']}")
+    if lock["taxa"] or "online" in report:
+        state = {True: ", written", False: ", unchanged"}.get(lock.get("written"), "")
+        lines.append(f"  {lock['taxa']:,} of {taxa} locked to their ids: {lock['file']}{state}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     told = [
         Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)

@@ -6,8 +6,6 @@ import shtab
 
 from batchsum.cli import whole_parser
 
-SHELLS = ("bash", "zsh", "fish")
-
 _FILES = ("FILE", "JOB")
 _DIRECTORIES = ("DIR", "OUT", "SHARD_OUT")
 

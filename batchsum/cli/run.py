@@ -1,4 +1,6 @@
-"""`batchsum run` and `batchsum merge`: what makes a table, quiet unless somebody watches or something is wrong."""
+"""What makes a table or its page: `batchsum run` and `merge`, quiet unless somebody watches or something is wrong, and
+`accept` and `report`, which ask nothing.
+"""
 
 import argparse
 import gc
@@ -21,13 +23,16 @@ from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
-from batchsum.output.files import require_own_directory
+from batchsum.output.files import PAGE, require_own_directory
+from batchsum.run.accept import accept_rows
 from batchsum.run.lost_store import is_store_lost, words_of_lost_store
 from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
+from batchsum.run.publish import publish_page_again
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
+from batchsum.store.directory import held, output_errors, state_of
 
 log = logging.getLogger("batchsum")
 
@@ -64,6 +69,32 @@ def merge_command(arguments: argparse.Namespace) -> int:
             outcome = merge_shards(job, shards, api_key)
             _close(outcome, log_file, quiet=False)
             return outcome.exit_code
+
+
+def accept_command(arguments: argparse.Namespace) -> int:
+    """`batchsum accept OUT TAXON[/SET]...`: publish the last night again with these rows believed.
+
+    Prints what is believed; the exit code is the night's.
+    """
+    state_of(arguments.out)  # before a log is begun in somebody's directory
+    configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False)
+    with Signals():
+        outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note or "")
+    for name, level in accepted.items():
+        print(f"{name}: {level}")
+    return outcome.exit_code
+
+
+def report_command(arguments: argparse.Namespace) -> int:
+    """`batchsum report OUT`: the page of the last published night again, from the store alone; prints where it is."""
+    directory = arguments.out
+    with output_errors(directory):
+        state_of(directory)  # before the lock, which would make a state where there is none
+        with held(directory) as store:
+            if not publish_page_again(store, directory):
+                raise UsageError(f"{directory}: no night was published here, or run.json is not of the last one")
+    print(directory / PAGE)
+    return 0
 
 
 @contextmanager

@@ -99,12 +99,11 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         lacking=tuple(name for name in _SURROUNDINGS if os.environ.get(name)),
     )
     for text in (*found.command, *map(str, found.writes), str(found.key_file or "")):
-        # A line end would begin another line of the crontab, or another setting of the unit.
-        if any(ord(character) < 32 or ord(character) == 127 for character in text):
-            raise UsageError(f"{text!r} has a control character, which no schedule can hold; rename it")
-        # Printed as UTF-8 it would be another path, and systemd takes nothing else.
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise UsageError(f"{text!r} is not UTF-8, which a printed schedule cannot hold; rename it")
+        # A line end would begin another line of the crontab, or another setting of the unit. What is not UTF-8 would be
+        # printed as another path, and systemd takes nothing else.
+        if re.search("[\0-\x1f\x7f\ud800-\udfff]", text):
+            what = "a control character, or a byte that is not UTF-8"
+            raise UsageError(f"{text!r} has {what}, which a printed schedule cannot hold; rename it")
     if "$" in found.program[0]:
         raise UsageError(
             f"{found.program[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"

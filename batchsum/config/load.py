@@ -11,13 +11,12 @@ from pathlib import Path
 
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
-from batchsum.config.odd_values import pango_message, surely_not_sars_cov_2
 from batchsum.config.problems import OnceAKind, decode, unreadable
 from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
 from batchsum.model.filters import LOOKS_SECRET, FilterSet
-from batchsum.model.job import Job, ListedTaxon, OutputSettings
+from batchsum.model.job import Job, OutputSettings
 
 
 def load_job(path: str | Path, *, today: date | None = None) -> Job:
@@ -74,7 +73,7 @@ def _checked(job: Job, listing: Listing) -> Job:
         (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
     if problems := [*listing.problems, *others.told()]:
         raise JobFileError(_in_order(file, problems))
-    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told(), *_pango_warnings(job)]))
+    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told()]))
 
 
 def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:
@@ -91,24 +90,8 @@ def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:
                 message += "; its rows will stand there twice"
             else:
                 message += ", but other filters; give this one another name in filter_set"
-            yield Problem(*_place(listed), message), is_same
-
-
-def _pango_warnings(job: Job) -> Iterator[Problem]:
-    """One for each filter set that asks lineages of taxa without any, at the first of them."""
-    found: dict[str, list[ListedTaxon]] = {}
-    for listed in job.taxa:
-        asking = [one.name for one in listed.sets or job.filter_sets if one.filters.pangolin_classification]
-        if asking and surely_not_sars_cov_2(listed.taxon):
-            for name in asking:
-                found.setdefault(name, []).append(listed)
-    for name, (first, *others) in found.items():
-        yield Problem(*_place(first), pango_message(first.taxon, name, len(others)))
-
-
-def _place(listed: ListedTaxon) -> tuple[str, int, int]:
-    assert listed.place is not None, "every taxon that was just read has one"
-    return listed.place
+            assert listed.place is not None, "every taxon that was just read has one"
+            yield Problem(*listed.place, message), is_same
 
 
 def _in_order(file: str, problems: list[Problem]) -> tuple[Problem, ...]:

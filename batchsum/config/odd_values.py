@@ -2,8 +2,7 @@
 
 A name that nobody here can judge (a host, a lineage) is left in peace: it may be right.
 Source: `model/data/places.tsv`, INSDC's list of countries with NCBI's continents; beside it `place_synonyms.tsv`, names
-that are no misspelling of those, so that likeness does not find them. `data/with_pango_lineages.txt` has SARS-CoV-2,
-the taxa above it, and the species that NCBI put there in 2025.
+that are no misspelling of those, so that likeness does not find them.
 """
 
 import difflib
@@ -19,9 +18,6 @@ from importlib import resources
 from pathlib import Path
 
 from batchsum.model.filters import USA_STATES, FilterSet
-
-# Where a sample of a US state or territory may be said to come from.
-_MAY_BE_THE_USA = {"USA", "North America", "Oceania", "Virgin Islands", "Pacific Ocean", *USA_STATES.values()}
 
 
 def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
@@ -39,7 +35,7 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         instead = _without_brackets(filters.host)
         yield "host", f"{filters.host!r} has brackets, which NCBI does not write; write {instead}"
     if filters.geo_location:
-        yield from _odd_place(filters)
+        yield from _odd_place(filters.geo_location)
 
 
 def odd_line(line: str) -> str:
@@ -72,23 +68,19 @@ def _without_brackets(host: str) -> str:
     return repr(names[0]) if names else "a Taxonomy ID or a name"
 
 
-def _odd_place(filters: FilterSet) -> Iterator[tuple[str, str]]:
-    place = filters.geo_location
-    known = _places().get(place.casefold())
+def _odd_place(place: str) -> Iterator[tuple[str, str]]:
     if ":" in place:
         country, _, inside = (part.strip() for part in place.partition(":"))
         meant = _places().get(country.casefold()) or _near_place(country) or country
         state = _state(inside) if meant == "USA" else ""
         why = f"is a place inside a country, and NCBI takes the country; write {meant!r}{state}"
         yield "geo_location", f"{place!r} {why}"
-    elif known is None:
+    elif place.casefold() not in _places():
         if state := _state(place, by_code=False):  # two letters may as well be a country's, as CA or GA
             hint = f"; write 'USA'{state}"
         else:
             hint = f"; did you mean {near!r}?" if (near := _near_place(place)) else ""
         yield "geo_location", f"{place!r} is neither a continent nor in INSDC's list of countries{hint}"
-    elif filters.usa_state and known not in _MAY_BE_THE_USA:
-        yield "usa_state", f"{USA_STATES[filters.usa_state]} is not in {place}; no record can be in both"
 
 
 def _state(text: str, by_code: bool = True) -> str:
@@ -125,24 +117,3 @@ def _near_place(text: str) -> str | None:
     # `Republic of Ghana`: no word like it, but the name is there.
     near += sorted((name for name in _places() if re.search(rf"\b{re.escape(name)}\b", folded)), key=len, reverse=True)
     return _places()[near[0]] if near else None
-
-
-def surely_not_sars_cov_2(taxon: str) -> bool:
-    """Whether no Pango lineage can be in this taxon."""
-    if taxon.isdigit():
-        return taxon not in _lines("with_pango_lineages.txt")
-    words = "|".join(_lines("without_pango_lineages.txt"))
-    return re.search(rf"\b({words})\b", taxon, re.IGNORECASE) is not None
-
-
-@cache
-def _lines(name: str) -> list[str]:
-    return (Path(__file__).parent / "data" / name).read_text(encoding="utf-8").splitlines()
-
-
-def pango_message(taxon: str, filter_set: str, others: int) -> str:
-    more = f" (and {others:,} more {'taxon' if others == 1 else 'taxa'})" if others else ""
-    return (
-        f"pangolin_classification: only SARS-CoV-2 has Pango lineages; filter set {filter_set!r} "
-        f"asks {taxon}{more} for one"
-    )

@@ -82,13 +82,8 @@ def shown(path: Path) -> str:
 
 
 def unreadable(error: OSError) -> str:
-    match error:
-        case FileNotFoundError():
-            return "this file does not exist"
-        case IsADirectoryError():
-            return "this is a directory, not a file"
-        case PermissionError():
-            return "this file cannot be read: permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "this file does not exist"
     return f"this file cannot be read: {error.strerror or error}"
 
 

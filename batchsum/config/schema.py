@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.config import values
-from batchsum.config.shape import Entries, Key, Keys, ListOf, Shape, Value, or_null
+from batchsum.config.shape import Key, Keys, ListOf, Shape, Value, or_null
 from batchsum.model import filters
 from batchsum.ncbi.urls import check_base_url
 
@@ -134,9 +134,9 @@ HOLDINGS = _section("holdings")
 NOTIFY = _section("notify")
 # In a list of taxa, most are a bare id or name.
 _TAXA = {"anyOf": [_SHAPES["taxon"].schema(), TAXON_ENTRY.schema()]}
-_SHAPES["taxa"] = Entries({"type": "array", "items": _TAXA})
-_SHAPES["taxa_files"] = Entries({"type": "array", "items": _SHAPES["path"].schema()})
-_SHAPES["filter_sets"] = Entries({"type": "object", "additionalProperties": or_null(FILTER_SET.schema())})
+_SHAPES["taxa"] = Value(None, {"type": "array", "items": _TAXA})
+_SHAPES["taxa_files"] = Value(None, {"type": "array", "items": _SHAPES["path"].schema()})
+_SHAPES["filter_sets"] = Value(None, {"type": "object", "additionalProperties": or_null(FILTER_SET.schema())})
 JOB = _section("job")
 
 

@@ -19,13 +19,18 @@ _EMPTY = "is empty; write a value, or leave it out"
 
 @dataclass(frozen=True)
 class Value:
-    """One value, read by `parse`, which raises ValueError with what to write instead."""
+    """One value, read by `parse`, which raises ValueError with what to write instead.
 
-    parse: Callable[[str], Any]
+    Without `parse` it is anything: its node is handed on to whoever knows what its entries refer to.
+    """
+
+    parse: Callable[[str], Any] | None
     looks: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     """As JSON Schema."""
 
     def read(self, node: YamlNode, name: str, report: Report) -> Any:
+        if self.parse is None:
+            return node
         try:
             if node.value is None:
                 raise ValueError(_EMPTY)
@@ -40,12 +45,6 @@ class Value:
         return dict(self.looks)
 
 
-def not_empty(found: list[Any]) -> list[Any]:
-    if not found:
-        raise ValueError("is an empty list; write what belongs in it, or leave it out")
-    return found
-
-
 @dataclass(frozen=True)
 class ListOf:
     """A list of values of one shape."""
@@ -53,7 +52,7 @@ class ListOf:
     item: "Shape"
     takes_one: bool = False
     """Whether a value is as good as a list of this one."""
-    check: Callable[[list[Any]], list[Any]] = not_empty
+    check: Callable[[list[Any]], list[Any]] = list
     """What the values must be together: raises ValueError."""
     instead: Callable[[str], str] | None = None
     """What to say of a text that stands where the list should; else it is told as the list that was perhaps meant."""
@@ -66,6 +65,8 @@ class ListOf:
                 raise ValueError((self.instead or self._meant)(items))
             if not isinstance(items, list):
                 raise ValueError(_EMPTY if items is None else "must be a list, as [one, two]")
+            if not items:
+                raise ValueError("is an empty list; write what belongs in it, or leave it out")
             found = [self.item.read(item, name, report) for item in items]
             return None if None in found else self.check(found)
         except ValueError as error:
@@ -131,20 +132,7 @@ class Keys:
         return {**shape, "required": required} if required else shape
 
 
-@dataclass(frozen=True)
-class Entries:
-    """A list or mapping whose entries are read one by one, by whoever knows what they refer to."""
-
-    looks: Mapping[str, Any]
-
-    def read(self, node: YamlNode, _name: str, _report: Report) -> YamlNode:
-        return node
-
-    def schema(self) -> dict[str, Any]:
-        return dict(self.looks)
-
-
-Shape: TypeAlias = Value | ListOf | Keys | Entries
+Shape: TypeAlias = Value | ListOf | Keys
 
 
 def or_null(schema: dict[str, Any]) -> dict[str, Any]:

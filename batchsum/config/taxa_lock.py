@@ -6,11 +6,11 @@ of other jobs in the same directory stay in the file.
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from batchsum.atomic import replace_file
 from batchsum.config.problems import decode, unreadable
@@ -103,11 +103,26 @@ def read_lock(path: Path) -> TaxaLock:
 
 def parse_lock(text: str, file: str = FILE) -> TaxaLock:
     """The lock that `TaxaLock.text()` made. Raises as `read_lock`; `file` is what its problems name."""
-    reading = _Reading(file)
-    reading.read(text)
-    if reading.problems:
-        raise JobFileError(reading.problems[:_MOST_PROBLEMS])
-    return reading.taxa
+    lines = [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]  # splitlines() knows more line ends
+    if lines[0] != _FIRST:
+        raise JobFileError([Problem(file, 1, 1, f"no lock of this batchsum; the first line must be {_FIRST!r}")])
+    start = next((number for number, line in enumerate(lines, start=1) if not line.startswith("#")), len(lines))
+    if lines[start - 1] != _HEAD[-1]:
+        message = f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs"
+        raise JobFileError([Problem(file, start, 1, message)])
+    taxa, problems, lineages = TaxaLock(), list[Problem](), Lineages()
+    for number, line in enumerate(lines[start:], start=start + 1):
+        try:
+            if line:
+                taxon, locked = _read_line(line, lineages)
+                if taxon in taxa:
+                    raise ValueError(f"{taxon!r} stands here twice; remove one of the lines")
+                taxa[taxon] = locked
+        except ValueError as error:
+            problems.append(Problem(file, number, 1, str(error)))
+    if problems:
+        raise JobFileError(problems[:_MOST_PROBLEMS])
+    return taxa
 
 
 def write_lock(path: Path, lock: TaxaLock) -> bool:
@@ -127,60 +142,15 @@ def _order(taxon: str) -> tuple[int, int, str, str]:
     return (0, int(taxon), "", "") if is_id else (1, 0, taxon.casefold(), taxon)
 
 
-class _Reading:
-    """A lock on its way into memory: every line is read, whatever is wrong with the others."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        self.taxa = TaxaLock()
-        self.problems: list[Problem] = []
-        self._lineages: Lineages = {}
-
-    def read(self, text: str) -> None:
-        lines = text.removesuffix("\n").split("\n")  # splitlines() would number them as no editor does
-        numbered = ((number, line.rstrip("\r")) for number, line in enumerate(lines, start=1))
-        if next(numbered)[1] != _FIRST:
-            self.report(1, 1, f"this is no lock of this batchsum: the first line must be {_FIRST!r}")
-            return
-        number, header = next((one for one in numbered if not one[1].startswith("#")), (0, _HEAD[-1]))
-        if header != _HEAD[-1]:
-            self.report(number, 1, f"here the header must stand: {', '.join(COLUMNS)}, separated by tabs")
-            return
-        for number, line in numbered:
-            if line.startswith(("<<<<<<<", "=======", ">>>>>>>")) and "\t" not in line:
-                self.report(number, 1, "an unfinished merge; keep the lines you want, and remove the marks")
-            elif line:
-                self.read_line(number, line)
-
-    def read_line(self, number: int, line: str) -> None:
-        cells = line.split("\t")
-        if len(cells) != len(COLUMNS):
-            message = f"{len(cells)} cells where there must be {len(COLUMNS)}; check the job anew --online"
-            self.report(number, 1, message)
-            return
-        readers: tuple[Callable[[str], Any], ...] = (self.new_taxon, _tax_id, str, sys.intern, self.lineage, _day)
-        column, values = 1, list[Any]()
-        for name, read, cell in zip(COLUMNS, readers, cells, strict=True):
-            try:
-                values.append(read(cell))
-            except ValueError as error:
-                self.report(number, column, f"{name}: {error}")
-            column += len(cell) + 1
-        if len(values) == len(COLUMNS):
-            taxon, *node, locked_on = values
-            self.taxa[taxon] = LockedTaxon(TaxonNode(*node), locked_on)
-
-    def new_taxon(self, cell: str) -> str:
-        if parse_taxon(cell) in self.taxa:
-            raise ValueError(f"{cell!r} stands here twice; remove one of the lines")
-        return cell
-
-    def lineage(self, cell: str) -> tuple[int, ...]:
-        parents = tuple(map(_tax_id, cell.split(" "))) if cell else ()
-        return self._lineages.setdefault(parents, parents)  # many lines share few lineages, ranks and dates
-
-    def report(self, line: int, column: int, message: str) -> None:
-        self.problems.append(Problem(self.file, line, column, message))
+def _read_line(line: str, lineages: Lineages) -> tuple[str, LockedTaxon]:
+    cells = line.split("\t")
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"this is no line of {len(COLUMNS)} cells; remove the mark of a merge, or check anew --online")
+    taxon, tax_id, name, rank, lineage, locked_on = cells
+    parents = tuple(map(_tax_id, lineage.split(" "))) if lineage else ()
+    # Many lines share few lineages, ranks and dates.
+    node = TaxonNode(_tax_id(tax_id), name, sys.intern(rank), lineages.setdefault(parents, parents))
+    return parse_taxon(taxon), LockedTaxon(node, _day(locked_on))
 
 
 def _tax_id(cell: str) -> int:

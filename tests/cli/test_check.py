@@ -93,7 +93,7 @@ def test_offline_a_lock_shares_requests_and_is_told(
     assert main(["check", str(job), "--base-url", NOBODY]) == 0
     out = capsys.readouterr().out
     assert "1 request after sharing" in out
-    assert f"2 names locked to their ids: {job.parent / 'taxa.lock'}" in out
+    assert f"2 of 2 taxa locked to their ids: {job.parent / 'taxa.lock'}" in out
 
 
 def test_a_broken_lock_is_a_problem_of_the_job(
@@ -215,7 +215,7 @@ def test_people_read_the_same(served: Served, job: Path, capsys: pytest.CaptureF
     assert main(["check", str(job), "--online", "--base-url", served.base_url]) == 2
     out = capsys.readouterr().out
     assert out.startswith(f"{job}: job watch: 1 problem\n  3 taxa, 1 filter set: 3 queries\n  2 requests")
-    assert f"2 of 3 names locked to their ids: {job.parent / 'taxa.lock'}, written\n" in out
+    assert f"2 of 3 taxa locked to their ids: {job.parent / 'taxa.lock'}, written\n" in out
     assert f"{job}:2:34: taxon 'Inflenza A virus' is not known to NCBI's taxonomy; near: 11320" in out
     assert f"{job}:2:15: warning: taxon 'Influenza A virus' and '11320' are one taxon" in out
 

@@ -44,14 +44,11 @@ def test_history_is_a_table_for_people(out: Path, capsys: pytest.CaptureFixture[
     assert len(said(capsys, "history", str(out), "--nights", "1").splitlines()[1].split()) == 5
 
 
-def test_history_is_csv_and_json_for_programs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_is_csv_for_programs(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(said(capsys, "history", str(out), "--format", "csv"))))
-    objects = json.loads(said(capsys, "history", str(out), "--format", "json"))
-    assert len(rows) == len(objects) == 12
+    assert len(rows) == 12
     assert [row["record_count"] for row in rows if row["label"] and row["filter_set"] == "all"] == ["100", "110", "20"]
-    assert {name: "" if value is None else str(value) for name, value in objects[-4].items()} == rows[-4]
-    assert objects[-4]["status"] == "suspect"
-    assert objects[-4]["previous_record_count"] == 110
+    assert (rows[-4]["status"], rows[-4]["previous_record_count"]) == ("suspect", "110")
 
 
 def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

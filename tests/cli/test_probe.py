@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.cli.assumptions import questions
-from batchsum.cli.probe import MOST_KEPT, MOST_SILENT, ask_all
+from batchsum.cli.probe import MOST_KEPT, MOST_SILENT, ask_all, questions
 from tests.fakes.local_ncbi_server import serving
 from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
 
@@ -22,7 +21,7 @@ def probe(directory: Path, base_url: str, *options: str) -> tuple[int, dict[str,
 
 
 def verdicts(document: dict[str, Any]) -> dict[str, bool | None]:
-    return {one["assumption"]: one["held"] for one in document["assumptions"]}
+    return {one["name"]: one["as_expected"] for one in document["exchanges"]}
 
 
 def key_file(directory: Path) -> str:
@@ -40,17 +39,17 @@ def test_all_that_is_assumed_holds_for_the_embedded_server(
         code, document = probe(tmp_path, server.base_url)
     assert code == 0
     found = verdicts(document)
-    assert found.pop("a 429 says in Retry-After how long to wait") is None
-    assert set(found.values()) == {True}
-    zeros = {one["assumption"]: one["saw"] for one in document["assumptions"]}["zero is sent as 0, or left out"]
-    assert zeros == ("record_count was left out" if faults else "record_count: 0 was sent")
-    package = Path(questions.__code__.co_filename).parent.parent
-    assert all((package / one["lives_in"]).is_file() for one in document["assumptions"])
+    judged = [question.name for question in questions(datetime.now(UTC).date()) if question.expected]
+    assert [name for name, as_expected in found.items() if as_expected] == judged
+    assert set(found.values()) == {True, None}
     shown = capsys.readouterr()
     asked = [question.name for question in questions(datetime.now(UTC).date())]
     assert [line.split()[0] for line in shown.err.splitlines()[1:-1]] == asked
     assert [line.split()[0] for line in shown.out.splitlines()[1 : 1 + len(asked)]] == asked
-    assert shown.out.count("held     ") == len(found)
+    assert shown.out.count("  expected  ") == len(judged)
+    assert f"0 records, record_count {'left out' if faults else 'sent'}\n" in shown.out
+    assert "\nX-RateLimit-Limit: 1000\nNCBI-PHID: " in shown.out
+    assert shown.out.endswith("\nRetry-After: not seen\n")
 
 
 def test_the_file_is_a_fixture_of_what_was_said(tmp_path: Path) -> None:
@@ -103,12 +102,15 @@ async def test_the_proxy_of_the_environment_hears_no_key_and_nobody_of_netrc(
     assert "authorization" not in plain.headers.keys() | tunnel.headers.keys()
 
 
-def test_a_429_that_happens_is_waited_for_and_asked_again_once(tmp_path: Path, raw: RawServer) -> None:
+def test_a_429_that_happens_is_waited_for_and_asked_again_once(
+    tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw.always(answer(200, {"record_count": 7}, {"X-RateLimit-Limit": "5000"}))
     raw.on("Mus", too_many("0.01"))
     _, document = probe(tmp_path, raw.base_url)
     assert raw.counts["Mus"] == 2
-    assert verdicts(document)["a 429 says in Retry-After how long to wait"] is True
+    assert verdicts(document)["ambiguous"] is None
+    assert "\nRetry-After: 0.01\n" in capsys.readouterr().out
 
 
 def test_what_does_not_hold_is_said(tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,13 +120,12 @@ def test_what_does_not_hold_is_said(tmp_path: Path, raw: RawServer, capsys: pyte
     code, document = probe(tmp_path, raw.base_url)
     assert code == 3
     found = verdicts(document)
-    held = {name for name, one in found.items() if one}
-    assert held == {
-        "taxon 2697049 is known and has records", "dates in RFC 3339 are taken",
-        "POST counts as GET does", "BIOSAMPLE_REPORT is taken",
-        "lists go as repeated keys",
+    assert {name for name, one in found.items() if one} == {
+        "known", "date_rfc3339", "post", "biosample_report", "lists"
     }  # fmt: skip
-    assert "NOT HELD zero is sent as 0, or left out: failed: bad_answer: record_count" in capsys.readouterr().out
+    assert {name for name, one in found.items() if one is None} == {"date_plain", "date_generated"}
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("zero ")]
+    assert "  NOT expected  failed: bad_answer: record_count" in told
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_server_that_is_away(tmp_path: Path, raw: RawServer) -> None:
     code, document = probe(tmp_path, raw.base_url)
     assert code == 4
     assert [one["status"] for one in document["exchanges"]] == [None] * MOST_SILENT
-    assert {one["held"] for one in document["assumptions"]} == {None}
+    assert set(verdicts(document).values()) == {None}
 
 
 @pytest.mark.parametrize("base_url", ["http://example.org/datasets/v2", "example.org", "https://me:pw@example.org"])

@@ -62,7 +62,7 @@ def test_a_path_that_is_no_utf_8_is_told_and_never_printed_as_another_one(
     assert main(["schedule", str(job), form]) == 2
     told = capsys.readouterr()
     assert not told.out
-    assert "tonight.yaml' is not UTF-8, which a printed schedule cannot hold; rename it" in told.err
+    assert "a byte that is not UTF-8, which a printed schedule cannot hold; rename it" in told.err
 
 
 @pytest.mark.parametrize("form", ["--cron", "--systemd"])

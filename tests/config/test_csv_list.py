@@ -155,14 +155,12 @@ def test_a_taxon_may_come_again_with_another_set(tmp_path: Path) -> None:
 def test_warnings_stand_at_their_cells(tmp_path: Path) -> None:
     job = alone(
         tmp_path,
-        "taxon,released_since,usa_state,geo_location,pangolin_classification\n"
-        "2697049,2025-06-02,,,\n2697049,,CA,Asia,\n11320,,,,XBB\n11053,,,,XBB\n2697049,7d,,,\n2697049,7d,,,\n",
+        "taxon,released_since,geo_location\n2697049,2025-06-02,\n2697049,,Asien\n2697049,7d,\n2697049,7d,\n",
     )
     assert [str(one).removeprefix(f"{job.path}:").split(";")[0] for one in job.warnings] == [
         "2:9: released_since: 2025-06-02 is in the future",
-        "3:10: usa_state: California is not in Asia",
-        "4:1: pangolin_classification: only SARS-CoV-2 has Pango lineages",
-        "7:1: taxon 2697049 is listed again with filter set 'released_since=7d'",
+        "3:10: geo_location: 'Asien' is neither a continent nor in INSDC's list of countries",
+        "5:1: taxon 2697049 is listed again with filter set 'released_since=7d'",
     ]
 
 

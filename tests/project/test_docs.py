@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from batchsum import errors
-from batchsum.cli import main, whole_parser
-from batchsum.cli.help import epilog
+from batchsum.cli import epilog, main, whole_parser
 from batchsum.config.load import load_job
 from batchsum.local_ncbi.faults import parse_fault
 from tests.builders import reference_tables
