@@ -7,12 +7,10 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FILTER_NAMES = (
     "accessions", "refseq_only", "annotated_only", "released_since", "updated_since", "host",
@@ -27,16 +25,7 @@ FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilterSet:
-    """The twelve filters of `virus_genome_summary`, as NCBI spells them; absent ones at their default.
-
-    Text is taken for any of them and read as in a job file (`released_since="2025-01-15"`); ValueError says
-    what is wrong with it. A `timedelta` is so long before the midnight (UTC) at which the asking night began.
-    `released_before` is no filter of NCBI's: it makes a window [released_since, released_before) of two
-    requests.
-    """
-
+class _Filters(NamedTuple):
     accessions: tuple[str, ...] = ()
     refseq_only: bool = False
     annotated_only: bool = False
@@ -51,31 +40,30 @@ class FilterSet:
     aux_report: tuple[str, ...] = ()
     released_before: date | timedelta | None = None
 
-    def __post_init__(self) -> None:
-        for name, parse in (*FILTER_PARSERS.items(), ("released_before", parse_moment)):
-            value: Any = getattr(self, name)
-            if isinstance(value, datetime):  # it is a date too for isinstance, and would pass with its hours
-                value = value.isoformat()
-            if value is None or value == "" or isinstance(value, bool | date | timedelta):
-                continue
-            try:
-                object.__setattr__(self, name, parse(str(value) if isinstance(value, int) else value))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
+
+class FilterSet(_Filters):
+    """The twelve filters of `virus_genome_summary`, as NCBI spells them; absent ones at their default.
+
+    Text is taken for any of them and read as in a job file (`released_since="2025-01-15"`); ValueError says
+    what is wrong with it. A `timedelta` is so long before the midnight (UTC) at which the asking night began.
+    `released_before` is no filter of NCBI's: it makes a window [released_since, released_before) of two
+    requests.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *values: Any, **named: Any) -> "FilterSet":
+        given = super().__new__(cls, *values, **named)
+        return given._replace(
+            **{name: _read(name, value) for name, value in given._asdict().items() if value not in (None, "")}
+        )
 
     def resolve(self, today: date) -> "FilterSet":
         """The same set with every relative date counted back from `today`."""
         days: dict[str, Any] = {
             name: midnight_before(day, today) for name, day in self.dates().items() if isinstance(day, timedelta)
         }
-        return self.on_days(**days) if days else self
-
-    def on_days(self, **days: date | timedelta | None) -> "FilterSet":
-        """The same set with other days, by the names of their filters."""
-        other = copy(self)  # not replace(), which reads every filter again: windows are made by the thousand
-        for name, day in days.items():
-            object.__setattr__(other, name, day)
-        return other
+        return self._replace(**days) if days else self
 
     def dates(self) -> dict[str, date | timedelta]:
         """The days in it, by the names of their filters."""
@@ -96,7 +84,7 @@ class FilterSet:
     @lru_cache(maxsize=4096)  # noqa: B019
     def cells(self) -> Mapping[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return {name: cell_text(getattr(self, name)) for name in FILTER_COLUMNS}
+        return {name: cell_text(value) if (value := getattr(self, name)) else "" for name in FILTER_COLUMNS}
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def text(self) -> str:
@@ -111,8 +99,8 @@ class FilterSet:
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
         if self.released_before is None:
             return (self,)
-        since = self.on_days(released_before=None)
-        return since, since.on_days(released_since=self.released_before)
+        since = self._replace(released_before=None)
+        return since, since._replace(released_since=self.released_before)
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
@@ -333,6 +321,17 @@ def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
         return tuple(dict.fromkeys(map(parse, items)))  # a value written twice asks nothing new
 
     return parse_list
+
+
+def _read(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):  # it is a date too for isinstance, and would pass with its hours
+        value = value.isoformat()
+    if isinstance(value, bool | date | timedelta):
+        return value
+    try:
+        return FILTER_PARSERS.get(name, parse_moment)(str(value) if isinstance(value, int) else value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {

@@ -89,7 +89,7 @@ def _lines(job: Job) -> Iterator[str]:
 def _plain(value: Any) -> Any:
     """As JSON can say it: what JSON has no word for is an object with one key, its kind."""
     if isinstance(value, FilterSet):  # a list of rows with filters of their own has one for each, mostly absent
-        return {"FilterSet": {name: _plain(one) for name in FilterSet.__slots__ if (one := getattr(value, name))}}
+        return {"FilterSet": {name: _plain(one) for name, one in value._asdict().items() if one}}
     if is_dataclass(value) and not isinstance(value, type):
         return {type(value).__name__: {one.name: _plain(getattr(value, one.name)) for one in fields(value)}}
     match value:

@@ -68,10 +68,15 @@ class Plan:
         return {one.guards for sets in self._resolved.values() for one in sets}
 
     def dated_sets(self) -> dict[str, FilterSet]:
-        """The filter sets of the job that have a date, by name, as they are asked tonight."""
-        sets = self.job.filter_sets  # which need not be those of the rows
-        resolved = (one for named in sets for one in _on_day(named, self.job.guards, self.today))
-        return {one.filter_set: one.filters for one in resolved if one.filters.dates()}
+        """The filter sets of the job that have a date, by name, as asked tonight; all windows of one together."""
+        dated: dict[str, FilterSet] = {}
+        for named in self.job.filter_sets:  # which need not be those of the rows
+            if named.windows:
+                first, *_, last = named.windows.edges(self.today)
+                dated[named.name] = named.filters._replace(released_since=first, released_before=last)
+            elif named.filters.dates():
+                dated[named.name] = named.filters.resolve(self.today)
+        return dated
 
     def job_hash(self) -> str:
         """The same for jobs that ask the same rows in the same order and judge them alike, whatever the day."""
@@ -127,4 +132,4 @@ def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[Query]:
     every, last = named.windows.every, named.windows.last
     series = f"{filters.canonical()};windows={every.days}d,{last}"
     for since, before in pairwise(named.windows.edges(today)):
-        yield query(f"{named.name}/{since}", filters.on_days(released_since=since, released_before=before), series)
+        yield query(f"{named.name}/{since}", filters._replace(released_since=since, released_before=before), series)
