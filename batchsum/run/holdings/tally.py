@@ -8,7 +8,7 @@ record's own lineage, since trees move and NCBI counts by today's.
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from itertools import chain, compress, repeat
 from operator import attrgetter
@@ -78,7 +78,7 @@ class Tally:
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
         self._taxon = taxon
         self._kinds = Counter[tuple[int, ...]]()
-        self._by_day = Counter[date | None]()
+        self._by_day = Counter[_Day]()
         self._seen: dict[str, int] = {}
         one_of: dict[Asked, Asked] = {}
         asked = ((row.tax_id, row.name, *_filters(row.filters)) for row in wanted)
@@ -120,24 +120,28 @@ class Tally:
             [self._day[record.updated].come for record in records] if self._updated else nothing[1],
             [self._flag[record.flags] for record in records] if any(self._flags) else nothing[3],
             [self._lists_of(record.accession) for record in records] if self._lists else nothing[1],
-            [day.span for day in days],
+            [span for _, span, _ in days],
         )
-        is_new = [virus and self._is_new(record.accession) for virus, record in zip(fields[0], records, strict=True)]
+        is_new = list(self._are_new(fields[0], [record.accession for record in records]))
         self._kinds.update(compress(zip(*fields, strict=False), is_new))
-        self._by_day.update(compress([day.date for day in days], is_new))
+        self._by_day.update(compress(days, is_new))
         return len(records)
 
-    def _is_new(self, accession: str) -> bool:
-        unversioned = accession.partition(".")[0]
-        stem, bit = unversioned[:-2], _BITS.get(unversioned[-2:])
-        if not (stem and bit):
-            stem, bit = unversioned, _BIT_OF_ITS_OWN
-        had = self._seen.get(stem, 0)
-        if had & bit:
-            self.doubles += 1
-            return False
-        self._seen[stem] = had | bit
-        return True
+    def _are_new(self, viruses: Iterable[int], accessions: Iterable[str]) -> Iterator[bool]:
+        """For each record whether it is one of `taxon` or below whose accession was not seen before."""
+        seen = self._seen
+        for virus, accession in zip(viruses, accessions, strict=True):
+            unversioned = accession.partition(".")[0]
+            stem, bit = unversioned[:-2], _BITS.get(unversioned[-2:])
+            if not (stem and bit):
+                stem, bit = unversioned, _BIT_OF_ITS_OWN
+            had = seen.get(stem, 0)
+            if virus and not had & bit:
+                seen[stem] = had | bit
+                yield True
+            else:
+                self.doubles += bool(virus)
+                yield False
 
     def _lists_of(self, accession: str) -> int:
         both = accession, accession.partition(".")[0]
@@ -149,7 +153,7 @@ class Tally:
 
     def released(self) -> dict[date, int]:
         """The records by release day."""
-        return {day: count for day, count in self._by_day.items() if day}
+        return {day.date: count for day, count in self._by_day.items() if day.date}
 
     def counts(self, lock: TaxaLock) -> Iterator[int | None]:
         """The count of each Wanted, in order; None where the records cannot say."""
