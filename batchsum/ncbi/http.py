@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -24,7 +25,6 @@ from yarl import URL
 
 from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
-from batchsum.ncbi import retry
 from batchsum.ncbi.connector import NotReady, PacedConnector, PendingSend, pending_send
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import BadAnswer, parse_answer
@@ -161,9 +161,10 @@ class Transport:
             http_status,
             self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
-        retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
-        shown = {name: self._hide(value) for name, value in headers.items()}
-        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
+        if self._key:
+            headers = {name: value.replace(self._key, "[key]") for name, value in headers.items()}
+        retry_after = seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
+        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), headers)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
@@ -210,6 +211,30 @@ def _rate_limit(headers: Mapping[str, str]) -> float | None:
     return float(text) or None if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
 
 
+def seconds_of(retry_after: str, date: str = "") -> float | None:
+    """What a Retry-After header means, in its two forms; None where it means nothing.
+
+    A moment is counted from the `Date` of the same answer: the clocks of two machines differ.
+    """
+    if not retry_after:
+        return None
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", retry_after.strip()):
+        return float(retry_after)
+    if (until := _moment(retry_after)) is None:
+        return None
+    now = _moment(date)
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        # RFC 9110 has GMT only; "-0000" and a missing zone leave a moment without one.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """The bytes of an answer, whole and unpacked, at most `largest` of them.
 
@@ -218,14 +243,13 @@ async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
 
     Raises BadAnswer and aiohttp.ClientPayloadError. Of a refusal only what can be read: its status says enough.
     """
-    chunks, size = [], 0
+    body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > largest:
+        while chunk := await response.content.readany():
+            body += chunk
+            if len(body) > largest:
                 raise _too_large(largest)
-            chunks.append(chunk)
-        return _unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
+        return _unpack(bytes(body), response.headers.get("Content-Encoding", ""), largest)
     except (BadAnswer, aiohttp.ClientPayloadError):
         if response.status == HTTPStatus.OK:
             raise

@@ -314,6 +314,13 @@ def test_the_retries_of_a_run_are_bounded(ncbi: Ncbi) -> None:
     assert sum(ncbi.counts[taxon] for taxon in replies) <= 400 + 200
 
 
+def test_answers_earn_retries(ncbi: Ncbi) -> None:
+    bad = [f"{number}" for number in range(1001, 1401)]
+    ncbi.says = lambda ncbi, taxon, _: (500, {}) if taxon in bad else OK
+    ask(*taxa(400), *bad, attempts=6, workers=1)
+    assert 200 + 150 <= sum(ncbi.counts[taxon] - 1 for taxon in bad if ncbi.counts[taxon]) <= 200 + 200
+
+
 def test_one_taxon_that_fails_is_no_outage(ncbi: Ncbi) -> None:
     ncbi.script = {"1": (504, {}), "2": DOWN, CANARY: DOWN}
     replies = ask(*taxa(50), workers=4)
@@ -754,7 +761,7 @@ def test_a_key_is_in_no_text_of_the_client() -> None:
 
 
 async def test_a_day_of_small_disasters_on_real_connections(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.ncbi.retry.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.client.FIRST_PAUSE", 0.001)
     disasters = [
         play.hang_up,
         play.reset,
@@ -799,7 +806,7 @@ async def test_no_more_requests_are_under_way_than_there_are_workers(raw: RawSer
 
 
 async def test_every_send_takes_a_slot(raw: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchsum.ncbi.retry.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("batchsum.ncbi.client.FIRST_PAUSE", 0.001)
     monkeypatch.setattr("batchsum.ncbi.outage.FIRST_PROBE_PAUSE", 0.001)
     raw.on("1", play.hang_up, play.too_many("0"), play.error(404, "no such taxon"))
     raw.on(CANARY, play.error(500), play.summary())
