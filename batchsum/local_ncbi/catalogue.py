@@ -3,13 +3,12 @@
 The package's own catalogue holds every record up to the end of a year, and a question says as of which day it asks:
 records released later do not exist yet.
 
-A record is below a taxon where its lineage holds it. Each different lineage is kept once, as one row for each of its
-taxa, and a record has the number of its virus's and of its host's.
+A record is below a taxon where the tree has its virus below it, and so is a host.
 """
 
 import atexit
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import chain
@@ -20,12 +19,12 @@ from batchsum.local_ncbi.records import GenomeRecord, made_up_records, read_tabl
 ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 """The taxon above all, and the two below it: what is found, and what it is found in."""
 
-# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers in data/catalogue.sql.
-RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
+RECORD_COLUMNS = GenomeRecord._fields[:-1]
+"""The columns of a record that a GenomeRecord has, too; its report has a table of its own."""
 
 _INDEXES = """
 CREATE INDEX taxon_parent ON taxon (parent_id);
-CREATE INDEX record_virus ON record (virus_lineage);
+CREATE INDEX record_virus ON record (tax_id);
 CREATE INDEX record_unversioned ON record (unversioned);
 """
 
@@ -121,8 +120,7 @@ def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str
         # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
         database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;")
         database.executescript(files("batchsum.local_ncbi").joinpath("data", "catalogue.sql").read_text())
-        lineages = _insert_records(database, records)
-        _insert_lineages(database, lineages, taxa)
+        _insert_records(database, records)
         _insert_taxa(database, taxa)
         database.commit()
         database.executescript(_INDEXES)
@@ -132,31 +130,12 @@ def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str
     return database
 
 
-_Lineages = dict[tuple[int, ...], int]
-
-
-def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord]) -> _Lineages:
-    """Insert the records as they come, and number the lineages that they have."""
-    lineages: _Lineages = {}
-    columns = len(RECORD_COLUMNS)
-    insert = f"INSERT OR REPLACE INTO record VALUES (?{', ?' * (columns + 3)})"
+def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord]) -> None:
+    insert = f"INSERT OR REPLACE INTO record VALUES (?{', ?' * (len(RECORD_COLUMNS) + 1)})"
     for number, record in enumerate(records, start=1):
-        virus = lineages.setdefault(record.virus_lineage or (record.tax_id,), len(lineages) + 1)
-        host = None
-        if record.host_id is not None:
-            host = lineages.setdefault(record.host_lineage or (record.host_id,), len(lineages) + 1)
-        unversioned = record.accession.partition(".")[0]
-        database.execute(insert, (number, *record[:columns], unversioned, virus, host))
+        database.execute(insert, (number, *record[:-1], record.accession.partition(".")[0]))
         if record.report:
             database.execute("INSERT INTO report VALUES (?, ?)", (number, record.report))
-    return lineages
-
-
-def _insert_lineages(database: sqlite3.Connection, lineages: _Lineages, taxa: Mapping[int, Taxon]) -> None:
-    for ids, number in lineages.items():
-        # One id alone is a record that does not say its lineage: the tree does.
-        whole = ids if len(ids) > 1 else ids_up_to_root(ids[0], taxa)
-        database.executemany("INSERT OR IGNORE INTO lineage VALUES (?, ?)", ((tax_id, number) for tax_id in whole))
 
 
 def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
@@ -178,11 +157,3 @@ def package_taxa() -> dict[int, Taxon]:
         parent_id = int(row["parent_tax_id"] or ROOT)
         taxa[tax_id] = Taxon(tax_id, parent_id, row["rank"], row["scientific_name"], row["common_name"] or "")
     return taxa
-
-
-def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
-    """The taxon itself, then what is above it in the tree; itself alone where the tree does not know it."""
-    yield tax_id
-    while (taxon := taxa.get(tax_id)) is not None and taxon.parent_id in taxa:
-        tax_id = taxon.parent_id
-        yield tax_id

@@ -44,9 +44,6 @@ class GenomeRecord(NamedTuple):
     country: str = ""
     usa_state: str = ""
     pango_lineage: str = ""
-    virus_lineage: tuple[int, ...] = ()
-    """Ids from the root down to `tax_id`, where the record itself says them; else the tree's hold."""
-    host_lineage: tuple[int, ...] = ()
     report: str = ""
     """The record as it was given, one line of JSON; empty for records made here."""
 

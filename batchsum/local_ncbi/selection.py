@@ -8,7 +8,7 @@ not known is refused. RefSeq's genomes are a snapshot: they are there as of any 
 import json
 from dataclasses import dataclass
 
-from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, Catalogue, Taxon
+from batchsum.local_ncbi.catalogue import RECORD_COLUMNS, VIRUSES, Catalogue, Taxon
 from batchsum.local_ncbi.question import Refusal, Values, named_taxa, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord
 
@@ -16,6 +16,11 @@ from batchsum.local_ncbi.records import GenomeRecord
 _UPDATED = "CASE WHEN revised <= :as_of THEN revised ELSE released END"
 
 
+# These taxa and everything below them. UNION, since it takes no row twice, ends in any tree.
+_BELOW = (
+    "WITH RECURSIVE below (tax_id) AS (SELECT tax_id FROM taxon WHERE tax_id IN ({})"
+    " UNION SELECT taxon.tax_id FROM below JOIN taxon ON taxon.parent_id = below.tax_id) SELECT tax_id FROM below"
+)
 # What a filter that is set asks of a record. Taxa and hosts are looked up first.
 _GIVEN = "(SELECT value FROM json_each(:accessions))"
 _TERMS = {
@@ -50,10 +55,11 @@ class Selection:
             raise Refusal("No valid taxons or accessions were passed.")
         # RefSeq's release dates are estimates; its genomes are there as of any day.
         terms = ["(refseq OR released <= :as_of)"]
-        if taxa:
-            terms.append(_within("virus_lineage", [_resolve_virus(catalogue, text) for text in taxa]))
+        viruses = {_resolve_virus(catalogue, text).tax_id for text in taxa}
+        if viruses and VIRUSES not in viruses:  # every record is one of a virus
+            terms.append(_within("tax_id", viruses))
         if host := values.get("host"):
-            terms.append(_within("host_lineage", [_resolve(catalogue, host, "viral host")]))
+            terms.append(_within("host_id", {_resolve(catalogue, host, "viral host").tax_id}))
         given = {name: value for name in _TERMS if (value := values.get(name))}
         self._condition = " AND ".join([*terms, *(_TERMS[name] for name in given)])
         self._values: dict[str, object] = {"as_of": as_of}
@@ -79,10 +85,9 @@ class Selection:
         return [(row, GenomeRecord(*values)._replace(report=line or "")) for row, line, *values in rows]
 
 
-def _within(column: str, taxa: list[Taxon]) -> str:
+def _within(column: str, tax_ids: set[int]) -> str:
     # Numbers of the catalogue, never text of the asker.
-    ids = ", ".join(str(taxon.tax_id) for taxon in dict.fromkeys(taxa))
-    return f"{column} IN (SELECT number FROM lineage WHERE tax_id IN ({ids}))"
+    return f"{column} IN ({_BELOW.format(', '.join(map(str, tax_ids)))})"
 
 
 def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
