@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from batchsum.errors import Refused
+from batchsum.model.filters import FILTER_NAMES
 from batchsum.model.queries import Failure, Request
 from batchsum.text import one_line
 
@@ -60,11 +61,7 @@ _ABOUT_THE_QUERY = tuple(
         ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
         ("ambiguous_name", r"ambiguous|not exact|(?:more than one|multiple) (?:tax\w*|match\w*)|exact match for more"),
         ("bad_request", rf"{_ABOUT_A_TAXON}.*\bhost\b"),
-        (
-            "bad_request",
-            r"\b(?:released_since|updated_since|geo_location|usa_state|pangolin_classification|accessions?|annotated_only"
-            r"|refseq_only|complete_only|include_sequence|aux_report)\b",
-        ),
+        ("bad_request", rf"\b(?:{'|'.join(name.removesuffix('s') for name in FILTER_NAMES if name != 'host')})s?\b"),
         (
             "unknown_taxon",
             rf"{_ABOUT_A_TAXON}.*(?:unknown|unsupported|invalid|no such"
