@@ -13,10 +13,9 @@ import shlex
 from datetime import date, datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
-from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.catalogue import Catalogue, Selection, Totals
 from batchsum.local_ncbi.question import Values, named_taxa
 from batchsum.local_ncbi.records import read_table
-from batchsum.local_ncbi.selection import Selection, Totals
 
 UPDATE_TIME = time(14, 33)
 """When the data of a day are published, in UTC."""
