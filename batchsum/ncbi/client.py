@@ -153,7 +153,7 @@ class DatasetsClient:
                 if not await self._goes_on():
                     return self._skipped()
             try:
-                response, pause = await self._attempt(request, spent + 1)
+                response, pause = await self._send(request, spent + 1)
             except Withdrawn:  # doubt came up while it waited for its turn
                 continue
             made.append(response.attempt)
@@ -205,18 +205,10 @@ class DatasetsClient:
             await self._canary.heard.wait()  # whose rejection it is asks
         return not self.outage.given_up
 
-    async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
-        """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
-        if request != self._canary.question:
-            return await self._send(request, number)
-        async with self._canary.asking:  # what it just got need not be asked again for the job
-            if (response := self._canary.answer_for_the_job()) is not None:
-                return response, 0.0
-            return await self._send(request, number)
-
     async def _send(
         self, request: Request, number: int, *, even_in_doubt: bool = False
     ) -> tuple[Response[Summary], float]:
+        """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
         response = await self._transport.send(request, lambda: even_in_doubt or not self._in_doubt)
         return response, self._obey(response, number)
 

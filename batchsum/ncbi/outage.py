@@ -134,10 +134,8 @@ class Canary:
         self._send = send
         self._outage = outage
         self._attempts = attempts
-        self._for_the_job: Response[Summary] | None = None
         self._told_at = -math.inf
-        self.asking = asyncio.Lock()
-        """Held by whoever asks the question, for a job too: it is never asked twice at a time."""
+        self._asking = asyncio.Lock()
         self.heard = asyncio.Event()
         """Set once something came of a question, be it that no answer came."""
         self.verdict: Answer | None = None
@@ -150,19 +148,19 @@ class Canary:
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
-        async with self.asking:
+        async with self._asking:
             await self._ask_to_the_end()
 
     async def ask_while_unknown(self) -> None:
         """Ask where it is not known, at most once a minute."""
-        async with self.asking:
+        async with self._asking:
             if not self.is_known and asyncio.get_running_loop().time() >= self._told_at + REST:
                 self.verdict = None  # an old word could end the asking before it begins
                 await self._ask_to_the_end()
 
     async def ask_after(self, moment: float) -> None:
         """Ask once more unless it has answered since `moment`, at most once a minute: what is refused waits for it."""
-        async with self.asking:
+        async with self._asking:
             if self._told_at < moment:
                 await asyncio.sleep(self._told_at + REST - asyncio.get_running_loop().time())
                 self.verdict = None
@@ -203,7 +201,6 @@ class Canary:
                 self._outage.given_up = self.what_it_means(answer)
         elif not self.is_known:
             self.verdict = None
-        self._for_the_job = None
 
     def judge(self, answer: Answer) -> None:
         """The canary's last word. Where nothing else is answered either, the night is over."""
@@ -216,17 +213,12 @@ class Canary:
         self._outage.given_up, self._outage.waiting = self.what_it_means(answer), None
         log.warning("giving up: %s", self._outage.given_up)
 
-    def answer_for_the_job(self) -> Response[Summary] | None:
-        """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
-        response, self._for_the_job = self._for_the_job, None
-        return response
-
     async def _probe(self, number: int) -> tuple[Answer, float]:
         response, pause = await self._send(self.question, number)
         self.heard.set()
         self._told_at = asyncio.get_running_loop().time()
         if isinstance(response.answer, Summary):
-            self.verdict, self._for_the_job = response.answer, response
+            self.verdict = response.answer
             self._outage.answered()
         return response.answer, pause
 
