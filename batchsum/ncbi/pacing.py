@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from batchsum.errors import UsageError
 from batchsum.ncbi.pacing_file import Reservation, window
 from batchsum.ncbi.pacing_redis import SharedLimit
-from batchsum.ncbi.urls import NCBI_LIMIT, excess, is_ncbi
+from batchsum.ncbi.urls import rate_and_ceiling
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
@@ -74,7 +73,7 @@ class Pacer:
     ) -> Self:
         """The pacer of this user's processes against the server of `base_url`, and of all that use `shared_limit`."""
         url = urlsplit(base_url)
-        rate, ceiling = rate_and_ceiling(setting, has_key=bool(api_key), host=url.hostname or "")
+        rate, ceiling = rate_and_ceiling(setting, url.hostname or "", has_key=bool(api_key))
         server = f"{url.hostname}:{url.port or (80 if url.scheme == 'http' else 443)}"
         lab = SharedLimit(shared_limit, server, api_key, parts=parts) if shared_limit else None
         return cls(rate, ceiling=ceiling, shared=Reservation(server, api_key), lab=lab, parts=parts)
@@ -187,18 +186,3 @@ class Pacer:
         else:
             return min(usual, clock()), name  # what comes back late was counted as early as ever
         return None
-
-
-def rate_and_ceiling(setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> tuple[float, float]:
-    """Requests a second that `setting` means for `host`: to begin with, and what no header may raise them above.
-
-    UsageError where NCBI would have to suffer it.
-    """
-    if setting == "auto":
-        return NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf
-    rate = math.inf if setting == "unlimited" else float(setting)
-    if not rate > 0:
-        raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
-    if problem := excess(setting, host):
-        raise UsageError(problem)
-    return rate, rate
