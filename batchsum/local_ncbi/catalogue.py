@@ -109,18 +109,18 @@ def open_catalogue(last_year: int) -> Catalogue:
 @cache
 def _package_catalogue(last_year: int) -> sqlite3.Connection:
     """Built in a second, and kept while the process lives: who plays several nights opens one for each."""
-    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)), ":memory:")
+    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)))
     atexit.register(database.close)
     return database
 
 
-def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
-    """A catalogue in `place`: a path, ":memory:", or "" for a file that SQLite makes and removes by itself.
+def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord]) -> sqlite3.Connection:
+    """A catalogue in a file that SQLite makes, once memory is too small for it, and removes by itself.
 
     `records` may add taxa while it is read. A later record of an accession replaces the earlier one. A record whose
     host is no known taxon keeps it, but no host filter finds it.
     """
-    database = sqlite3.connect(place, check_same_thread=False)
+    database = sqlite3.connect("", check_same_thread=False)
     try:
         # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
         database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;")

@@ -38,7 +38,7 @@ def open_reports(paths: Sequence[Path]) -> Catalogue:
     """
     reports = _Reports()
     try:
-        catalogue = Catalogue(build(reports.taxa, reports.records(paths), ""))
+        catalogue = Catalogue(build(reports.taxa, reports.records(paths)))
     except sqlite3.OperationalError as exc:
         raise ValueError(f"catalogue: {exc}; SQLite keeps the records in a temporary file: set TMPDIR") from None
     if reports.bad_lines:

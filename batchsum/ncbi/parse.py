@@ -29,6 +29,7 @@ _KNOWN = frozenset(Summary.__slots__)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 P = TypeVar("P", Package, FileSummary)
+K = TypeVar("K", dict[str, Any], list[Any])
 
 
 class BadAnswer(ValueError):
@@ -152,7 +153,7 @@ def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], t
         for message in objects_in(value, "messages"):
             for kind in ("error", "warning"):
                 if message.get(kind):
-                    messages.append(_told(object_in(message, kind)))
+                    messages.append(_told(field_in(message, kind, dict)))
                     if kind == "error":
                         errors.append(messages[-1])
     except BadAnswer as error:
@@ -190,22 +191,17 @@ def parse_document(http_status: int, body: bytes, asked: Request | None = None) 
 # Proto3's JSON leaves out what has its default value, so a missing field is an empty one.
 
 
-def object_in(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object `name` of an object, empty where it is missing. Raises BadAnswer."""
-    return {} if (inner := value.get(name)) is None else _object(inner, name)
-
-
-def list_in(value: Mapping[str, Any], name: str) -> list[Any]:
-    """The list `name` of an object, empty where it is missing. Raises BadAnswer."""
-    items = value.get(name)
-    if not isinstance(items, list | None):
-        raise BadAnswer(f"{name} is no list")
-    return items or []
+def field_in(value: Mapping[str, Any], name: str, kind: type[K]) -> K:
+    """The object (dict) or list `name` of an object, empty where it is missing. Raises BadAnswer."""
+    inner = value.get(name)
+    if not isinstance(inner, kind | None):
+        raise BadAnswer(f"{name} is no {'object' if kind is dict else 'list'}")
+    return inner or kind()
 
 
 def objects_in(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The list of objects `name` of an object, empty where it is missing. Raises BadAnswer."""
-    items = list_in(value, name)
+    items = field_in(value, name, list)
     if not all(isinstance(item, dict) for item in items):
         raise BadAnswer(f"{name} is no list of objects")
     return items

@@ -15,7 +15,7 @@ from sys import intern
 from typing import Any
 
 from batchsum.model.queries import CANARY, Failure
-from batchsum.ncbi.parse import BadAnswer, checked_text, list_in, object_in, objects_in, text_in
+from batchsum.ncbi.parse import BadAnswer, checked_text, field_in, objects_in, text_in
 from batchsum.text import one_line
 
 VIRUSES = 10239
@@ -75,13 +75,8 @@ class Name:
         return len(self.taxa) > 1 or (not self.taxa and bool(_AMBIGUOUS.search(self.error)))
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One report of a page: what it answers, and the taxon or the error."""
-
-    queries: Sequence[str]
-    node: TaxonNode | None
-    error: str = ""
+Report = tuple[list[str], TaxonNode | None, str]
+"""One report of a page: what it answers, and the taxon or the error."""
 
 
 @dataclass(slots=True)
@@ -181,21 +176,21 @@ def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report
 
 
 def _report(report: Mapping[str, Any], lineages: Lineages) -> Report:
-    queries = [checked_text(query, "query") for query in list_in(report, "query")]
-    if requested := text_in(object_in(object_in(report, "warning"), "replaced_id"), "requested"):
+    queries = [checked_text(query, "query") for query in field_in(report, "query", list)]
+    if requested := text_in(field_in(field_in(report, "warning", dict), "replaced_id", dict), "requested"):
         queries.append(requested)  # of a merged id: match() looks for the one that was asked
-    value = object_in(report, "taxonomy")
+    value = field_in(report, "taxonomy", dict)
     if not value:
         errors = [text_in(error, "message") or text_in(error, "reason") for error in objects_in(report, "errors")]
-        return Report(queries, None, one_line(next(filter(None, errors), "")))
-    parents = tuple(map(_tax_id, list_in(value, "parents")))
+        return queries, None, one_line(next(filter(None, errors), ""))
+    parents = tuple(map(_tax_id, field_in(value, "parents", list)))
     node = TaxonNode(
         tax_id=_tax_id(value.get("tax_id")),
-        scientific_name=one_line(text_in(object_in(value, "current_scientific_name"), "name")),
+        scientific_name=one_line(text_in(field_in(value, "current_scientific_name", dict), "name")),
         rank=_rank(value),
         parents=lineages.setdefault(parents, parents),
     )
-    return Report([*queries, *(str(_tax_id(one)) for one in list_in(value, "secondary_tax_ids"))], node)
+    return [*queries, *(str(_tax_id(one)) for one in field_in(value, "secondary_tax_ids", list))], node, ""
 
 
 def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
@@ -205,13 +200,13 @@ def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
     folded: dict[str, list[str]] = {}  # several spellings of a job may be one to NCBI
     for text in texts:
         folded.setdefault(_fold(text), []).append(text)
-    for report in reports:
-        for query in report.queries:
+    for queries, node, error in reports:
+        for query in queries:
             for text in [query] if query in taxa else folded.get(_fold(query), []):
-                if report.node is None:
-                    errors.setdefault(text, report.error)
+                if node is None:
+                    errors.setdefault(text, error)
                 else:
-                    taxa[text][report.node.tax_id] = report.node  # by id, so that one taxon told twice is one
+                    taxa[text][node.tax_id] = node  # by id, so that one taxon told twice is one
     silent = "NCBI's answer does not mention it"
     return {
         text: Name(text, tuple(nodes.values()), "" if nodes else errors.get(text, silent))
