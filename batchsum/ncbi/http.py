@@ -159,10 +159,9 @@ class Transport:
             http_status,
             self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
-        if self._key:
-            headers = {name: value.replace(self._key, "[key]") for name, value in headers.items()}
         retry_after = seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
-        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), headers)
+        shown = {name: self._hide(value) for name, value in headers.items()} if self._key else headers
+        return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""

@@ -147,6 +147,14 @@ async def test_the_servers_phid_and_pace_are_kept(raw: RawServer) -> None:
     assert attempt.seconds >= 0
 
 
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_the_names_of_headers_may_be_in_any_case(raw: RawServer, key: str | None) -> None:
+    raw.always(play.answer(429, {}, {"retry-after": "7", "x-ratelimit-limit": "3"}))
+    async with opened(raw.base_url, key=key) as session:
+        response = await session.send(ASKED)
+    assert (response.retry_after, response.rate_limit) == (7.0, 3.0)
+
+
 async def test_retry_after_as_a_date(raw: RawServer) -> None:
     sent, until = formatdate(1e9, usegmt=True), formatdate(1e9 + 30, usegmt=True)
     raw.always(play.answer(503, b"", {"Date": sent, "Retry-After": until}))
