@@ -169,10 +169,7 @@ class Transport:
 
     def _hide_bytes(self, body: bytes) -> bytes:
         """The body without the key, also where JSON spells one of its letters as an escape."""
-        if not self._key:
-            return body
-        body = body.replace(self._key.encode(), b"[key]")
-        return self._spelled_key.sub(b"[key]", body) if b"\\u" in body else body
+        return self._spelled_key.sub(b"[key]", body) if self._key else body
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:

@@ -55,7 +55,8 @@ class Pacer:
         self._lab = lab
         self._parts = lab.parts if lab else parts
         self._guard = GUARD
-        self._held_at = self._held_until = -math.inf
+        self._held_at = self.held_until = -math.inf
+        """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
         self._turn = asyncio.Lock()
         self._sends = deque[float]()
         """When those left that still count here, the oldest first."""
@@ -83,11 +84,6 @@ class Pacer:
         """Sends a second allowed to this process now; None for no limit."""
         return None if self._rate is None else self._rate / self._parts
 
-    @property
-    def held_until(self) -> float:
-        """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
-        return self._held_until
-
     async def slot(self, can_send: Callable[[], bool] = lambda: True) -> float | None:
         """Wait for the next turn, first come, first served, and send at once: it counts from the moment that is
         returned, by the event loop's clock. None, and no slot is taken, once `can_send` says no."""
@@ -97,8 +93,8 @@ class Pacer:
             counted = None
             while can_send():
                 now = clock()
-                if now < self._held_until:
-                    await asyncio.sleep(self._held_until - now)
+                if now < self.held_until:
+                    await asyncio.sleep(self.held_until - now)
                 elif self._rate is None:
                     return now
                 elif (wait := self._until_room(now)) > 0:
@@ -127,10 +123,10 @@ class Pacer:
             self._guard = min(2 * self._guard, LARGEST_GUARD)
             self._begin(self._rate)
         self._held_at = now
-        if now + seconds > self._held_until:
-            self._held_until = now + seconds
+        if now + seconds > self.held_until:
+            self.held_until = now + seconds
             if self._shared is not None and self._rate is not None:
-                self._shared.hold(now, self._held_until)
+                self._shared.hold(now, self.held_until)
             if self._lab is not None and self._rate is not None:
                 self._lab.hold(seconds)
 
@@ -141,7 +137,7 @@ class Pacer:
         if self._rate is None:
             # Nobody counted until now: let what was sent so far pass out of the server's window.
             now = asyncio.get_running_loop().time()
-            self._held_until = max(self._held_until, now + 1.0 + self._guard)
+            self.held_until = max(self.held_until, now + 1.0 + self._guard)
         elif rate < self._rate:
             if self._shared is not None:
                 self._shared.lower(asyncio.get_running_loop().time(), rate)

@@ -107,7 +107,8 @@ class Lookup:
     async def near(self, text: str, *, viruses: bool = True) -> list[TaxonNode]:
         """Up to three taxa with a name like `text`, the nearest first. A courtesy: where it fails, none."""
         found: dict[TaxonNode, float] = {}
-        for part in _beginnings(text):
+        # Suggestions are made for the beginning of a name, so ever less of the text is tried.
+        for part in dict.fromkeys(text[: max(3, len(text) // cut)].strip() for cut in (1, 2, 4, len(text))):
             answer = await self.ask("/taxonomy/taxon_suggest", {"taxon_query": part, "tax_rank_filter": "higher_taxon"})
             if isinstance(answer, Failure):
                 break
@@ -232,15 +233,6 @@ class _Unanswered(Exception):
 
 def _outage(detail: str) -> Failure:
     return Failure("skipped", "outage", f"taxon {CANARY}, which NCBI surely has: {detail}")
-
-
-def _beginnings(text: str) -> list[str]:
-    """The text, then ever less of it: suggestions are made for the beginning of a name."""
-    words = text.split()
-    shorter = [" ".join(words[:length]) for length in range(len(words), 0, -1)]
-    first = words[0]
-    parts = dict.fromkeys([*shorter[:3], first, first[: max(4, len(first) // 2)], first[:3]])
-    return [part for part in parts if len(part) > 2]  # two letters begin too many names
 
 
 def _fold(text: str) -> str:
