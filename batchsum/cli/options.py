@@ -216,7 +216,6 @@ def add_serve_options(parser: argparse.ArgumentParser) -> None:
     add("--as-of", type=_day, metavar="DATE", help="answer as on this day (today, UTC)")
     add("--fault", action="append", default=[], metavar="SPEC", help="trouble on demand, as 'taxon=11320 status=503'")
     add("--catalogue", nargs="+", type=Path, default=[], metavar="FILE", help="serve these records and no others")
-    add("--access-log", **_FLAG, help="one line on stderr for each answer")
 
 
 # What is taken from the environment, too.

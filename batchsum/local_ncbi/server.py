@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -71,7 +71,6 @@ async def running(
     as_of: date | None = None,
     faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    access_log: Callable[[str], None] | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
@@ -79,7 +78,6 @@ async def running(
     latency, faults: as on the command line: `200ms` (`duration_seconds`), and what `parse_fault` takes.
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
-    access_log: called with one line an answer; it never holds a key.
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
     """
@@ -94,7 +92,7 @@ async def running(
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        responder = Responder(known, day, limit, plan, delay, access_log)
+        responder = Responder(known, day, limit, plan, delay)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -155,25 +153,20 @@ class Responder:
     limit: RateLimit
     plan: FaultPlan
     latency: float
-    access_log: Callable[[str], None] | None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        begun = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
         # Counted before anything is read: a request that is too much costs the server nothing more.
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
-        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
+        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=now)
         headers = _headers(request, allowance)
         if allowance is not None and not allowance.granted:
             document, status, effects = self._too_many(key or str(request.remote), allowance, headers), 429, HEALTHY
         else:
-            document, status, effects = await self._answer(request, begun)
+            document, status, effects = await self._answer(request, now)
             await asyncio.sleep(self.latency + effects.delay)
         body, headers["Content-Type"] = _encoded(document, status, request.headers.get("Accept", ""))
-        response = await respond(request, effects, status, body, headers)
-        if self.access_log is not None:
-            took = (asyncio.get_running_loop().time() - begun) * 1000
-            self.access_log(_access_line(request, response.status, len(body), took))
-        return response
+        return await respond(request, effects, status, body, headers)
 
     async def _answer(self, request: web.BaseRequest, now: float) -> tuple[dict[str, Any], int, Effects]:
         """The document, its HTTP status, and what is to happen to it."""
@@ -239,10 +232,3 @@ async def _read_body(request: web.BaseRequest) -> bytes:
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
     raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
-
-
-def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:
-    # A key in the query is hidden: what is logged is read by others.
-    target = re.sub(r"(?<=[?&]api_key=)[^&]+", "...", request.raw_path)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return f"{now} {request.remote} {request.method} {target} {status} {size} {took:.1f}ms"
