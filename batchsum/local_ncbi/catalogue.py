@@ -27,12 +27,6 @@ ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 RECORD_COLUMNS = GenomeRecord._fields[:-1]
 """The columns of a record that a GenomeRecord has, too; its report has a table of its own."""
 
-_INDEXES = """
-CREATE INDEX taxon_parent ON taxon (parent_id);
-CREATE INDEX record_virus ON record (tax_id);
-CREATE INDEX record_unversioned ON record (unversioned);
-"""
-
 
 class Taxon(NamedTuple):
     """One node of the tree. The root's parent is 0, which is no taxon."""
@@ -128,7 +122,6 @@ def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord]) -> sqlite3
         _insert_records(database, records)
         _insert_taxa(database, taxa)
         database.commit()
-        database.executescript(_INDEXES)
     except BaseException:
         database.close()
         raise

@@ -1,4 +1,4 @@
--- The tables of the catalogue; catalogue.py adds the indexes once the records are in.
+-- The tables of the catalogue.
 
 CREATE TABLE taxon (tax_id INTEGER PRIMARY KEY, parent_id INTEGER, rank TEXT, name TEXT, common_name TEXT);
 -- Every name of a taxon, in small letters.
@@ -11,3 +11,6 @@ CREATE TABLE record (
     pango_lineage TEXT COLLATE NOCASE, unversioned TEXT);
 -- The records that were given, as they were given.
 CREATE TABLE report (id INTEGER PRIMARY KEY, line TEXT);
+CREATE INDEX taxon_parent ON taxon (parent_id);
+CREATE INDEX record_virus ON record (tax_id);
+CREATE INDEX record_unversioned ON record (unversioned);
