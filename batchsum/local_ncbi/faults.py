@@ -22,8 +22,6 @@ from aiohttp import web
 from batchsum.local_ncbi.question import Refusal
 from batchsum.local_ncbi.records import read_table
 
-EXAMPLE = "for example 'taxon=11320 status=503 times=2'"
-
 
 class Effects(NamedTuple):
     """What happens to one answer. Times are seconds; nothing of it is set in a healthy one."""
@@ -82,7 +80,7 @@ def parse_fault(spec: str) -> Fault:
         meant |= fields
     effects = {name: meant.pop(name) for name in Effects._fields if name in meant}
     if not effects:
-        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
+        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, for example 'taxon=11320 status=503'")
     return Fault(spec, effects, **meant)
 
 
@@ -91,8 +89,8 @@ class FaultPlan:
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self._faults = [fault for fault in faults if not fault.is_about_the_limit]
-        limits = [fault.effects["retry_after"] for fault in faults if fault.is_about_the_limit]
-        self.retry_after = limits[0] if limits else None
+        limits = (fault.effects["retry_after"] for fault in faults if fault.is_about_the_limit)
+        self.retry_after: int | None = next(limits, None)
         # A fixed seed: the same requests in the same order meet the same faults, so that a rehearsal can be repeated.
         self._lots = Random(11320)
         self._begun: float | None = None

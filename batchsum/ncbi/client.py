@@ -267,18 +267,13 @@ class DatasetsClient:
         """Raise Refused where the canary was refused: going on would be wrong."""
         verdict = self._canary.verdict
         if isinstance(verdict, Failure) and is_refusal(verdict):
-            raise refused(verdict, has_key=self._has_key, met_by=_in_words(met_by))
+            query = ", ".join(filter(None, (f"taxon {met_by.taxon}", met_by.filters.text())))
+            raise refused(verdict, has_key=self._has_key, met_by=query)
 
     def _skipped(self) -> Failure:
         verdict = self._canary.verdict
         told = self._canary.what_it_means(verdict) if verdict is not None else "NCBI does not answer"
         return Failure("skipped", "outage", self.outage.given_up or told)
-
-
-def _in_words(request: Request) -> str:
-    """The query as a person names it: `taxon 11320, host=human`."""
-    filters = request.filters.text()
-    return f"taxon {request.taxon}" + (f", {filters}" if filters else "")
 
 
 def is_final(answer: object) -> bool:
