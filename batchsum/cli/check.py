@@ -29,7 +29,7 @@ from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputEr
 from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Lookup
-from batchsum.ncbi.urls import BASE_URL, excess
+from batchsum.ncbi.urls import BASE_URL, rate_and_ceiling
 from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.completeness import comparing_requests
@@ -132,8 +132,7 @@ def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumErr
     yield from map(UsageError, format_problems(job))
     yield from _refusal(require_reader, job)
     base_url = job.api.base_url or BASE_URL
-    if problem := excess(job.api.requests_per_second, urlsplit(base_url).hostname or ""):
-        yield UsageError(f"{problem}, or run with --base-url")
+    yield from _refusal(rate_and_ceiling, job.api.requests_per_second, urlsplit(base_url).hostname or "")
     if job.api.shared_limit:
         from batchsum.ncbi.pacing_redis import SharedLimit
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import sys
 
 from batchsum.errors import UsageError
 from batchsum.local_ncbi import server
@@ -24,7 +23,6 @@ def serve_command(arguments: argparse.Namespace) -> int:
                 as_of=arguments.as_of,
                 faults=arguments.fault,
                 catalogue=arguments.catalogue,
-                access_log=(lambda line: print(line, file=sys.stderr)) if arguments.access_log else None,
             )
         )
     except ValueError as error:

@@ -1,33 +1,31 @@
-"""What the server knows, in one SQLite database: taxa with their names, and records.
+"""What the server knows, in one SQLite database: taxa with their names, and records; and what of it a question means.
 
 The package's own catalogue holds every record up to the end of a year, and a question says as of which day it asks:
 records released later do not exist yet.
 
-A record is below a taxon where its lineage holds it. Each different lineage is kept once, as one row for each of its
-taxa, and a record has the number of its virus's and of its host's.
+A host or a taxon means itself and everything below it in the tree. A Pango lineage means that lineage alone, as NCBI
+documents it. A place is a continent or a country. A lineage, place or state that no record has finds nothing; a taxon
+or host that is not known is refused. RefSeq's genomes are a snapshot: they are there as of any day.
 """
 
 import atexit
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import chain
 from typing import NamedTuple
 
+from batchsum.local_ncbi.question import Refusal, Values, named_taxa, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord, made_up_records, read_table, refseq_records
 
 ROOT, VIRUSES, CELLULAR_ORGANISMS = 1, 10239, 131567
 """The taxon above all, and the two below it: what is found, and what it is found in."""
 
-# The columns of a record that a GenomeRecord has, too; the lineages behind them are numbers in data/catalogue.sql.
-RECORD_COLUMNS = GenomeRecord._fields[: GenomeRecord._fields.index("virus_lineage")]
-
-_INDEXES = """
-CREATE INDEX taxon_parent ON taxon (parent_id);
-CREATE INDEX record_virus ON record (virus_lineage);
-CREATE INDEX record_unversioned ON record (unversioned);
-"""
+RECORD_COLUMNS = GenomeRecord._fields[:-1]
+"""The columns of a record that a GenomeRecord has, too; its report has a table of its own."""
 
 
 class Taxon(NamedTuple):
@@ -105,58 +103,37 @@ def open_catalogue(last_year: int) -> Catalogue:
 @cache
 def _package_catalogue(last_year: int) -> sqlite3.Connection:
     """Built in a second, and kept while the process lives: who plays several nights opens one for each."""
-    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)), ":memory:")
+    database = build(package_taxa(), chain(refseq_records(), made_up_records(last_year)))
     atexit.register(database.close)
     return database
 
 
-def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord], place: str) -> sqlite3.Connection:
-    """A catalogue in `place`: a path, ":memory:", or "" for a file that SQLite makes and removes by itself.
+def build(taxa: Mapping[int, Taxon], records: Iterable[GenomeRecord]) -> sqlite3.Connection:
+    """A catalogue in a file that SQLite makes, once memory is too small for it, and removes by itself.
 
     `records` may add taxa while it is read. A later record of an accession replaces the earlier one. A record whose
     host is no known taxon keeps it, but no host filter finds it.
     """
-    database = sqlite3.connect(place, check_same_thread=False)
+    database = sqlite3.connect("", check_same_thread=False)
     try:
         # Pages that hold several reports of two kilobytes, and some memory for those that are in use.
         database.executescript("PRAGMA page_size = 16384; PRAGMA cache_size = -64000;")
         database.executescript(files("batchsum.local_ncbi").joinpath("data", "catalogue.sql").read_text())
-        lineages = _insert_records(database, records)
-        _insert_lineages(database, lineages, taxa)
+        _insert_records(database, records)
         _insert_taxa(database, taxa)
         database.commit()
-        database.executescript(_INDEXES)
     except BaseException:
         database.close()
         raise
     return database
 
 
-_Lineages = dict[tuple[int, ...], int]
-
-
-def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord]) -> _Lineages:
-    """Insert the records as they come, and number the lineages that they have."""
-    lineages: _Lineages = {}
-    columns = len(RECORD_COLUMNS)
-    insert = f"INSERT OR REPLACE INTO record VALUES (?{', ?' * (columns + 3)})"
+def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord]) -> None:
+    insert = f"INSERT OR REPLACE INTO record VALUES (?{', ?' * (len(RECORD_COLUMNS) + 1)})"
     for number, record in enumerate(records, start=1):
-        virus = lineages.setdefault(record.virus_lineage or (record.tax_id,), len(lineages) + 1)
-        host = None
-        if record.host_id is not None:
-            host = lineages.setdefault(record.host_lineage or (record.host_id,), len(lineages) + 1)
-        unversioned = record.accession.partition(".")[0]
-        database.execute(insert, (number, *record[:columns], unversioned, virus, host))
+        database.execute(insert, (number, *record[:-1], record.accession.partition(".")[0]))
         if record.report:
             database.execute("INSERT INTO report VALUES (?, ?)", (number, record.report))
-    return lineages
-
-
-def _insert_lineages(database: sqlite3.Connection, lineages: _Lineages, taxa: Mapping[int, Taxon]) -> None:
-    for ids, number in lineages.items():
-        # One id alone is a record that does not say its lineage: the tree does.
-        whole = ids if len(ids) > 1 else ids_up_to_root(ids[0], taxa)
-        database.executemany("INSERT OR IGNORE INTO lineage VALUES (?, ?)", ((tax_id, number) for tax_id in whole))
 
 
 def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
@@ -180,9 +157,114 @@ def package_taxa() -> dict[int, Taxon]:
     return taxa
 
 
-def ids_up_to_root(tax_id: int, taxa: Mapping[int, Taxon]) -> Iterator[int]:
-    """The taxon itself, then what is above it in the tree; itself alone where the tree does not know it."""
-    yield tax_id
-    while (taxon := taxa.get(tax_id)) is not None and taxon.parent_id in taxa:
-        tax_id = taxon.parent_id
-        yield tax_id
+# As of a day, a record whose revision lies ahead was last updated when it was released.
+_UPDATED = "CASE WHEN revised <= :as_of THEN revised ELSE released END"
+
+
+# These taxa and everything below them. UNION, since it takes no row twice, ends in any tree.
+_BELOW = (
+    "WITH RECURSIVE below (tax_id) AS (SELECT tax_id FROM taxon WHERE tax_id IN ({})"
+    " UNION SELECT taxon.tax_id FROM below JOIN taxon ON taxon.parent_id = below.tax_id) SELECT tax_id FROM below"
+)
+# What a filter that is set asks of a record. Taxa and hosts are looked up first.
+_GIVEN = "(SELECT value FROM json_each(:accessions))"
+_TERMS = {
+    "accessions": f"(accession IN {_GIVEN} OR unversioned IN {_GIVEN})",
+    "refseq_only": "refseq",
+    "annotated_only": "annotated",
+    "complete_only": "complete",
+    "released_since": "released >= :released_since",
+    "updated_since": f"{_UPDATED} >= :updated_since",
+    "pangolin_classification": "pango_lineage = :pangolin_classification",
+    "geo_location": "(continent = :geo_location OR country = :geo_location)",
+    "usa_state": "usa_state = :usa_state",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the records found. Lengths are nucleotides."""
+
+    count: int
+    length: int
+    proteins: int
+
+
+class Selection:
+    """The records that a question means as of a day (`YYYY-MM-DD`). Raises Refusal for a name it cannot resolve."""
+
+    def __init__(self, catalogue: Catalogue, values: Values, as_of: str) -> None:
+        self._database = catalogue.database
+        taxa = named_taxa(values)
+        if not taxa and not values.get("accessions"):
+            raise Refusal("No valid taxons or accessions were passed.")
+        # RefSeq's release dates are estimates; its genomes are there as of any day.
+        terms = ["(refseq OR released <= :as_of)"]
+        viruses = {_resolve_virus(catalogue, text).tax_id for text in taxa}
+        if viruses and VIRUSES not in viruses:  # every record is one of a virus
+            terms.append(_within("tax_id", viruses))
+        if host := values.get("host"):
+            terms.append(_within("host_id", {_resolve(catalogue, host, "viral host").tax_id}))
+        given = {name: value for name in _TERMS if (value := values.get(name))}
+        self._condition = " AND ".join([*terms, *(_TERMS[name] for name in given)])
+        self._values: dict[str, object] = {"as_of": as_of}
+        for name, value in given.items():
+            self._values[name] = value.strip() if isinstance(value, str) else json.dumps(value)
+
+    def totals(self) -> Totals:
+        sums = "count(*), ifnull(sum(length), 0), ifnull(sum(proteins), 0)"
+        query = f"SELECT {sums} FROM record WHERE {self._condition}"
+        return Totals(*self._database.execute(query, self._values).fetchone())
+
+    def page(self, size: int, after: int) -> list[tuple[int, GenomeRecord]]:
+        """Up to `size` records in the catalogue's order, from behind the row `after` (0 for the first page).
+
+        Each with its row, and revised as of the day.
+        """
+        columns = ", ".join(_UPDATED if name == "revised" else name for name in RECORD_COLUMNS)
+        rows = self._database.execute(
+            f"SELECT id, line, {columns} FROM record LEFT JOIN report USING (id)"
+            f" WHERE id > :after AND {self._condition} ORDER BY id LIMIT :size",
+            {**self._values, "after": after, "size": size},
+        )
+        return [(row, GenomeRecord(*values)._replace(report=line or "")) for row, line, *values in rows]
+
+
+def _within(column: str, tax_ids: set[int]) -> str:
+    # Numbers of the catalogue, never text of the asker.
+    return f"{column} IN ({_BELOW.format(', '.join(map(str, tax_ids)))})"
+
+
+def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
+    taxon, text = _resolve(catalogue, text, "virus"), text.strip()
+    if catalogue.is_virus(taxon):
+        return taxon
+    if text.isdigit():
+        raise Refusal(f"The taxonomy ID '{text}' is valid for '{taxon.name}', but it is not a virus taxon.")
+    raise Refusal(f"The taxonomy name '{text}' (taxid: '{taxon.tax_id}') is valid, but it is not a virus taxon.")
+
+
+def _resolve(catalogue: Catalogue, text: str, kind: str) -> Taxon:
+    """The one taxon that `text` names. `kind` is what it is asked for as: "virus" or "viral host"."""
+    text = text.strip()
+    matches = catalogue.matches(text)
+    if len(matches) > 1:
+        raise Refusal(
+            f"The taxonomy name '{text}' is an exact match for more than one taxid. "
+            f"Please select one of these taxids:\n{_listed(matches)}"
+        )
+    if matches:
+        return matches[0]
+    near = catalogue.suggestions(text, 10) if text else []
+    if kind == "virus":
+        near = [taxon for taxon in near if catalogue.is_virus(taxon)]
+    raise unknown_taxon(text, kind, _listed(near))
+
+
+def _listed(taxa: list[Taxon]) -> str:
+    """As NCBI's program lists taxa to choose from, one a line."""
+    lines = []
+    for taxon in taxa:
+        common = f", {taxon.common_name}" if taxon.common_name else ""
+        lines.append(f"{taxon.name} ({taxon.rank.replace(' ', '_')}, taxid: {taxon.tax_id}{common})")
+    return "\n".join(lines)

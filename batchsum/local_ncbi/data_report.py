@@ -3,8 +3,8 @@
 Plain, gzip, or inside NCBI's zip package; one record a line, in the camel case of the download or the snake case of
 `summary ... --as-json-lines`. A line that cannot be used is counted and named, and the others are served.
 
-A record counts below the taxa of its own lineage, whatever the package's tree says: trees move, and NCBI counts by
-today's. Only a record without a lineage is placed by the tree.
+Lineages of the records, from the top down, win over the package's tree: trees move, and NCBI counts by today's. Where
+two contradict each other, the later one holds for both records.
 """
 
 import gzip
@@ -38,7 +38,7 @@ def open_reports(paths: Sequence[Path]) -> Catalogue:
     """
     reports = _Reports()
     try:
-        catalogue = Catalogue(build(reports.taxa, reports.records(paths), ""))
+        catalogue = Catalogue(build(reports.taxa, reports.records(paths)))
     except sqlite3.OperationalError as exc:
         raise ValueError(f"catalogue: {exc}; SQLite keeps the records in a temporary file: set TMPDIR") from None
     if reports.bad_lines:
@@ -53,8 +53,8 @@ class _Reports:
     def __init__(self) -> None:
         self.taxa = package_taxa()
         self.bad_lines = 0
-        # Each lineage as it was given is looked at once: a million records have some thousands.
-        self._lineages: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._seen: set[tuple[int, ...]] = set()
+        """Lineages as they were given; each is looked at once: a million records have some thousands."""
 
     def records(self, paths: Sequence[Path]) -> Iterator[GenomeRecord]:
         """Every record that can be used, file by file. Raises ValueError for a file that cannot be read."""
@@ -91,6 +91,9 @@ class _Reports:
         host_id = _tax_id(host)
         location = _object(report, "location")
         country = _text(location, "geographic_location").partition(":")[0].strip()
+        self._learn(virus, tax_id, VIRUSES)
+        if host_id:
+            self._learn(host, host_id, CELLULAR_ORGANISMS)
         released = _day(report, "release_date")
         completeness = _text(report, "completeness") or _text(report, "nucleotide_completeness")
         return GenomeRecord(
@@ -108,29 +111,20 @@ class _Reports:
             country=country,
             usa_state=_text(location, "usa_state"),
             pango_lineage=_text(virus, "pangolin_classification"),
-            virus_lineage=self._lineage(virus, tax_id, VIRUSES),
-            host_lineage=self._lineage(host, host_id, CELLULAR_ORGANISMS) if host_id else (),
             report=text,
         )
 
-    def _lineage(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
-        """The ids from the root down to `tax_id`, as the organism itself says; `tax_id` alone where it says none."""
+    def _learn(self, organism: Mapping[str, Any], tax_id: int, top: int) -> None:
+        """Give an organism, and the taxa of its lineage, their places in the tree."""
         spelled = "taxId" if "taxId" in organism else "tax_id"
         try:
-            given = (top, tax_id, *[step[spelled] for step in organism["lineage"]])
-            if given in self._lineages:
-                return self._lineages[given]
+            given = (top, tax_id, *[step[spelled] for step in organism.get("lineage", ())])
+            if given in self._seen:
+                return
+            self._seen.add(given)
         except (KeyError, TypeError):
-            given = ()  # none, or not as it should be
-        lineage = self._learn(organism, tax_id, top)
-        if given:
-            self._lineages[given] = lineage
-        return lineage
-
-    def _learn(self, organism: Mapping[str, Any], tax_id: int, top: int) -> tuple[int, ...]:
-        """Give the taxa of a lineage their places in the tree; the lineage's ids."""
-        steps = organism.get("lineage")
-        steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+            pass  # not as it should be
+        steps = [step for step in _field(organism, "lineage", list, []) if isinstance(step, dict)]
         names = {_tax_id(step): _text(step, "name") for step in steps}
         above = [each for each in names if each not in (0, ROOT, tax_id)]
         names[tax_id] = _text(organism, "organism_name") or _text(organism, "sci_name")
@@ -144,7 +138,6 @@ class _Reports:
             elif above[:1] == [top] and each not in (ROOT, VIRUSES, CELLULAR_ORGANISMS):
                 self.taxa[each] = known._replace(parent_id=parent)
             parent = each
-        return tuple(dict.fromkeys((ROOT, top, *above, tax_id))) if above else (tax_id,)
 
 
 def _unpacked(path: Path, file: BinaryIO) -> IO[bytes] | gzip.GzipFile:

@@ -1,32 +1,8 @@
 """Faults on demand, for rehearsing a night: one fault is one line of words, conditions and effects in any order.
 
-Conditions, all of which must hold (without any, every request is hit):
-
-    taxon=11320          this taxon, by id or by name ('taxon="Influenza A virus"')
-    endpoint=summary     only summary, report, taxonomy or version
-    share=0.05           this share of the requests, drawn from a fixed seed
-    times=2              the first two requests of each question
-    after=10s            from ten seconds after the first request on
-    for=30s              for thirty seconds (from `after` on)
-
-Effects (one answer is broken in one way; `delay`, `drip`, `count` and `stale` go with others):
-
-    status=503           this status with an error body; `retry-after=3` beside it adds the header
-    html403              this status with a page of HTML, as a blocked address gets
-    outage               the connection is closed without an answer
-    reset                half of the body, then a TCP reset
-    truncate             half of the body, then the connection is closed
-    empty                200 with an empty body
-    garbage              200 with a body that is no JSON
-    error                200 with an error inside instead of a count
-    delay=20s            the answer comes so much later
-    drip=1s              the body comes byte by byte, with this pause
-    count=*0.4           wrong counts: times a factor; `count=7` a number, `count=none` left out, `count=null`
-    zero=omit            an answer of zero records leaves the count out
-    stale=30d            the data of that many days ago, and their date, as from a copy that lags behind
-    retry-after=3        alone: the server's own 429s carry the header
-
-Durations are `200ms`, `30s`, `10m`, `6h` or `7d`.
+`data/faults.tsv` has every word. Of the conditions, the first six, all must hold; a fault without any hits every
+request. One answer is broken in one way; `delay`, `drip`, `count` and `stale` go with others. Durations are `200ms`,
+`30s`, `10m`, `6h` or `7d`.
 """
 
 import asyncio
@@ -37,23 +13,17 @@ import shlex
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence, Set
 from random import Random
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from batchsum.local_ncbi.question import Refusal
-
-# Endpoints as the gateway's routes name them.
-ENDPOINTS = ("summary", "report", "taxonomy", "version")
-BREAKAGES = ("outage", "reset", "truncate", "empty", "garbage", "error")
-EXAMPLE = "for example 'taxon=11320 status=503 times=2'"
+from batchsum.local_ncbi.records import read_table
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(NamedTuple):
     """What happens to one answer. Times are seconds; nothing of it is set in a healthy one."""
 
     breakage: str = ""  # one of outage, reset, truncate, empty, garbage, error, status, html
@@ -61,28 +31,19 @@ class Effects:
     retry_after: int | None = None
     delay: float = 0.0
     drip: float = 0.0
-    count: str = ""
+    wrong_count: str = ""
     zero: str = ""
     stale_days: int = 0
-
-    def and_also(self, other: "Effects") -> "Effects":
-        """Both; where they contradict each other, this one."""
-        names = [name for name in Effects.__slots__ if getattr(self, name) == getattr(HEALTHY, name)]
-        # The status belongs to its breakage: html403 is not made html503 by another fault.
-        if self.breakage:
-            names = [name for name in names if name not in ("status", "retry_after")]
-        return replace(self, **{name: getattr(other, name) for name in names})
 
 
 HEALTHY = Effects()
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One line: when it applies, and what it does."""
+class Fault(NamedTuple):
+    """One line: when it applies, and the fields of Effects that it sets."""
 
     spec: str
-    effects: Effects
+    effects: Mapping[str, Any]
     taxon: str = ""
     endpoint: str = ""
     share: float = 1.0
@@ -93,7 +54,7 @@ class Fault:
     @property
     def is_about_the_limit(self) -> bool:
         """Whether it changes the server's own 429s and no other answer."""
-        return self.effects == Effects(retry_after=self.effects.retry_after)
+        return self.effects.keys() == {"retry_after"}
 
 
 def parse_fault(spec: str) -> Fault:
@@ -110,17 +71,17 @@ def parse_fault(spec: str) -> Fault:
             if name in seen:
                 raise ValueError(f"'{name}' is given twice")
             seen.add(name)
-            fields = _read_word(name, value) if sep else _bare_effect(name)
+            fields = _read_word(name, value if sep else None)
             # One answer cannot both be reset and be a page of HTML.
             if "breakage" in fields and "breakage" in meant:
                 raise ValueError("an answer can be broken in one way only; make it two faults")
         except ValueError as exc:
             raise ValueError(f"fault {spec!r}: {exc}") from None
         meant |= fields
-    effects = {name: meant.pop(name) for name in Effects.__slots__ if name in meant}
+    effects = {name: meant.pop(name) for name in Effects._fields if name in meant}
     if not effects:
-        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, {EXAMPLE}")
-    return Fault(spec, Effects(**effects), **meant)
+        raise ValueError(f"fault {spec!r}: nothing happens; add an effect, for example 'taxon=11320 status=503'")
+    return Fault(spec, effects, **meant)
 
 
 class FaultPlan:
@@ -128,8 +89,8 @@ class FaultPlan:
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self._faults = [fault for fault in faults if not fault.is_about_the_limit]
-        limits = [fault.effects.retry_after for fault in faults if fault.is_about_the_limit]
-        self.retry_after = limits[0] if limits else None
+        limits = (fault.effects["retry_after"] for fault in faults if fault.is_about_the_limit)
+        self.retry_after: int | None = next(limits, None)
         # A fixed seed: the same requests in the same order meet the same faults, so that a rehearsal can be repeated.
         self._lots = Random(11320)
         self._begun: float | None = None
@@ -142,11 +103,13 @@ class FaultPlan:
         """
         if self._begun is None:
             self._begun = now
-        result = HEALTHY
+        meant: dict[str, Any] = {}
         for fault in self._faults:
             if self._applies(fault, question, endpoint, names, now - self._begun):
-                result = result.and_also(fault.effects)
-        return result
+                # Of two the first wins, and a status belongs to its breakage: html403 is not made html503 by another.
+                taken = {*meant, "status", "retry_after"} if "breakage" in meant else meant
+                meant |= {name: value for name, value in fault.effects.items() if name not in taken}
+        return Effects(**meant)
 
     def _applies(self, fault: Fault, question: str, endpoint: str, names: Set[str], elapsed: float) -> bool:
         if (fault.taxon and fault.taxon not in names) or fault.endpoint not in ("", endpoint):
@@ -209,13 +172,13 @@ def miscount(document: dict[str, Any], effects: Effects) -> None:
     count = document.get(name)
     if effects.zero == "omit" and count == 0:
         document.pop(name)
-    if effects.count and count is not None:
-        if factor := re.fullmatch(r"\*(.+)", effects.count):
+    if effects.wrong_count and count is not None:
+        if factor := re.fullmatch(r"\*(.+)", effects.wrong_count):
             document[name] = int(count * float(factor[1]))
-        elif effects.count == "none":
+        elif effects.wrong_count == "none":
             document.pop(name)
         else:
-            document[name] = json.loads(effects.count)
+            document[name] = json.loads(effects.wrong_count)
 
 
 def _hang_up(request: web.BaseRequest, how: str = "") -> None:
@@ -248,29 +211,6 @@ _BODIES = {
 }
 
 
-def _read_word(name: str, value: str) -> dict[str, Any]:
-    """The fields of Fault or of Effects that `name=value` sets."""
-    if (word := _WORDS.get(name)) is None:
-        known = ", ".join([*_WORDS, *BREAKAGES, "html403"])
-        raise ValueError(f"'{name}' is no word of a fault; known are {known}")
-    if not value.strip() or not re.fullmatch(word.pattern, value):
-        wrong = f"{name}={value}" if value.strip() else f"'{name}=' is empty"
-        raise ValueError(f"{wrong}: write {word.wanted}, such as {name}={word.example}")
-    fields = {word.field: word.convert(value)}
-    # A status is a breakage of its own; `status=503 reset` is refused like any other two.
-    return {"breakage": "status", **fields} if name == "status" else fields
-
-
-def _bare_effect(name: str) -> dict[str, Any]:
-    if name in BREAKAGES:
-        return {"breakage": name}
-    if page := re.fullmatch(r"html([45]\d\d)", name):
-        return {"breakage": "html", "status": int(page[1])}
-    if word := _WORDS.get(name):
-        raise ValueError(f"'{name}' needs a value, such as {name}={word.example}")
-    raise ValueError(f"'{name}' is no word of a fault; {EXAMPLE}")
-
-
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -282,28 +222,32 @@ def duration_seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-class _Word(NamedTuple):
-    """What may stand behind the `=` of a word, and what it means."""
-
-    field: str  # of Fault or of Effects
-    pattern: str
-    convert: Callable[[str], object]
-    example: str
-    wanted: str
-
-
-_WORDS = {
-    "taxon": _Word("taxon", r"(?s:.*)", lambda text: text.strip().casefold(), "11320", "its id or a name"),
-    "endpoint": _Word("endpoint", "|".join(ENDPOINTS), str, "summary", f"one of {', '.join(ENDPOINTS)}"),
-    "share": _Word("share", r"0?\.\d+|1(\.0+)?|0", float, "0.05", "a share from 0 to 1"),
-    "times": _Word("times", r"0*[1-9]\d{0,5}", int, "2", "a whole number, 1 or more"),
-    "after": _Word("after", ".*", duration_seconds, "10s", "a duration"),
-    "for": _Word("lasting", ".*", duration_seconds, "30s", "a duration"),
-    "status": _Word("status", r"[3-5]\d\d", int, "503", "an HTTP status from 300 to 599"),
-    "retry-after": _Word("retry_after", r"\d{1,6}", int, "2", "a whole number of seconds"),
-    "delay": _Word("delay", ".*", duration_seconds, "20s", "a duration"),
-    "drip": _Word("drip", ".*", duration_seconds, "1s", "a duration"),
-    "count": _Word("count", r"\*\d+(\.\d+)?|\d{1,9}|none|null", str, "*0.4", "a factor, a number, none or null"),
-    "zero": _Word("zero", "omit", str, "omit", "one of omit"),
-    "stale": _Word("stale_days", r"\d{1,4}d", lambda text: int(text[:-1]), "30d", "whole days"),
+_WORDS = {row["example"].partition("=")[0]: row for row in read_table("faults.tsv")}
+_KINDS: Mapping[str, Callable[[str], object]] = {
+    "text": str,
+    "name": lambda text: text.strip().casefold(),
+    "number": float,
+    "whole": int,
+    "duration": duration_seconds,
+    "days": lambda text: int(text.removesuffix("d")),
 }
+
+
+def _read_word(name: str, value: str | None) -> dict[str, Any]:
+    """The fields of Fault or of Effects that `name` sets, or `name=value`."""
+    if value is None and (page := re.fullmatch(r"html([45]\d\d)", name)):
+        return {"breakage": "html", "status": int(page[1])}
+    if (word := _WORDS.get(name)) is None:
+        raise ValueError(f"'{name}' is no word of a fault; known are {', '.join(_WORDS)}")
+    if not word["kind"]:
+        if value is not None:
+            raise ValueError(f"'{name}' stands alone, without a value")
+        return {"breakage": name}
+    if value is None:
+        raise ValueError(f"'{name}' needs a value, such as {word['example']}")
+    if not value.strip() or not re.fullmatch(word["pattern"], value):
+        wrong = f"{name}={value}" if value.strip() else f"'{name}=' is empty"
+        raise ValueError(f"{wrong}: write {word['wanted']}, such as {word['example']}")
+    fields = {word["sets"]: _KINDS[word["kind"]](value)}
+    # A status is a breakage of its own; `status=503 reset` is refused like any other two.
+    return {"breakage": "status", **fields} if name == "status" else fields

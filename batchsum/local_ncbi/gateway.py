@@ -7,8 +7,6 @@ contains (`%2F`, `..`, `?`, `#`, blanks), it stays one piece and reaches no othe
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -29,47 +27,6 @@ VERSION = "18.32.0"  # whose patch, as a zero, is left out of the answer
 Document = dict[str, Any]
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-
-
-@dataclass(slots=True)
-class Gateway:
-    """Answers as of one day from one catalogue."""
-
-    catalogue: Catalogue
-    as_of: date
-
-    def read(self, method: str, target: str, body: bytes = b"") -> tuple["Route", Values]:
-        """The route of a request target as it stands in the request line, and its parameters. Raises Refusal."""
-        path, _, query = target.partition("?")
-        route, named = _find_route(path)
-        if ("GET" if method == "HEAD" else method) != route.method:
-            raise Refusal(f"Method Not Allowed: {method[:20]} is not one of {route.method}", 405)
-        pairs = _read_pairs(query)
-        if method == "POST":
-            # A POST has its parameters in the body alone.
-            read_query(pairs, {})
-            return route, read_document(_read_json(body), route.parameters)
-        values: Values = {name: _decode_piece(piece) for name, piece in named.items()}
-        if "taxons" in values:
-            values["taxons"] = self._listed(values["taxons"])
-        return route, read_query(pairs, route.parameters) | values
-
-    def _listed(self, text: str) -> tuple[str, ...]:
-        # The taxonomy takes several taxa between commas, and NCBI's clients encode those too; some names have one.
-        return (text,) if self.catalogue.matches(text) else tuple(part for part in text.split(",") if part)
-
-    def answer(self, route: "Route", values: Values, *, stale_days: int = 0) -> Document:
-        """The answer as of `stale_days` before the server's day. Raises Refusal."""
-        return route.answer(self.catalogue, values, (self.as_of - timedelta(days=stale_days)).isoformat())
-
-    def names(self, values: Values) -> set[str]:
-        """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
-        names: set[str] = set()
-        for text in (*named_taxa(values.get("filter") or values), values.get("taxon_query", "")):
-            matches = self.catalogue.matches(text)
-            names.update((text.strip().casefold(), *(taxon.name.casefold() for taxon in matches)))
-            names.update(str(taxon.tax_id) for taxon in matches)
-        return names
 
 
 class Route(NamedTuple):
@@ -105,6 +62,34 @@ _ROUTES = (
     Route("version", "GET", "version", _version, {}),
 )
 _PATTERNS = [(re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", f"{PREFIX}/{route.path}")), route) for route in _ROUTES]
+
+
+def read_request(catalogue: Catalogue, method: str, target: str, body: bytes = b"") -> tuple[Route, Values]:
+    """The route of a request target as it stands in the request line, and its parameters. Raises Refusal."""
+    path, _, query = target.partition("?")
+    route, named = _find_route(path)
+    if ("GET" if method == "HEAD" else method) != route.method:
+        raise Refusal(f"Method Not Allowed: {method[:20]} is not one of {route.method}", 405)
+    pairs = _read_pairs(query)
+    if method == "POST":
+        # A POST has its parameters in the body alone.
+        read_query(pairs, {})
+        return route, read_document(_read_json(body), route.parameters)
+    values: Values = {name: _decode_piece(piece) for name, piece in named.items()}
+    # The taxonomy takes several taxa between commas, and NCBI's clients encode those too; some names have one.
+    if (text := values.get("taxons")) is not None:
+        values["taxons"] = (text,) if catalogue.matches(text) else tuple(part for part in text.split(",") if part)
+    return route, read_query(pairs, route.parameters) | values
+
+
+def names_in(catalogue: Catalogue, values: Values) -> set[str]:
+    """What the taxa of a question are called, in small letters: as it says, and their ids and scientific names."""
+    names: set[str] = set()
+    for text in (*named_taxa(values.get("filter") or values), values.get("taxon_query", "")):
+        matches = catalogue.matches(text)
+        names.update((text.strip().casefold(), *(taxon.name.casefold() for taxon in matches)))
+        names.update(str(taxon.tax_id) for taxon in matches)
+    return names
 
 
 def _find_route(path: str) -> tuple[Route, dict[str, str]]:

@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from io import StringIO
+from itertools import count
 from random import Random
 from typing import NamedTuple
 
@@ -44,9 +45,6 @@ class GenomeRecord(NamedTuple):
     country: str = ""
     usa_state: str = ""
     pango_lineage: str = ""
-    virus_lineage: tuple[int, ...] = ()
-    """Ids from the root down to `tax_id`, where the record itself says them; else the tree's hold."""
-    host_lineage: tuple[int, ...] = ()
     report: str = ""
     """The record as it was given, one line of JSON; empty for records made here."""
 
@@ -86,11 +84,16 @@ def refseq_records() -> Iterator[GenomeRecord]:
 def made_up_records(last_year: int) -> Iterator[GenomeRecord]:
     """Every made-up record released until the end of `last_year`, taxon by taxon in the order of release."""
     for slot, row in enumerate(read_table("demo_taxa.tsv")):
-        number = slot * _NUMBERS_A_TAXON
+        numbers = count(slot * _NUMBERS_A_TAXON + 1)
+        hosts, places = _weighted(row["hosts"]), _weighted(row["places"])
         for year in range(int(row["first_year"]), last_year + 1):
-            for record in _records_of_year(row, year):
-                number += 1
-                yield record._replace(accession=f"DEMO{number:06d}.1")
+            random = Random(f"{row['tax_id']}/{year}")
+            wanted = int(row["records_a_year"]) * random.uniform(0.8, 1.2)
+            # The fraction decides by lot, so that two records a year are sometimes three.
+            days = [random.randrange(365) for _ in range(int(wanted) + (random.random() < wanted % 1))]
+            for day in sorted(days):
+                accession, released = f"DEMO{next(numbers):06d}.1", date(year, 1, 1) + timedelta(days=day)
+                yield _made_up(accession, row, released, hosts, places, random)
 
 
 @cache
@@ -114,17 +117,6 @@ def _pick_place(name: str, random: Random) -> tuple[str, str, str]:
     return CONTINENT_OF[country], country, state
 
 
-def _records_of_year(row: Mapping[str, str], year: int) -> Iterator[GenomeRecord]:
-    random = Random(f"{row['tax_id']}/{year}")
-    wanted = int(row["records_a_year"]) * random.uniform(0.8, 1.2)
-    # The fraction decides by lot, so that two records a year are sometimes three.
-    count = int(wanted) + (random.random() < wanted % 1)
-    days = sorted(random.randrange(365) for _ in range(count))
-    hosts, places = _weighted(row["hosts"]), _weighted(row["places"])
-    for day in days:
-        yield _made_up(row, date(year, 1, 1) + timedelta(days=day), hosts, places, random)
-
-
 _Weighted = tuple[list[str], list[int]]
 
 
@@ -135,7 +127,7 @@ def _weighted(cell: str) -> _Weighted:
 
 
 def _made_up(
-    row: Mapping[str, str], released: date, hosts: _Weighted, places: _Weighted, random: Random
+    accession: str, row: Mapping[str, str], released: date, hosts: _Weighted, places: _Weighted, random: Random
 ) -> GenomeRecord:
     full = int(row["length"])
     complete = random.random() < 0.8
@@ -146,7 +138,7 @@ def _made_up(
     continent, country, state = _pick_place(random.choices(*places)[0], random)
     lineages = _LINEAGES_OF_YEAR[min(released.year, max(_LINEAGES_OF_YEAR))] if row["tax_id"] == "2697049" else [""]
     return GenomeRecord(
-        accession="",
+        accession=accession,
         tax_id=int(row["tax_id"]),
         length=length,
         annotated=annotated,

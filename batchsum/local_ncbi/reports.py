@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from batchsum.local_ncbi.catalogue import Catalogue, Taxon
+from batchsum.local_ncbi.catalogue import Catalogue, Selection, Taxon
 from batchsum.local_ncbi.data_report import read_report
 from batchsum.local_ncbi.question import Parameter, Refusal, Values, parameters, read_document, unknown_taxon
 from batchsum.local_ncbi.records import GenomeRecord, us_states
-from batchsum.local_ncbi.selection import Selection
 
 MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 MOST_TAXA, MOST_SUGGESTIONS = 1000, 20

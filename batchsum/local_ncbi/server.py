@@ -13,20 +13,21 @@ import secrets
 import signal
 import sys
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from batchsum.local_ncbi.catalogue import open_catalogue
+from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
 from batchsum.local_ncbi.data_report import open_reports
 from batchsum.local_ncbi.faults import HEALTHY, Effects, FaultPlan, duration_seconds, miscount, parse_fault, respond
-from batchsum.local_ncbi.gateway import PREFIX, VERSION, Gateway
+from batchsum.local_ncbi.gateway import PREFIX, VERSION, names_in, read_request
 from batchsum.local_ncbi.question import RESOURCE_EXHAUSTED, Refusal
 from batchsum.local_ncbi.records import FIRST_DAY, LAST_DAY
 from batchsum.local_ncbi.summary import last_update
@@ -70,7 +71,6 @@ async def running(
     as_of: date | None = None,
     faults: Sequence[str] = (),
     catalogue: Sequence[Path] = (),
-    access_log: Callable[[str], None] | None = None,
 ) -> AsyncIterator[str]:
     """Serve inside the block; gives the base URL, `http://HOST:PORT/datasets/v2`.
 
@@ -78,7 +78,6 @@ async def running(
     latency, faults: as on the command line: `200ms` (`duration_seconds`), and what `parse_fault` takes.
     as_of: the day of the answers; if None, the last one whose update is out (`last_update`).
     catalogue: files of records to serve instead of the package's.
-    access_log: called with one line an answer; it never holds a key.
 
     Raises ValueError for a bad option, with a message to show, and OSError if the address cannot be had.
     """
@@ -93,7 +92,7 @@ async def running(
     # Reading somebody's own records can take a minute; the loop stays free for what else its owner does.
     opened = asyncio.to_thread(open_reports, catalogue) if catalogue else asyncio.to_thread(open_catalogue, day.year)
     with closing(await opened) as known:
-        responder = Responder(Gateway(known, day), limit, plan, delay, access_log)
+        responder = Responder(known, day, limit, plan, delay)
         # A client that hangs up ends the delay or the drip that was meant for it.
         server = web.Server(responder.answer, access_log=None, handler_cancellation=True, logger=_http_log)
         runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -145,81 +144,68 @@ class RateLimit:
         return Allowance(limit, limit - len(sent), granted=True)
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayAnswer:
-    """What is to be sent, before a fault changes it."""
-
-    status: int
-    body: bytes
-    effects: Effects = HEALTHY
-    content_type: str = "application/json"
-
-
 @dataclass(slots=True)
 class Responder:
     """What stands between the socket and the gateway. `answer` is called for every request."""
 
-    gateway: Gateway
+    catalogue: Catalogue
+    as_of: date
     limit: RateLimit
     plan: FaultPlan
     latency: float
-    access_log: Callable[[str], None] | None
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        begun = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
         # Counted before anything is read: a request that is too much costs the server nothing more.
         key = request.headers.get("api-key") or _key_in_query(request.raw_path)
-        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=begun)
+        allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=now)
         headers = _headers(request, allowance)
         if allowance is not None and not allowance.granted:
-            answer = GatewayAnswer(429, self._too_many(key or str(request.remote), allowance, headers))
+            document, status, effects = self._too_many(key or str(request.remote), allowance, headers), 429, HEALTHY
         else:
-            answer = await self._answer(request, begun)
-            await asyncio.sleep(self.latency + answer.effects.delay)
-        error_type = "application/json" if "json" in request.headers.get("Accept", "") else "text/plain; charset=utf-8"
-        headers["Content-Type"] = answer.content_type if answer.status == 200 else error_type
-        response = await respond(request, answer.effects, answer.status, answer.body, headers)
-        if self.access_log is not None:
-            took = (asyncio.get_running_loop().time() - begun) * 1000
-            self.access_log(_access_line(request, response.status, len(answer.body), took))
-        return response
+            document, status, effects = await self._answer(request, now)
+            await asyncio.sleep(self.latency + effects.delay)
+        body, headers["Content-Type"] = _encoded(document, status, request.headers.get("Accept", ""))
+        return await respond(request, effects, status, body, headers)
 
-    async def _answer(self, request: web.BaseRequest, now: float) -> GatewayAnswer:
-        target, accept = request.raw_path, request.headers.get("Accept", "")
-        # NCBI's program asks for records as lines of JSON; its Python client takes one document.
-        wants_lines = "application/x-ndjson" in accept and "application/json" not in accept
+    async def _answer(self, request: web.BaseRequest, now: float) -> tuple[dict[str, Any], int, Effects]:
+        """The document, its HTTP status, and what is to happen to it."""
         effects = HEALTHY
         try:
             content = await _read_body(request) if request.method == "POST" else b""
-            question = f"{request.method} {target} {content!r}"
+            question = f"{request.method} {request.raw_path} {content!r}"
             try:
-                route, values = self.gateway.read(request.method, target, content)
+                route, values = read_request(self.catalogue, request.method, request.raw_path, content)
             except Refusal:
                 # Not even a question; a fault without conditions hits it all the same, as an outage would.
                 effects = self.plan.effects(question, "", set(), now)
                 raise
             # A fault may name the taxon in another way than the question does.
-            effects = self.plan.effects(question, route.endpoint, self.gateway.names(values), now)
-            document = self.gateway.answer(route, values, stale_days=effects.stale_days)
+            effects = self.plan.effects(question, route.endpoint, names_in(self.catalogue, values), now)
+            day = self.as_of - timedelta(days=effects.stale_days)
+            document = route.answer(self.catalogue, values, day.isoformat())
         except Refusal as refusal:
-            return GatewayAnswer(refusal.status, _encode(refusal.document), effects)
+            return refusal.document, refusal.status, effects
         miscount(document, effects)
-        if wants_lines and "total_count" in document:
-            lines = (_encode(report) + b"\n" for report in document.get("reports", ()))
-            return GatewayAnswer(200, b"".join(lines), effects, "application/x-ndjson")
-        return GatewayAnswer(200, _encode(document), effects)
+        return document, 200, effects
 
-    def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> bytes:
+    def _too_many(self, asker: str, allowance: Allowance, headers: dict[str, str]) -> dict[str, Any]:
         """In NCBI's words, which repeat the key or the address of the asker."""
         if self.plan.retry_after is not None:
             headers["Retry-After"] = str(self.plan.retry_after)
         words, limit = "API rate limit exceeded", allowance.limit
         document = {"error": words, "api-key": asker, "count": str(limit + 1), "limit": str(limit)}
-        return _encode({**document, "code": RESOURCE_EXHAUSTED, "message": words})
+        return {**document, "code": RESOURCE_EXHAUSTED, "message": words}
 
 
-def _encode(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+def _encoded(document: dict[str, Any], status: int, accept: str) -> tuple[bytes, str]:
+    """A document and its content type."""
+    encode = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+    # NCBI's program asks for records as lines of JSON; its Python client takes one document.
+    if "application/x-ndjson" in accept and "application/json" not in accept and "total_count" in document:
+        return "".join(f"{encode(report)}\n" for report in document.get("reports", ())).encode(), "application/x-ndjson"
+    is_json = status == 200 or "json" in accept
+    return encode(document).encode(), "application/json" if is_json else "text/plain; charset=utf-8"
 
 
 def _key_in_query(target: str) -> str:
@@ -246,10 +232,3 @@ async def _read_body(request: web.BaseRequest) -> bytes:
     except (web.RequestPayloadError, HttpProcessingError):
         raise Refusal("the body is not encoded as its headers say") from None
     raise Refusal(f"the body is larger than {MOST_BODY_BYTES} bytes", 413)
-
-
-def _access_line(request: web.BaseRequest, status: int, size: int, took: float) -> str:
-    # A key in the query is hidden: what is logged is read by others.
-    target = re.sub(r"(?<=[?&]api_key=)[^&]+", "...", request.raw_path)
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return f"{now} {request.remote} {request.method} {target} {status} {size} {took:.1f}ms"

@@ -13,9 +13,9 @@ import shlex
 from datetime import date, datetime, time, timedelta
 from urllib.parse import quote, urlencode
 
-from batchsum.local_ncbi.catalogue import Catalogue
+from batchsum.local_ncbi.catalogue import Catalogue, Selection, Totals
 from batchsum.local_ncbi.question import Values, named_taxa
-from batchsum.local_ncbi.selection import Selection, Totals
+from batchsum.local_ncbi.records import read_table
 
 UPDATE_TIME = time(14, 33)
 """When the data of a day are published, in UTC."""
@@ -26,16 +26,8 @@ _AMINO_ACIDS_A_PROTEIN = 310
 # A nucleotide takes about two bits once the package is zipped; text a sixth of its bytes.
 _ZIPPED_SEQUENCE, _ZIPPED_TEXT = 0.27, 0.16
 
-# The names of NCBI's own program for the filters of the endpoint.
-_CLI_FLAGS = {"refseq_only": "--refseq", "annotated_only": "--annotated", "complete_only": "--complete-only"}
-_CLI_OPTIONS = {
-    "released_since": "--released-after",
-    "updated_since": "--updated-after",
-    "host": "--host",
-    "pangolin_classification": "--lineage",
-    "geo_location": "--geo-location",
-    "usa_state": "--usa-state",
-}
+_OPTIONS = {row["parameter"]: row["option"] for row in read_table("parameters.tsv") if row["option"]}
+"""What NCBI's own program calls the filters of the endpoint."""
 _PARTS = ("include_sequence", "aux_report")
 # What `--include` can name; its words are NCBI's enum's in small letters.
 _CLI_INCLUDES = ("GENOME", "CDS", "PROTEIN", "ANNOTATION", "BIOSAMPLE_REPORT")
@@ -83,10 +75,10 @@ def _sizes(totals: Totals, values: Values) -> dict[str, int]:
 
 def _download_url(values: Values, base_url: str) -> str:
     query: list[tuple[str, str]] = [("accessions", accession) for accession in values.get("accessions", ())]
-    query += [(name, "true") for name in _CLI_FLAGS if values.get(name)]
-    for name in _CLI_OPTIONS:
+    for name in _OPTIONS:
         if value := values.get(name):
-            query.append((name, f"{value}T00:00:00Z" if name.endswith("_since") else value))
+            text = f"{value}T00:00:00Z" if name.endswith("_since") else value
+            query.append((name, "true" if value is True else text))
     query += [(name, item) for name in _PARTS for item in values.get(name, ())]
     taxon = quote(",".join(named_taxa(values)), safe="")
     path = f"{base_url}/virus/taxon/{taxon}/genome/download" if taxon else f"{base_url}/virus/genome/download"
@@ -97,10 +89,9 @@ def _command_line(values: Values) -> str:
     taxa = named_taxa(values)
     named = ["taxon", ",".join(taxa)] if taxa else ["accession", *values.get("accessions", ())]
     words = ["datasets", "download", "virus", "genome", *named]
-    words += [flag for name, flag in _CLI_FLAGS.items() if values.get(name)]
-    for name, option in _CLI_OPTIONS.items():
+    for name, option in _OPTIONS.items():
         if value := values.get(name):
-            words += [option, value]
+            words += [option] if value is True else [option, value]
     parts = [item for name in _PARTS for item in values.get(name, ())]
     includes = [item.removesuffix("_REPORT").lower() for item in parts if item in _CLI_INCLUDES]
     if includes or "NONE" in parts:

@@ -15,7 +15,6 @@ from typing import Any, Literal, Self, TypeVar
 
 from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.queries import CANARY, Answer, Attempt, Failure, Reply, Request, Summary, request_key
-from batchsum.ncbi import retry
 from batchsum.ncbi.connector import Withdrawn
 from batchsum.ncbi.http import Response, Transport
 from batchsum.ncbi.outage import Canary, Outage
@@ -26,6 +25,13 @@ from batchsum.ncbi.urls import default_base_url
 
 LARGEST_DOCUMENT = 64 * 2**20
 """Bytes of an answer about a thousand names: two or three thousand each, and more where a taxon has many below it."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+RETRIES = 200.0
+"""How many retries a run may spend, so that a bad night stays cheap for NCBI; each answer earns a part of one more, so
+that a run that is mostly answered never meets the bound."""
+EARNED_BY_AN_ANSWER = 0.5
 
 A = TypeVar("A")
 
@@ -69,13 +75,13 @@ class DatasetsClient:
         self._transport = Transport(
             base_url, self.pacer, api_key=api_key, contact=contact, timeout=timeout, connections=workers
         )
-        self._budget = retry.RetryBudget()
         self._attempts = attempts
+        self._retries = RETRIES
         self._has_key = bool(api_key)
         self._was_rejected = False
         self._last_failure: Failure | None = None
         send = partial(self._send, even_in_doubt=True)  # doubt stops everything else, and only the canary can end it
-        self._canary = Canary(send, self.outage, taxon=canary, attempts=attempts)
+        self._canary = Canary(Request(canary), send, self.outage, attempts)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -147,19 +153,19 @@ class DatasetsClient:
                 if not await self._goes_on():
                     return self._skipped()
             try:
-                response, pause = await self._attempt(request, spent + 1)
+                response, pause = await self._send(request, spent + 1)
             except Withdrawn:  # doubt came up while it waited for its turn
                 continue
             made.append(response.attempt)
             spent += 1
             answer = response.answer
-            if isinstance(answer, Summary) or retry.is_final(answer):
+            if isinstance(answer, Summary) or is_final(answer):
                 return await self._settle(request, answer)
             # No answer: once more after a pause, unless attempts or the run's retries are spent, or NCBI is down.
             self._last_failure = answer
             self.outage.failed(key := request_key(request))
             # Before NCBI's first word no query is given up: the canary decides how long that is waited for.
-            is_over = spent >= most or pause == math.inf or not self._budget.spend()
+            is_over = spent >= most or pause == math.inf or not self._spend_retry()
             if is_over and (pause == math.inf or not self.outage.is_silent):
                 lost = self.outage.in_doubt and not await self._goes_on()
                 return self._skipped() if lost else answer
@@ -174,11 +180,17 @@ class DatasetsClient:
             answer, pause = response.answer, self._obey(response, number)
             if isinstance(answer, Failure) and is_refusal(answer):
                 raise refused(answer, has_key=self._has_key, met_by=path)
-            if retry.is_final(answer) or number >= most or pause == math.inf or not self._budget.spend():
+            if is_final(answer) or number >= most or pause == math.inf or not self._spend_retry():
                 return answer
             log.debug("%s: %s; attempt %d in %.1f s", path, answer, number + 1, pause)
             await asyncio.sleep(pause)
         return self._skipped()
+
+    def _spend_retry(self) -> bool:
+        """Take one retry; False where none is left."""
+        has_one = self._retries >= 1
+        self._retries -= has_one
+        return has_one
 
     @property
     def _in_doubt(self) -> bool:
@@ -193,18 +205,10 @@ class DatasetsClient:
             await self._canary.heard.wait()  # whose rejection it is asks
         return not self.outage.given_up
 
-    async def _attempt(self, request: Request, number: int) -> tuple[Response[Summary], float]:
-        """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
-        if request != self._canary.question:
-            return await self._send(request, number)
-        async with self._canary.asking:  # what it just got need not be asked again for the job
-            if (response := self._canary.answer_for_the_job()) is not None:
-                return response, 0.0
-            return await self._send(request, number)
-
     async def _send(
         self, request: Request, number: int, *, even_in_doubt: bool = False
     ) -> tuple[Response[Summary], float]:
+        """Attempt `number`, and seconds before the next. Raises Withdrawn where doubt comes up before it is sent."""
         response = await self._transport.send(request, lambda: even_in_doubt or not self._in_doubt)
         return response, self._obey(response, number)
 
@@ -213,23 +217,23 @@ class DatasetsClient:
         where it wants that later than a night waits."""
         if response.rate_limit is not None:
             self.pacer.limit(response.rate_limit)
-        if retry.is_final(response.answer):
+        if is_final(response.answer):
             return 0.0
         longest, retry_after = self.outage.max_outage, response.retry_after
-        pause = min(longest, retry.pause(number, retry_after, uniform))
+        pause = min(longest, pause_before(number + 1, retry_after))
         if retry_after is not None and retry_after > longest:
-            if not retry.means_too_fast(response.answer):
+            if not means_too_fast(response.answer):
                 return math.inf  # said of this query alone: it is given up, and the others go on
             self.outage.stay_away(retry_after)
             return 0.0
-        if retry.means_too_fast(response.answer):
+        if means_too_fast(response.answer):
             self.pacer.hold(pause, refused=response.sent_at if response.attempt.http_status == 429 else None)
         return pause
 
     async def _settle(self, request: Request, answer: Answer) -> Answer:
         """What a final answer comes to: a rejection is believed only while NCBI knows the canary."""
         if isinstance(answer, Summary):
-            self._budget.answered()
+            self._retries += EARNED_BY_AN_ANSWER
             self.outage.answered()
             if request == self._canary.question:
                 self._canary.judge(answer)
@@ -263,7 +267,8 @@ class DatasetsClient:
         """Raise Refused where the canary was refused: going on would be wrong."""
         verdict = self._canary.verdict
         if isinstance(verdict, Failure) and is_refusal(verdict):
-            raise refused(verdict, has_key=self._has_key, met_by=_in_words(met_by))
+            query = ", ".join(filter(None, (f"taxon {met_by.taxon}", met_by.filters.text())))
+            raise refused(verdict, has_key=self._has_key, met_by=query)
 
     def _skipped(self) -> Failure:
         verdict = self._canary.verdict
@@ -271,7 +276,20 @@ class DatasetsClient:
         return Failure("skipped", "outage", self.outage.given_up or told)
 
 
-def _in_words(request: Request) -> str:
-    """The query as a person names it: `taxon 11320, host=human`."""
-    filters = request.filters.text()
-    return f"taxon {request.taxon}" + (f", {filters}" if filters else "")
+def is_final(answer: object) -> bool:
+    """Whether asking again could not help: NCBI answered, or refused for good."""
+    return not isinstance(answer, Failure) or answer.status == "rejected"
+
+
+def means_too_fast(answer: object) -> bool:
+    """429 and 503 are said to everybody at this address, so everybody waits."""
+    return isinstance(answer, Failure) and answer.reason in ("http_429", "http_503")
+
+
+def pause_before(attempt: int, retry_after: float | None) -> float:
+    """Seconds before the second attempt or a later one: the server's word, else doubling with jitter.
+
+    The jitter takes away at most half, so that the pause really grows.
+    """
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt - 2, 16))  # no float holds 2 ** 1024
+    return max(uniform(longest / 2, longest), retry_after or 0.0)

@@ -5,6 +5,7 @@ Its own texts can hold the key (`repr` of a request shows its headers), so none 
 """
 
 import asyncio
+import gzip
 import os
 import random
 import re
@@ -13,8 +14,10 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
+from io import BytesIO
 from itertools import count
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
@@ -24,7 +27,6 @@ from yarl import URL
 
 from batchsum.errors import Refused, UsageError
 from batchsum.model.queries import Attempt, Failure, Request, Summary, post_body, request_key
-from batchsum.ncbi import retry
 from batchsum.ncbi.connector import NotReady, PacedConnector, PendingSend, pending_send
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import BadAnswer, parse_answer
@@ -37,10 +39,6 @@ LARGEST_BODY = 4 * 2**20
 """Bytes after decompression; a download summary has about two thousand."""
 LONGEST_CONNECT = 20.0
 """Seconds for one connection, proxy and TLS included."""
-
-_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": zlib.MAX_WBITS}
-_MOST_MEMBERS = 16
-"""Each is found by copying what is left, and an empty one takes 20 bytes."""
 
 A = TypeVar("A")
 
@@ -161,8 +159,8 @@ class Transport:
             http_status,
             self._hide(headers.get("NCBI-PHID", ""))[:80] or phid,
         )
-        retry_after = retry.seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
-        shown = {name: self._hide(value) for name, value in headers.items()}
+        retry_after = seconds_of(headers.get("Retry-After", ""), headers.get("Date", ""))
+        shown = {name: self._hide(value) for name, value in headers.items()} if self._key else headers
         return Response(answer, attempt, sending.since, retry_after, _rate_limit(headers), shown)
 
     def _hide(self, text: str) -> str:
@@ -171,10 +169,7 @@ class Transport:
 
     def _hide_bytes(self, body: bytes) -> bytes:
         """The body without the key, also where JSON spells one of its letters as an escape."""
-        if not self._key:
-            return body
-        body = body.replace(self._key.encode(), b"[key]")
-        return self._spelled_key.sub(b"[key]", body) if b"\\u" in body else body
+        return self._spelled_key.sub(b"[key]", body) if self._key else body
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:
@@ -210,6 +205,30 @@ def _rate_limit(headers: Mapping[str, str]) -> float | None:
     return float(text) or None if text and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else None
 
 
+def seconds_of(retry_after: str, date: str = "") -> float | None:
+    """What a Retry-After header means, in its two forms; None where it means nothing.
+
+    A moment is counted from the `Date` of the same answer: the clocks of two machines differ.
+    """
+    if not retry_after:
+        return None
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", retry_after.strip()):
+        return float(retry_after)
+    if (until := _moment(retry_after)) is None:
+        return None
+    now = _moment(date)
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _moment(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        # RFC 9110 has GMT only; "-0000" and a missing zone leave a moment without one.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """The bytes of an answer, whole and unpacked, at most `largest` of them.
 
@@ -218,14 +237,13 @@ async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
 
     Raises BadAnswer and aiohttp.ClientPayloadError. Of a refusal only what can be read: its status says enough.
     """
-    chunks, size = [], 0
+    body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > largest:
+        while chunk := await response.content.readany():
+            body += chunk
+            if len(body) > largest:
                 raise _too_large(largest)
-            chunks.append(chunk)
-        return _unpack(b"".join(chunks), response.headers.get("Content-Encoding", ""), largest)
+        return _unpack(bytes(body), response.headers.get("Content-Encoding", ""), largest)
     except (BadAnswer, aiohttp.ClientPayloadError):
         if response.status == HTTPStatus.OK:
             raise
@@ -237,22 +255,16 @@ def _unpack(packed: bytes, encoding: str, largest: int) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not packed:
         return packed
-    if encoding not in _WINDOW_BITS:
+    if encoding not in ("gzip", "x-gzip"):
         raise BadAnswer("packed in a way that was not asked for")
-    plain, members = b"", 0
-    while packed:  # gzip may come in several members, which are one text
-        if (members := members + 1) > _MOST_MEMBERS:
-            raise BadAnswer(f"the {encoding} is in too many pieces")
-        stream = zlib.decompressobj(_WINDOW_BITS[encoding])
-        try:
-            plain += stream.decompress(packed, largest + 1 - len(plain))
-        except zlib.error:
-            raise BadAnswer(f"this is no {encoding}") from None
-        if len(plain) > largest:
-            raise _too_large(largest)
-        if not stream.eof:
-            raise BadAnswer(f"the {encoding} is cut off")
-        packed = stream.unused_data.lstrip(b"\0")  # padding
+    try:
+        plain = gzip.GzipFile(fileobj=BytesIO(packed)).read(largest + 1)
+    except EOFError:
+        raise BadAnswer("the gzip is cut off") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise BadAnswer("this is no gzip") from None
+    if len(plain) > largest:
+        raise _too_large(largest)
     return plain
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from batchsum.model.queries import CANARY, Answer, Failure, Request, Summary
+from batchsum.model.queries import Answer, Failure, Request, Summary
 from batchsum.ncbi.http import Response
 from batchsum.ncbi.refusals import is_refusal
 
@@ -119,29 +119,20 @@ class Outage:
         self.given_up = f"the server wants no request for {seconds:,.0f} s, which is longer than max_outage"
 
 
+@dataclass(slots=True)
 class Canary:
     """Asks its question through `send(request, number)`: a response, and the seconds to leave before the next."""
 
-    def __init__(
-        self,
-        send: Callable[[Request, int], Awaitable[tuple[Response[Summary], float]]],
-        outage: Outage,
-        *,
-        taxon: str = CANARY,
-        attempts: int,
-    ) -> None:
-        self.question = Request(taxon)
-        self._send = send
-        self._outage = outage
-        self._attempts = attempts
-        self._for_the_job: Response[Summary] | None = None
-        self._told_at = -math.inf
-        self.asking = asyncio.Lock()
-        """Held by whoever asks the question, for a job too: it is never asked twice at a time."""
-        self.heard = asyncio.Event()
-        """Set once something came of a question, be it that no answer came."""
-        self.verdict: Answer | None = None
-        """What the canary said last; None until it was asked to the end."""
+    question: Request
+    send: Callable[[Request, int], Awaitable[tuple[Response[Summary], float]]]
+    outage: Outage
+    attempts: int
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once something came of a question, be it that no answer came."""
+    verdict: Answer | None = None
+    """What the canary said last; None until it was asked to the end."""
+    _told_at: float = -math.inf
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def is_known(self) -> bool:
@@ -150,19 +141,19 @@ class Canary:
 
     async def ask(self) -> None:
         """Ask, ever more rarely, until all doubt is gone: it is answered, or it surely will not be."""
-        async with self.asking:
+        async with self._asking:
             await self._ask_to_the_end()
 
     async def ask_while_unknown(self) -> None:
         """Ask where it is not known, at most once a minute."""
-        async with self.asking:
+        async with self._asking:
             if not self.is_known and asyncio.get_running_loop().time() >= self._told_at + REST:
                 self.verdict = None  # an old word could end the asking before it begins
                 await self._ask_to_the_end()
 
     async def ask_after(self, moment: float) -> None:
         """Ask once more unless it has answered since `moment`, at most once a minute: what is refused waits for it."""
-        async with self.asking:
+        async with self._asking:
             if self._told_at < moment:
                 await asyncio.sleep(self._told_at + REST - asyncio.get_running_loop().time())
                 self.verdict = None
@@ -172,62 +163,56 @@ class Canary:
         clock = asyncio.get_running_loop().time
         began, number = clock(), 0
         try:
-            while not self._outage.given_up and (self._outage.in_doubt or self.verdict is None):
+            while not self.outage.given_up and (self.outage.in_doubt or self.verdict is None):
                 number += 1
                 answer, wait = await self._probe(number)
                 if isinstance(answer, Summary):
                     log.info("canary: NCBI answers for taxon %s", self.question.taxon)
                     return
-                if self._outage.is_final:
+                if self.outage.is_final:
                     return
-                pause = self._outage.probe_pause(number, clock(), began)
+                pause = self.outage.probe_pause(number, clock(), began)
                 # While others are answered, a silent canary is no reason to wait for max_outage.
-                tired = number >= self._attempts and not self._outage.is_total
+                tired = number >= self.attempts and not self.outage.is_total
                 if answer.status == "rejected" or pause is None or tired or wait == math.inf:
                     self.judge(answer)
                     return
                 pause = max(wait, pause)
                 told = "canary: no answer for taxon %s either (%s); next in %.0f s"
                 log.warning(told, self.question.taxon, answer, pause)
-                self._outage.waiting = Waiting(str(answer), clock() + pause, self._outage.gives_up(began))
+                self.outage.waiting = Waiting(str(answer), clock() + pause, self.outage.gives_up(began))
                 await asyncio.sleep(pause)
         finally:
             self.heard.set()  # also where asking was broken off: others wait for this, and would go on waiting
 
     async def ask_again(self) -> None:
         """For a second round: a night that was given up may go on if NCBI is back."""
-        if self._outage.given_up and not self._outage.is_final:
-            self._outage.given_up = ""  # else nothing would be sent
+        if self.outage.given_up and not self.outage.is_final:
+            self.outage.given_up = ""  # else nothing would be sent
             answer, _ = await self._probe(1)
-            if isinstance(answer, Failure) and not self._outage.is_final:
-                self._outage.given_up = self.what_it_means(answer)
+            if isinstance(answer, Failure) and not self.outage.is_final:
+                self.outage.given_up = self.what_it_means(answer)
         elif not self.is_known:
             self.verdict = None
-        self._for_the_job = None
 
     def judge(self, answer: Answer) -> None:
         """The canary's last word. Where nothing else is answered either, the night is over."""
         self.verdict = answer
         self._told_at = asyncio.get_running_loop().time()
-        if isinstance(answer, Failure) and self._outage.is_total and not is_refusal(answer):
+        if isinstance(answer, Failure) and self.outage.is_total and not is_refusal(answer):
             self.give_up(answer)
 
     def give_up(self, answer: Answer) -> None:
-        self._outage.given_up, self._outage.waiting = self.what_it_means(answer), None
-        log.warning("giving up: %s", self._outage.given_up)
-
-    def answer_for_the_job(self) -> Response[Summary] | None:
-        """What the canary got, for a job that asks the same; once, since who asks twice wants a new answer."""
-        response, self._for_the_job = self._for_the_job, None
-        return response
+        self.outage.given_up, self.outage.waiting = self.what_it_means(answer), None
+        log.warning("giving up: %s", self.outage.given_up)
 
     async def _probe(self, number: int) -> tuple[Answer, float]:
-        response, pause = await self._send(self.question, number)
+        response, pause = await self.send(self.question, number)
         self.heard.set()
         self._told_at = asyncio.get_running_loop().time()
         if isinstance(response.answer, Summary):
-            self.verdict, self._for_the_job = response.answer, response
-            self._outage.answered()
+            self.verdict = response.answer
+            self.outage.answered()
         return response.answer, pause
 
     def what_it_means(self, answer: Answer) -> str:

@@ -12,18 +12,17 @@ from collections.abc import Callable
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from aiolimiter import AsyncLimiter
-
-from batchsum.errors import UsageError
 from batchsum.ncbi.pacing_file import Reservation, window
 from batchsum.ncbi.pacing_redis import SharedLimit
-from batchsum.ncbi.urls import NCBI_LIMIT, excess, is_ncbi
+from batchsum.ncbi.urls import rate_and_ceiling
 
 GUARD = 0.008
 """Seconds: about how much later one request may travel than another."""
 LARGEST_GUARD = 0.250
 LEAST = 1 / 60
 """Requests a second: a server that allows less means something else, or is broken."""
+EVEN = 0.95
+"""Share of an even distance that two sends keep at least."""
 _COUNTED_FOR = 0.5
 """Seconds for which a send that the lab's limit has counted may still wait here. Less than it counts there."""
 _LATE = 0.001
@@ -56,12 +55,11 @@ class Pacer:
         self._lab = lab
         self._parts = lab.parts if lab else parts
         self._guard = GUARD
-        self._held_at = self._held_until = -math.inf
+        self._held_at = self.held_until = -math.inf
+        """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
         self._turn = asyncio.Lock()
         self._sends = deque[float]()
         """When those left that still count here, the oldest first."""
-        self._paced_by: AsyncLimiter | None = None
-        """The pace that has let the next send pass; None where none has since the last."""
         self._begin(rate)
 
     @classmethod
@@ -76,7 +74,7 @@ class Pacer:
     ) -> Self:
         """The pacer of this user's processes against the server of `base_url`, and of all that use `shared_limit`."""
         url = urlsplit(base_url)
-        rate, ceiling = rate_and_ceiling(setting, has_key=bool(api_key), host=url.hostname or "")
+        rate, ceiling = rate_and_ceiling(setting, url.hostname or "", has_key=bool(api_key))
         server = f"{url.hostname}:{url.port or (80 if url.scheme == 'http' else 443)}"
         lab = SharedLimit(shared_limit, server, api_key, parts=parts) if shared_limit else None
         return cls(rate, ceiling=ceiling, shared=Reservation(server, api_key), lab=lab, parts=parts)
@@ -85,11 +83,6 @@ class Pacer:
     def rate(self) -> float | None:
         """Sends a second allowed to this process now; None for no limit."""
         return None if self._rate is None else self._rate / self._parts
-
-    @property
-    def held_until(self) -> float:
-        """The event loop's time (the monotonic clock's) before which nobody may send; long ago where nobody is held."""
-        return self._held_until
 
     async def slot(self, can_send: Callable[[], bool] = lambda: True) -> float | None:
         """Wait for the next turn, first come, first served, and send at once: it counts from the moment that is
@@ -100,14 +93,11 @@ class Pacer:
             counted = None
             while can_send():
                 now = clock()
-                if now < self._held_until:
-                    await asyncio.sleep(self._held_until - now)
+                if now < self.held_until:
+                    await asyncio.sleep(self.held_until - now)
                 elif self._rate is None:
                     return now
-                elif self._paced_by is not (pace := self._pace):  # or a hold or another rate has begun meanwhile
-                    await pace.acquire()
-                    self._paced_by = pace
-                elif wait := self._until_room(now):
+                elif (wait := self._until_room(now)) > 0:
                     await asyncio.sleep(wait)
                 elif self._lab is not None and (counted is None or now > counted[0] + _COUNTED_FOR):
                     counted = await self._count_in(self._lab, self._rate)
@@ -117,7 +107,6 @@ class Pacer:
                     continue
                 else:
                     self._sends.append(now)
-                    self._paced_by = None
                     if self._lab is not None and counted is not None and now > counted[0] + _LATE:
                         self._lab.sent(counted[1])
                     return now
@@ -132,14 +121,14 @@ class Pacer:
         now = asyncio.get_running_loop().time()
         if refused is not None and refused > self._held_at:
             self._guard = min(2 * self._guard, LARGEST_GUARD)
+            self._begin(self._rate)
         self._held_at = now
-        if now + seconds > self._held_until:
-            self._held_until = now + seconds
+        if now + seconds > self.held_until:
+            self.held_until = now + seconds
             if self._shared is not None and self._rate is not None:
-                self._shared.hold(now, self._held_until)
+                self._shared.hold(now, self.held_until)
             if self._lab is not None and self._rate is not None:
                 self._lab.hold(seconds)
-        self._begin(self._rate)  # a new pace, since a pause must not save up turns
 
     def limit(self, n: float) -> None:
         """The server says that it allows `n` requests a second; what can be no rate is not heard."""
@@ -148,7 +137,7 @@ class Pacer:
         if self._rate is None:
             # Nobody counted until now: let what was sent so far pass out of the server's window.
             now = asyncio.get_running_loop().time()
-            self._held_until = max(self._held_until, now + 1.0 + self._guard)
+            self.held_until = max(self.held_until, now + 1.0 + self._guard)
         elif rate < self._rate:
             if self._shared is not None:
                 self._shared.lower(asyncio.get_running_loop().time(), rate)
@@ -162,20 +151,23 @@ class Pacer:
             await self._lab.close()
 
     def _begin(self, rate: float | None) -> None:
-        """Pace at `rate` from here on, catching nothing up."""
+        """Pace at `rate` from here on, with the guard as it is now."""
         self._rate = rate
         if rate is not None:
             self._count, self._period = window(rate / self._parts, self._guard)
-            # Half a slot of catch-up, and what a timer that counts whole milliseconds can miss.
-            burst = 1.5 + 0.005 * rate / self._parts
-            self._pace = AsyncLimiter(burst, burst * self._period / self._count)
 
     def _until_room(self, now: float) -> float:
-        """Seconds until it is worth another try; 0 where fewer than allowed count now."""
+        """Seconds until it is worth another try; 0 or less where fewer than allowed count now."""
         sends = self._sends
         while sends and sends[0] + self._period <= now:
             sends.popleft()
-        return sends[0] + self._period - now if len(sends) >= self._count else 0.0
+        if not sends:
+            return 0.0
+        # Nearly even: what a late timer has cost is caught up, and one that counts whole milliseconds may miss some.
+        free = sends[-1] + EVEN * self._period / self._count - 0.002
+        if len(sends) >= self._count:
+            free = max(free, sends[0] + self._period)
+        return free - now
 
     async def _count_in(self, lab: SharedLimit, rate: float) -> tuple[float, str] | None:
         """Have `lab` count a send: when it did, and what it calls it. None where it is to be asked once more."""
@@ -190,18 +182,3 @@ class Pacer:
         else:
             return min(usual, clock()), name  # what comes back late was counted as early as ever
         return None
-
-
-def rate_and_ceiling(setting: float | Literal["auto", "unlimited"], *, has_key: bool, host: str) -> tuple[float, float]:
-    """Requests a second that `setting` means for `host`: to begin with, and what no header may raise them above.
-
-    UsageError where NCBI would have to suffer it.
-    """
-    if setting == "auto":
-        return NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf
-    rate = math.inf if setting == "unlimited" else float(setting)
-    if not rate > 0:
-        raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
-    if problem := excess(setting, host):
-        raise UsageError(problem)
-    return rate, rate

@@ -29,8 +29,7 @@ _PATIENCE = 2000
 """Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
 _LONGEST_HOLD = 3600.0  # a hold farther ahead is taken for damage, since it stops every process
 _LONGEST_MEMORY = 60.0  # a send counts so long at the slowest rate, one a minute
-_HEAD = struct.Struct("=8s32sdII")
-_MAGIC = b"batchsum"
+_HEAD = struct.Struct("=II")
 
 
 def window(rate: float, guard: float) -> tuple[int, float]:
@@ -43,29 +42,29 @@ def window(rate: float, guard: float) -> tuple[int, float]:
 class Ledger:
     """The sends that still count, of all processes: pairs of time and rate, sorted by time.
 
-    A send's rate is what its process knew. Times are seconds of the machine's monotonic clock, so they mean
-    nothing after a boot. What cannot be true (torn, of another boot, of the future) is nothing: it may cost a
-    refusal, never a wait without end.
+    A send's rate is what its process knew. Times are seconds of the machine's monotonic clock. What cannot be true
+    (torn, of the future) is nothing: it may cost a refusal, never a wait without end.
     """
 
     held_until: float = -math.inf
     sends: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, raw: bytes, boot: bytes, now: float) -> Self:
-        """What `raw` says, if it is whole and of this boot; nothing of the future."""
+    def parse(cls, raw: bytes, now: float) -> Self:
+        """What `raw` says, if it is whole; nothing of the future."""
         if len(raw) < _HEAD.size:
             return cls()
-        magic, of_boot, held_until, size, checksum = _HEAD.unpack_from(raw)
+        checksum, size = _HEAD.unpack_from(raw)
         body = raw[_HEAD.size : _HEAD.size + 16 * size]
-        if magic != _MAGIC or of_boot != boot or len(body) != 16 * size or checksum != zlib.crc32(body):
+        if not size or len(body) != 16 * size or checksum != zlib.crc32(body):
             return cls()
-        sends = [send for send in struct.iter_unpack("=dd", body) if send[0] < now + 1.0]
+        (held_until, _), *sends = struct.iter_unpack("=dd", body)
+        sends = [send for send in sends if send[0] < now + 1.0]
         return cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf, sends)
 
-    def to_bytes(self, boot: bytes) -> bytes:
-        body = b"".join(struct.pack("=dd", *send) for send in self.sends)
-        return _HEAD.pack(_MAGIC, boot, self.held_until, len(self.sends), zlib.crc32(body)) + body
+    def to_bytes(self) -> bytes:
+        body = b"".join(struct.pack("=dd", *pair) for pair in ((self.held_until, 0.0), *self.sends))
+        return _HEAD.pack(zlib.crc32(body), len(body) // 16) + body
 
     def wait(self, now: float, rate: float, guard: float) -> float:
         """Seconds until one may send at `rate`; 0 or less where one may now.
@@ -104,10 +103,10 @@ class Reservation:
     """
 
     def __init__(self, server: str, api_key: str | None, *, directory: Path | None = None) -> None:
-        secret = f"{os.uname().nodename}\0{server}\0{api_key or ''}"  # machines may share a home, but no clock
+        # Machines may share a home, but no clock, and the clock begins anew with each boot.
+        secret = f"{os.uname().nodename}\0{_boot_id()}\0{server}\0{api_key or ''}"
         self._name = hashlib.sha256(secret.encode()).hexdigest()[:32] + ".sends"
         self._directories = [directory] if directory else _directories()
-        self._boot = _boot_id()
         self._fd: int | None = None
         self._busy = 0
         self._late: list[Callable[[Ledger], None]] = []
@@ -146,10 +145,10 @@ class Reservation:
                     self._late.append(change)
                 return False
             try:
-                ledger = Ledger.parse(os.pread(fd, LARGEST_FILE, 0), self._boot, now)
+                ledger = Ledger.parse(os.pread(fd, LARGEST_FILE, 0), now)
                 for each in (*self._late, change):
                     each(ledger)
-                book = ledger.to_bytes(self._boot)
+                book = ledger.to_bytes()
                 if os.pwrite(fd, book, 0) < len(book):
                     raise OSError("no space left")
                 self._late.clear()
@@ -219,8 +218,8 @@ def _open_in(directory: Path, name: str) -> int:
         os.close(place)
 
 
-def _boot_id() -> bytes:
-    """32 bytes that differ after the next boot, where the system tells."""
+def _boot_id() -> str:
+    """Differs after the next boot, where the system tells."""
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes().replace(b"-", b"")[:32]
-    return b"".ljust(32)
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    return ""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchsum.errors import UsageError
-from batchsum.ncbi.pacing_file import LARGEST_RATE
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -44,7 +43,11 @@ class SharedLimit:
     """
 
     def __init__(self, url: str, server: str, api_key: str | None, *, parts: int = 1) -> None:
-        _require_package()
+        try:
+            import redis.asyncio  # noqa: F401
+        except ImportError:
+            hint = "pip install 'batchsum[redis]'"
+            raise UsageError(f"api.shared_limit needs a package that is not installed; {hint}") from None
         self._url = url
         # A hash tag in braces: both keys lie on one node of a cluster.
         name = hashlib.sha256(f"{server}\0{api_key or ''}".encode()).hexdigest()[:32]
@@ -69,9 +72,6 @@ class SharedLimit:
     async def take(self, rate: float, guard: float) -> tuple[float, str]:
         """Seconds to wait, 0 where one may send now, and the name of that send ('' where it is not counted)."""
         now = asyncio.get_running_loop().time()
-        if rate > LARGEST_RATE:
-            self._heard = False
-            return 0.0, ""
         if self._is_away and now < self._probe_at:
             return max(0.0, self._free_at - now), ""
         name = f"{self._me}:{next(self._numbers)}"
@@ -148,14 +148,6 @@ class SharedLimit:
         words = str(error) or ("no answer" if isinstance(error, TimeoutError) else type(error).__name__)
         password = os.environ.get(PASSWORD)
         return f"{self._place()}: {words.replace(password, '[password]') if password else words}"
-
-
-def _require_package() -> None:
-    try:
-        import redis.asyncio  # noqa: F401
-    except ImportError:
-        hint = "pip install 'batchsum[redis]'"
-        raise UsageError(f"api.shared_limit needs a package that is not installed; {hint}") from None
 
 
 def _connect(url: str) -> "Redis":

@@ -8,11 +8,12 @@ out (proto3 JSON), and an answer of 200 can carry errors.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from batchsum.model.queries import FILE_KINDS, Answer, Failure, FileSummary, Package, Request, Summary
 from batchsum.ncbi.refusals import error_in_words, error_with_status, message_and_code
@@ -26,6 +27,9 @@ MOST_MESSAGES = 20
 
 _KNOWN = frozenset(Summary.__slots__)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
+
+P = TypeVar("P", Package, FileSummary)
+K = TypeVar("K", dict[str, Any], list[Any])
 
 
 class BadAnswer(ValueError):
@@ -50,19 +54,19 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
         raise BadAnswer("no field of a download summary is in it")
     odd = list[str]()
     errors, messages = _texts(value, odd)
-    record_count = _number(value, "record_count", odd)
+    record_count = _cell(value, "record_count", odd)
     if record_count is None and "record_count" in value:
         raise BadAnswer(f"record_count is no count: {_shown(value['record_count'])}")
     if record_count is None and errors:
         return error_in_words(HTTPStatus.OK, errors[0], asked=asked)
-    files = _object(value, "available_files", odd)
+    files = _cell(value, "available_files", odd) or {}
     summary = Summary(
         record_count,
-        _number(value, "assembly_count", odd),
-        _timestamp(value, odd),
-        _package(value, "hydrated", odd),
-        _package(value, "dehydrated", odd),
-        {kind: _file_summary(files, kind, odd) for kind in FILE_KINDS if files.get(kind) is not None},
+        _cell(value, "assembly_count", odd),
+        _cell(value, "resource_updated_on", odd),
+        _part(value, "hydrated", Package, odd),
+        _part(value, "dehydrated", Package, odd),
+        {kind: _part(files, kind, FileSummary, odd) for kind in FILE_KINDS if files.get(kind) is not None},
         (*messages, *(f"left empty: {what}" for what in odd))[:MOST_MESSAGES],
         errors,
     )
@@ -74,80 +78,82 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
     return summary if summary.has_data() else replace(summary, record_count=0)
 
 
-# Each reader takes one cell of an object. What is not as promised leaves it empty, with a word in `odd`.
-
-
-def _number(value: Mapping[str, Any], name: str, odd: list[str]) -> int | None:
-    number = value.get(name)
-    if number is None or (type(number) is int and 0 <= number <= LARGEST_COUNT):  # isinstance would take True
-        return number
-    odd.append(f"{name} is no count: {_shown(number)}")
-    return None
-
-
-def _size(value: Mapping[str, Any], name: str, odd: list[str]) -> float | None:
-    size = value.get(name)
-    if size is None or (type(size) in (int, float) and 0 <= size <= LARGEST_COUNT):
-        return size
-    odd.append(f"{name} is no size: {_shown(size)}")
-    return None
-
-
-def _object(value: Mapping[str, Any], name: str, odd: list[str]) -> Mapping[str, Any]:
-    inner = value.get(name)
-    if isinstance(inner, dict):
-        return inner
-    if inner is not None:
-        odd.append(f"{name} is no object")
-    return {}
-
-
-def _text(value: Mapping[str, Any], name: str, odd: list[str]) -> str | None:
-    if (text := value.get(name)) is None:
+def _cell(value: Mapping[str, Any], name: str, odd: list[str]) -> Any:
+    """The cell `name` of an object; what is not as promised leaves it empty, with a word in `odd`."""
+    if (cell := value.get(name)) is None:
         return None
     try:
-        return checked_text(text, name) or None
+        return _READERS[name](cell, name)
     except BadAnswer as error:
         odd.append(str(error))
         return None
 
 
-def _timestamp(value: Mapping[str, Any], odd: list[str]) -> str | None:
-    text = _text(value, "resource_updated_on", odd)
+def _part(value: Mapping[str, Any], name: str, kind: type[P], odd: list[str]) -> P:
+    """The object `name` of an object, cell by cell."""
+    part = _cell(value, name, odd)
+    return kind(*[_cell(part, field, odd) for field in kind._fields]) if part else kind()
+
+
+def _count(cell: Any, name: str) -> int:
+    if type(cell) is int and 0 <= cell <= LARGEST_COUNT:  # isinstance would take True
+        return cell
+    raise BadAnswer(f"{name} is no count: {_shown(cell)}")
+
+
+def _size(cell: Any, name: str) -> float:
+    if type(cell) in (int, float) and 0 <= cell <= LARGEST_COUNT:
+        return cell  # type: ignore[no-any-return]
+    raise BadAnswer(f"{name} is no size: {_shown(cell)}")
+
+
+def _object(cell: Any, name: str) -> dict[str, Any]:
+    if isinstance(cell, dict):
+        return cell
+    raise BadAnswer(f"{name} is no object")
+
+
+def _date(cell: Any, name: str) -> str | None:
+    text = checked_text(cell, name)
+    if text and not _is_date(text):
+        raise BadAnswer(f"{name} is no date: {_shown(text)}")
+    return text or None
+
+
+def _text(cell: Any, name: str) -> str | None:
+    return checked_text(cell, name) or None
+
+
+_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    **dict.fromkeys(("record_count", "assembly_count", "estimated_file_size_mb", "file_count"), _count),
+    **dict.fromkeys(("url", "cli_download_command_line", "cli_rehydrate_command_line"), _text),
+    **dict.fromkeys(("hydrated", "dehydrated", "available_files", *FILE_KINDS), _object),
+    "size_mb": _size,
+    "resource_updated_on": _date,
+}
+"""What is in each cell of a summary, or BadAnswer."""
+
+
+@lru_cache(maxsize=16)  # all answers of a night have one date or two
+def _is_date(text: str) -> bool:
     try:
         # The zeros of Go's and of Unix' clocks, 0001-01-01 and 1970-01-01, stand for no date.
-        if text and (not _TIMESTAMP.fullmatch(text) or datetime.fromisoformat(text[:19]).year < EARLIEST_YEAR):
-            raise ValueError
+        return bool(_TIMESTAMP.fullmatch(text)) and datetime.fromisoformat(text[:19]).year >= EARLIEST_YEAR
     except ValueError:
-        odd.append(f"resource_updated_on is no date: {_shown(text)}")
-        return None
-    return text
-
-
-def _package(value: Mapping[str, Any], name: str, odd: list[str]) -> Package:
-    package = _object(value, name, odd)
-    return Package(
-        _number(package, "estimated_file_size_mb", odd),
-        _text(package, "url", odd),
-        _text(package, "cli_download_command_line", odd),
-        _text(package, "cli_rehydrate_command_line", odd),
-    )
-
-
-def _file_summary(files: Mapping[str, Any], kind: str, odd: list[str]) -> FileSummary:
-    one = _object(files, kind, odd)
-    return FileSummary(_number(one, "file_count", odd), _size(one, "size_mb", odd))
+        return False
 
 
 def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Errors, and all messages: an error may stand in either list."""
+    if "errors" not in value and "messages" not in value:
+        return (), ()
     try:
         errors = [_told(error) for error in objects_in(value, "errors")]
         messages = []
         for message in objects_in(value, "messages"):
             for kind in ("error", "warning"):
                 if message.get(kind):
-                    messages.append(_told(object_in(message, kind)))
+                    messages.append(_told(field_in(message, kind, dict)))
                     if kind == "error":
                         errors.append(messages[-1])
     except BadAnswer as error:
@@ -185,25 +191,17 @@ def parse_document(http_status: int, body: bytes, asked: Request | None = None) 
 # Proto3's JSON leaves out what has its default value, so a missing field is an empty one.
 
 
-def object_in(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The object `name` of an object, empty where it is missing. Raises BadAnswer."""
+def field_in(value: Mapping[str, Any], name: str, kind: type[K]) -> K:
+    """The object (dict) or list `name` of an object, empty where it is missing. Raises BadAnswer."""
     inner = value.get(name)
-    if not isinstance(inner, dict | None):
-        raise BadAnswer(f"{name} is no object")
-    return inner or {}
-
-
-def list_in(value: Mapping[str, Any], name: str) -> list[Any]:
-    """The list `name` of an object, empty where it is missing. Raises BadAnswer."""
-    items = value.get(name)
-    if not isinstance(items, list | None):
-        raise BadAnswer(f"{name} is no list")
-    return items or []
+    if not isinstance(inner, kind | None):
+        raise BadAnswer(f"{name} is no {'object' if kind is dict else 'list'}")
+    return inner or kind()
 
 
 def objects_in(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The list of objects `name` of an object, empty where it is missing. Raises BadAnswer."""
-    items = list_in(value, name)
+    items = field_in(value, name, list)
     if not all(isinstance(item, dict) for item in items):
         raise BadAnswer(f"{name} is no list of objects")
     return items

@@ -10,11 +10,13 @@ Source: `rpcStatus` of NCBI's OpenAPI document for Datasets v2; the codes are gR
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from batchsum.errors import Refused
+from batchsum.model.filters import FILTER_NAMES
 from batchsum.model.queries import Failure, Request
 from batchsum.text import one_line
 
@@ -38,41 +40,24 @@ _KEY = re.compile(r"\bapi[ _-]?key\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _ADDRESS = re.compile(r"\S*(?:://|/virus/|/taxonomy/)\S*|\b[a-z0-9-]+(?:\.[a-z0-9-]+){2,}\b")
 
-_PASSING = re.compile(
-    r"\binternal (?:server )?error|\bserver error|rate.?limit|too many requests|time[ds]?[ -]?out|deadline"
-    r"|\bbackend|unavailable|upstream|overload|exhaust|throttl|quota|temporar|try (?:again|later)|maintenance|gateway"
-    r"|connect(?:ion)? (?:error|failure|failed|refused|reset|closed)|went wrong|unexpected error|\bbusy\b"
-    r"|\b(?:headers?|cookies?|dns|endpoint|proxy|certificate|https?|tls|ssl|servers?|services?)\b|no such host|healthy"
-    r"|rpc error|unknown error|exception|\bpanic\b|\b(?:eof|i/o|tcp|sql|broken pipe)\b|unexpected (?:end|token)"
-    r"|invalid (?:character|connection|memory|response)|(?:unable to|could not|cannot) (?:load|read|fetch|reach)",
-    re.IGNORECASE,
-)
-
 _OUR_VALUE = "\ue000"
 """Stands in a message for a value of the query."""
-# The taxonomy itself is NCBI's, and may be down.
-_ABOUT_A_TAXON = rf"(?=.*(?:\b(?:tax(?!onomy)|taxonomy (?:name|id)|(?:organism|virus)\b)|{_OUR_VALUE}))"
 
-# In this order: a host that is not recognized is no unknown taxon.
-_ABOUT_THE_QUERY = tuple(
-    (reason, re.compile(pattern, re.IGNORECASE))
-    for reason, pattern in (
-        ("not_a_virus", r"not (?:a |an )?(?:virus|viral)|non-?vir(?:us|al)|outside of viruses"),
-        ("ambiguous_name", r"ambiguous|not exact|(?:more than one|multiple) (?:tax\w*|match\w*)|exact match for more"),
-        ("bad_request", rf"{_ABOUT_A_TAXON}.*\bhost\b"),
-        (
-            "bad_request",
-            r"\b(?:released_since|updated_since|geo_location|usa_state|pangolin_classification|accessions?|annotated_only"
-            r"|refseq_only|complete_only|include_sequence|aux_report)\b",
-        ),
-        (
-            "unknown_taxon",
-            rf"{_ABOUT_A_TAXON}.*(?:unknown|unsupported|invalid|no such"
-            r"|not (?:a )?(?:valid|found|recogni[sz]ed)|does not exist|does not match any|unrecogni[sz]ed)",
-        ),
-        ("bad_request", r"\b(?:filter|parameter|argument|enum|field|date|lineage)\b|invalid value"),
-    )
-)
+
+def _read_words() -> Iterator[tuple[str, re.Pattern[str]]]:
+    """What error bodies say, one pattern a row, and the reason that it is: `passing` is trouble of NCBI's own."""
+    # The taxonomy itself is NCBI's, and may be down.
+    taxon = rf"(?=.*(?:\b(?:tax(?!onomy)|taxonomy (?:name|id)|(?:organism|virus)\b)|{_OUR_VALUE}))"
+    filters = "|".join(name.removesuffix("s") for name in FILTER_NAMES if name != "host")
+    _, *rows = Path(__file__).with_name("refusals.tsv").read_text(encoding="utf-8").splitlines()
+    for row in rows:
+        reason, _, words = row.partition("\t")
+        yield reason, re.compile(words.replace("TAXON", taxon).replace("FILTERS", filters), re.IGNORECASE)
+
+
+# In the order of the rows: a host that is not recognized is no unknown taxon.
+_WORDS = tuple(_read_words())
+_PASSING = re.compile("|".join(words.pattern for reason, words in _WORDS if reason == "passing"), re.IGNORECASE)
 
 
 def is_refusal(answer: object) -> bool:
@@ -108,8 +93,8 @@ def error_in_words(http_status: int, message: str, code: int | None = None, aske
     if not passes and not _PASSING.search(said):
         if _KEY.search(said) or code in _DENIED:
             return Failure("rejected", f"http_{http_status}", message or "permission denied")
-        for reason, pattern in _ABOUT_THE_QUERY:
-            if pattern.search(named):
+        for reason, words in _WORDS:
+            if reason != "passing" and words.search(named):
                 return Failure("rejected", reason, message)
         if code == _INVALID_ARGUMENT and message:
             return Failure("rejected", "bad_request", message)

@@ -15,7 +15,7 @@ from sys import intern
 from typing import Any
 
 from batchsum.model.queries import CANARY, Failure
-from batchsum.ncbi.parse import BadAnswer, checked_text, list_in, object_in, objects_in, text_in
+from batchsum.ncbi.parse import BadAnswer, checked_text, field_in, objects_in, text_in
 from batchsum.text import one_line
 
 VIRUSES = 10239
@@ -75,13 +75,8 @@ class Name:
         return len(self.taxa) > 1 or (not self.taxa and bool(_AMBIGUOUS.search(self.error)))
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One report of a page: what it answers, and the taxon or the error."""
-
-    queries: Sequence[str]
-    node: TaxonNode | None
-    error: str = ""
+Report = tuple[list[str], TaxonNode | None, str]
+"""One report of a page: what it answers, and the taxon or the error."""
 
 
 @dataclass(slots=True)
@@ -112,7 +107,8 @@ class Lookup:
     async def near(self, text: str, *, viruses: bool = True) -> list[TaxonNode]:
         """Up to three taxa with a name like `text`, the nearest first. A courtesy: where it fails, none."""
         found: dict[TaxonNode, float] = {}
-        for part in _beginnings(text):
+        # Suggestions are made for the beginning of a name, so ever less of the text is tried.
+        for part in dict.fromkeys(text[: max(3, len(text) // cut)].strip() for cut in (1, 2, 4, len(text))):
             answer = await self.ask("/taxonomy/taxon_suggest", {"taxon_query": part, "tax_rank_filter": "higher_taxon"})
             if isinstance(answer, Failure):
                 break
@@ -181,21 +177,21 @@ def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report
 
 
 def _report(report: Mapping[str, Any], lineages: Lineages) -> Report:
-    queries = [checked_text(query, "query") for query in list_in(report, "query")]
-    if requested := text_in(object_in(object_in(report, "warning"), "replaced_id"), "requested"):
+    queries = [checked_text(query, "query") for query in field_in(report, "query", list)]
+    if requested := text_in(field_in(field_in(report, "warning", dict), "replaced_id", dict), "requested"):
         queries.append(requested)  # of a merged id: match() looks for the one that was asked
-    value = object_in(report, "taxonomy")
+    value = field_in(report, "taxonomy", dict)
     if not value:
         errors = [text_in(error, "message") or text_in(error, "reason") for error in objects_in(report, "errors")]
-        return Report(queries, None, one_line(next(filter(None, errors), "")))
-    parents = tuple(map(_tax_id, list_in(value, "parents")))
+        return queries, None, one_line(next(filter(None, errors), ""))
+    parents = tuple(map(_tax_id, field_in(value, "parents", list)))
     node = TaxonNode(
         tax_id=_tax_id(value.get("tax_id")),
-        scientific_name=one_line(text_in(object_in(value, "current_scientific_name"), "name")),
+        scientific_name=one_line(text_in(field_in(value, "current_scientific_name", dict), "name")),
         rank=_rank(value),
         parents=lineages.setdefault(parents, parents),
     )
-    return Report([*queries, *(str(_tax_id(one)) for one in list_in(value, "secondary_tax_ids"))], node)
+    return [*queries, *(str(_tax_id(one)) for one in field_in(value, "secondary_tax_ids", list))], node, ""
 
 
 def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
@@ -205,13 +201,13 @@ def match(texts: Sequence[str], reports: Iterable[Report]) -> dict[str, Name]:
     folded: dict[str, list[str]] = {}  # several spellings of a job may be one to NCBI
     for text in texts:
         folded.setdefault(_fold(text), []).append(text)
-    for report in reports:
-        for query in report.queries:
+    for queries, node, error in reports:
+        for query in queries:
             for text in [query] if query in taxa else folded.get(_fold(query), []):
-                if report.node is None:
-                    errors.setdefault(text, report.error)
+                if node is None:
+                    errors.setdefault(text, error)
                 else:
-                    taxa[text][report.node.tax_id] = report.node  # by id, so that one taxon told twice is one
+                    taxa[text][node.tax_id] = node  # by id, so that one taxon told twice is one
     silent = "NCBI's answer does not mention it"
     return {
         text: Name(text, tuple(nodes.values()), "" if nodes else errors.get(text, silent))
@@ -237,15 +233,6 @@ class _Unanswered(Exception):
 
 def _outage(detail: str) -> Failure:
     return Failure("skipped", "outage", f"taxon {CANARY}, which NCBI surely has: {detail}")
-
-
-def _beginnings(text: str) -> list[str]:
-    """The text, then ever less of it: suggestions are made for the beginning of a name."""
-    words = text.split()
-    shorter = [" ".join(words[:length]) for length in range(len(words), 0, -1)]
-    first = words[0]
-    parts = dict.fromkeys([*shorter[:3], first, first[: max(4, len(first) // 2)], first[:3]])
-    return [part for part in parts if len(part) > 2]  # two letters begin too many names
 
 
 def _fold(text: str) -> str:

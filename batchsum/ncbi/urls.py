@@ -1,6 +1,7 @@
 """Which server is asked: what a base URL may be, where it comes from, and what is known of NCBI's own."""
 
 import ipaddress
+import math
 import os
 import re
 from typing import Literal
@@ -59,9 +60,20 @@ def is_ncbi(host: str) -> bool:
     return host == "ncbi.nlm.nih.gov" or host.endswith(".ncbi.nlm.nih.gov")
 
 
-def excess(rate: float | Literal["auto", "unlimited"], host: str) -> str:
-    """What is wrong with a rate that NCBI would have to suffer; empty for any other."""
-    if rate == "auto" or not is_ncbi(host) or (rate != "unlimited" and rate <= NCBI_LIMIT):
-        return ""
-    shown = rate if isinstance(rate, str) else f"{rate:g}"
-    return f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {shown}"
+def rate_and_ceiling(
+    setting: float | Literal["auto", "unlimited"], host: str, *, has_key: bool = False
+) -> tuple[float, float]:
+    """Requests a second that `setting` means for `host`: to begin with, and what no header may raise them above.
+
+    UsageError where NCBI would have to suffer it.
+    """
+    if setting == "auto":
+        return NCBI_LIMIT if has_key else 3.0, NCBI_LIMIT if is_ncbi(host) else math.inf
+    rate = math.inf if setting == "unlimited" else float(setting)
+    if not rate > 0:
+        raise UsageError(f"requests per second: {setting} is no rate; write auto, or a number above 0")
+    if is_ncbi(host) and rate > NCBI_LIMIT:
+        shown = setting if isinstance(setting, str) else f"{rate:g}"
+        told = f"requests per second: {host} allows {NCBI_LIMIT:g} at most; write auto instead of {shown}"
+        raise UsageError(f"{told}, or run with --base-url")
+    return rate, rate

@@ -123,11 +123,11 @@ def _connecting(doom: Doom, really: Callable[..., Any]) -> Callable[..., Any]:
 def run(order: dict[str, Any], tell: Callable[[str], None]) -> int:
     """One run in this process, under its doom."""
     from batchsum.cli import main
-    from batchsum.ncbi import retry
+    from batchsum.ncbi import client
     from batchsum.run import ask, signals
 
     ask.SHORTEST_PAUSE = 0.02
-    retry.FIRST_PAUSE = 0.01
+    client.FIRST_PAUSE = 0.01
     signals.LONGEST_STOP = order.get("longest_stop", signals.LONGEST_STOP)
     doom = Doom(order.get("kind", "count"), order.get("at", 0), tell)
     install(doom)

@@ -73,16 +73,6 @@ def test_limit_below_one_a_second() -> None:
     assert [allowance and allowance.granted for allowance in seen] == [True, False, True]
 
 
-def test_access_log_tells_the_question_and_no_key() -> None:
-    lines: list[str] = []
-    with serving(access_log=lines.append) as served:
-        served.ask("/virus/taxon/11320/genome", {"api_key": "s3cret"}, headers={"api-key": "s3cret"})
-    assert len(lines) == 1
-    assert "/virus/taxon/11320/genome" in lines[0]
-    assert " 200 " in lines[0]
-    assert "s3cret" not in lines[0]
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

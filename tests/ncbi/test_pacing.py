@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.errors import UsageError
-from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer, rate_and_ceiling
+from batchsum.ncbi.pacing import GUARD, LARGEST_GUARD, Pacer
 from batchsum.ncbi.pacing_file import Reservation, window
+from batchsum.ncbi.urls import rate_and_ceiling
 from tests.fakes.virtual_time import VirtualLoop, run
 
 NCBI = "api.ncbi.nlm.nih.gov"
@@ -409,20 +410,20 @@ def test_a_hold_reaches_the_other_processes(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_setting_means(setting: float | str, has_key: bool, host: str, start: float, ceiling: float) -> None:
-    assert rate_and_ceiling(setting, has_key=has_key, host=host) == (start, ceiling)  # type: ignore[arg-type]
+    assert rate_and_ceiling(setting, host, has_key=has_key) == (start, ceiling)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("host", [NCBI, "API.NCBI.NLM.NIH.GOV", f"{NCBI}.", "ncbi.nlm.nih.gov"])
 @pytest.mark.parametrize("setting", ["unlimited", 10.1, 11, math.inf])
 def test_ncbi_is_never_asked_faster_than_it_allows(setting: float | str, host: str) -> None:
     with pytest.raises(UsageError, match="allows 10 at most; write auto"):
-        rate_and_ceiling(setting, has_key=True, host=host)  # type: ignore[arg-type]
+        rate_and_ceiling(setting, host, has_key=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("setting", [0, -1, math.nan])
 def test_a_rate_is_above_zero(setting: float) -> None:
     with pytest.raises(UsageError, match="write auto, or a number above 0"):
-        rate_and_ceiling(setting, has_key=False, host="localhost")
+        rate_and_ceiling(setting, "localhost")
 
 
 def test_the_pacer_of_a_server_has_the_rate_of_its_host() -> None:

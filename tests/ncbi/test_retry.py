@@ -1,6 +1,7 @@
-"""Pauses grow and never pass their bounds; the server's word wins; a run's retries are bounded."""
+"""Pauses grow and never pass their bounds; the server's word wins."""
 
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
@@ -8,35 +9,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchsum.model.queries import Failure, Summary
-from batchsum.ncbi.retry import FIRST_PAUSE, LONGEST_PAUSE, RetryBudget, is_final, means_too_fast, pause, seconds_of
+from batchsum.ncbi.client import FIRST_PAUSE, LONGEST_PAUSE, is_final, means_too_fast, pause_before
+from batchsum.ncbi.http import seconds_of
 
 
-def longest(_low: float, high: float) -> float:
-    return high
+@pytest.fixture
+def jitter(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets where between the shortest pause, 0, and the longest, 1, each one lies."""
+
+    def between(share: float) -> None:
+        monkeypatch.setattr("batchsum.ncbi.client.uniform", lambda low, high: low + share * (high - low))
+
+    return between
 
 
-def shortest(low: float, _high: float) -> float:
-    return low
+def test_pauses_double_up_to_the_longest(jitter: Callable[[float], None]) -> None:
+    jitter(1.0)
+    assert [pause_before(attempt, None) for attempt in range(2, 10)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
 
 
-def test_pauses_double_up_to_the_longest() -> None:
-    assert [pause(attempt, None, longest) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+def test_jitter_takes_half_at_most_so_that_pauses_grow(jitter: Callable[[float], None]) -> None:
+    jitter(1.0)
+    longest = [pause_before(attempt, None) for attempt in range(2, 8)]
+    jitter(0.0)
+    shortest = [pause_before(attempt, None) for attempt in range(2, 8)]
+    assert shortest == [pause / 2 for pause in longest]
+    assert all(later >= earlier for earlier, later in zip(longest, shortest[1:], strict=False))
 
 
-def test_jitter_takes_half_at_most_so_that_pauses_grow() -> None:
-    for attempt in range(1, 6):
-        assert pause(attempt, None, shortest) == pause(attempt, None, longest) / 2
-        assert pause(attempt + 1, None, shortest) >= pause(attempt, None, longest)
+@given(attempt=st.integers(2, 10**6))
+def test_no_attempt_is_too_many(attempt: int) -> None:
+    assert FIRST_PAUSE / 2 <= pause_before(attempt, None) <= LONGEST_PAUSE
 
 
-@given(attempt=st.integers(1, 10**6), jitter=st.floats(0, 1))
-def test_no_attempt_is_too_many(attempt: int, jitter: float) -> None:
-    assert FIRST_PAUSE / 2 <= pause(attempt, None, lambda low, high: low + jitter * (high - low)) <= LONGEST_PAUSE
-
-
-def test_the_server_may_ask_for_more_but_not_for_less() -> None:
-    assert pause(1, 120.0, longest) == 120.0
-    assert pause(4, 0.0, longest) == 4.0
+def test_the_server_may_ask_for_more_but_not_for_less(jitter: Callable[[float], None]) -> None:
+    jitter(1.0)
+    assert pause_before(2, 120.0) == 120.0
+    assert pause_before(5, 0.0) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -107,12 +116,3 @@ def test_nonsense_is_no_retry_after(header: str) -> None:
 def test_no_header_breaks_anything(header: str, date: str) -> None:
     seconds = seconds_of(header, date)
     assert seconds is None or seconds >= 0
-
-
-def test_the_budget_is_spent_and_earned() -> None:
-    budget = RetryBudget(left=2.0)
-    assert [budget.spend() for _ in range(3)] == [True, True, False]
-    budget.answered()
-    assert not budget.spend()
-    budget.answered()
-    assert budget.spend()

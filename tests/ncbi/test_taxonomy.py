@@ -230,7 +230,7 @@ values = st.recursive(
 def test_whatever_is_answered_is_read_or_malformed(page: dict[str, Any]) -> None:
     with suppress(BadAnswer):
         reports, token = parse_page(page, {})
-        assert all(one.node is None or one.node.tax_id > 0 for one in reports)
+        assert all(node is None or node.tax_id > 0 for _, node, _ in reports)
         assert isinstance(token, str)
     with suppress(BadAnswer):
         assert all(one.tax_id > 0 for one, _, _ in parse_suggestions(page))
