@@ -24,7 +24,6 @@ from batchsum.notify.news import MOST_PROBLEMS, News
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
 from batchsum.output.files import PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
@@ -51,7 +50,7 @@ def file_names(job: Job) -> list[str]:
     """The files that a night of `job` leaves, beside the manifest."""
     return [
         *(f"summary.{name}" for name in job.output.formats), "changes.csv",
-        *([COUNTS] if has_counts(job) else []), DATAPACKAGE, PAGE,
+        *([table.COUNTS] if table.has_counts(job) else []), DATAPACKAGE, PAGE,
     ]  # fmt: skip
 
 
@@ -171,18 +170,20 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     """For each file of the night what writes it."""
     history, job, store, run = night.history, night.job, night.store, night.run
     writers: dict[str, Callable[[Path], None]] = {}
-    sets = set_names(store, run)
-    matrix = count_columns(sets) if has_counts(job) else ()
+    sets = table.set_names(store, run)
+    matrix = table.count_columns(sets) if table.has_counts(job) else ()
     for name in job.output.formats:
         write = table_writer(
-            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets)),
+            name, manifest=manifest, changes=change_rows(history), counts=(matrix, table.count_rows(store, run, sets)),
             columns=table.summary_columns(job),
         )  # fmt: skip
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     if matrix:
         names = [one.name for one in matrix]
-        writers[COUNTS] = lambda path: table.write_delimited(path, count_rows(store, run, sets), columns=names)
+        writers[table.COUNTS] = lambda path: table.write_delimited(
+            path, table.count_rows(store, run, sets), columns=names
+        )
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, sets)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
     writers[PAGE] = lambda path: write_report(path, night_from_store(store, run, shown))
