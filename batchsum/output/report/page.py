@@ -24,7 +24,7 @@ from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, clock, digest, night_headline, night_subline
+from batchsum.output.report.digest import advice, digest
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -71,8 +71,6 @@ def render_page(night: ReportNight) -> Iterator[str]:
         .stream(
             night=night,
             facts=facts,
-            headline=night_headline(facts, night),
-            subline=night_subline(facts, night),
             style=style,
             script=script,
             style_hash=_hash(style),
@@ -118,7 +116,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, difference=difference, day=day, words=words, advice=advice,
+        grouped=grouped, difference=difference, day=day, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
         soft=soft, acceptance=acceptance,
     )  # fmt: skip
@@ -205,8 +203,9 @@ def day(text: str | None) -> str:
     return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
 
 
-def words(name: str) -> str:
-    return name.replace("_", " ")
+def clock(text: str) -> str:
+    """`03:00` of `2026-11-26T03:00:05Z`."""
+    return text[11:16]
 
 
 def night_steps(row: ReportRow) -> str:
