@@ -24,10 +24,6 @@ _LEADING = 10
 """Changes on the first screen."""
 _HEAT_TAXA = 80
 _HEAT_SETS = 24
-_NARROW_SETS = 4
-"""Filter sets up to which two halves of the heat map stand side by side,"""
-_LEAST_HALF = 6
-"""where each has at least so many taxa."""
 
 _REASONS_FILE = Path(__file__).with_name("reasons.tsv")
 REASONS = dict(line.split("\t") for line in _REASONS_FILE.read_text(encoding="utf-8").splitlines()[1:])
@@ -95,15 +91,6 @@ class Heat:
     @property
     def left_out_sets(self) -> int:
         return len(self.every_set) - len(self.filter_sets)
-
-    def blocks(self) -> list[list[dict[str, KeptRow]]]:
-        """The rows of the taxa in one piece, or in two halves to stand side by side where few filter sets leave the
-        room."""
-        taxa = list(self.taxa.values())
-        half = -(-len(taxa) // 2)  # rounded up, so that the left half is the longer one
-        if len(self.every_set) > _NARROW_SETS or half < _LEAST_HALF:
-            return [taxa]
-        return [taxa[:half], taxa[half:]]
 
 
 @dataclass(slots=True)
