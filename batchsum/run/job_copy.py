@@ -15,24 +15,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.model import job as nouns
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import (
-    ApiSettings,
-    Holding,
-    HoldingSettings,
-    Job,
-    ListedTaxon,
-    NamedSet,
-    NotifySettings,
-    OutputSettings,
-    Windows,
-)
-from batchsum.model.queries import Guards
+from batchsum.model.job import ApiSettings, Job, ListedTaxon
 
-_SAVED = (
-    ApiSettings, FilterSet, Guards, Holding, HoldingSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows,
-)  # fmt: skip
-_CLASSES = {one.__name__: one for one in _SAVED}
+_CLASSES: dict[str, Any] = {name: one for name, one in vars(nouns).items() if is_dataclass(one)}
+"""What a job is made of, by name."""
 _NOWHERE = Path()
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 

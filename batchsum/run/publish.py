@@ -256,9 +256,5 @@ def build_manifest(
         **facts_of_holdings(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
-        "versions": {
-            "batchsum": __version__,
-            "python": platform.python_version(),
-            "aiohttp": aiohttp.__version__,
-        },
+        "versions": {"batchsum": __version__, "python": platform.python_version(), "aiohttp": aiohttp.__version__},
     }
