@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from batchsum.output.table import cell
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.nights import Nights
+from batchsum.store.history import Nights
 from batchsum.store.rows import KeptRow
 from batchsum.store.store import Store
 

@@ -36,7 +36,7 @@ from batchsum.run.publish import (
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
-from batchsum.store.nights import Nights
+from batchsum.store.history import Nights
 from batchsum.store.store import Run, Store
 from batchsum.text import counted, spoken
 

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
 from batchsum.store.failures import doubtful_since
-from batchsum.store.history import History
-from batchsum.store.nights import Nights
+from batchsum.store.history import History, Nights
 from batchsum.store.rows import KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, in_groups, load_answer
 
