@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.database import Database
+from batchsum.store.database import STATEMENTS, Database
 from batchsum.text import visible
 
 
@@ -53,13 +53,6 @@ UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
 _RUN = ", ".join(field.name for field in fields(Run))
-# A replaced answer is kept: it may be of the same moment as the answer to the other edge of a window.
-_KEEP = """
-INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
-    attempts = excluded.attempts,
-    earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
-"""
 
 
 class Store(Database):
@@ -167,7 +160,7 @@ class Store(Database):
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
         rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
         with self.transaction():
-            self.write(_KEEP, rows)
+            self.write(STATEMENTS["keep answer"], rows)
 
     def drop_answers(self, run: Run) -> None:
         """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""
