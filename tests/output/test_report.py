@@ -281,6 +281,12 @@ def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_t
     assert len(list(root.iter("circle"))) == 1
 
 
+def test_the_bar_has_a_piece_for_each_status_that_occurs() -> None:
+    bar = re.search('<div class="bar".*?</div>', Page(night_of(*[row()] * 3, row("9", "failed", None))).source)
+    assert bar
+    assert re.findall(r'class="(\w+)" width="([\d.]+)%"', bar[0]) == [("ok", "75.00"), ("failed", "25.00")]
+
+
 def test_what_was_new_on_the_last_table_is_not_called_new_tonight() -> None:
     trouble = row("9", "suspect", 5, error="fell: 5 is 50 % below 10", change="became_suspect")
     night = night_of(trouble, failures={"2026-11-24": "no row has an answer"})

@@ -1,11 +1,10 @@
-"""Data to inline SVG. Pure functions; every text that goes into the markup is escaped here.
+"""The counts of a row as an inline SVG, and a count in few characters.
 
 Colour comes from the page's style sheet by class, so that a plot follows the theme and prints.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from batchsum.model.queries import BELIEVED
 
@@ -69,24 +68,6 @@ def _line(heights: Sequence[int | None]) -> str:
     if level:
         data.append(f"h{level}")
     return "".join(data)
-
-
-def status_bar(counts: Mapping[str, int]) -> str:
-    """One bar, a piece for each status that occurs; the smallest piece can still be seen."""
-    total = sum(counts.values())
-    present = {status: count for status, count in counts.items() if count}
-    if not total:
-        return ""
-    least = 6.0  # of the 1,000 units that the bar is wide
-    shares = {status: max(1000 * count / total, least) for status, count in present.items()}
-    scale = 1000 / sum(shares.values())
-    pieces, x = [], 0.0
-    for status, share in shares.items():
-        width = share * scale
-        # Two units are left free, so that neighbours stay apart.
-        pieces.append(f'<rect class="{escape(status)}" x="{x:.1f}" width="{max(width - 2, 1):.1f}" height="10"/>')
-        x += width
-    return f'<svg viewBox="0 0 998 10" preserveAspectRatio="none" aria-hidden="true">{"".join(pieces)}</svg>'
 
 
 def heat_level(count: int) -> int:
