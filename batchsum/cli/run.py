@@ -58,10 +58,10 @@ def merge_command(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
         shards = collect(arguments.out, arguments.shards)
-        job = merged_job(arguments.out, shards)
+        job, lock = merged_job(arguments.out, shards)
         log_file = arguments.out / "batchsum.log"
         with _logged(job, log_file) as api_key:
-            outcome = merge_shards(job, shards, api_key)
+            outcome = merge_shards(job, lock, shards, api_key)
             _close(outcome, log_file, quiet=False)
             return outcome.exit_code
 

@@ -3,14 +3,13 @@
 The store knows of the publication before the first file is replaced, and of the night only when all are.
 """
 
-import gzip
 import json
 import logging
 import os
 import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
-from batchsum.run.job_copy import pack_job
+from batchsum.run.job_copy import keep_job
 from batchsum.run.judge import judged_rows
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
@@ -87,8 +86,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_manifest(directory).get("generation", 0) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        lock = gzip.compress(night.plan.lock.text().encode(), 1, mtime=0)
-        store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
+        keep_job(store, job, night.plan.lock)
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
 

@@ -140,16 +140,6 @@ class Store(Database):
         """Note in a sentence why a run left no table; empty where it goes on after all."""
         self.query("UPDATE runs SET failure = ? WHERE run = ?", visible(failure), run.run)
 
-    def keep_job(self, copy: bytes, lock: bytes) -> None:
-        """Keep copies of the job that is published and of its lock, for whoever judges the night again; inside a
-        transaction."""
-        self.query("DELETE FROM job")
-        self.query("INSERT INTO job VALUES (?, ?)", copy, lock)
-
-    def kept_job(self) -> tuple[bytes, bytes] | None:
-        """The copies of the job that was published last, and of its lock; None where there are none."""
-        return next(iter(self.query("SELECT copy, lock FROM job")), None)
-
     def mark_told(self) -> None:
         """Whoever is to know of the published runs has been told, as far as that could be done."""
         self.write("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", [(UNTOLD,)])

@@ -210,7 +210,8 @@ def garble(shards: list[Path]) -> list[Path]:
 
 
 def lose_the_job(shards: list[Path]) -> list[Path]:
-    (shards[0] / "job.jsonl.gz").write_bytes(b"no gzip")
+    with closing(sqlite3.connect(shards[0] / "state.sqlite3")) as state, state:
+        state.execute("UPDATE job SET copy = x'00'")
     return shards
 
 
@@ -230,7 +231,7 @@ def lose_the_job(shards: list[Path]) -> list[Path]:
         (change("batchsum", "0.0.1"), "differ in the version of batchsum"),
         (forget_an_answer, "{0}/2/2: its answers are not those that its shard.json tells of"),
         (swap_states, "{0}/2/1: shard 1/2 holds /virus/taxon/"),
-        (lose_the_job, "{0}/2/1/job.jsonl.gz cannot be read"),
+        (lose_the_job, "{0}/2/1: its job cannot be read"),
     ],
 )
 def test_shards_that_do_not_belong_together_are_refused_by_name(
