@@ -234,7 +234,7 @@ def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_i
         row("9", "failed", None, error="timeout:"),
     ]
     night = night_of(*rows, directory="/srv/my out")
-    assert [(each.reason, each.count, each.taxon_count) for each in digest(night).by_reason] == [
+    assert [(each.reason, each.count, len(each.taxa)) for each in digest(night).by_reason] == [
         ("fell", 2, 1), ("contradicts_itself", 1, 1), ("vanished", 1, 1), ("timeout", 1, 1),
     ]  # fmt: skip
     shown = Page(night)

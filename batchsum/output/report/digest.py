@@ -39,23 +39,16 @@ class ReasonGroup:
     count: int = 0
     new_count: int = 0
     """Those that had a count to rely on until this night."""
-    taxon_count: int = 0
-    taxon: str = ""
-    """That of the last row."""
-    taxa: list[list[ReportRow]] = field(default_factory=list)
+    taxa: dict[str, list[ReportRow]] = field(default_factory=dict)
     """The rows in doubt of each taxon, which are told in one line."""
 
     def add(self, row: ReportRow, *, is_new: bool) -> None:
-        """Take a row; those of a taxon follow each other."""
-        if row.kept.taxon != self.taxon:
-            self.taxon = row.kept.taxon
-            self.taxon_count += 1
-            if self.taxon_count <= _TAXA_A_REASON:
-                self.taxa.append([])
         self.count += 1
         self.new_count += is_new
-        if self.taxon_count <= _TAXA_A_REASON and len(self.taxa[-1]) < _ROWS_A_TAXON:
-            self.taxa[-1].append(row)
+        if row.kept.taxon in self.taxa or len(self.taxa) < _TAXA_A_REASON:
+            rows = self.taxa.setdefault(row.kept.taxon, [])
+            if len(rows) < _ROWS_A_TAXON:
+                rows.append(row)
 
 
 @dataclass(slots=True)
