@@ -6,7 +6,6 @@ share), then one line a taxon. What is shared in the job is shared in the copy.
 """
 
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -18,12 +17,11 @@ from typing import Any
 from batchsum.config.taxa_lock import TaxaLock, parse_lock
 from batchsum.model import job as nouns
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import ApiSettings, Job, ListedTaxon
+from batchsum.model.job import Job, ListedTaxon
 from batchsum.store.store import Store
 
 _CLASSES: dict[str, Any] = {name: one for name, one in vars(nouns).items() if is_dataclass(one)}
 """What a job is made of, by name."""
-_NOWHERE = Path()
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -62,18 +60,6 @@ def unpack_job(copy: bytes) -> Job:
     if not isinstance(head, Job):
         raise ValueError("this is no copy of a job")
     return replace(head, taxa=taxa)
-
-
-def job_digest(job: Job) -> str:
-    """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
-    output = replace(job.output, dir=_NOWHERE)
-    files = tuple(replace(one, path=_NOWHERE) for one in job.holdings.files)  # what they hold, merge compares itself
-    holdings = replace(job.holdings, files=files)
-    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), holdings=holdings, warnings=())
-    digest = hashlib.sha256()
-    for line in _lines(same):
-        digest.update(line.encode(errors="surrogatepass"))
-    return digest.hexdigest()
 
 
 def _lines(job: Job) -> Iterator[str]:

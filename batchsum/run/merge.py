@@ -42,7 +42,7 @@ LONGEST_OUTAGE = timedelta(seconds=10)
 """Shards have waited for the end of an outage already; merging does not."""
 _SAME = {
     "job": "job",
-    "job_digest": "the content of the job",
+    "job_hash": "the rows of the job, or how they are judged",
     "lock_digest": "the content of taxa.lock",
     "holdings_digest": "what its holdings hold; give all of them the same files",
     "today": "the day; set BATCHSUM_TODAY for all of them",
@@ -119,7 +119,7 @@ def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
         seen[one.shard] = one.directory
         for name, called in _SAME.items():
             if getattr(one, name) != getattr(first, name):
-                short = slice(8) if name.endswith("digest") else slice(None)
+                short = slice(8) if name.endswith(("digest", "hash")) else slice(None)
                 values = ", ".join(str(getattr(this, name))[short] for this in (one, first))
                 yield f"{one.directory} and {first.directory} differ in {called}: {values}"
     count = first.shard.count

@@ -24,7 +24,7 @@ from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
 from batchsum.run.coverage import OnReading, count_holdings, require_reader
 from batchsum.run.guards import judge
-from batchsum.run.job_copy import job_digest, keep_job
+from batchsum.run.job_copy import keep_job
 from batchsum.run.night import job_client
 from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
@@ -72,7 +72,7 @@ class FinishedShard:
     shard: Shard
     run_id: str
     job: str
-    job_digest: str
+    job_hash: str
     lock_digest: str
     holdings_digest: str
     today: date
@@ -207,7 +207,7 @@ def _finish(fetcher: Fetcher, shard: Shard) -> FinishedShard:
         shard=shard,
         run_id=run.run_id,
         job=night.job.name,
-        job_digest=job_digest(night.job),
+        job_hash=run.job_hash,
         lock_digest=hashlib.sha256(plan.lock.text().encode()).hexdigest(),
         holdings_digest=held_digest(store, run),
         today=run.today,
