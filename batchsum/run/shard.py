@@ -150,10 +150,7 @@ def run_shard(
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
             raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
-        night = open_night(
-            store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
-            begun=begun, today=today, fresh=fresh, accept=accept,
-        )  # fmt: skip
+        night = open_night(store, job, lock, base_url=base_url, begun=begun, today=today, fresh=fresh, accept=accept)
         night = count_holdings(night, on_reading)
         of_all = night.plan.request_count
         mine = (request for request in night.plan.requests() if shard.owns(request_key(request)))
