@@ -39,7 +39,6 @@ ROWS_A_PAGE = 500
 _FOLDER = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
 _LEAST_PERCENT = Decimal("0.1")
-_ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
 
@@ -77,7 +76,6 @@ def render_page(night: ReportNight) -> Iterator[str]:
             script_hash=_hash(script),
             mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
-            icon=_icon("bad" if night.is_old else facts.mood),
             host=_host(night.manifest["base_url"]),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
@@ -130,12 +128,6 @@ def _text(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _icon(mood: str) -> str:
-    """A dot in the tab's title; an address of its own, so that no browser asks a server for one."""
-    dot = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[mood]}'/>"
-    return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
 
 
 def _usual_days(night: ReportNight) -> int:
