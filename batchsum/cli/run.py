@@ -22,7 +22,7 @@ from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageErr
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import require_own_directory
-from batchsum.run.lost_store import is_store_lost, words_of_lost_store
+from batchsum.run.lost_store import words_of_lost_store
 from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
@@ -75,8 +75,8 @@ def _logged(
     try:
         if not is_shard:  # a shard itself refuses every directory that holds a table
             require_own_directory(job)
-            if is_store_lost(job.output.dir):
-                say(f"batchsum: {words_of_lost_store(job.output.dir)}")
+            if lost := words_of_lost_store(job.output.dir):
+                say(f"batchsum: {lost}")
         api_key = find_api_key(key_file, job.api.api_key_file)
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)

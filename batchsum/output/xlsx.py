@@ -61,7 +61,8 @@ def write_xlsx(
             _write_sheet(workbook, "changes", CHANGED, _at_most(MOST_XLSX_ROWS, changes))
             if counts[0]:
                 _write_sheet(workbook, "counts", *counts)
-            _write_sheet(workbook, "columns", _ABOUT, _meanings(columns))
+            meanings = ((one.name, one.about) for one in dict.fromkeys(chain(columns, CHANGED)))
+            _write_sheet(workbook, "columns", _ABOUT, meanings)
             workbook.close()
         except XlsxFileError as error:
             raise OSError(str(error)) from error
@@ -77,11 +78,6 @@ def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
     last = next(remaining, None)
     if last is not None:
         yield last if next(remaining, None) is None else ("…", "", "", "more in changes.csv")
-
-
-def _meanings(columns: Sequence[Column]) -> Iterable[Row]:
-    known = dict.fromkeys(chain(columns, CHANGED))
-    return ((one.name, one.about) for one in known)
 
 
 def _write_sheet(workbook: Any, name: str, columns: Sequence[Column], rows: Iterable[Row]) -> None:
