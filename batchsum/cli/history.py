@@ -14,7 +14,7 @@ from batchsum.model.queries import Summary
 from batchsum.output.table import cell
 from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
-from batchsum.store.nights import Nights
+from batchsum.store.history import Nights
 from batchsum.store.rows import KeptRow, together
 from batchsum.store.store import Run, Store
 from batchsum.text import counted

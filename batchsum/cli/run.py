@@ -25,7 +25,7 @@ from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import PAGE, require_own_directory
 from batchsum.run.accept import accept_rows
-from batchsum.run.lost_store import is_store_lost, words_of_lost_store
+from batchsum.run.lost_store import words_of_lost_store
 from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
@@ -63,10 +63,10 @@ def merge_command(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
         shards = collect(arguments.out, arguments.shards)
-        job = merged_job(arguments.out, shards)
+        job, lock = merged_job(arguments.out, shards)
         log_file = arguments.out / "batchsum.log"
         with _logged(job, log_file) as api_key:
-            outcome = merge_shards(job, shards, api_key)
+            outcome = merge_shards(job, lock, shards, api_key)
             _close(outcome, log_file, quiet=False)
             return outcome.exit_code
 
@@ -106,8 +106,8 @@ def _logged(
     try:
         if not is_shard:  # a shard itself refuses every directory that holds a table
             require_own_directory(job)
-            if is_store_lost(job.output.dir):
-                say(f"batchsum: {words_of_lost_store(job.output.dir)}")
+            if lost := words_of_lost_store(job.output.dir):
+                say(f"batchsum: {lost}")
         api_key = find_api_key(key_file, job.api.api_key_file)
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)

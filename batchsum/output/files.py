@@ -92,12 +92,7 @@ def check_targets(directory: Path, names: Iterable[str]) -> None:
             raise OutputError(f"{directory / name} is not a file, and cannot be replaced by one; move it away")
 
 
-def prepare(
-    directory: Path,
-    owner: str,
-    writers: Mapping[str, Writer],
-    manifest: dict[str, Any],
-) -> Publication:
+def prepare(directory: Path, owner: str, writers: Mapping[str, Writer], manifest: dict[str, Any]) -> Publication:
     """Write every file beside its target, the manifest last, when it has got its `files`: the digest of each.
 
     Where the disk does not take them all, nothing of them stays on it.

@@ -13,8 +13,8 @@ from typing import Any
 
 from batchsum.errors import UsageError
 from batchsum.model.job import Job, NamedSet
-from batchsum.output.counts import COUNTS, count_columns, has_counts
-from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, WRITERS, Column, Row, summary_columns
+from batchsum.output import table
+from batchsum.output.table import Column, Row
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 """Formats that need an optional package."""
@@ -33,7 +33,7 @@ TableWriter = Callable[[Path, Iterable[Row]], None]
 
 def table_writer(
     name: str, *, manifest: Mapping[str, Any], changes: Iterable[Row],
-    counts: tuple[Sequence[Column], Iterable[Row]], columns: Sequence[Column] = SUMMARY,
+    counts: tuple[Sequence[Column], Iterable[Row]], columns: Sequence[Column] = table.SUMMARY,
 ) -> TableWriter:  # fmt: skip
     """What writes a table of `columns` in the format `name`. A workbook shows `changes` and `counts` (columns and rows;
     none where there are no columns); Parquet carries some of `manifest`."""
@@ -45,7 +45,7 @@ def table_writer(
         from batchsum.output.xlsx import write_xlsx
 
         return partial(write_xlsx, columns=columns, changes=changes, counts=counts)
-    return partial(WRITERS[name], columns=[one.name for one in columns])
+    return partial(table.WRITERS[name], columns=[one.name for one in columns])
 
 
 def require_formats(job: Job) -> None:
@@ -59,9 +59,9 @@ def format_problems(job: Job) -> Iterator[str]:
     for name in job.output.formats:
         if package := missing_package(name):
             yield f"format {name} needs the package {package}, which is not here; pip install 'batchsum[{name}]'"
-    if "xlsx" in job.output.formats and (rows := row_count(job)) > MOST_XLSX_ROWS:
+    if "xlsx" in job.output.formats and (rows := row_count(job)) > table.MOST_XLSX_ROWS:
         yield (
-            f"format xlsx holds {MOST_XLSX_ROWS:,} rows and the job has {rows:,}; write parquet or csv instead, "
+            f"format xlsx holds {table.MOST_XLSX_ROWS:,} rows and the job has {rows:,}; write parquet or csv instead, "
             "or split the job"
         )
 
@@ -96,12 +96,14 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
     summaries = [name for name in job.output.formats if name in _DELIMITERS]
     resources = [
         # Names of resources must differ, and the first format keeps the plain one.
-        _resource(f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, summary_columns(job))
+        _resource(
+            f"summary{'' if name == summaries[0] else f'-{name}'}", f"summary.{name}", name, table.summary_columns(job)
+        )
         for name in summaries
     ]
-    resources.append(_resource("changes", "changes.csv", "csv", CHANGED))
-    if filter_sets and has_counts(job):
-        resources.append(_resource("counts", COUNTS, "csv", count_columns(filter_sets)))
+    resources.append(_resource("changes", "changes.csv", "csv", table.CHANGED))
+    if filter_sets and table.has_counts(job):
+        resources.append(_resource("counts", table.COUNTS, "csv", table.count_columns(filter_sets)))
     return {
         "profile": "tabular-data-package",
         "name": job.name.lower(),  # the specification allows no capitals here

@@ -7,7 +7,6 @@ manifest it carries what is the same for the same rows, and the manifest knows i
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +56,8 @@ def write_parquet(
 
 
 def _array(column: Column, values: tuple[Value, ...]) -> pa.Array:
-    return pa.array([_typed(column, value) for value in values], _TYPES[column.kind])
-
-
-def _typed(column: Column, value: Value) -> Any:
-    if value is None or value == "":
-        return "" if column.required else None  # a column that has no nulls says so in its schema
-    match column.kind:
-        case "boolean":
-            return value == "true"
-        case "date":
-            return date.fromisoformat(str(value))  # pyarrow takes no text for a date32
-        case "number":
-            return float(value)
-    return value
+    missing = "" if column.required else None  # a column that has no nulls says so in its schema
+    given = [missing if value is None or value == "" else value for value in values]
+    if column.kind in ("boolean", "date"):  # both come as text
+        return pa.array(given, pa.string()).cast(_TYPES[column.kind])
+    return pa.array(given, _TYPES[column.kind])

@@ -1,30 +1,29 @@
 """The combined table: its columns, which every format and page uses; its rows; and what writes its plain formats.
 
-A new column is a Column in SUMMARY and a value at the same place in `row`. Nothing volatile stands in the table: the
-same answers give the same bytes, in whatever order they came.
+A new column is a line of `columns.tsv` and a value at the same place in `row`. Nothing volatile stands in the table:
+the same answers give the same bytes, in whatever order they came.
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import partial
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job
-from batchsum.model.queries import FILE_KINDS, STATUSES, FileSummary, Summary
+from batchsum.model.queries import BELIEVED, FILE_KINDS, STATUSES, FileSummary, Summary
 from batchsum.store.rows import KeptRow
+from batchsum.store.store import Run, Store
 
 Value = str | int | float | Decimal | None
 Row = tuple[Value, ...]
 """One value for each column; None and "" are both a missing value."""
-Kind = Literal["string", "integer", "number", "boolean", "date"]
-"""As Table Schema calls them. A boolean is true or missing: a filter that is false is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,9 @@ class Column:
     name: str
     about: str
     """What it means, in a sentence."""
-    kind: Kind = "string"
+    kind: str = "string"
+    """`string`, `integer`, `number`, `boolean` or `date`, as Table Schema calls them. A boolean is true or missing: a
+    filter that is false is not sent."""
     choices: tuple[str, ...] = ()
     """The only values there are; any where empty."""
     required: bool = False
@@ -47,120 +48,28 @@ CHANGES = (
     "recovered", "vanished", "fell", "returned", "grew", "updated",
 )  # fmt: skip
 
-_FILES = {
-    "all_genomic_fasta": "genome sequences, as FASTA",
-    "genome_gff": "annotations, as GFF3",
-    "genome_gbff": "records, as GenBank flat files",
-    "rna_fasta": "RNA sequences, as FASTA",
-    "prot_fasta": "protein sequences, as FASTA",
-    "genome_gtf": "annotations, as GTF",
-    "cds_fasta": "coding sequences, as FASTA",
-    "sequence_report": "sequence reports",
-    "annotation_report": "annotation reports",
-}
-
-_TAXON = Column("taxon", "NCBI Taxonomy ID or name, as the job writes it.", required=True)
-_NAMES = (
-    Column("tax_id", "NCBI Taxonomy ID of the taxon; missing while NCBI's taxonomy was not heard.", "integer"),
-    Column("scientific_name", "Scientific name of the taxon; missing while NCBI's taxonomy was not heard."),
-)
-_LABEL = Column("label", "What the job calls the taxon.")
-_FILTER_SET = Column("filter_set", "Name of the filter set.", required=True)
-_PREVIOUS = Column("previous_record_count", "The last count that was believed, however many nights ago.", "integer")
-_CHANGE = Column("record_count_change", "record_count less previous_record_count.", "integer")
-_STATUS = "What became of the row: ok, empty (no records), suspect, rejected, failed or skipped."
-_ERROR = "Why the row has no count that can be believed: one word, a colon, and what happened."
-
-_FILTERS = (
-    Column("accessions", "Filter: these nucleotide accessions, joined with |."),
-    Column("refseq_only", "Filter: RefSeq genomes only.", "boolean"),
-    Column("annotated_only", "Filter: annotated genomes only.", "boolean"),
-    Column("released_since", "Filter: released on or after this day.", "date"),
-    Column("released_before", "The end of a window: released before this day.", "date"),
-    Column("updated_since", "Filter: updated on or after this day.", "date"),
-    Column("host", "Filter: Taxonomy ID or name of the host."),
-    Column("pangolin_classification", "Filter: Pango lineage, SARS-CoV-2 only."),
-    Column("geo_location", "Filter: continent or country of the sample."),
-    Column("usa_state", "Filter: two-letter code of a US state or territory."),
-    Column("complete_only", "Filter: complete genomes only.", "boolean"),
-    Column("include_sequence", "Sequences in the estimated download, joined with |."),
-    Column("aux_report", "Reports in the estimated download, joined with |."),
-)
+_CHOICES = {"status": STATUSES, "change": CHANGES}
+_LINES = Path(__file__).with_name("columns.tsv").read_text(encoding="utf-8").splitlines()
 
 
-def _package(name: str, what: str) -> tuple[Column, ...]:
-    return (
-        Column(f"{name}_estimated_file_size_mb", f"Estimated size of the download {what}, in MB.", "integer"),
-        Column(f"{name}_url", f"Where the download {what} starts."),
-        Column(f"{name}_cli_download_command_line", f"NCBI's command for the download {what}."),
+def _columns(table: str) -> tuple[Column, ...]:
+    return tuple(
+        Column(one["column"], one["about"], one["kind"], _CHOICES.get(one["column"], ()), one["required"] == "required")
+        for one in csv.DictReader(_LINES, delimiter="\t")
+        if one["table"] == table
     )
 
 
-SUMMARY = (
-    _TAXON,
-    *_NAMES,
-    _LABEL,
-    _FILTER_SET,
-    Column("status", _STATUS, choices=STATUSES, required=True),
-    Column("record_count", "Genomes that NCBI has. Missing means unknown, never zero.", "integer"),
-    _PREVIOUS,
-    _CHANGE,
-    Column("error", _ERROR),
-    Column("messages", "What NCBI said beside the count, joined with |."),
-    *_FILTERS,
-    Column("assembly_count", "The same under an older name, as NCBI sends it.", "integer"),
-    Column("resource_updated_on", "When NCBI last updated its data, as it writes the date or time."),
-    *_package("hydrated", "with sequences"),
-    *_package("dehydrated", "without sequences"),
-    Column("dehydrated_cli_rehydrate_command_line", "NCBI's command that fetches the sequences afterwards."),
-    *(
-        column
-        for kind in FILE_KINDS
-        for column in (
-            Column(f"{kind}_file_count", f"Files of {_FILES[kind]}.", "integer"),
-            Column(f"{kind}_size_mb", f"Size of the {_FILES[kind]}, in MB.", "number"),
-        )
-    ),
-)
+SUMMARY = _columns("summary")
 """The columns of the table, in order."""
-
-CHANGED = (
-    _TAXON,
-    _LABEL,
-    _FILTER_SET,
-    Column("change", "What happened; the first word that fits.", choices=CHANGES, required=True),
-    _PREVIOUS,
-    Column("record_count", "Genomes that NCBI has tonight.", "integer"),
-    _CHANGE,
-    Column("change_percent", "record_count_change in percent of previous_record_count, two digits.", "number"),
-    Column("status", "Tonight's status; missing for a row that was removed.", choices=STATUSES),
-    Column("error", _ERROR),
-)
+HELD = _columns("held")
+"""What a job with holdings to compare has behind `messages`."""
+CHANGED = _columns("changes")
 """The columns of changes.csv, in order."""
-
-COUNTED = (_TAXON, *_NAMES, _LABEL)
-"""The first columns of counts.csv; a column for each filter set follows."""
-
-
-def set_column(name: str) -> Column:
-    """The column of counts.csv for the filter set of this name."""
-    # A set may be called `label`, and no reader expects two columns of one name.
-    taken = name in [one.name for one in COUNTED]
-    about = f"Genomes under the filter set {name}; missing where no count was believed."
-    return Column(f"{name} (filter set)" if taken else name, about, "integer")
-
+COLUMNS = tuple(column.name for column in SUMMARY)
 
 MOST_XLSX_ROWS = 1_048_575
 """Rows that an Excel sheet holds below its header."""
-
-HELD = (
-    Column("held_record_count", "Genomes that you hold, in the file that covers the row.", "integer"),
-    Column("held_difference", "held_record_count less record_count.", "integer"),
-    Column("held_on", "The newest release day in that file.", "date"),
-)
-"""What a job with holdings to compare has behind `messages`."""
-
-COLUMNS = tuple(column.name for column in SUMMARY)
 
 
 def summary_columns(job: Job) -> tuple[Column, ...]:
@@ -241,3 +150,54 @@ WRITERS: dict[str, Callable[..., None]] = {
     "jsonl": write_jsonl,
 }
 """What writes the formats that need no package; `output.formats` knows the others."""
+
+
+# counts.csv: a night as a matrix, a row for each taxon and a column for each filter set; believed counts only.
+
+COUNTS = "counts.csv"
+MOST_SETS = 500
+"""Filter sets up to which the matrix is written: a wider one nobody reads."""
+
+# A taxon that stands in the job several times has one row, where it stands first.
+_COUNTED = """
+SELECT taxon, tax_id, scientific_name, label, filter_set, status, record_count FROM rows WHERE run = ?
+ORDER BY min(position) OVER (PARTITION BY taxon), position
+"""
+
+
+def has_counts(job: Job) -> bool:
+    """Whether a night of `job` leaves the matrix."""
+    widths = dict[str, int]()
+    for one in job.every_set():
+        widths[one.name] = one.windows.last if one.windows else 1  # each window of a series is a column of its own
+        if len(widths) > MOST_SETS:
+            return False
+    return sum(widths.values()) <= MOST_SETS
+
+
+def set_names(store: Store, run: Run) -> list[str]:
+    """The filter sets of a night, in job order."""
+    rows = store.query("SELECT filter_set FROM rows WHERE run = ? GROUP BY filter_set ORDER BY min(position)", run.run)
+    return [name for (name,) in rows]
+
+
+def count_columns(filter_sets: Iterable[str]) -> tuple[Column, ...]:
+    """The columns of the matrix, in order: the taxon's, and one for each filter set."""
+    first = SUMMARY[: COLUMNS.index("filter_set")]
+    taken = [one.name for one in first]  # a set may be called `label`, and no reader expects two columns of one name
+    about = "Genomes under the filter set {}; missing where no count was believed."
+    sets = (
+        Column(f"{name} (filter set)" if name in taken else name, about.format(name), "integer") for name in filter_sets
+    )
+    return (*first, *sets)
+
+
+def count_rows(store: Store, run: Run, filter_sets: Sequence[str]) -> Iterator[Row]:
+    """The rows of the matrix, in job order."""
+    for taxon, group in groupby(store.walk(_COUNTED, run.run), key=lambda row: str(row[0])):
+        rows = list(group)
+        _, tax_id, scientific_name, *_ = rows[0]
+        label = next((row[3] for row in rows if row[3]), "")
+        counts = {row[4]: row[6] for row in rows if row[5] in BELIEVED}
+        heard = tax_id if scientific_name else None  # else it is only what the job says
+        yield (taxon, heard, scientific_name, label, *(counts.get(name) for name in filter_sets))

@@ -45,6 +45,7 @@ def write_xlsx(
     """Write `rows` (at most MOST_XLSX_ROWS), `changes` and the columns and rows of `counts` to `path`; without columns
     no sheet of counts. OSError where the disk does not take them."""
     options = {
+        "default_date_format": "yyyy-mm-dd",
         "constant_memory": True,  # a row leaves memory when the next one begins: cells can only be written in order
         "strings_to_formulas": False,
         "strings_to_urls": False,
@@ -56,11 +57,12 @@ def write_xlsx(
         try:
             workbook.set_properties({"created": _CREATED.replace(tzinfo=None), "comments": "Written by batchsum."})
             workbook.use_zip64()  # a sheet of a million rows may pass the 4 GB of a plain zip
-            _Sheet(workbook, "summary", columns).write(rows)
-            _Sheet(workbook, "changes", CHANGED).write(_at_most(MOST_XLSX_ROWS, changes))
+            _write_sheet(workbook, "summary", columns, rows)
+            _write_sheet(workbook, "changes", CHANGED, _at_most(MOST_XLSX_ROWS, changes))
             if counts[0]:
-                _Sheet(workbook, "counts", counts[0]).write(counts[1])
-            _Sheet(workbook, "columns", _ABOUT).write(_meanings(columns))
+                _write_sheet(workbook, "counts", *counts)
+            meanings = ((one.name, one.about) for one in dict.fromkeys(chain(columns, CHANGED)))
+            _write_sheet(workbook, "columns", _ABOUT, meanings)
             workbook.close()
         except XlsxFileError as error:
             raise OSError(str(error)) from error
@@ -78,53 +80,43 @@ def _at_most(count: int, rows: Iterable[Row]) -> Iterable[Row]:
         yield last if next(remaining, None) is None else ("…", "", "", "more in changes.csv")
 
 
-def _meanings(columns: Sequence[Column]) -> Iterable[Row]:
-    known = dict.fromkeys(chain(columns, CHANGED))
-    return ((one.name, one.about) for one in known)
-
-
-class _Sheet:
+def _write_sheet(workbook: Any, name: str, columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """A sheet with a header that stays, a filter, and one column after the other by its kind."""
+    sheet, names = workbook.add_worksheet(name), [one.name for one in columns]
+    bold, grouped = workbook.add_format({"bold": True}), workbook.add_format({"num_format": "#,##0"})
+    for index, one in enumerate(columns):
+        width = _WIDE.get(one.name, min(24, max(11, len(one.name) + 2)))
+        sheet.set_column(index, index, width, grouped if one.kind == "integer" else None)
+    sheet.freeze_panes(1, names.index("filter_set") + 1 if "filter_set" in names else 1)
+    sheet.write_row(0, 0, names, bold)
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        # Not strict: a row may end early, as the one of _at_most does.
+        for index, (one, value) in enumerate(zip(columns, row, strict=False)):
+            if value is not None and value != "":
+                _write_cell(sheet, number, index, one.kind, value)
+    sheet.autofilter(0, 0, number, len(columns) - 1)
 
-    def __init__(self, workbook: Any, name: str, columns: Sequence[Column]) -> None:
-        self._columns = columns
-        self._sheet = sheet = workbook.add_worksheet(name)
-        self._day = workbook.add_format({"num_format": "yyyy-mm-dd"})
-        bold, grouped = workbook.add_format({"bold": True}), workbook.add_format({"num_format": "#,##0"})
-        for index, one in enumerate(columns):
-            width = _WIDE.get(one.name, min(24, max(11, len(one.name) + 2)))
-            sheet.set_column(index, index, width, grouped if one.kind == "integer" else None)
-        names = [one.name for one in columns]
-        sheet.freeze_panes(1, names.index("filter_set") + 1 if "filter_set" in names else 1)
-        sheet.write_row(0, 0, names, bold)
 
-    def write(self, rows: Iterable[Row]) -> None:
-        number = 0
-        for number, row in enumerate(rows, start=1):
-            # Not strict: a row may end early, as the one of _at_most does.
-            for index, (one, value) in enumerate(zip(self._columns, row, strict=False)):
-                if value is not None and value != "":
-                    self._write(number, index, one.kind, value)
-        self._sheet.autofilter(0, 0, number, len(self._columns) - 1)
+def _write_cell(sheet: Any, row: int, column: int, kind: str, value: Value) -> None:
+    match kind:
+        case "integer" | "number":
+            sheet.write_number(row, column, value)
+        case "boolean":
+            sheet.write_boolean(row, column, value == "true")
+        case "date" if (day := date.fromisoformat(str(value))) >= _FIRST_DAY:
+            sheet.write_datetime(row, column, day)
+        case _:
+            _write_text(sheet, row, column, str(value))
 
-    def _write(self, row: int, column: int, kind: str, value: Value) -> None:
-        match kind:
-            case "integer" | "number":
-                self._sheet.write_number(row, column, value)
-            case "boolean":
-                self._sheet.write_boolean(row, column, value == "true")
-            case "date" if (day := date.fromisoformat(str(value))) >= _FIRST_DAY:
-                self._sheet.write_datetime(row, column, day, self._day)
-            case _:
-                self._write_text(row, column, str(value))
 
-    def _write_text(self, row: int, column: int, text: str) -> None:
-        text = text.translate(_NOT_XML) if not text.isascii() else text
-        # A character is two UTF-16 units at most, so a short text need not be encoded to be measured.
-        if len(text) > LONGEST_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * LONGEST_TEXT:
-            text = text.encode("utf-16-le")[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
-        if text.startswith("<r>") and text.endswith("</r>"):
-            # XlsxWriter takes such text for markup of its own, unless it comes in pieces.
-            self._sheet.write_rich_string(row, column, text[0], text[1], text[2:])
-        else:
-            self._sheet.write_string(row, column, text)
+def _write_text(sheet: Any, row: int, column: int, text: str) -> None:
+    text = text.translate(_NOT_XML) if not text.isascii() else text
+    # A character is two UTF-16 units at most, so a short text need not be encoded to be measured.
+    if len(text) > LONGEST_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * LONGEST_TEXT:
+        text = text.encode("utf-16-le")[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
+    if text.startswith("<r>") and text.endswith("</r>"):
+        # XlsxWriter takes such text for markup of its own, unless it comes in pieces.
+        sheet.write_rich_string(row, column, text[0], text[1], text[2:])
+    else:
+        sheet.write_string(row, column, text)

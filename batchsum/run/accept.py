@@ -4,19 +4,18 @@ Nothing is asked. The night stays the same run, and is judged and written in one
 verdicts beside the old table, or the new ones and a publication that the next start finishes.
 """
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from batchsum.config.taxa_lock import TaxaLock, parse_lock
+from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Failure
 from batchsum.notify.notifier import Notifier
 from batchsum.output.files import read_manifest
 from batchsum.run.coverage import asked_plan
-from batchsum.run.job_copy import unpack_job
+from batchsum.run.job_copy import kept_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce
 from batchsum.run.outcome import Outcome
@@ -59,10 +58,11 @@ def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:
 
 def _published(store: Store, directory: Path) -> tuple[Job, TaxaLock]:
     """The job whose night was published last in `directory` and its lock, as they were then."""
-    if (kept := store.kept_job()) is None:
+    kept = store.query("SELECT copy, lock FROM job")
+    if not kept:
         raise UsageError(f"{directory}: no night was published here; run the job first")
     try:
-        job, lock = unpack_job(kept[0]), parse_lock(gzip.decompress(kept[1]).decode())
+        job, lock = kept_job(*kept[0])
     except ValueError as error:
         raise UsageError(f"{directory}: the job cannot be read ({error}); run it with --accept instead") from None
     return replace(job, output=replace(job.output, dir=directory)), lock

@@ -265,10 +265,13 @@ def ask(
     `on_asking` is called once, in the event loop, before the first step.
     """
 
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
     async def take_steps() -> None:
-        on_asking(fetcher)
         task = asyncio.current_task()
         assert task is not None
+        begun.set_result((asyncio.get_running_loop(), task))
+        on_asking(fetcher)
         with signals.cancelling(task):
             try:
                 async with asyncio.timeout(deadline.total_seconds() if deadline else None), fetcher.client:
@@ -279,24 +282,12 @@ def ask(
                 log.warning("deadline of %s reached: what was not asked is skipped", limit)
                 fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
 
-    if is_loop_running():  # as in a notebook, where asyncio.run() refuses to work
-        _run_in_thread(take_steps)
-    else:
+    if not is_loop_running():
         asyncio.run(take_steps())
-
-
-def _run_in_thread(work: Step) -> None:
-    """`work` in a thread with a loop of its own, to its end. A KeyboardInterrupt here cancels it there."""
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
-
-    async def named() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        begun.set_result((asyncio.get_running_loop(), task))
-        await work()
-
+        return
+    # As in a notebook, where asyncio.run() refuses to work: a thread has a loop of its own.
     with ThreadPoolExecutor(1, "ask") as thread:  # leaving it waits for what was cancelled to tidy up
-        done = thread.submit(asyncio.run, named())
+        done = thread.submit(asyncio.run, take_steps())
         try:
             done.result()
         except KeyboardInterrupt:

@@ -1,12 +1,11 @@
-"""A job as one piece of bytes and back: what a shard leaves as a file, so that merging needs neither the job file nor
-its lists, and what the store keeps, so that a night can be judged again.
+"""A job as one piece of bytes and back: the store keeps it beside its lock, so that a night can be judged again, and
+shards merged, without the job file and its lists.
 
-It is gzipped JSON lines: what the job says, then the kinds of taxa (filter sets and bounds that many taxa
+A copy is gzipped JSON lines: what the job says, then the kinds of taxa (filter sets and bounds that many taxa
 share), then one line a taxon. What is shared in the job is shared in the copy.
 """
 
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import Hashable, Iterator, Mapping
@@ -15,26 +14,29 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.config.taxa_lock import TaxaLock, parse_lock
+from batchsum.model import job as nouns
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import (
-    ApiSettings,
-    Holding,
-    HoldingSettings,
-    Job,
-    ListedTaxon,
-    NamedSet,
-    NotifySettings,
-    OutputSettings,
-    Windows,
-)
-from batchsum.model.queries import Guards
+from batchsum.model.job import Job, ListedTaxon
+from batchsum.store.store import Store
 
-_SAVED = (
-    ApiSettings, FilterSet, Guards, Holding, HoldingSettings, Job, NamedSet, NotifySettings, OutputSettings, Windows,
-)  # fmt: skip
-_CLASSES = {one.__name__: one for one in _SAVED}
-_NOWHERE = Path()
+_CLASSES: dict[str, Any] = {name: one for name, one in vars(nouns).items() if is_dataclass(one)}
+"""What a job is made of, by name."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def keep_job(store: Store, job: Job, lock: TaxaLock) -> None:
+    """Keep copies of the job of a run and of its lock, to be read from anywhere; inside a transaction of the caller."""
+    key_file = job.api.api_key_file and job.api.api_key_file.absolute()
+    job = replace(job, path=job.path.absolute(), api=replace(job.api, api_key_file=key_file))
+    store.query("DELETE FROM job")
+    packed_lock = gzip.compress(lock.text().encode(), 1, mtime=0)
+    store.query("INSERT INTO job (copy, lock) VALUES (?, ?)", pack_job(job), packed_lock)
+
+
+def kept_job(copy: bytes, lock: bytes) -> tuple[Job, TaxaLock]:
+    """The job and the lock of the copies in a store. ValueError where they are none, or of another version."""
+    return unpack_job(copy), parse_lock(gzip.decompress(lock).decode())
 
 
 def pack_job(job: Job) -> bytes:
@@ -58,18 +60,6 @@ def unpack_job(copy: bytes) -> Job:
     if not isinstance(head, Job):
         raise ValueError("this is no copy of a job")
     return replace(head, taxa=taxa)
-
-
-def job_digest(job: Job) -> str:
-    """The same for jobs that come to the same table, wherever it goes and whatever server is asked how fast."""
-    output = replace(job.output, dir=_NOWHERE)
-    files = tuple(replace(one, path=_NOWHERE) for one in job.holdings.files)  # what they hold, merge compares itself
-    holdings = replace(job.holdings, files=files)
-    same = replace(job, path=_NOWHERE, output=output, api=ApiSettings(), holdings=holdings, warnings=())
-    digest = hashlib.sha256()
-    for line in _lines(same):
-        digest.update(line.encode(errors="surrogatepass"))
-    return digest.hexdigest()
 
 
 def _lines(job: Job) -> Iterator[str]:

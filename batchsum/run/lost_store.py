@@ -23,17 +23,14 @@ from batchsum.store.rows import KeptRow, QueryKey
 from batchsum.store.store import Store
 
 
-def is_store_lost(directory: Path) -> bool:
-    """Whether a night was published here and nothing remembers it."""
-    state = directory / STATE
-    return (directory / MANIFEST).is_file() and (not state.exists() or not state.stat().st_size)
-
-
 def words_of_lost_store(directory: Path) -> str:
-    """What to say of it, before anything else."""
-    lost = f"{directory / STATE} is missing, and with it the nights before"
+    """What to say, before anything else, where a night was published here and nothing remembers it; else empty."""
+    state = directory / STATE
+    if not (directory / MANIFEST).is_file() or (state.exists() and state.stat().st_size):
+        return ""
     table, why = _table_of(directory, read_manifest(directory))
-    return f"{lost}; {'the table that lies there becomes the past' if table else why}"
+    what = "the table that lies there becomes the past" if table else why
+    return f"{state} is missing, and with it the nights before; {what}"
 
 
 def remember_table(store: Store, job: Job, manifest: Mapping[str, Any], tonight: date | None) -> str:

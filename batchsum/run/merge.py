@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from batchsum.config.taxa_lock import FILE as LOCK
-from batchsum.config.taxa_lock import read_lock
+from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Reply, request_key
@@ -24,14 +23,14 @@ from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
 from batchsum.run.coverage import asked_plan
-from batchsum.run.job_copy import unpack_job
+from batchsum.run.job_copy import kept_job
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
-from batchsum.run.shard import JOB_COPY, MANIFEST, FinishedShard, Shard, owner
+from batchsum.run.shard import MANIFEST, FinishedShard, Shard, owner
 from batchsum.run.signals import Signals
 from batchsum.store.directory import STATE, held, output_errors
 from batchsum.store.held import HELD_TABLES, held_rows
@@ -43,7 +42,7 @@ LONGEST_OUTAGE = timedelta(seconds=10)
 """Shards have waited for the end of an outage already; merging does not."""
 _SAME = {
     "job": "job",
-    "job_digest": "the content of the job",
+    "job_hash": "the rows of the job, or how they are judged",
     "lock_digest": "the content of taxa.lock",
     "holdings_digest": "what its holdings hold; give all of them the same files",
     "today": "the day; set BATCHSUM_TODAY for all of them",
@@ -72,26 +71,27 @@ def collect(out: Path, directories: Sequence[Path]) -> list[FinishedShard]:
     return sorted(shards, key=lambda one: one.shard.index)
 
 
-def merged_job(out: Path, shards: Sequence[FinishedShard]) -> Job:
-    """The job that these shards asked, its table in `out`."""
-    path = shards[0].directory / JOB_COPY
+def merged_job(out: Path, shards: Sequence[FinishedShard]) -> tuple[Job, TaxaLock]:
+    """The job that these shards asked, its table in `out`, and the lock that it had."""
+    first = shards[0].directory
     try:
-        job = unpack_job(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}; run the shard again with this version") from None
+        ((copy, lock),) = _rows(shards[0], "SELECT copy, lock FROM job, runs WHERE run_id = ?")
+        job, taxa = kept_job(copy, lock)
+    except ValueError as error:
+        raise UsageError(f"{first}: its job cannot be read ({error}); run the shard again with this version") from None
     api = replace(job.api, base_url=shards[0].base_url, max_outage=min(job.api.max_outage, LONGEST_OUTAGE))
-    return replace(job, api=api, output=replace(job.output, dir=out))
+    return replace(job, api=api, output=replace(job.output, dir=out)), taxa
 
 
-def merge_shards(job: Job, shards: Sequence[FinishedShard], api_key: str | None) -> Outcome:
+def merge_shards(job: Job, lock: TaxaLock, shards: Sequence[FinishedShard], api_key: str | None) -> Outcome:
     """The table that one run of `job` would have published. Raises as `run_job`.
 
-    `shards` are those that `collect` found, `job` is theirs as `merged_job` makes it.
+    `shards` are those that `collect` found, `job` and `lock` are theirs as `merged_job` makes them.
     """
     directory, first = job.output.dir, shards[0]
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
-        plan = build_plan(job, first.today, read_lock(first.directory / LOCK))
+        plan = build_plan(job, first.today, lock)
         client = job_client(job, first.base_url, api_key)
         with held(directory) as store:
             finish_publication(store, job)  # first: it may put another run.json there
@@ -119,7 +119,7 @@ def _disagreements(shards: Sequence[FinishedShard]) -> Iterator[str]:
         seen[one.shard] = one.directory
         for name, called in _SAME.items():
             if getattr(one, name) != getattr(first, name):
-                short = slice(8) if name.endswith("digest") else slice(None)
+                short = slice(8) if name.endswith(("digest", "hash")) else slice(None)
                 values = ", ".join(str(getattr(this, name))[short] for this in (one, first))
                 yield f"{one.directory} and {first.directory} differ in {called}: {values}"
     count = first.shard.count

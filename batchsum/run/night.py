@@ -36,7 +36,7 @@ from batchsum.run.publish import (
 from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
-from batchsum.store.nights import Nights
+from batchsum.store.history import Nights
 from batchsum.store.store import Run, Store
 from batchsum.text import counted, spoken
 
@@ -89,10 +89,8 @@ def run_job(
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))  # now, and not after hours of asking
             opened = open_retry if retry else partial(open_night, today=today, fresh=fresh)
-            generation = manifest.get("generation", 0)
-            night = opened(store, job, lock, base_url=base_url, generation=generation, begun=begun, accept=accept)
-            night = replace(night, warnings=(lost,) if lost else ())
-            night = count_holdings(night, on_reading)
+            night = opened(store, job, lock, base_url=base_url, begun=begun, accept=accept)
+            night = count_holdings(replace(night, warnings=(lost,) if lost else ()), on_reading)
             return carry_out(night, client, signals, notifier, lambda: client.pacer.rate, deadline, on_asking)
 
 

@@ -3,14 +3,13 @@
 The store knows of the publication before the first file is replaced, and of the night only when all are.
 """
 
-import gzip
 import json
 import logging
 import os
 import platform
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,14 +23,13 @@ from batchsum.notify.news import MOST_PROBLEMS, News
 from batchsum.notify.notifier import queue_news
 from batchsum.output import table
 from batchsum.output.changes import COLUMNS, change_rows
-from batchsum.output.counts import COUNTS, count_columns, count_rows, has_counts, set_names
 from batchsum.output.files import PAGE, Publication, prepare, put_in_place, read_manifest
 from batchsum.output.formats import DATAPACKAGE, TableWriter, table_writer, write_datapackage
 from batchsum.output.report.night import night_from_store
 from batchsum.output.report.page import replace_page, write_report
 from batchsum.run.completeness import facts_of_holdings
 from batchsum.run.data_dates import dates_of
-from batchsum.run.job_copy import pack_job
+from batchsum.run.job_copy import keep_job
 from batchsum.run.judge import judged_rows
 from batchsum.run.outcome import Outcome, outcome_of
 from batchsum.run.resume import Night, about_run, close_run
@@ -51,7 +49,7 @@ def file_names(job: Job) -> list[str]:
     """The files that a night of `job` leaves, beside the manifest."""
     return [
         *(f"summary.{name}" for name in job.output.formats), "changes.csv",
-        *([COUNTS] if has_counts(job) else []), DATAPACKAGE, PAGE,
+        *([table.COUNTS] if table.has_counts(job) else []), DATAPACKAGE, PAGE,
     ]  # fmt: skip
 
 
@@ -88,8 +86,7 @@ def stage_night(night: Night, rate: float | None, warnings: Sequence[str] = ()) 
         # Read anew, where the file system may have no locks: somebody else may have published by now.
         if read_manifest(directory).get("generation", 0) != run.generation:
             raise Locked(f"{directory}: another run published meanwhile; its table stays, this run's was not published")
-        lock = gzip.compress(night.plan.lock.text().encode(), 1, mtime=0)
-        store.keep_job(pack_job(replace(job, path=job.path.absolute())), lock)  # to be read from anywhere
+        keep_job(store, job, night.plan.lock)
         store.move(run, "open", "publishing", json.dumps({"files": asdict(publication), "accepted": levels}))
     return StagedNight(publication, accepted, outcome)
 
@@ -171,18 +168,20 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
     """For each file of the night what writes it."""
     history, job, store, run = night.history, night.job, night.store, night.run
     writers: dict[str, Callable[[Path], None]] = {}
-    sets = set_names(store, run)
-    matrix = count_columns(sets) if has_counts(job) else ()
+    sets = table.set_names(store, run)
+    matrix = table.count_columns(sets) if table.has_counts(job) else ()
     for name in job.output.formats:
         write = table_writer(
-            name, manifest=manifest, changes=change_rows(history), counts=(matrix, count_rows(store, run, sets)),
+            name, manifest=manifest, changes=change_rows(history), counts=(matrix, table.count_rows(store, run, sets)),
             columns=table.summary_columns(job),
         )  # fmt: skip
         writers[f"summary.{name}"] = partial(_write_table, night, write)
     writers["changes.csv"] = lambda path: table.write_delimited(path, change_rows(history), columns=COLUMNS)
     if matrix:
         names = [one.name for one in matrix]
-        writers[COUNTS] = lambda path: table.write_delimited(path, count_rows(store, run, sets), columns=names)
+        writers[table.COUNTS] = lambda path: table.write_delimited(
+            path, table.count_rows(store, run, sets), columns=names
+        )
     writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, sets)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
     writers[PAGE] = lambda path: write_report(path, night_from_store(store, run, shown))
@@ -255,9 +254,5 @@ def build_manifest(
         **facts_of_holdings(night),
         "accepted": [{name: value for name, value in one._asdict().items() if name != "query"} for one in accepted],
         "http_statuses": night.store.count_http_statuses(run),
-        "versions": {
-            "batchsum": __version__,
-            "python": platform.python_version(),
-            "aiohttp": aiohttp.__version__,
-        },
+        "versions": {"batchsum": __version__, "python": platform.python_version(), "aiohttp": aiohttp.__version__},
     }

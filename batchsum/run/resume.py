@@ -16,6 +16,7 @@ from batchsum.errors import BatchsumError, Locked, NotDue, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Query
 from batchsum.ncbi.taxonomy import Name
+from batchsum.output.files import read_manifest
 from batchsum.run.learn import known_taxa, learn
 from batchsum.run.plan import Plan, build_plan
 from batchsum.run.row_names import RowName, RowSet, named_rows
@@ -85,10 +86,10 @@ class Night:
 
 
 def open_night(
-    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime,
-    today: date | None = None, fresh: bool = False, accept: Sequence[str] = (),
+    store: Store, job: Job, lock: TaxaLock, *, base_url: str, begun: datetime, today: date | None = None,
+    fresh: bool = False, accept: Sequence[str] = (),
 ) -> Night:  # fmt: skip
-    """Go on with the open run, or begin one. `generation` is that of the manifest which it will replace.
+    """Go on with the open run, or begin one.
 
     A new night has the local date of `begun`, unless it is given `today`. UsageError, before anything is kept,
     where `accept` names a row that is not in the job.
@@ -107,14 +108,13 @@ def open_night(
             close_run(store, found)
             dropped = f"run {found.run_id} was not finished, and is dropped with {count:,} answers: {why_not}"
             log.warning("%s", dropped)
-        run = _take(store, plan, resumed, base_url=base_url, generation=generation)
+        run = _take(store, plan, resumed, base_url=base_url)
         return Night(job, plan, store, run, dropped=dropped).accepting(accept)  # a wrong name undoes all this
 
 
 def open_retry(
-    store: Store, job: Job, lock: TaxaLock, *, base_url: str, generation: int, begun: datetime,
-    accept: Sequence[str] = (),
-) -> Night:  # fmt: skip
+    store: Store, job: Job, lock: TaxaLock, *, base_url: str, begun: datetime, accept: Sequence[str] = ()
+) -> Night:
     """Begin the last night again, or go on with that: with its answers, but for those of doubtful rows.
 
     UsageError where that night began over a day ago, asked another server, or a later one is under way. NotDue
@@ -135,13 +135,13 @@ def open_retry(
     with store.transaction():
         if found is None and not store.copy_believed_answers(last, store.newest() + 1):  # the number of the next run
             raise NotDue(f"{directory}: no row of {last.today} is suspect, failed or skipped; nothing to ask again")
-        run = _take(store, plan, found, base_url=base_url, generation=generation)
+        run = _take(store, plan, found, base_url=base_url)
         return Night(job, plan, store, run).accepting(accept)
 
 
-def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str, generation: int) -> Run:
+def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str) -> Run:
     """Take an open run over, or begin one; inside a transaction of the caller."""
-    job_hash = plan.job_hash()
+    job_hash, generation = plan.job_hash(), read_manifest(plan.job.output.dir).get("generation", 0)
     if found is not None:
         log.info("run %s: resumed; %d answers are here already", found.run_id, store.count_answers(found))
         if found.job_hash != job_hash:

@@ -64,13 +64,11 @@ def _rows_of(
 
 
 def _near(text: str, rows: Iterable[RowName]) -> str:
-    names = {name.casefold(): name for row in rows for name in row[:3] if name}
-    found = [
-        (difflib.SequenceMatcher(None, beginning.casefold(), near).ratio(), names[near], filter_set)
-        for beginning, filter_set in _splits(text)
-        for near in difflib.get_close_matches(beginning.casefold(), names, n=1)
-    ]
-    if not found:
-        return ", as in the columns taxon, label and filter_set"
-    _, name, filter_set = max(found, key=lambda one: one[0])
-    return f"; did you mean {name}{'/' if filter_set else ''}{filter_set}?"
+    names = {
+        name.casefold(): name
+        for row in rows
+        for known in filter(None, row[:3])
+        for name in (known, f"{known}/{row.filter_set}")
+    }
+    near = difflib.get_close_matches(text.casefold(), names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ", as in the columns taxon, label and filter_set"

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from batchsum.atomic import replace_file
-from batchsum.config.taxa_lock import FILE as LOCK
-from batchsum.config.taxa_lock import TaxaLock, lock_file, read_lock, write_lock
+from batchsum.config.taxa_lock import lock_file, read_lock
 from batchsum.errors import NothingUsable, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Failure, Query, Request, request_key
@@ -25,7 +24,7 @@ from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
 from batchsum.run.coverage import OnReading, count_holdings, require_reader
 from batchsum.run.guards import judge
-from batchsum.run.job_copy import job_digest, pack_job
+from batchsum.run.job_copy import keep_job
 from batchsum.run.night import job_client
 from batchsum.run.resume import Night, about_run, close_run, open_night
 from batchsum.run.signals import Signals
@@ -38,8 +37,6 @@ from batchsum.version import __version__
 log = logging.getLogger("batchsum")
 
 MANIFEST = "shard.json"
-JOB_COPY = "job.jsonl.gz"
-"""The job, so that merging needs neither the job file nor its lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class FinishedShard:
     shard: Shard
     run_id: str
     job: str
-    job_digest: str
+    job_hash: str
     lock_digest: str
     holdings_digest: str
     today: date
@@ -153,10 +150,7 @@ def run_shard(
     with Signals() as signals, output_errors(directory), held(directory, wait=wait_for_lock) as store:
         if store.runs("published", limit=1) or (directory / files.MANIFEST).exists():
             raise UsageError(f"{directory} holds the table of a job; give each shard a directory of its own with --out")
-        night = open_night(
-            store, job, lock, base_url=base_url, generation=0,  # no manifest is replaced
-            begun=begun, today=today, fresh=fresh, accept=accept,
-        )  # fmt: skip
+        night = open_night(store, job, lock, base_url=base_url, begun=begun, today=today, fresh=fresh, accept=accept)
         night = count_holdings(night, on_reading)
         of_all = night.plan.request_count
         mine = (request for request in night.plan.requests() if shard.owns(request_key(request)))
@@ -169,7 +163,7 @@ def run_shard(
             )  # fmt: skip
             fetcher = Fetcher(night, client, partial(_find_retries, night))
             ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
-            return _finish(fetcher, shard, lock)
+            return _finish(fetcher, shard)
 
 
 def _forget_others(store: Store, run: Run, directory: Path) -> None:
@@ -193,7 +187,7 @@ def _find_retries(night: Night, unasked: Failure) -> list[Request]:
     return found
 
 
-def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
+def _finish(fetcher: Fetcher, shard: Shard) -> FinishedShard:
     night, directory = fetcher.night, fetcher.night.job.output.dir
     store, run, plan = night.store, night.run, night.plan
     usable = "SELECT 1 FROM answers WHERE run = ? AND status IN ('answered', 'rejected') LIMIT 1"
@@ -203,22 +197,15 @@ def _finish(fetcher: Fetcher, shard: Shard, lock: TaxaLock) -> FinishedShard:
         raise NothingUsable(f"{directory}: nothing was answered, the same command asks again; {outage}")
     answered = store.answered(run)
     unanswered = sum(request_key(request) not in answered for request in plan.requests())
-    # Merging may be done elsewhere, and hooks run beside the job file.
-    api = night.job.api
-    key_file = api.api_key_file and api.api_key_file.absolute()
-    job = replace(night.job, path=night.job.path.absolute(), api=replace(api, api_key_file=key_file))
-    (directory / JOB_COPY).write_bytes(pack_job(job))
-    if len(lock):
-        write_lock(directory / LOCK, lock)
-    else:
-        (directory / LOCK).unlink(missing_ok=True)  # an earlier run of this part may have had a lock
+    with store.transaction():  # for merging, which needs neither the job file nor its lists
+        keep_job(store, night.job, plan.lock)
     finished = FinishedShard(
         directory=directory,
         shard=shard,
         run_id=run.run_id,
-        job=job.name,
-        job_digest=job_digest(job),
-        lock_digest=hashlib.sha256(lock.text().encode()).hexdigest(),
+        job=night.job.name,
+        job_hash=run.job_hash,
+        lock_digest=hashlib.sha256(plan.lock.text().encode()).hexdigest(),
         holdings_digest=held_digest(store, run),
         today=run.today,
         base_url=run.base_url,

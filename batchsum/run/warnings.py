@@ -94,20 +94,20 @@ def filters_without_effect(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet
     """#326: a filter that changed nothing for any taxon was perhaps not applied. `rows` come taxon by taxon."""
     if not 1 < len(sets) <= MOST_SETS:
         return
-    pairs = [(wide, narrow) for wide in sets for narrow in sets if includes(sets[wide], sets[narrow])]
-    same, differ = dict.fromkeys(pairs, 0), set[tuple[str, str]]()
+    # How many taxa have as many records under both; a pair that differs for one taxon is looked at no more.
+    same = {(wide, narrow): 0 for wide in sets for narrow in sets if includes(sets[wide], sets[narrow])}
     names: dict[str, str] = {}
     for _, group in groupby(rows, key=lambda row: row.taxon):
         of_taxon = {row.filters: row for row in group}
         names.update((filters, row.filter_set) for filters, row in of_taxon.items())
-        for wide, narrow in pairs:
+        for wide, narrow in [*same]:
             if wide in of_taxon and narrow in of_taxon and of_taxon[wide].record_count:  # no filter can change a zero
                 if of_taxon[wide].record_count == of_taxon[narrow].record_count:
                     same[wide, narrow] += 1
                 else:
-                    differ.add((wide, narrow))
+                    del same[wide, narrow]
     for (wide, narrow), count in same.items():
-        if count >= FEWEST_TAXA and (wide, narrow) not in differ:
+        if count >= FEWEST_TAXA:
             yield f"{names[narrow]} has as many records as {names[wide]} for all of {count} taxa: was it applied?"
 
 

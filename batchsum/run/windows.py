@@ -49,7 +49,9 @@ def answer_of_window(
     if not (isinstance(last[0], Summary) and isinstance(last[1], Summary)):
         return combine(last)  # what failed has nothing to subtract
     pairs = [
-        _Pair(outer, inner, outer_turn, inner_turn)
+        _Pair(
+            outer, inner, moment(outer.resource_updated_on), moment(inner.resource_updated_on), outer_turn, inner_turn
+        )
         for outer_turn, outer in enumerate(since)
         for inner_turn, inner in enumerate(until)
         if isinstance(outer, Summary) and isinstance(inner, Summary)
@@ -58,8 +60,8 @@ def answer_of_window(
     newest = dates.newest_copy if dates.are_common else None
     if newest and not (end and end > newest.date()):  # what is released later, no copy has
         # A zero of either copy is one of the older; of the newer too, where it has no more since the beginning.
-        counts = {pair.outer.record_count for pair in pairs if pair.is_older_than(newest)}
-        fitting = [pair for pair in fitting if pair.has_no_undated_end or pair.outer.record_count in counts]
+        counts = {pair.outer.record_count for pair in pairs if pair.outer_at and newest - pair.outer_at >= LONGEST_LAG}
+        fitting = [pair for pair in fitting if pair.inner_at or not pair.outer_at or pair.outer.record_count in counts]
     if not fitting:
         return _apart(last[0], last[1])
     best = max(fitting, key=_Pair.order)
@@ -67,36 +69,24 @@ def answer_of_window(
 
 
 class _Pair(NamedTuple):
-    """An answer to each edge of a window, and which of the answers to that edge it is."""
+    """An answer to each edge of a window, when its data are of, and which of the answers to that edge it is."""
 
     outer: Summary
     inner: Summary
+    outer_at: datetime | None
+    inner_at: datetime | None
     outer_turn: int
     inner_turn: int
 
-    @property
-    def moments(self) -> tuple[datetime | None, datetime | None]:
-        return moment(self.outer.resource_updated_on), moment(self.inner.resource_updated_on)
-
     def fits(self, *, are_common: bool) -> bool:
-        outer, inner = self.moments
-        return outer is None or inner is None or outer == inner or (not are_common and inner < outer)
-
-    @property
-    def has_no_undated_end(self) -> bool:
-        outer, inner = self.moments
-        return outer is None or inner is not None
-
-    def is_older_than(self, newest: datetime) -> bool:
-        """Whether the outer answer is an older copy's."""
-        outer, _ = self.moments
-        return outer is not None and newest - outer >= LONGEST_LAG
+        if self.outer_at is None or self.inner_at is None or self.outer_at == self.inner_at:
+            return True
+        return not are_common and self.inner_at < self.outer_at
 
     def order(self) -> tuple[float, int, int]:
         """Where it stands among those that fit: two of one moment first, the latest of them; else two that were asked
         together, since an edge may have been asked again for the sake of the window on its other side."""
-        outer, inner = self.moments
-        latest = outer.timestamp() if outer and outer == inner else -math.inf
+        latest = self.outer_at.timestamp() if self.outer_at and self.outer_at == self.inner_at else -math.inf
         return latest, -abs(self.outer_turn - self.inner_turn), self.outer_turn
 
 

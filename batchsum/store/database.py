@@ -20,6 +20,9 @@ _BUSY = 60
 """Seconds for which somebody else may hold the file: `batchsum history` while a night runs, or the reverse."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+_NAMED = Path(__file__).with_name("statements.sql").read_text("utf-8").split("-- name: ")[1:]
+STATEMENTS = {name: sql for name, _, sql in (one.partition("\n") for one in _NAMED)}
+"""The longer statements by their names."""
 
 
 class Database:

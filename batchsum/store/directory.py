@@ -113,18 +113,9 @@ def _describe(descriptor: int) -> str:
     try:
         value = json.loads(os.pread(descriptor, 4096, 0))
         host, pid, since = str(value["host"]), int(value["pid"]), str(value["since"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    if host == socket.gethostname() and not _is_alive(pid):
+        if host == socket.gethostname():
+            with suppress(PermissionError):  # it is there, and somebody else's
+                os.kill(pid, 0)  # signal 0 is never sent: it only asks whether the process is there
+    except (OSError, OverflowError, ValueError, KeyError, TypeError):
         return ""
     return f" (host {host}, process {pid}, since {since})"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)  # signal 0 is never sent: it only asks whether the process is there
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return pid > 0  # for kill(), 0 and below are groups of processes

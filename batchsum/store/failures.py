@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from batchsum.model.queries import DOUBTFUL
+from batchsum.store.database import STATEMENTS
 from batchsum.store.rows import KeptRow, kept_rows
 from batchsum.store.store import Run, Store
 
@@ -53,23 +54,13 @@ class DoubtfulRow(NamedTuple):
     """YYYY-MM-DD, as `doubtful_since()` has it."""
 
 
-# For each number of ?1 the last night before tonight ?2 on which it was believed, and what came first behind that: a
-# night with a doubtful row, or one of ?3, those without a table.
-_SINCE = """
-SELECT query, min(
-    coalesce((SELECT min(night) FROM rows INDEXED BY rows_of_a_query
-        WHERE query = wanted.query AND night > coalesce(good, '')), ?2),
-    coalesce((SELECT min(value) FROM json_each(?3) WHERE value > good), ?2), ?2)
-FROM (SELECT value AS query, (SELECT max(night) FROM rows INDEXED BY rows_of_a_query
-    WHERE query = value AND night < ?2 AND status IN ('ok', 'empty')) AS good FROM json_each(?1)) AS wanted
-"""
-
-
 def doubtful_since(store: Store, run: Run, queries: Iterable[int]) -> dict[int, str]:
     """From which night on, as YYYY-MM-DD, the queries of these numbers had no count to rely on; nights without a
     table count. Only for those that have none on the night of `run`."""
     failed = [day for (day,) in store.query("SELECT DISTINCT today FROM runs WHERE failure != ''")]
-    return dict(store.query(_SINCE, json.dumps(list(queries)), run.today.isoformat(), json.dumps(failed)))
+    return dict(
+        store.query(STATEMENTS["doubtful since"], json.dumps(list(queries)), run.today.isoformat(), json.dumps(failed))
+    )
 
 
 def doubtful_rows(store: Store, run: Run, most: int) -> list[DoubtfulRow]:

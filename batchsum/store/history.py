@@ -1,4 +1,5 @@
-"""The nights that were: what of a row was believed, and what tonight leaves for the nights to come."""
+"""The nights that were: what of a row was believed, what tonight leaves for the nights to come, and what is kept for
+whoever only reads."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,51 +8,9 @@ from functools import cached_property
 from itertools import chain
 
 from batchsum.model.queries import NIGHTS, STATUSES, Believed, Past
-from batchsum.store.nights import ROWS_IN_DOUBT
+from batchsum.store.database import STATEMENTS
 from batchsum.store.rows import KeptRow, Level, QueryKey, kept_rows, levels
 from batchsum.store.store import Run, Store
-
-# The number of each of ?1 in its order: by the id of its taxon, best under the same spelling, else as it is written.
-_NUMBERS = """
-SELECT coalesce(
-    (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks AND tax_id = wanted.tax_id),
-    (SELECT query FROM queries WHERE tax_id = wanted.tax_id AND asks = wanted.asks ORDER BY taxon LIMIT 1),
-    (SELECT query FROM queries WHERE taxon = wanted.taxon AND asks = wanted.asks))
-FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS tax_id,
-    json_extract(value, '$[3]') AS asks FROM json_each(?1)) AS wanted
-ORDER BY key
-"""
-
-# Every look for a query's rows names its index: of its own accord SQLite would walk through all rows of a run.
-_OF_QUERY = "FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query"
-
-# For each number of ?1 in its order: the status of the last night ?2, the last believed row before tonight ?3, whether
-# any night asked it, and the highest count from night ?4 on. Nothing counts that was before an accepted level.
-_PASTS = f"""
-SELECT (SELECT status {_OF_QUERY} AND night = ?2 LIMIT 1),
-    coalesce(
-        (SELECT json_array(night, filters, record_count, resource_updated_on) {_OF_QUERY}
-            AND night >= since AND night < ?3 AND status IN ('ok', 'empty') ORDER BY night DESC LIMIT 1),
-        (SELECT json_array(night, filters, record_count, resource_updated_on) FROM believed
-            WHERE query = wanted.query AND night >= since AND night < ?3)),
-    (SELECT max(record_count) {_OF_QUERY} AND night >= max(?4, since) AND night < ?3 AND status IN ('ok', 'empty')),
-    EXISTS (SELECT 1 {_OF_QUERY} AND night < ?3)
-FROM (SELECT key, value AS query,
-    coalesce((SELECT max(night) FROM accepted WHERE query = value AND night < ?3), '') AS since
-    FROM json_each(?1)) AS wanted
-ORDER BY key
-"""
-
-# Whether the taxon of each of ?1 had a filter set of that name on the last night ?2.
-_STOOD = """
-SELECT EXISTS (SELECT 1 FROM queries JOIN rows INDEXED BY rows_of_a_query USING (query)
-        WHERE queries.taxon = wanted.taxon AND night = ?2 AND rows.filter_set = wanted.filter_set)
-    OR EXISTS (SELECT 1 FROM queries JOIN rows INDEXED BY rows_of_a_query USING (query)
-        WHERE queries.tax_id = wanted.tax_id AND night = ?2 AND rows.filter_set = wanted.filter_set)
-FROM (SELECT key, json_extract(value, '$[0]') AS taxon, json_extract(value, '$[1]') AS tax_id,
-    json_extract(value, '$[2]') AS filter_set FROM json_each(?1)) AS wanted
-ORDER BY key
-"""
 
 # Of a row that stands in the job several times the first that differs is told.
 _CHANGED = """
@@ -60,7 +19,8 @@ WHERE run = ?1 AND change != '' AND NOT EXISTS (SELECT 1 FROM rows AS above INDE
         AND above.filter_set = rows.filter_set AND above.position < rows.position AND above.change != '')
 """
 
-
+_ROWS_IN_DOUBT = "SELECT night, count(*), sum(status NOT IN ('ok', 'empty')) FROM rows WHERE run = ? GROUP BY night"
+"""What the table `nights` keeps of a run."""
 _SAID = "{} || ' ' || coalesce(record_count, '')"
 
 
@@ -92,19 +52,22 @@ class History:
         """The number of each query: that of earlier nights, or one of its own."""
         if self.is_first:
             return [one.number() for one in queries]
-        found = self._store.query(_NUMBERS, json.dumps(queries, ensure_ascii=False))
+        found = self._store.query(STATEMENTS["numbers"], json.dumps(queries, ensure_ascii=False))
         return [one.number() if number is None else number for one, (number,) in zip(queries, found, strict=True)]
 
     def pasts(self, queries: Sequence[QueryKey], numbers: Sequence[int]) -> list[Past]:
         """What earlier nights say of queries with these numbers: one question to the store for all of them."""
         if self.is_first:
             return [Past()] * len(queries)
-        rows = self._store.query(_PASTS, json.dumps(numbers), self._last_night, self._tonight, self._first_night)
+        rows = self._store.query(
+            STATEMENTS["pasts"], json.dumps(numbers), self._last_night, self._tonight, self._first_night
+        )
         pasts = [Past(_believed(believed, highest), last_status) for last_status, believed, highest, _ in rows]
         # What no earlier night asked may stand in the place of something else.
         new = [index for index, row in enumerate(rows) if not (row[1] or row[3])]
         asked = [queries[index] for index in new]
-        for index, (stood,) in zip(new, self._store.query(_STOOD, json.dumps(asked), self._last_night), strict=True):
+        found = self._store.query(STATEMENTS["stood"], json.dumps(asked), self._last_night)
+        for index, (stood,) in zip(new, found, strict=True):
             is_next = not self._series_before.isdisjoint(_names_of_series(queries[index]))
             pasts[index] = Past(is_refiltered=bool(stood) and not is_next, is_next_window=is_next)
         return pasts
@@ -298,7 +261,7 @@ class History:
             " WHERE query != excluded.query OR tax_id IS NOT coalesce(excluded.tax_id, tax_id)",
             run,
         )
-        self._store.query(f"INSERT OR REPLACE INTO nights {ROWS_IN_DOUBT}", run)
+        self._store.query(f"INSERT OR REPLACE INTO nights {_ROWS_IN_DOUBT}", run)
         self._store.write(f"INSERT OR REPLACE INTO accepted VALUES ({', '.join('?' * len(Level._fields))})", accepted)
         self._note_told()
         self._prune(keep_nights)
@@ -346,3 +309,55 @@ def _believed(kept: str | None, highest: int | None) -> Believed | None:
 def _names_of_series(query: QueryKey) -> set[tuple[str, str | int]]:
     names: list[str | int | None] = [query.taxon, query.tax_id]
     return {(query.series, name) for name in names if query.series and name}
+
+
+class Nights:
+    """The published nights, oldest first, at most `limit` of the latest; and those that left no table."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self._store = store
+        self.runs: Sequence[Run] = store.runs("published", limit=limit)[::-1]
+
+    def rows(self, run: Run) -> Iterator[KeptRow]:
+        """The rows of one night, in their order."""
+        return kept_rows(self._store, "WHERE run = ? ORDER BY position", run.run)
+
+    def series(self, query: int) -> list[tuple[Run, KeptRow]]:
+        """The rows of the query with this number, night by night; nights without it are left out."""
+        found = []
+        for run in self.runs:
+            where = "INDEXED BY rows_of_a_query WHERE query = ? AND night = ? LIMIT 1"  # a job may ask it twice a night
+            found += [(run, row) for row in kept_rows(self._store, where, query, run.today.isoformat())]
+        return found
+
+    def in_doubt(self, run: Run) -> dict[str, tuple[int, int]]:
+        """By YYYY-MM-DD how many rows the table of a night had, and how many of them no count to rely on; that of
+        `run` need not be published yet."""
+        rows = self._store.query(f"SELECT night, rows, doubtful FROM nights UNION ALL {_ROWS_IN_DOUBT}", run.run)
+        return {night: (count, doubtful) for night, count, doubtful in rows}
+
+    def accepted(self, query: int) -> list[Level]:
+        """The levels of a query that users told us to believe, oldest first."""
+        return list(levels(self._store, "WHERE query = ? ORDER BY night", query))
+
+    def failed(self) -> list[Run]:
+        """The nights without a table since the first of `runs`: the last failed run of each, oldest first."""
+        since = self.runs[0].today.isoformat() if self.runs else ""
+        found = self._store.runs_where(
+            "failure != '' AND today >= ? AND NOT EXISTS (SELECT 1 FROM runs AS good"
+            " WHERE good.today = runs.today AND good.state IN ('publishing', 'published')) ORDER BY today, run",
+            since,
+        )
+        return list({run.today: run for run in found}.values())  # of one day the later run takes the place
+
+    def failed_again(self, run: Run) -> Run | None:
+        """The last run that was to replace the table of `run` on its day, and left none."""
+        found = self._store.runs_where(
+            "failure != '' AND today = ? AND run > ? ORDER BY run DESC LIMIT 1", run.today.isoformat(), run.run
+        )
+        return next(iter(found), None)
+
+    def failed_since_last(self) -> list[Run]:
+        """The failed nights behind the last published one, oldest first: the last of them is what a reader of today
+        must know. Their `today` is the day, `failure` the reason in a sentence."""
+        return [run for run in self.failed() if not self.runs or run.today > self.runs[-1].today]

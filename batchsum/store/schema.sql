@@ -135,7 +135,7 @@ CREATE TABLE told (  -- what hooks and messages have said of a night, in case th
     PRIMARY KEY (night, taxon, filter_set, said)
 ) WITHOUT ROWID;
 
-CREATE TABLE job (  -- as one row: the job of the last published run, and the taxa.lock that it had, compressed
+CREATE TABLE job (  -- as one row: the job of the last run that was published, or finished as a shard, and its taxa.lock, compressed
     copy BLOB NOT NULL,
     lock BLOB NOT NULL
 );

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.database import Database
+from batchsum.store.database import STATEMENTS, Database
 from batchsum.text import visible
 
 
@@ -53,13 +53,6 @@ UNTOLD = "untold"
 """In place of the publication of a run that is published, until whoever is to know of it has been told."""
 
 _RUN = ", ".join(field.name for field in fields(Run))
-# A replaced answer is kept: it may be of the same moment as the answer to the other edge of a window.
-_KEEP = """
-INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
-    attempts = excluded.attempts,
-    earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
-"""
 
 
 class Store(Database):
@@ -147,16 +140,6 @@ class Store(Database):
         """Note in a sentence why a run left no table; empty where it goes on after all."""
         self.query("UPDATE runs SET failure = ? WHERE run = ?", visible(failure), run.run)
 
-    def keep_job(self, copy: bytes, lock: bytes) -> None:
-        """Keep copies of the job that is published and of its lock, for whoever judges the night again; inside a
-        transaction."""
-        self.query("DELETE FROM job")
-        self.query("INSERT INTO job VALUES (?, ?)", copy, lock)
-
-    def kept_job(self) -> tuple[bytes, bytes] | None:
-        """The copies of the job that was published last, and of its lock; None where there are none."""
-        return next(iter(self.query("SELECT copy, lock FROM job")), None)
-
     def mark_told(self) -> None:
         """Whoever is to know of the published runs has been told, as far as that could be done."""
         self.write("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", [(UNTOLD,)])
@@ -167,7 +150,7 @@ class Store(Database):
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
         rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
         with self.transaction():
-            self.write(_KEEP, rows)
+            self.write(STATEMENTS["keep answer"], rows)
 
     def drop_answers(self, run: Run) -> None:
         """Forget what a closed run was told, and its verdicts; inside a transaction of the caller."""

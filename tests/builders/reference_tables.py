@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.config.schema import API, FILTER_SET, GUARDS, HOLDING, HOLDINGS, JOB, NOTIFY, OUTPUT, TAXON_ENTRY, WINDOWS
-from batchsum.output.counts import count_columns
-from batchsum.output.table import CHANGED, HELD, SUMMARY, Column
+from batchsum.output.table import CHANGED, HELD, SUMMARY, Column, count_columns
 
 PAGE = Path(__file__).parents[2] / "configs/README.md"
 

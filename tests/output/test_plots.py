@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchsum.output.report.plots import heat_level, night_bars, short_count, sparkline, status_bar
+from batchsum.output.report.plots import heat_level, short_count, sparkline
 
 NIGHTS = st.lists(
     st.one_of(
@@ -73,29 +73,6 @@ def test_the_line_rises_with_the_counts_and_stays_inside(nights: list[tuple[int 
     ]
     ordered = [y for _, y in sorted(known, key=lambda pair: (pair[0], -pair[1]))]
     assert ordered == sorted(ordered, reverse=True)
-
-
-def test_the_bar_has_a_piece_for_each_status_that_occurs() -> None:
-    bar = ElementTree.fromstring(status_bar({"ok": 19_999, "empty": 0, "failed": 1}))
-    pieces = {rect.attrib["class"]: float(rect.attrib["width"]) for rect in bar.iter("rect")}
-    assert pieces.keys() == {"ok", "failed"}
-    assert pieces["failed"] >= 3
-    assert sum(pieces.values()) == pytest.approx(996, abs=1)
-    assert status_bar({"ok": 0}) == ""
-
-
-def test_night_bars_number_the_highest_and_tonight_and_escape_what_they_are_given() -> None:
-    dates = ["2026-11-20", "2026-11-21", "2026-11-22", "<b>"]
-    svg = night_bars(dates, [None, 4, 0, 2], ["", "bad", "good", "look"], {"2026-11-20": "<why>"}, label='"&<')
-    root = ElementTree.fromstring(svg)
-    assert root.attrib["aria-label"] == '"&<'
-    assert [text.text for text in root.iter("text")] == ["4", "2"]
-    assert [title.text for title in root.iter("title")] == [
-        "2026-11-20: no table: <why>", "2026-11-21: 4", "2026-11-22: 0", "<b>: 2",
-    ]  # fmt: skip
-    assert [bar.attrib["class"] for bar in root.iter("rect")] == ["bad", "look"]
-    assert len(list(root.iter("circle"))) == 1
-    ElementTree.fromstring(night_bars([], [], [], {}, label=""))
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchsum.output.report import page
-from batchsum.output.report.digest import REASONS, advice, digest, night_headline, night_subline
+from batchsum.output.report.digest import REASONS, advice, digest
 from batchsum.output.report.night import ReportNight, ReportRow, calendar
 from batchsum.output.report.page import took, write_report
 from tests.builders.report_page import Page, Row
@@ -36,6 +37,14 @@ def night_of(*rows: ReportRow, **changes: object) -> ReportNight:
 
 def row(taxon: str = "11320", status: str = "ok", count: int | None = 10, **more: object) -> ReportRow:
     return report_row(taxon, "all", status, count, **more)
+
+
+def answers(night: ReportNight) -> tuple[str, str]:
+    """The two sentences above everything else, without the date."""
+    source = Page(night).source
+    found = (re.search(place, source, re.DOTALL) for place in ("</time>.*?</span></span>(.*?)</h1>", 'lead">(.*?)</p>'))
+    first, second = (" ".join(html.unescape(one[1]).split()) for one in found if one)
+    return first, second
 
 
 def number(text: str) -> int | None:
@@ -162,8 +171,7 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
 )
 def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
     rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
-    night = night_of(*rows)
-    assert night_headline(digest(night), night) == said
+    assert answers(night_of(*rows))[0] == said
 
 
 @pytest.mark.parametrize(
@@ -184,7 +192,7 @@ def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, 
 )
 def test_the_second_sentence_says_what_changed(changes: list[tuple[str, str]], said: str) -> None:
     night = night_of(*(row(str(number), status, change=word) for number, (status, word) in enumerate(changes)))
-    assert night_subline(digest(night), night) == said
+    assert answers(night)[1] == said
 
 
 def test_a_first_night_has_nothing_to_compare_with() -> None:
@@ -226,7 +234,7 @@ def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_i
         row("9", "failed", None, error="timeout:"),
     ]
     night = night_of(*rows, directory="/srv/my out")
-    assert [(each.reason, each.count, each.taxon_count) for each in digest(night).by_reason] == [
+    assert [(each.reason, each.count, len(each.taxa)) for each in digest(night).by_reason] == [
         ("fell", 2, 1), ("contradicts_itself", 1, 1), ("vanished", 1, 1), ("timeout", 1, 1),
     ]  # fmt: skip
     shown = Page(night)
@@ -245,8 +253,9 @@ def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
         in_doubt=in_doubt,
     )  # fmt: skip
     facts = digest(night)
-    assert night_headline(facts, night) == "No table: no row has an answer."
-    assert night_subline(facts, night).startswith("What follows is the last table, that of 2026-11-23.")
+    headline, subline = answers(night)
+    assert headline == "No table: no row has an answer."
+    assert subline.startswith("What follows is the last table, that of 2026-11-23.")
     assert (facts.doubtful_by_night, facts.moods_by_night) == ([1, None, 0, None], ["bad", "", "good", ""])
     shown = Page(night)
     assert '<header class="bad">' in shown.source
@@ -255,11 +264,34 @@ def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     assert "<title>No table · " in shown.source
 
 
+def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_they_are_given() -> None:
+    night = night_of(
+        row(), dates=("2026-11-20", "2026-11-21", "2026-11-22", "<b>"), failures={"2026-11-20": "<why>"},
+        in_doubt={"2026-11-21": (10, 4), "2026-11-22": (10, 0), "<b>": (20, 2)},
+    )  # fmt: skip
+    drawn = re.search('<svg viewBox="0 0 56 65".*?</svg>', Page(night).source, re.DOTALL)
+    assert drawn
+    root = ElementTree.fromstring(drawn[0])
+    assert root.attrib["aria-label"] == "Rows to look at on each of the last 4 nights; tonight 0"
+    assert [text.text for text in root.iter("text")] == ["4", "2"]
+    assert [title.text for title in root.iter("title")] == [
+        "2026-11-20: no table: <why>", "2026-11-21: 4", "2026-11-22: 0", "<b>: 2",
+    ]  # fmt: skip
+    assert [bar.attrib["class"] for bar in root.iter("rect")] == ["bad", "look"]
+    assert len(list(root.iter("circle"))) == 1
+
+
+def test_the_bar_has_a_piece_for_each_status_that_occurs() -> None:
+    bar = re.search('<div class="bar".*?</div>', Page(night_of(*[row()] * 3, row("9", "failed", None))).source)
+    assert bar
+    assert re.findall(r'class="(\w+)" width="([\d.]+)%"', bar[0]) == [("ok", "75.00"), ("failed", "25.00")]
+
+
 def test_what_was_new_on_the_last_table_is_not_called_new_tonight() -> None:
     trouble = row("9", "suspect", 5, error="fell: 5 is 50 % below 10", change="became_suspect")
     night = night_of(trouble, failures={"2026-11-24": "no row has an answer"})
     shown = Page(night).text
-    assert "That is new that night." in night_subline(digest(night), night)
+    assert "That is new that night." in answers(night)[1]
     assert "new tonight" not in shown
 
 
@@ -269,7 +301,7 @@ def test_rolling_rows_have_a_box_of_their_own() -> None:
     facts = digest(night)
     assert facts.leading == []
     assert [each.kept.taxon for each in facts.rolled] == ["3", "2", "1"]
-    assert night_subline(facts, night) == "No row differs from 2026-11-22."
+    assert answers(night)[1] == "No row differs from 2026-11-22."
     assert "3 rolling rows: the dates of their filters moved on with the calendar" in Page(night).text
 
 

@@ -109,6 +109,16 @@ def test_copied_as_csv_the_rows_are_those_that_were_given(open_report: Open, nig
     assert lines[1:] == [as_copied(row) for row in night.rows]
 
 
+def test_the_smallest_piece_of_the_bar_can_still_be_seen(open_report: Open) -> None:
+    rows = [report_row(str(number), "all", "ok", 1) for number in range(2_000)]
+    tab = open_report(night_of(*rows, report_row("0", "all", "failed", None, error="timeout:")))
+    pieces = [tab.locator(f".bar svg.{status}").bounding_box() for status in ("ok", "failed")]
+    assert pieces[1]["width"] >= 3
+    whole = tab.locator(".bar").bounding_box()
+    assert pieces[0]["x"] == whole["x"]
+    assert pieces[1]["x"] + pieces[1]["width"] == pytest.approx(whole["x"] + whole["width"], abs=0.1)
+
+
 def test_hostile_texts_are_shown_and_do_nothing(open_report: Open) -> None:
     night = night_of(*(hostile_row(text) for text in HOSTILE))
     tab = open_report(night)

@@ -7,7 +7,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
-from batchsum.store.nights import Nights as KeptNights
+from batchsum.store.history import Nights as KeptNights
 from batchsum.store.rows import QueryKey
 from batchsum.store.store import Store
 from tests.builders.november import Nights

@@ -210,7 +210,8 @@ def garble(shards: list[Path]) -> list[Path]:
 
 
 def lose_the_job(shards: list[Path]) -> list[Path]:
-    (shards[0] / "job.jsonl.gz").write_bytes(b"no gzip")
+    with closing(sqlite3.connect(shards[0] / "state.sqlite3")) as state, state:
+        state.execute("UPDATE job SET copy = x'00'")
     return shards
 
 
@@ -223,14 +224,14 @@ def lose_the_job(shards: list[Path]) -> list[Path]:
         (unfinish, "{0}/2/2: this shard is not finished; the same run command goes on"),
         (garble, "{0}/2/2/shard.json is not what a shard leaves"),
         (change("shard", "2/3"), "{0}/2/2 is shard 2/3, but {0}/2/1 is shard 1/2"),
-        (change("job_digest", "0" * 64), "{0}/2/2 and {0}/2/1 differ in the content of the job"),
+        (change("job_hash", "0" * 64), "{0}/2/2 and {0}/2/1 differ in the rows of the job, or how they are judged"),
         (change("lock_digest", "0" * 64), "differ in the content of taxa.lock"),
         (change("today", "2026-01-01"), "differ in the day; set BATCHSUM_TODAY for all of them: 2026-01-01, "),
         (change("base_url", "http://127.0.0.1:1/v2"), "differ in the server asked: http://127.0.0.1:1/v2, "),
         (change("batchsum", "0.0.1"), "differ in the version of batchsum"),
         (forget_an_answer, "{0}/2/2: its answers are not those that its shard.json tells of"),
         (swap_states, "{0}/2/1: shard 1/2 holds /virus/taxon/"),
-        (lose_the_job, "{0}/2/1/job.jsonl.gz cannot be read"),
+        (lose_the_job, "{0}/2/1: its job cannot be read"),
     ],
 )
 def test_shards_that_do_not_belong_together_are_refused_by_name(

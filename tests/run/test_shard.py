@@ -69,7 +69,7 @@ def test_shards_ask_nothing_twice(night: ShardedNight) -> None:
 def test_a_shard_leaves_answers_and_no_table(night: ShardedNight) -> None:
     first, _ = night.shards(2)
     assert {path.name for path in first.iterdir() if path.suffix != ".sqlite3-journal"} == {
-        ".lock", "batchsum.log", "job.jsonl.gz", "shard.json", "state.sqlite3",
+        ".lock", "batchsum.log", "shard.json", "state.sqlite3",
     }  # fmt: skip
 
 

@@ -7,13 +7,13 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchsum.model.queries import STATUSES
 from batchsum.output.changes import told_changes, weight
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.output.table import CHANGES
 from batchsum.store.rows import KeptRow
-from batchsum.text import counted
 
 _BAD_SHARE = 0.2
 _TAXA_A_REASON = 12
@@ -24,36 +24,10 @@ _LEADING = 10
 """Changes on the first screen."""
 _HEAT_TAXA = 80
 _HEAT_SETS = 24
-_NARROW_SETS = 4
-"""Filter sets up to which two halves of the heat map stand side by side,"""
-_LEAST_HALF = 6
-"""where each has at least so many taxa."""
 
-_ACCEPT = "If it is right, accept it."
-_UNKNOWN = "Nothing is known of this reason; the row's error says what happened."
-
-REASONS = {
-    "fell": f"Far fewer records than on the nights before. {_ACCEPT}",
-    "vanished": f"There were records; now NCBI says none. {_ACCEPT}",
-    "refused": f"Answered on an earlier night, refused now, while other taxa are known. {_ACCEPT}",
-    "went_back": f"NCBI's data is older than on the last good night: an old copy answered. {_ACCEPT}",
-    "contradicts_itself": "The parts of the answer cannot be true together.",
-    "differs": f"Counted in what you hold, and NCBI says otherwise: download it again. {_ACCEPT}",
-    "with_wider": "A wider row of the taxon is in doubt, and this one has no past to be judged by.",
-    "exceeds_wider": "More records than a row that includes this one: one of the two is wrong.",
-    "unknown_taxon": "NCBI does not know this taxon. Look it up in NCBI Taxonomy; names move and ids are merged.",
-    "ambiguous_name": "More than one taxon has this name. Write the tax id instead.",
-    "not_a_virus": "The taxon is known, but it is not a virus.",
-    "bad_request": "NCBI does not accept these filters. The row's error has NCBI's own words.",
-    "timeout": "No complete answer in time, after all attempts. Asked again tomorrow.",
-    "connection": "The server could not be reached, after all attempts. Asked again tomorrow.",
-    "bad_answer": "An answer came, but not one that can be read as a count. Asked again tomorrow.",
-    "deadline": "Not asked: the run's deadline came first.",
-    "interrupted": "Not asked: the run was interrupted. The same command goes on where it stopped.",
-    "holding": "Not counted: the file that covers it could not be used. Mend it, and run the job with --retry.",
-    "outage": "Not asked, or asked into an outage: the server answered nobody.",
-    "http_429": "The server asked for fewer requests, to the end. Somebody else may be using the same key or address.",
-}
+_REASONS_FILE = Path(__file__).with_name("reasons.tsv")
+REASONS = dict(line.split("\t") for line in _REASONS_FILE.read_text(encoding="utf-8").splitlines()[1:])
+"""What the page says about each reason; of HTTP statuses, of those that begin alike; and about any other."""
 
 
 @dataclass(slots=True)
@@ -65,23 +39,16 @@ class ReasonGroup:
     count: int = 0
     new_count: int = 0
     """Those that had a count to rely on until this night."""
-    taxon_count: int = 0
-    taxon: str = ""
-    """That of the last row."""
-    taxa: list[list[ReportRow]] = field(default_factory=list)
+    taxa: dict[str, list[ReportRow]] = field(default_factory=dict)
     """The rows in doubt of each taxon, which are told in one line."""
 
     def add(self, row: ReportRow, *, is_new: bool) -> None:
-        """Take a row; those of a taxon follow each other."""
-        if row.kept.taxon != self.taxon:
-            self.taxon = row.kept.taxon
-            self.taxon_count += 1
-            if self.taxon_count <= _TAXA_A_REASON:
-                self.taxa.append([])
         self.count += 1
         self.new_count += is_new
-        if self.taxon_count <= _TAXA_A_REASON and len(self.taxa[-1]) < _ROWS_A_TAXON:
-            self.taxa[-1].append(row)
+        if row.kept.taxon in self.taxa or len(self.taxa) < _TAXA_A_REASON:
+            rows = self.taxa.setdefault(row.kept.taxon, [])
+            if len(rows) < _ROWS_A_TAXON:
+                rows.append(row)
 
 
 @dataclass(slots=True)
@@ -118,15 +85,6 @@ class Heat:
     def left_out_sets(self) -> int:
         return len(self.every_set) - len(self.filter_sets)
 
-    def blocks(self) -> list[list[dict[str, KeptRow]]]:
-        """The rows of the taxa in one piece, or in two halves to stand side by side where few filter sets leave the
-        room."""
-        taxa = list(self.taxa.values())
-        half = -(-len(taxa) // 2)  # rounded up, so that the left half is the longer one
-        if len(self.every_set) > _NARROW_SETS or half < _LEAST_HALF:
-            return [taxa]
-        return [taxa[:half], taxa[half:]]
-
 
 @dataclass(slots=True)
 class Digest:
@@ -156,6 +114,11 @@ class Digest:
     @property
     def doubtful(self) -> int:
         return self.row_count - self.believed
+
+    @property
+    def told(self) -> dict[str, int]:
+        """The changes that people are told of."""
+        return told_changes(self.changes)
 
     @property
     def newly_doubtful(self) -> int:
@@ -207,52 +170,10 @@ def digest(night: ReportNight) -> Digest:
     )
 
 
-def night_headline(facts: Digest, night: ReportNight) -> str:
-    """The answer to the first question, in one sentence."""
-    if night.failed_since:
-        return f"No table: {night.failures[night.failed_since[-1]]}."
-    if night.failed_again:
-        return f"No new table from the run at {clock(night.failed_again.started_at)} UTC: {night.failed_again.failure}."
-    if not facts.row_count:
-        return "The job has no rows."
-    if facts.mood == "good":
-        return f"All {counted(facts.row_count, 'row')} answered, nothing in doubt."
-    if facts.mood == "bad":
-        return f"A bad night: {facts.doubtful:,} of {counted(facts.row_count, 'row')} without an answer to rely on."
-    verb = "needs" if facts.doubtful == 1 else "need"
-    return f"{facts.believed:,} of {counted(facts.row_count, 'row')} are good, {facts.doubtful:,} {verb} a look."
-
-
-def night_subline(facts: Digest, night: ReportNight) -> str:
-    """The answer to the second question: what changed, and what of the trouble is new."""
-    told = []
-    if night.failed_since:
-        others = [f"Nor was there one on {', '.join(night.failed_since[:-1])}."] if night.failed_since[1:] else []
-        told = [*others, f"What follows is the last table, that of {night.date}."]
-    elif night.failed_again:
-        began = clock(night.manifest["started_at"])
-        told = [f"What follows is the table of the run at {began} UTC, earlier that day."]
-    if night.previous_date is None:
-        return " ".join([*told, "The job's first night: there is nothing to compare with yet."])
-    if facts.doubtful:
-        told.append(_how_new(facts.newly_doubtful, facts.doubtful, night.tonight))
-    changes = told_changes(facts.changes)
-    if not (total := sum(changes.values())):
-        return " ".join([*told, f"No row differs from {night.previous_date}."])
-    differ = "row differs" if total == 1 else "rows differ"
-    parts = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in changes.items())
-    return " ".join([*told, f"{total:,} {differ} from {night.previous_date}: {parts}."])
-
-
 def advice(reason: str) -> str:
     """One or two sentences about `reason`, the word before an error's colon."""
-    if reason in REASONS:
-        return REASONS[reason]
-    if reason.startswith("http_5"):
-        return "The server failed each time it was asked. Asked again tomorrow."
-    if reason.startswith("http_"):
-        return "The server refused the question with this HTTP status."
-    return _UNKNOWN
+    # http_503 is told as http_5, and http_404 as http_.
+    return next(REASONS[name] for name in (reason, reason[:6], reason[:5], "other") if name in REASONS)
 
 
 def _weight(row: ReportRow) -> tuple[int, float]:
@@ -260,20 +181,5 @@ def _weight(row: ReportRow) -> tuple[int, float]:
     return weight({name: getattr(row.kept, name) for name in names})
 
 
-def clock(text: str) -> str:
-    """`03:00` of `2026-11-26T03:00:05Z`."""
-    return text[11:16]
-
-
 def _peak(rows: Iterable[KeptRow]) -> int:
     return max(row.record_count or 0 for row in rows)
-
-
-def _how_new(fresh: int, doubtful: int, tonight: str) -> str:
-    if not fresh:
-        # Not that it is nothing new: the night before may have left no table, and no word about the row.
-        who = "It had no" if doubtful == 1 else "None of them had a"
-        return f"{who} count to rely on the night before."
-    if fresh == doubtful:
-        return f"That is new {tonight}." if doubtful == 1 else f"All {doubtful:,} are new {tonight}."
-    return f"{fresh:,} of the {doubtful:,} {'is' if fresh == 1 else 'are'} new {tonight}."

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from batchsum.model.queries import Package, Summary
 from batchsum.store.failures import doubtful_since
-from batchsum.store.history import History
-from batchsum.store.nights import Nights
+from batchsum.store.history import History, Nights
 from batchsum.store.rows import KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, in_groups, load_answer
 
@@ -176,10 +175,11 @@ class _Rows:
         return series
 
     def _row(self, kept: KeptRow, answer: str | None, series: _Series, since: str) -> ReportRow:
-        said = load_answer(answer) if answer else None
-        package, messages = _NO_DOWNLOAD, self._messages(kept)
-        if isinstance(said, Summary):
-            package, messages = said.hydrated, said.messages
+        keys = kept.request_keys
+        said = load_answer(answer) if answer else together(self.store.answers(self.run, keys), keys)
+        messages = said.messages if isinstance(said, Summary) else ()
+        # A window, which has two answers, is nothing that could be downloaded.
+        package = said.hydrated if answer and isinstance(said, Summary) else _NO_DOWNLOAD
         if self.is_counted and kept.held_in:  # some are asked all the same
             package, messages = _NO_DOWNLOAD, (f"counted in {kept.held_in}",) if kept.is_believed else ()
         # No run has the number -1, so a day without a table finds nothing.
@@ -195,13 +195,6 @@ class _Rows:
             tuple([count for count, _ in nightly]),
             tuple([status for _, status in nightly]),
         )
-
-    def _messages(self, kept: KeptRow) -> tuple[str, ...]:
-        """What NCBI said of the two edges of a window. The window itself is nothing that could be downloaded."""
-        keys = kept.request_keys
-        # With one key alone the row is no window.
-        answer = together(self.store.answers(self.run, keys), keys) if len(keys) > 1 else None
-        return answer.messages if isinstance(answer, Summary) else ()
 
     def _phids(self, kept: KeptRow) -> tuple[str, ...]:
         found = filter(None, (self.store.answer(self.run, key) for key in kept.request_keys))

@@ -24,7 +24,7 @@ from batchsum.atomic import replace_file
 from batchsum.output.changes import change_percent
 from batchsum.output.files import PAGE
 from batchsum.output.report import plots
-from batchsum.output.report.digest import advice, clock, digest, night_headline, night_subline
+from batchsum.output.report.digest import advice, digest
 from batchsum.output.report.night import ReportNight, ReportRow
 from batchsum.text import counted, spoken
 
@@ -39,7 +39,6 @@ ROWS_A_PAGE = 500
 _FOLDER = Path(__file__).parent
 MINUS = "\N{MINUS SIGN}"
 _LEAST_PERCENT = Decimal("0.1")
-_ICONS = {"good": "#1a7f4b", "look": "#b26a00", "bad": "#b3261e"}
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
 
@@ -71,15 +70,12 @@ def render_page(night: ReportNight) -> Iterator[str]:
         .stream(
             night=night,
             facts=facts,
-            headline=night_headline(facts, night),
-            subline=night_subline(facts, night),
             style=style,
             script=script,
             style_hash=_hash(style),
             script_hash=_hash(script),
             mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
-            icon=_icon("bad" if night.is_old else facts.mood),
             host=_host(night.manifest["base_url"]),
             first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
             more_rows=rows,  # the same iterator: it goes on where first_rows stopped
@@ -118,7 +114,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters.update(
-        grouped=grouped, difference=difference, day=day, words=words, advice=advice,
+        grouped=grouped, difference=difference, day=day, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
         soft=soft, acceptance=acceptance,
     )  # fmt: skip
@@ -132,12 +128,6 @@ def _text(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _icon(mood: str) -> str:
-    """A dot in the tab's title; an address of its own, so that no browser asks a server for one."""
-    dot = f"<circle cx='4' cy='4' r='4' fill='{_ICONS[mood]}'/>"
-    return "data:image/svg+xml," + quote(f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'>{dot}</svg>")
 
 
 def _usual_days(night: ReportNight) -> int:
@@ -205,8 +195,9 @@ def day(text: str | None) -> str:
     return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
 
 
-def words(name: str) -> str:
-    return name.replace("_", " ")
+def clock(text: str) -> str:
+    """`03:00` of `2026-11-26T03:00:05Z`."""
+    return text[11:16]
 
 
 def night_steps(row: ReportRow) -> str:

@@ -1,11 +1,10 @@
-"""Data to inline SVG. Pure functions; every text that goes into the markup is escaped here.
+"""The counts of a row as an inline SVG, and a count in few characters.
 
 Colour comes from the page's style sheet by class, so that a plot follows the theme and prints.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 
 from batchsum.model.queries import BELIEVED
 
@@ -69,65 +68,6 @@ def _line(heights: Sequence[int | None]) -> str:
     if level:
         data.append(f"h{level}")
     return "".join(data)
-
-
-def status_bar(counts: Mapping[str, int]) -> str:
-    """One bar, a piece for each status that occurs; the smallest piece can still be seen."""
-    total = sum(counts.values())
-    present = {status: count for status, count in counts.items() if count}
-    if not total:
-        return ""
-    least = 6.0  # of the 1,000 units that the bar is wide
-    shares = {status: max(1000 * count / total, least) for status, count in present.items()}
-    scale = 1000 / sum(shares.values())
-    pieces, x = [], 0.0
-    for status, share in shares.items():
-        width = share * scale
-        # Two units are left free, so that neighbours stay apart.
-        pieces.append(f'<rect class="{escape(status)}" x="{x:.1f}" width="{max(width - 2, 1):.1f}" height="10"/>')
-        x += width
-    return f'<svg viewBox="0 0 998 10" preserveAspectRatio="none" aria-hidden="true">{"".join(pieces)}</svg>'
-
-
-def night_bars(
-    dates: Sequence[str],
-    values: Sequence[int | None],
-    moods: Sequence[str],
-    failures: Mapping[str, str],
-    *,
-    label: str,
-) -> str:
-    """A bar a night in the colour of its mood, a small ring for a night of zero, a cross for one without a table.
-
-    The highest and the last are numbered. `failures` say by date why there was no table.
-    """
-    step, top, floor = 14, 14, 64  # of the picture's own units; the page scales it
-    known = [value or 0 for value in values]
-    highest = max(known, default=0) or 1  # never 0, since heights are divided by it
-    numbered = {known.index(highest), len(known) - 1} if any(known) else set()
-    marks = []
-    for position, (date, value, mood) in enumerate(zip(dates, values, moods, strict=True)):
-        middle = step * position + step / 2
-        if value is None:
-            title = f"<title>{escape(date)}: no table{escape(failures.get(date, '') and f': {failures[date]}')}</title>"
-            marks.append(f'<path class="none" d="M{middle - 3:g} {floor - 7}l6 6m0 -6l-6 6">{title}</path>')
-            continue
-        title = f"<title>{escape(date)}: {value:,}</title>"
-        if not value:
-            marks.append(f'<circle cx="{middle:g}" cy="{floor - 4}" r="2.5">{title}</circle>')
-            continue
-        height = max(3, round((floor - top) * value / highest))
-        place = f'x="{middle - 4:g}" y="{floor - height}" width="8" height="{height}"'
-        marks.append(f'<rect class="{mood}" {place}>{title}</rect>')
-        if position in numbered:
-            place = f'class="last" x="{middle + 4:g}"' if position == len(values) - 1 else f'x="{middle:g}"'
-            marks.append(f'<text {place} y="{floor - height - 3}">{short_count(value)}</text>')
-    width = step * max(len(values), 1)
-    line = f'<path d="M0 {floor + 0.5}h{width}"/>'
-    return (
-        f'<svg viewBox="0 0 {width} {floor + 1}" preserveAspectRatio="xMinYMax" role="img"'
-        f' aria-label="{escape(label)}">{line}{"".join(marks)}</svg>'
-    )
 
 
 def heat_level(count: int) -> int:
