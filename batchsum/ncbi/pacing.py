@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from aiolimiter import AsyncLimiter
+
 from batchsum.ncbi.pacing_file import Reservation, window
 from batchsum.ncbi.pacing_redis import SharedLimit
 from batchsum.ncbi.urls import rate_and_ceiling
@@ -21,8 +23,6 @@ GUARD = 0.008
 LARGEST_GUARD = 0.250
 LEAST = 1 / 60
 """Requests a second: a server that allows less means something else, or is broken."""
-EVEN = 0.95
-"""Share of an even distance that two sends keep at least."""
 _COUNTED_FOR = 0.5
 """Seconds for which a send that the lab's limit has counted may still wait here. Less than it counts there."""
 _LATE = 0.001
@@ -60,6 +60,8 @@ class Pacer:
         self._turn = asyncio.Lock()
         self._sends = deque[float]()
         """When those left that still count here, the oldest first."""
+        self._paced_by: AsyncLimiter | None = None
+        """The pace that has let the next send pass; None where none has since the last."""
         self._begin(rate)
 
     @classmethod
@@ -97,7 +99,10 @@ class Pacer:
                     await asyncio.sleep(self.held_until - now)
                 elif self._rate is None:
                     return now
-                elif (wait := self._until_room(now)) > 0:
+                elif self._paced_by is not (pace := self._pace):  # or a hold or another rate has begun meanwhile
+                    await pace.acquire()
+                    self._paced_by = pace
+                elif wait := self._until_room(now):
                     await asyncio.sleep(wait)
                 elif self._lab is not None and (counted is None or now > counted[0] + _COUNTED_FOR):
                     counted = await self._count_in(self._lab, self._rate)
@@ -107,6 +112,7 @@ class Pacer:
                     continue
                 else:
                     self._sends.append(now)
+                    self._paced_by = None
                     if self._lab is not None and counted is not None and now > counted[0] + _LATE:
                         self._lab.sent(counted[1])
                     return now
@@ -121,7 +127,6 @@ class Pacer:
         now = asyncio.get_running_loop().time()
         if refused is not None and refused > self._held_at:
             self._guard = min(2 * self._guard, LARGEST_GUARD)
-            self._begin(self._rate)
         self._held_at = now
         if now + seconds > self.held_until:
             self.held_until = now + seconds
@@ -129,6 +134,7 @@ class Pacer:
                 self._shared.hold(now, self.held_until)
             if self._lab is not None and self._rate is not None:
                 self._lab.hold(seconds)
+        self._begin(self._rate)  # a new pace, since a pause must not save up turns
 
     def limit(self, n: float) -> None:
         """The server says that it allows `n` requests a second; what can be no rate is not heard."""
@@ -151,23 +157,20 @@ class Pacer:
             await self._lab.close()
 
     def _begin(self, rate: float | None) -> None:
-        """Pace at `rate` from here on, with the guard as it is now."""
+        """Pace at `rate` from here on, catching nothing up."""
         self._rate = rate
         if rate is not None:
             self._count, self._period = window(rate / self._parts, self._guard)
+            # Half a slot of catch-up, and what a timer that counts whole milliseconds can miss.
+            burst = 1.5 + 0.005 * rate / self._parts
+            self._pace = AsyncLimiter(burst, burst * self._period / self._count)
 
     def _until_room(self, now: float) -> float:
-        """Seconds until it is worth another try; 0 or less where fewer than allowed count now."""
+        """Seconds until it is worth another try; 0 where fewer than allowed count now."""
         sends = self._sends
         while sends and sends[0] + self._period <= now:
             sends.popleft()
-        if not sends:
-            return 0.0
-        # Nearly even: what a late timer has cost is caught up, and one that counts whole milliseconds may miss some.
-        free = sends[-1] + EVEN * self._period / self._count - 0.002
-        if len(sends) >= self._count:
-            free = max(free, sends[0] + self._period)
-        return free - now
+        return sends[0] + self._period - now if len(sends) >= self._count else 0.0
 
     async def _count_in(self, lab: SharedLimit, rate: float) -> tuple[float, str] | None:
         """Have `lab` count a send: when it did, and what it calls it. None where it is to be asked once more."""

@@ -23,7 +23,7 @@ SCRIPTS = (
     "limit_use", "shared_limit", "wall_time", "request_speed", "whole_run", "shards", "memory", "commit_rate",
     "loop_delay", "cold_start", "own_records", "holdings",
 )  # fmt: skip
-LIBRARIES = ("aiohttp", "PyYAML", "httpx", "requests", "urllib3", "ncbi-datasets-pyclient")
+LIBRARIES = ("aiohttp", "aiolimiter", "PyYAML", "httpx", "requests", "urllib3", "ncbi-datasets-pyclient")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 LINE = re.compile(
     r"(?P<question>.+?): (?P<ratio>[-+.\de]+) \((?P<bar>at (?:least|most) [^)]+)\)"

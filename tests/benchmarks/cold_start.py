@@ -20,7 +20,7 @@ LOADED = """
 import sys
 from batchsum.cli import main
 code = main(sys.argv[1:])
-NETWORK = {"aiohttp", "asyncio", "http.client", "ssl", "urllib.request"}
+NETWORK = {"aiohttp", "aiolimiter", "asyncio", "http.client", "ssl", "urllib.request"}
 print("LOADED", *sorted(NETWORK & set(sys.modules)))
 sys.exit(code)
 """
