@@ -20,7 +20,7 @@ from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon
 from batchsum.store.store import Store
 
-_CLASSES: dict[str, Any] = {name: one for name, one in vars(nouns).items() if is_dataclass(one)}
+_CLASSES: dict[str, Any] = {name: one for name, one in vars(nouns).items() if is_dataclass(one) or one is FilterSet}
 """What a job is made of, by name."""
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
