@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: `--version` and `--help` an
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import sys
@@ -49,6 +50,8 @@ def entry() -> NoReturn:
         signal.signal(number, lambda number, _frame: os._exit(128 + number))
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  open for as long as the process lives
+    # Rows stay until the end and hold no circles: to look through them after every 700 new objects is a tenth of a run.
+    gc.set_threshold(50_000)
     code = main()
     # What is left is the interpreter's own end, in which a stop would look like a run that was cut off.
     with suppress(OSError, ValueError, AttributeError):  # closed, lost, or never there
