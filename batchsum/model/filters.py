@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ LIST_FILTERS = ("accessions", "include_sequence", "aux_report")
 
 FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
+_in_columns = attrgetter(*FILTER_COLUMNS)
 
 
 class _Filters(NamedTuple):
@@ -60,15 +62,20 @@ class FilterSet(_Filters):
 
     def resolve(self, today: date) -> "FilterSet":
         """The same set with every relative date counted back from `today`."""
+        if not self.is_rolling():
+            return self
         days: dict[str, Any] = {
             name: midnight_before(day, today) for name, day in self.dates().items() if isinstance(day, timedelta)
         }
-        return self._replace(**days) if days else self
+        return self._replace(**days)
 
     def dates(self) -> dict[str, date | timedelta]:
         """The days in it, by the names of their filters."""
         names = ("released_since", "released_before", "updated_since")
         return {name: day for name in names if (day := getattr(self, name)) is not None}
+
+    def _values(self) -> Iterator[tuple[str, Any]]:
+        return zip(FILTER_COLUMNS, _in_columns(self), strict=True)
 
     # A night has many rows, but few filter sets: what follows from a set alone is worked out once.
 
@@ -78,22 +85,23 @@ class FilterSet(_Filters):
 
         Lists are sorted, and `7d` stays `7d`.
         """
-        cells = {**self.cells(), **{name: "|".join(sorted(getattr(self, name))) for name in LIST_FILTERS}}
-        return ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
+        told = ((name, sorted(one) if isinstance(one, tuple) else one) for name, one in self._values() if one)
+        return ";".join(f"{name}={cell_text(one)}" for name, one in told)
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def cells(self) -> Mapping[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return {name: cell_text(value) if (value := getattr(self, name)) else "" for name in FILTER_COLUMNS}
+        return {name: cell_text(one) if one else "" for name, one in self._values()}
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return ";".join(f"{name}={cell}" for name, cell in self.cells().items() if cell)
+        return ";".join(f"{name}={cell_text(one)}" for name, one in self._values() if one)
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
-        return any(isinstance(day, timedelta) for day in self.dates().values())
+        days = self.released_since, self.released_before, self.updated_since
+        return any(isinstance(day, timedelta) for day in days)
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
@@ -119,6 +127,8 @@ class FilterSet(_Filters):
 def cell_text(value: Any) -> str:
     """The value of a filter as the table shows it."""
     match value:
+        case str():
+            return value
         case True:
             return "true"
         case date():
@@ -127,8 +137,6 @@ def cell_text(value: Any) -> str:
             return f"{value.days}d"
         case tuple() | list():
             return "|".join(value)
-        case str():
-            return value
     return ""  # false and None: what is absent is shown as nothing
 
 

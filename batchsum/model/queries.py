@@ -261,13 +261,18 @@ def request_key(request: Request) -> str:
     """
     if request.taxon in ("", ".", ".."):
         raise ValueError(f"{request.taxon!r} is not the name of a taxon")
-    return f"/virus/taxon/{quote(request.taxon, safe='')}/genome{_query(request.filters)}"
+    return f"/virus/taxon/{_quoted(request.taxon)}/genome{_query(request.filters)}"
 
 
 @lru_cache(maxsize=4096)  # few filter sets, many taxa
 def _query(filters: FilterSet) -> str:
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in filters.parameters())
+    query = "&".join(f"{name}={_quoted(value)}" for name, value in filters.parameters())
     return f"?{query}" if query else ""
+
+
+@lru_cache(maxsize=4096)  # or few taxa, and many sets of the same few values
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def post_body(request: Request) -> dict[str, Any] | None:

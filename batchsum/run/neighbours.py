@@ -78,9 +78,10 @@ def _exceeding_wider_sets(night: Night, statuses: tuple[str, ...]) -> Iterator[E
 
 def _wider_sets(night: Night) -> Mapping[str, Sequence[str]]:
     """For each filter set of the job those that include it, all as sent; empty where there is nothing to compare."""
-    sets = {filters.text(): filters for filters in night.plan.filter_sets()}
-    if not 1 < len(sets) <= MOST_NEIGHBOURS:
+    different = night.plan.filter_sets()
+    if not 1 < len(different) <= MOST_NEIGHBOURS:
         return {}
+    sets = {filters.text(): filters for filters in different}
     return {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in sets}
 
 
