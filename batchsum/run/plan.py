@@ -68,14 +68,15 @@ class Plan:
         return {one.guards for sets in self._resolved.values() for one in sets}
 
     def dated_sets(self) -> dict[str, FilterSet]:
-        """The filter sets of the job that have a date, by name, as asked tonight; all windows of one together."""
+        """The filter sets of the job that have a date, by name, as asked tonight; all windows of one as `name/*`."""
         dated: dict[str, FilterSet] = {}
         for named in self.job.filter_sets:  # which need not be those of the rows
+            name, filters = named.name, named.filters
             if named.windows:
                 first, *_, last = named.windows.edges(self.today)
-                dated[named.name] = named.filters._replace(released_since=first, released_before=last)
-            elif named.filters.dates():
-                dated[named.name] = named.filters.resolve(self.today)
+                name, filters = f"{name}/*", filters._replace(released_since=first, released_before=last)
+            if filters.dates():
+                dated[name] = filters.resolve(self.today)
         return dated
 
     def job_hash(self) -> str:

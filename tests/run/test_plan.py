@@ -120,3 +120,11 @@ def dates_of(plan_of: Job) -> Mapping[str, FilterSet]:
 def test_dated_sets_are_those_with_a_date() -> None:
     week = NamedSet("week", FilterSet(updated_since=timedelta(days=7)))
     assert dates_of(job("1", sets=(ALL, week))) == {"week": FilterSet(updated_since=date(2026, 11, 16))}
+
+
+def test_all_windows_of_a_set_are_told_together() -> None:
+    filters = FilterSet(host="human", updated_since=timedelta(days=7))
+    weekly = NamedSet("weekly", filters, windows=Windows(timedelta(days=7), 3))
+    first, behind_last, updated = date(2026, 11, 2), date(2026, 11, 23), date(2026, 11, 16)
+    together = FilterSet(host="human", released_since=first, released_before=behind_last, updated_since=updated)
+    assert dates_of(job("1", sets=(weekly,))) == {"weekly/*": together}
