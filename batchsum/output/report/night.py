@@ -175,13 +175,16 @@ class _Rows:
         return series
 
     def _row(self, kept: KeptRow, answer: str | None, series: _Series, since: str) -> ReportRow:
-        keys = kept.request_keys
-        said = load_answer(answer) if answer else together(self.store.answers(self.run, keys), keys)
-        messages = said.messages if isinstance(said, Summary) else ()
-        # A window, which has two answers, is nothing that could be downloaded.
-        package = said.hydrated if answer and isinstance(said, Summary) else _NO_DOWNLOAD
+        package, messages = _NO_DOWNLOAD, tuple[str, ...]()
         if self.is_counted and kept.held_in:  # some are asked all the same
-            package, messages = _NO_DOWNLOAD, (f"counted in {kept.held_in}",) if kept.is_believed else ()
+            messages = (f"counted in {kept.held_in}",) if kept.is_believed else ()
+        else:
+            keys = kept.request_keys
+            said = load_answer(answer) if answer else together(self.store.answers(self.run, keys), keys)
+            if isinstance(said, Summary):
+                messages = said.messages
+                # A window, which has two answers, is nothing that could be downloaded.
+                package = said.hydrated if answer else _NO_DOWNLOAD
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights]
         return ReportRow(
