@@ -28,6 +28,8 @@ _in_columns = attrgetter(*FILTER_COLUMNS)
 
 
 class _Filters(NamedTuple):
+    """The fields of a FilterSet: a named tuple is hashed and compared fast, and a job has one for each window."""
+
     accessions: tuple[str, ...] = ()
     refseq_only: bool = False
     annotated_only: bool = False
