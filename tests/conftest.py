@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from batchsum.cli.terminal import hide
+from batchsum.ncbi import client
 from batchsum.run import ask
 from tests.builders.jobs import job_text, write_job
 from tests.fakes.raw_server import RawServer, raw_server
@@ -53,9 +54,10 @@ def clean_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_pause() -> Iterator[None]:
-    """The second round follows at once on the first."""
+    """The second round follows at once on the first, and an attempt soon on the one before it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ask, "SHORTEST_PAUSE", 0.0)
+        patch.setattr(client, "FIRST_PAUSE", 0.001)
         yield
 
 

@@ -53,13 +53,16 @@ def write_job(directory: Path, text: str = JOB, name: str = "night.yaml") -> Pat
 
 
 def night(job: Path, ncbi: ScriptedNcbi, *options: str, day: date | str | None = None) -> int:
-    """The night of a day, else the one after the last of the job; `ncbi` remembers the questions of this one only."""
+    """The night of a day, else the one after the last of the job; `ncbi` remembers the questions of this one only.
+
+    They are asked without a pace, whatever the job says.
+    """
     ncbi.asked.clear()
     with pytest.MonkeyPatch.context() as patch:
         if day:
             patch.setenv("BATCHSUM_TODAY", str(day))
         with next_day(job):
-            return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+            return main(["run", str(job), "--base-url", ncbi.base_url, "--rps", "unlimited", *options])
 
 
 @contextmanager

@@ -50,6 +50,8 @@ class ScriptedNcbi:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         path, _, query = request.raw_path.partition("?")
         taxon = path.removeprefix(f"{PREFIX}/virus/taxon/").removesuffix("/genome")
+        if path.startswith(f"{PREFIX}/taxonomy/"):  # a word for good, so that nobody asks again after a pause
+            return web.json_response({"code": 7, "message": "names are told to nobody here"}, status=403)
         if not path.startswith(f"{PREFIX}/virus/taxon/") or "/" in taxon:
             return web.json_response({"code": 5, "message": f"no such endpoint: {path}"}, status=404)
         question = Question(unquote(taxon), tuple(parse_qsl(query)), dict(request.headers))

@@ -13,11 +13,19 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import aioresponses as pretending
 
+from batchsum.ncbi.client import FIRST_PAUSE
+
 
 @pytest.fixture(autouse=True)
 def own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No limit is shared with other processes: they have another clock, or run the same test."""
     monkeypatch.setattr("batchsum.ncbi.pacing_file._directories", lambda: [tmp_path / "sends"])
+
+
+@pytest.fixture(autouse=True)
+def real_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those between attempts are what is tried here."""
+    monkeypatch.setattr("batchsum.ncbi.client.FIRST_PAUSE", FIRST_PAUSE)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def night(directory: Path, ncbi: ScriptedNcbi, taxa: str = "[11320, 11520, 12216]") -> int:
     job = directory / "job.yaml"
-    job.write_text(f"version: 1\nname: tonight\ntaxa: {taxa}\napi: {{attempts: 1, max_outage: 1s}}\n")
+    api = "{requests_per_second: unlimited, attempts: 1, max_outage: 1s}"
+    job.write_text(f"version: 1\nname: tonight\ntaxa: {taxa}\napi: {api}\n")
     with next_day(directory / "tonight.yaml"):
         return main(["run", str(job), "--base-url", ncbi.base_url])
 

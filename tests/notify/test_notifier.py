@@ -56,7 +56,8 @@ class Desk:
     def write(self, extra: str = "", **channels: object) -> None:
         self.job.write_text(
             "version: 1\ntaxa: [11320, {taxon: 11520, label: '<!here> & =B'}]\n"
-            f"api: {{attempts: 1, max_outage: 1s}}\n{extra}\nnotify: {json.dumps(channels)}\n"
+            "api: {requests_per_second: unlimited, attempts: 1, max_outage: 1s}\n"
+            f"{extra}\nnotify: {json.dumps(channels)}\n"
         )
 
     def night(self, *options: str, counts: tuple[int, int] | None = None) -> int:
