@@ -44,6 +44,21 @@ ENVIRONMENT = (
 """What the program and the tests' jobs read; a developer's own must reach no test."""
 
 
+LONG = (
+    "test_report_browser",
+    "test_pacing_redis",
+    "test_kills",
+    "test_two_processes",
+    "test_pipelines",
+    "test_many_nights",
+)
+"""Files of which each takes one process long: begun last, it would be waited for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -18,7 +18,7 @@ from tests.chaos.stage import Stage, contents
 @pytest.fixture
 def slow(stage: Stage) -> Iterator[Stage]:
     stage.begin()
-    stage.ncbi.delay = 0.05
+    stage.ncbi.delay = 0.03
     yield stage
     stage.ncbi.delay = 0.0
 

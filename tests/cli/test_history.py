@@ -119,7 +119,7 @@ def test_a_night_without_a_table_is_told_everywhere(
     ncbi: ScriptedNcbi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job, out = tmp_path / "watch.yaml", tmp_path / "out" / "watch"
-    job.write_text("version: 1\ntaxa: [11320]\napi: {attempts: 1, max_outage: 1s}\n")
+    job.write_text("version: 1\ntaxa: [11320]\napi: {requests_per_second: unlimited, attempts: 1, max_outage: 1s}\n")
     days = ("2026-11-22", "2026-11-23", "2026-11-24", "2026-11-25")
     pages, left = [], []
     for day, answer in zip(days, ({"record_count": 9}, {"record_count": 9}, (500, "oops"), (302, "")), strict=True):
@@ -164,7 +164,7 @@ def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     monkeypatch.setenv("BATCHSUM_TODAY", "2030-01-01")
     out = str(tmp_path / "out" / "watch")
-    run = ("run", str(job), "--base-url", ncbi.base_url)
+    run = ("run", str(job), "--base-url", ncbi.base_url, "--rps", "unlimited")
     commands = (run, ("history", out), ("explain", out, "11320"), ("check", str(job)))
     for command, code in zip(commands, (3, 0, 0, 0), strict=True):
         words = [sys.executable, "-m", "batchsum", *command]

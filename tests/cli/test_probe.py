@@ -10,7 +10,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.cli.probe import MOST_KEPT, MOST_SILENT, ask_all, questions
 from tests.fakes.local_ncbi_server import serving
-from tests.fakes.raw_server import RawServer, answer, error, redirect, summary, too_many
+from tests.fakes.raw_server import RawServer, answer, error, redirect, too_many
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 
@@ -114,7 +114,7 @@ def test_a_429_that_happens_is_waited_for_and_asked_again_once(
 
 
 def test_what_does_not_hold_is_said(tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]) -> None:
-    raw.always(summary(7))
+    raw.always(answer(200, {"record_count": 7, "assembly_count": 7}, {"X-RateLimit-Limit": "5000"}))
     raw.on("12216", answer(200, {"record_count": None}))
     raw.on("Lake trout rhabdovirus 903/87", error(404, "no such route"))
     code, document = probe(tmp_path, raw.base_url)

@@ -248,7 +248,7 @@ def test_the_examples_are_what_is_printed() -> None:
 
 def night(job: Path, ncbi: ScriptedNcbi, *options: str) -> int:
     ncbi.asked.clear()
-    return main(["run", str(job), "--base-url", ncbi.base_url, *options])
+    return main(["run", str(job), "--base-url", ncbi.base_url, "--rps", "unlimited", *options])
 
 
 def published_at(job: Path, moment: datetime) -> None:

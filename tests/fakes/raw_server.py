@@ -197,12 +197,16 @@ def cut(body: Any, at: int, *, with_length: bool = True, compress: bool = False)
 
 
 def gzip_bomb(megabytes: int = 300) -> Behaviour:
-    """A summary with so many blanks behind it, packed to about a thousandth."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
-    pieces = [compressor.compress(b'{"record_count": 7}')]
-    pieces += [compressor.compress(b" " * 2**20) for _ in range(megabytes)]
-    data = b"".join([*pieces, compressor.flush()])
-    return raw(head(200, {"Content-Encoding": "gzip", "Content-Length": str(len(data))}) + data)
+    """A summary with so many blanks behind it, packed to about a thousandth, when it is wanted."""
+
+    async def behave(turn: Turn) -> None:
+        compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+        pieces = [compressor.compress(b'{"record_count": 7}')]
+        pieces += [compressor.compress(b" " * 2**20) for _ in range(megabytes)]
+        data = b"".join([*pieces, compressor.flush()])
+        await raw(head(200, {"Content-Encoding": "gzip", "Content-Length": str(len(data))}) + data)(turn)
+
+    return behave
 
 
 def bad_status_line() -> Behaviour:

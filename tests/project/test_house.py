@@ -2,19 +2,25 @@
 
 import ast
 from collections import Counter
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "batchsum"
-TREES = {
-    path.relative_to(PACKAGE.parent).with_suffix("").as_posix().removesuffix("/__init__").replace("/", "."): ast.parse(
-        path.read_text(encoding="utf-8")
-    )
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
 LONGEST_FUNCTION = 60
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """The package's modules by their dotted names."""
+    return {
+        path.relative_to(PACKAGE.parent).with_suffix("").as_posix().removesuffix("/__init__").replace("/", "."): (
+            ast.parse(path.read_text(encoding="utf-8"))
+        )
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
 
 
 def imported_at_the_top(tree: ast.Module) -> set[str]:
@@ -24,14 +30,14 @@ def imported_at_the_top(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole in TREES else node.module)
+                found.add(whole if whole in trees() else node.module)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return found & TREES.keys()
+    return found & trees().keys()
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    graph = {name: imported_at_the_top(tree) - {name} for name, tree in TREES.items()}
+    graph = {name: imported_at_the_top(tree) - {name} for name, tree in trees().items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:
@@ -41,7 +47,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 def test_no_public_name_is_defined_in_two_files() -> None:
     defined = Counter(
         node.name
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in tree.body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
     )
@@ -51,7 +57,7 @@ def test_no_public_name_is_defined_in_two_files() -> None:
 def test_no_function_is_longer_than_a_screen() -> None:
     lines = {
         f"{name}.{node.name}": node.end_lineno - node.lineno + 1
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
     }

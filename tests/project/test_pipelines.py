@@ -74,7 +74,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    with serving(latency="50ms", as_of=None) as server:
+    with serving(latency="10ms", as_of=None) as server:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("NCBI_", "BATCHSUM_"))}
         yield Lab(tmp_path, {
             **kept, "PATH": f"{tmp_path}/bin:{BIN}:{os.environ['PATH']}", "BATCHSUM_BASE_URL": server.base_url,
