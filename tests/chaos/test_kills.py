@@ -10,7 +10,7 @@ from tests.chaos.disturbance import strike_at_random, strike_each_step
 from tests.chaos.stage import Stage
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("kill", 11), ("stop", 17), ("fail", 13), ("full", 13)])
+@pytest.mark.parametrize(("kind", "stride"), [("kill", 7), ("stop", 13), ("fail", 9), ("full", 11)])
 def test_struck_at_its_steps(stage: Stage, kind: str, stride: int) -> None:
     struck = Counter(strike_each_step(stage, kind, stride=stride))
     assert sum(struck.values()) >= 4

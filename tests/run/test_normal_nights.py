@@ -1,4 +1,4 @@
-"""Six weeks on which nothing is wrong: growth, quiet taxa, withdrawals, copies that lag, an update amid the asking.
+"""Sixty nights on which nothing is wrong: growth, quiet taxa, withdrawals, copies that lag, an update amid the asking.
 
 No row may be doubted and nothing may be told, whether NCBI dates its whole resource or each row has its own date.
 """
@@ -16,7 +16,7 @@ from tests.builders.jobs import manifest, night, rows, write_job
 from tests.fakes.scripted_ncbi import Question
 from tests.fakes.scripted_taxonomy import node, scripted_taxonomy
 
-FIRST, NIGHTS = date(2026, 6, 1), 42
+FIRST, NIGHTS = date(2026, 6, 1), 60
 GENUS = 500
 JOB = f"""\
 version: 1
@@ -81,7 +81,7 @@ class SteadyNcbi:
 
 
 @pytest.mark.parametrize("has_common_dates", [True, False], ids=["common dates", "rows' own dates"])
-def test_six_normal_weeks_raise_no_alarm(tmp_path: Path, has_common_dates: bool) -> None:
+def test_sixty_normal_nights_raise_no_alarm(tmp_path: Path, has_common_dates: bool) -> None:
     job = write_job(tmp_path, JOB)
     model = SteadyNcbi(has_common_dates)
     told = Counter[str]()
