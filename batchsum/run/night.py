@@ -15,7 +15,7 @@ from batchsum.config.taxa_lock import lock_file, read_lock
 from batchsum.errors import BatchsumError, NotDue, NothingUsable, OutputError, Refused
 from batchsum.model.job import Job
 from batchsum.ncbi.client import DatasetsClient
-from batchsum.ncbi.urls import BASE_URL
+from batchsum.ncbi.urls import default_base_url
 from batchsum.notify.notifier import Notifier
 from batchsum.output import files
 from batchsum.output.formats import require_formats
@@ -60,17 +60,17 @@ def run_job(
 ) -> Outcome:
     """Ask for every query of `job` and publish its table in `job.output.dir`.
 
-    `base_url` is the job's unless given, else NCBI's. `fresh` drops an unfinished run. `retry` asks again for the
-    rows of the last night that are suspect, failed or skipped, and publishes that night again. After `deadline`
-    what was not asked is `skipped`. `accept` names rows (TAXON or TAXON/FILTER_SET) to be believed whatever NCBI
-    says. `today` is the day relative dates count back from, by default the local date of `begun` (now); running
-    again on a day replaces that night.
+    `base_url` is the job's unless given, else that of BATCHSUM_BASE_URL, else NCBI's. `fresh` drops an unfinished
+    run. `retry` asks again for the rows of the last night that are suspect, failed or skipped, and publishes that
+    night again. After `deadline` what was not asked is `skipped`. `accept` names rows (TAXON or TAXON/FILTER_SET)
+    to be believed whatever NCBI says. `today` is the day relative dates count back from, by default the local date
+    of `begun` (now); running again on a day replaces that night.
 
     Raises a `BatchsumError` where no table could be published; its `exit_code` is the command's. `NotDue` where
     the last one is younger than the job's `min_interval`; `fresh`, `retry` and `accept` override that.
     """
     directory = job.output.dir
-    base_url = base_url or job.api.base_url or BASE_URL
+    base_url = base_url or job.api.base_url or default_base_url()
     begun = begun or datetime.now(UTC)
     files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
@@ -165,10 +165,10 @@ def announce(notifier: Notifier, outcome: Outcome) -> Outcome:
 
 
 def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: int = 1) -> DatasetsClient:
-    """A client as the job wants it, for `base_url`, else the job's, else NCBI's; one of `parts` at work."""
+    """A client as the job wants it, for `base_url`, else the job's, else the default; one of `parts` at work."""
     api = job.api
     return DatasetsClient(
-        base_url or api.base_url or BASE_URL,
+        base_url or api.base_url,
         api_key=api_key,
         contact=api.contact,
         requests_per_second=api.requests_per_second,

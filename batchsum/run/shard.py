@@ -19,7 +19,7 @@ from batchsum.config.taxa_lock import lock_file, read_lock
 from batchsum.errors import NothingUsable, UsageError
 from batchsum.model.job import Job
 from batchsum.model.queries import Failure, Query, Request, request_key
-from batchsum.ncbi.urls import BASE_URL
+from batchsum.ncbi.urls import default_base_url
 from batchsum.output import files
 from batchsum.run.ask import Fetcher, ask
 from batchsum.run.coverage import OnReading, count_holdings, require_reader
@@ -143,7 +143,7 @@ def run_shard(
     the whole part without an answer: the same call asks again.
     """
     directory = job.output.dir
-    base_url = job.api.base_url or BASE_URL
+    base_url = job.api.base_url or default_base_url()
     require_reader(job)
     lock = read_lock(lock_file(job.path))
     client = job_client(job, base_url, api_key, parts=shard.count)

@@ -56,6 +56,14 @@ def test_a_night_runs_inside_a_running_loop(ncbi: ScriptedNcbi, job: Job) -> Non
     assert cell(job, ncbi).changes == 0
 
 
+def test_the_server_may_be_named_by_the_environment(
+    ncbi: ScriptedNcbi, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHSUM_BASE_URL", ncbi.base_url)
+    assert run_job(job).exit_code == 0
+    assert len(ncbi.asked) > 5
+
+
 def test_a_cell_that_is_interrupted_goes_on_where_it_was(ncbi: ScriptedNcbi, job: Job) -> None:
     def interrupt(question: Question) -> float:
         if question.taxon != "4":
