@@ -230,7 +230,7 @@ def test_the_examples_are_what_is_printed() -> None:
     example = schedule.Entry(
         name="nightly",
         program=("/opt/batchsum/bin/batchsum",),
-        job=Path("/srv/batchsum/nightly.yaml"),
+        job=Path("/srv/batchsum/jobs/nightly.yaml"),
         at=time(3, 17),
         key_file=Path("/etc/batchsum/ncbi_api_key"),
         key_option=("--api-key-file", "/etc/batchsum/ncbi_api_key"),

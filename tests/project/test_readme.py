@@ -73,7 +73,7 @@ def test_the_job_that_is_shown_loads(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text("".join(text for name, text in BLOCKS if name == "yaml"), encoding="utf-8")
     job = load_job(path)
-    assert job.notify.on_change == ("./tell_drops.py",)
+    assert job.notify.on_change == ("python3", "tell_drops.py")
     assert [one.file for one in job.holdings.files] == ["ncbi/sars-cov-2.zip"]
     assert [one.taxon for one in job.taxa] == ["2697049", "Influenza A virus", "1335626"]
     assert [one.name for one in job.filter_sets] == ["all", "human", "this_week"]

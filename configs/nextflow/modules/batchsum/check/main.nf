@@ -4,6 +4,7 @@ process BATCHSUM_CHECK {
 
     conda "${moduleDir}/environment.yml"
     container "batchsum:0.2.0"
+    containerOptions "--entrypoint=''"  // Docker or Podman: Nextflow starts a shell in it
 
     input:
     tuple val(meta), path(jobdir, stageAs: 'job'), val(jobfile)

@@ -6,6 +6,7 @@ process BATCHSUM_MERGE {
 
     conda "${moduleDir}/environment.yml"
     container "batchsum:0.2.0"
+    containerOptions "--entrypoint=''"  // Docker or Podman: Nextflow starts a shell in it
 
     input:
     tuple val(meta), path(shards, stageAs: 'shards/*'), val(out)
