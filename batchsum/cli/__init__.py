@@ -26,7 +26,7 @@ COMMANDS = (
     ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),
     ("merge", "make one table out of the shards of a job", "run:merge_command"),
     ("probe", "ask a dozen questions, and write down how the server behaves", "probe:probe_command"),
-    ("init", "write a commented job file, and its JSON Schema for editors", "init:init_command"),
+    ("init", "write a commented job file, and the schema by which editors complete and check its keys", "init:init_command"),
     ("completion", "print completion of commands and options for your shell", "completion:completion_command"),
     ("demo", "run the sample job for two nights against the embedded server; needs no network", "demo:demo_command"),
     ("serve", "run the embedded NCBI-compatible server", "serve:serve_command"),
@@ -35,7 +35,7 @@ COMMANDS = (
 _EPILOGS = {
     "": ("batchsum", "exit_codes"),
     "run": ("run", "files", "exit_codes"),
-    **{name: (name,) for name in ("check", "init", "completion")},
+    **{name: (name,) for name in ("accept", "check", "init", "completion")},
 }
 """What `--help` says below the options of a command, or of the program: texts of `data/help`. Enough to do without any
 other page."""
