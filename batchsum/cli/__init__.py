@@ -26,7 +26,7 @@ COMMANDS = (
     ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),
     ("merge", "make one table out of the shards of a job", "run:merge_command"),
     ("probe", "ask a dozen questions, and write down how the server behaves", "probe:probe_command"),
-    ("init", "write a commented job file, and the schema by which editors complete and check its keys", "init:init_command"),
+    ("init", "write a commented job file, and its schema: editors complete and check its keys", "init:init_command"),
     ("completion", "print completion of commands and options for your shell", "completion:completion_command"),
     ("demo", "run the sample job for two nights against the embedded server; needs no network", "demo:demo_command"),
     ("serve", "run the embedded NCBI-compatible server", "serve:serve_command"),
@@ -104,7 +104,8 @@ class _Parser(argparse.ArgumentParser):
 def _near(word: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, [*names], n=1))
+    near = [name for name in names if sorted(name) == sorted(word)] or get_close_matches(word, [*names], 1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _tell(error: BaseException) -> int:

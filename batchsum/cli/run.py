@@ -179,6 +179,8 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         workers=arguments.workers or job.api.workers,
     )
     directory = arguments.out or job.output.dir
+    if arguments.fresh and arguments.retry:
+        raise UsageError("--fresh begins the night anew, and --retry keeps most of the last one; leave one of both out")
     if arguments.shard and arguments.retry:
         raise UsageError("--retry asks a whole night again, and not a shard; leave one of both out")
     if arguments.shard and not arguments.out:

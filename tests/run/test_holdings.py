@@ -352,7 +352,7 @@ def first_record(file: Path) -> list[tuple[str, Any]]:
 PROBLEMS = {
     "{files: []}": "files: is an empty list",
     "{}": "the key 'files' is missing; write files:",
-    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not a whole number",
+    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not an NCBI Taxonomy ID; write the number",
     "{files: [{taxon: 1}]}": "the key 'file' is missing; write the path",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 1, file: b.zip}]}": "taxon 1 has a file already",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 2, file: a.zip}]}": "a.zip is listed twice",
@@ -369,11 +369,13 @@ def test_problems_of_the_section(tmp_path: Path, section: str, capsys: pytest.Ca
     assert re.search(rf"night.yaml:4:\d+: {re.escape(PROBLEMS[section])}", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("text", ["2697049", "=a.zip", "corona=a.zip", "2697049="])
+@pytest.mark.parametrize("text", ["2697049", "=a.zip", "2697049="])
 def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_job(tmp_path, job_text(11320))
     assert main(["run", str(path), "--holding", text]) == 2
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
+    assert main(["run", str(path), "--holding", "corona=a.zip"]) == 2
+    assert "'corona' is not an NCBI Taxonomy ID; write the number, such as 1335626" in capsys.readouterr().err
 
 
 def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,7 +458,7 @@ def test_without_the_reader_nothing_is_asked(
     for command in ("check", "run"):
         assert main([command, str(path), "--base-url", ncbi.base_url]) == 2
         told = capsys.readouterr()
-        assert "pip install 'batchsum[holdings]'" in told.out + told.err
+        assert "pip install '.[holdings]' in a clone" in told.out + told.err
     assert not (path.parent / "out/night/state.sqlite3").exists()
 
 
