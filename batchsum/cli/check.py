@@ -25,6 +25,7 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
+from batchsum.config.yaml_job import default_name
 from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
 from batchsum.model.job import Job, OutputSettings
 from batchsum.model.queries import Failure
@@ -153,7 +154,7 @@ def _require_output(output: OutputSettings) -> None:
     # `run` makes what is missing, so the nearest folder that exists decides.
     there = next(one for one in (output.dir, *output.dir.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise OutputError(f"{output.dir} cannot be made: {there} is a file")
+        raise OutputError(f"{there} is a file, and no directory can be made there; write another output.dir (--out)")
     check_targets(there, [f"summary.{name}" for name in output.formats] if there == output.dir else ())
 
 
@@ -214,11 +215,12 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
     problems, lock = report["problems"], report["lock"]
     taxa = counted(report["taxa"], "taxon", "taxa")
+    name = "" if report["job"] == default_name(Path(report["file"])) else f"job {report['job']}: "
     found = counted(len(problems), "problem") if problems else "no problem found"
     lines = [
-        f"{report['file']}: job {report['job']}: {found}",
+        f"{report['file']}: {name}{found}",
         f"  {taxa}, {counted(report['filter_sets'], 'filter set')}: {counted(report['queries'], 'query', 'queries')}",
-        f"  {counted(report['requests'], 'request')} after sharing",
+        f"  {counted(report['requests'], 'request')} (the same question is sent once)",
     ]
     for rate, seconds in report["seconds"].items():
         # At least a second: else a job of few requests would be told to take none.
@@ -229,7 +231,7 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
     if lock["taxa"] or "online" in report:
         state = {True: ", written", False: ", unchanged"}.get(lock.get("written"), "")
-        lines.append(f"  {lock['taxa']:,} of {taxa} locked to their ids: {lock['file']}{state}")
+        lines.append(f"  names fixed in {lock['file']}: {lock['taxa']:,} of {report['taxa']:,}{state}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     told = [
         Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)
@@ -246,7 +248,7 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
     if comparing := holdings["comparing_requests"]:
-        yield f"  {counted(comparing, 'request')} of those asked to compare the files; more where records are missing"
+        yield f"  {counted(comparing, 'request')} above compare the files; up to 24 more where records are missing"
 
 
 def _about_job(job: Job, message: str) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def _logged(
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{log_file.parent} cannot be made: {error.strerror}") from None
+            why = "is a file" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+            option = "--out" if log_file.parent == job.output.dir else "--log-file"
+            raise OutputError(f"{log_file.parent} {why}; write another {option}") from None
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise

@@ -12,11 +12,11 @@ from pathlib import Path
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
 from batchsum.config.problems import OnceAKind, decode, unreadable
-from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
+from batchsum.config.yaml_job import YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
 from batchsum.model.filters import LOOKS_SECRET, FilterSet
-from batchsum.model.job import Job, OutputSettings
+from batchsum.model.job import LIST_SUFFIXES, Job, OutputSettings
 
 
 def load_job(path: str | Path, *, today: date | None = None) -> Job:

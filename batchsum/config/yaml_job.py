@@ -21,6 +21,7 @@ from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, parse_text
 from batchsum.model.job import (
+    LIST_SUFFIXES,
     ApiSettings,
     Holding,
     HoldingSettings,
@@ -34,7 +35,6 @@ from batchsum.model.job import (
 from batchsum.model.queries import Guards
 from batchsum.ncbi.urls import BASE_URL, check_base_url
 
-LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 NOT_WRITTEN = YamlNode(1, 1, None)
 
 

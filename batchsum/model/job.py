@@ -14,6 +14,10 @@ from batchsum.model.queries import CANARY, Guards
 _A_MONDAY = date(1970, 1, 5)  # windows are counted from here, so that every night finds the same edges
 
 
+LIST_SUFFIXES = (".csv", ".tsv", ".txt")
+"""What ends the name of a job file that is a list of taxa alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Windows:
     """A series of windows of whole days: the `last` ones that have ended when the night begins."""

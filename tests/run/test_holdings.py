@@ -304,7 +304,7 @@ def test_check_tells_what_is_covered_and_saved(
     # The sample is all seventeen rows, windows with two edges each; the whole before the file's day is one more.
     assert (report["holdings"]["saved_requests"], report["holdings"]["comparing_requests"]) == (18, 19)
     assert report["requests"] == 18 + 19
-    assert "18 requests saved by counting in files\n  19 requests of those asked to compare the files" in told
+    assert "18 requests saved by counting in files\n  19 requests above compare the files" in told
     write_report(tmp_path / "held.zip", RECORDS, day=TODAY + timedelta(days=2))
     assert main([*check]) == 0
     assert "2 days ahead of tonight; it covers" in capsys.readouterr().out
@@ -352,7 +352,7 @@ def first_record(file: Path) -> list[tuple[str, Any]]:
 PROBLEMS = {
     "{files: []}": "files: is an empty list",
     "{}": "the key 'files' is missing; write files:",
-    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not an NCBI Taxonomy ID; write the number",
+    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not an NCBI Taxonomy ID",
     "{files: [{taxon: 1}]}": "the key 'file' is missing; write the path",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 1, file: b.zip}]}": "taxon 1 has a file already",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 2, file: a.zip}]}": "a.zip is listed twice",
