@@ -27,7 +27,6 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def install_extra(extra: str) -> str:
-    """How to install what only some jobs need."""
     return f"install batchsum with its extra {extra}: pip install '.[{extra}]' in a clone of it"
 
 

@@ -122,7 +122,7 @@ def _tell(error: BaseException) -> int:
             return 0  # whoever read our output has gone, as `head` does: no reason to complain
         case JobFileError():
             # Each problem begins with file:line:column, as editors and people jump to it.
-            say(with_excerpts(error.problems, get_terminal_size().columns) if is_watched() else str(error))
+            say(with_excerpts(error.told, get_terminal_size().columns) if is_watched() else str(error))
         case BatchsumError():
             say(failure(error))
         case OSError() if error.filename is None and error.errno in _OUTPUT_LOST:

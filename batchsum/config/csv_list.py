@@ -128,8 +128,7 @@ class _ListFile:
                 continue
             self.has_broken = True
             near, written = _nearest_column(name), header[cell].strip()
-            if near == "taxon" and near in columns:  # beside an id, a species is the name that people read
-                near = "label"
+            near = "label" if near == "taxon" in columns else near  # beside an id, a species is what people read
             if not name:
                 self.report(cell, "a column without a name; name it, or remove it")
             elif name in COLUMNS:
@@ -247,8 +246,7 @@ def column_of(written: str) -> str:
 def _nearest_column(name: str) -> str | None:
     """The column that an unknown name was perhaps meant to be: `lables` and `virus_name` are near `label`."""
     known = [*COLUMNS, *ALSO_CALLED]
-    near = next((word for word in name.split("_") if word in known), None) or MEANT_AS.get(name)
-    near = near or nearest(name, known)
+    near = next((word for word in name.split("_") if word in known), MEANT_AS.get(name)) or nearest(name, known)
     return ALSO_CALLED.get(near, near) if near else None
 
 

@@ -71,9 +71,10 @@ def _checked(job: Job, listing: Listing) -> Job:
     others, again = OnceAKind(), OnceAKind()
     for problem, is_same in _listed_again(job):
         (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
+    warnings = _in_order(file, [*listing.warnings, *again.told()])
     if problems := [*listing.problems, *others.told()]:
-        raise JobFileError(_in_order(file, problems))
-    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told()]))
+        raise JobFileError(_in_order(file, problems), warnings)
+    return replace(job, warnings=warnings)
 
 
 def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:

@@ -16,6 +16,7 @@ from batchsum.errors import JobFileError, Problem
 MOST_LINES = 10
 """Lines that a message names."""
 
+_IN_EXCEL = "in Excel by Save as 'CSV UTF-8 (comma delimited)'"
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
 
 
@@ -93,9 +94,6 @@ def decode(file: str, raw: bytes) -> str:
         if "\0" not in (text := raw.decode("utf-8-sig")):
             return text
     raise JobFileError([undecodable(file, raw.splitlines(keepends=True))])
-
-
-_IN_EXCEL = "in Excel by Save as 'CSV UTF-8 (comma delimited)'"
 
 
 def undecodable(file: str, lines: Iterable[bytes]) -> Problem:

@@ -15,10 +15,9 @@ class RowName(NamedTuple):
     scientific_name: str
     filter_set: str
     tax_id: int | None = None
-    """NCBI's, where it is known: pages and mails show it beside a name."""
 
     def names(self) -> Iterator[str]:
-        """All that its taxon can be called by."""
+        """All that its taxon can be called by: mails and the page show its id beside a name."""
         return filter(None, (self.taxon, self.label, self.scientific_name, str(self.tax_id or "")))
 
 

@@ -143,6 +143,29 @@ def test_check_exits_as_run_would(
     assert main(["run", str(job)]) == code
 
 
+def test_all_is_told_at_once_and_at_its_place(
+    job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    monkeypatch.delenv("SLACK_WEBHOOK", raising=False)
+    settings = "filter_sets: {a: {geo_location: Brasil}}\napi: {api_key_file: keys/key}\n"
+    settings += "notify: {webhook_env: SLACK_WEBHOOK}\n"
+    job.write_text(f"version: 1\ntaxa: [11320, 011]\n{settings}")
+    assert main(["check", str(job)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{job}:").partition(" '")[0] for line in told] == [
+        "2:15: taxon:", "3:33: warning: geo_location:",
+        f"4:21: warning: api_key_file: {job.parent / 'keys/key'}: this file does not exist",
+    ]  # fmt: skip
+    assert main(["check", str(job), "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["warnings"]) == 2
+    job.write_text(f"version: 1\ntaxa: [11320]\n{settings}")
+    assert main(["check", str(job)]) == 2
+    told = capsys.readouterr().out.splitlines()
+    assert f"{job}:4:21: {job.parent / 'keys/key'}: the API key cannot be read: No such file or directory" in told
+    assert f"{job}:5:23: warning: SLACK_WEBHOOK is not set here" in told[-1]
+
+
 def test_a_pace_that_ncbi_would_have_to_suffer_is_fine_elsewhere(job: Path) -> None:
     job.write_text(f"version: 1\ntaxa: [11320]\napi: {{requests_per_second: 50, base_url: '{NOBODY}'}}\n")
     assert main(["check", str(job)]) == 0
