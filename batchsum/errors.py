@@ -14,7 +14,7 @@ A query that NCBI rejects or does not answer is none of these: it is a Failure, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -44,11 +44,12 @@ class Problem:
 
 
 class JobFileError(UsageError):
-    """Every problem of a job file at once, in the order of the file."""
+    """Every problem of a job file at once, in the order of the file, and then what is odd in it."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
+    def __init__(self, problems: Sequence[Problem], warnings: Sequence[Problem] = ()) -> None:
+        self.problems, self.warnings = tuple(problems), tuple(warnings)
+        self.told = (*problems, *(replace(one, message=f"warning: {one.message}") for one in warnings))
+        super().__init__("\n".join(map(str, self.told)))
 
 
 class NothingUsable(BatchsumError):

@@ -26,6 +26,10 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
+def install_extra(extra: str) -> str:
+    return f"install batchsum with its extra {extra}: pip install '.[{extra}]' in a clone of it"
+
+
 LONGEST_DETAIL = 300
 
 

@@ -26,7 +26,7 @@ COMMANDS = (
     ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),
     ("merge", "make one table out of the shards of a job", "run:merge_command"),
     ("probe", "ask a dozen questions, and write down how the server behaves", "probe:probe_command"),
-    ("init", "write a commented job file, and its JSON Schema for editors", "init:init_command"),
+    ("init", "write a commented job file, and its schema: editors complete and check its keys", "init:init_command"),
     ("completion", "print completion of commands and options for your shell", "completion:completion_command"),
     ("demo", "run the sample job for two nights against the embedded server; needs no network", "demo:demo_command"),
     ("serve", "run the embedded NCBI-compatible server", "serve:serve_command"),
@@ -35,7 +35,7 @@ COMMANDS = (
 _EPILOGS = {
     "": ("batchsum", "exit_codes"),
     "run": ("run", "files", "exit_codes"),
-    **{name: (name,) for name in ("check", "init", "completion")},
+    **{name: (name,) for name in ("accept", "check", "init", "completion")},
 }
 """What `--help` says below the options of a command, or of the program: texts of `data/help`. Enough to do without any
 other page."""
@@ -104,7 +104,8 @@ class _Parser(argparse.ArgumentParser):
 def _near(word: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    return "".join(f"; did you mean {near}?" for near in get_close_matches(word, [*names], n=1))
+    near = [name for name in names if sorted(name) == sorted(word)] or get_close_matches(word, [*names], 1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _tell(error: BaseException) -> int:
@@ -121,7 +122,7 @@ def _tell(error: BaseException) -> int:
             return 0  # whoever read our output has gone, as `head` does: no reason to complain
         case JobFileError():
             # Each problem begins with file:line:column, as editors and people jump to it.
-            say(with_excerpts(error.problems, get_terminal_size().columns) if is_watched() else str(error))
+            say(with_excerpts(error.told, get_terminal_size().columns) if is_watched() else str(error))
         case BatchsumError():
             say(failure(error))
         case OSError() if error.filename is None and error.errno in _OUTPUT_LOST:

@@ -7,6 +7,7 @@ warning.
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections import Counter
@@ -25,8 +26,10 @@ from batchsum.config.api_key import find_api_key
 from batchsum.config.load import load_job
 from batchsum.config.names import Finding, host_findings, job_hosts, job_names, taxon_findings
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock, lock_file, read_lock, write_lock
+from batchsum.config.yaml_job import default_name
+from batchsum.config.yaml_text import compose, texts
 from batchsum.errors import BatchsumError, JobFileError, NothingUsable, OutputError, Problem, UsageError
-from batchsum.model.job import Job, OutputSettings
+from batchsum.model.job import LIST_SUFFIXES, Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Lookup
 from batchsum.ncbi.urls import BASE_URL, rate_and_ceiling
@@ -57,7 +60,8 @@ def check_command(arguments: argparse.Namespace) -> int:
     except JobFileError as error:
         if not arguments.json:
             raise
-        print(json.dumps({"file": str(arguments.job), "problems": [asdict(one) for one in error.problems]}, indent=2))
+        told = {name: [asdict(one) for one in getattr(error, name)] for name in ("problems", "warnings")}
+        print(json.dumps({"file": str(arguments.job), **told}, indent=2))
         return error.exit_code
     stops = list(refusals(job, arguments.api_key_file))
     with live(job.name) if job.holdings.files and is_wanted("auto") else nullcontext() as progress:
@@ -69,7 +73,11 @@ def check_command(arguments: argparse.Namespace) -> int:
             report = asyncio.run(_check_online(job, today, lock, api_key, on_reading))
         else:
             report = check_job(job, today, lock, on_reading)
-    report["problems"] += [_about_job(job, str(error)) for error in stops]
+    key_file = None if arguments.api_key_file else job.api.api_key_file
+    report["problems"] += [
+        _about_job(job, str(error), key_file.name if key_file and str(key_file) in str(error) else "")
+        for error in stops
+    ]
     # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
@@ -86,7 +94,17 @@ def check_job(
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
     files, held = count_files(job, plan, lock, on_reading) if job.holdings.files else ([], [])
     warnings = [asdict(warning) for warning in job.warnings]
-    warnings += [_about_job(job, words) for one in files for words in (one.problem, *one.remarks) if words]
+    problems, lost = [], Counter(row.file for row in held if row.record_count is None)
+    for one in files:
+        if rows_lost := lost[one.file]:
+            words = f"{one.problem}; {counted(rows_lost, 'row')} of {plan.query_count:,} will be skipped (use: count)"
+            problems.append(_about_job(job, words, one.file))
+        words_of_file = one.remarks if rows_lost or not one.problem else (one.problem, *one.remarks)
+        warnings += [_about_job(job, words, one.file) for words in words_of_file]
+    for name in filter(None, (job.notify.webhook_env, job.notify.ping_env)):
+        if name not in os.environ:
+            words = f"{name} is not set here, and nobody is told without it; cron has an environment of its own"
+            warnings.append(_about_job(job, words, name))
     rest = asked_plan(plan, held) if files else plan
     comparing = sum(request not in rest for request in comparing_requests(plan, files, held))
     asked = rest.request_count + comparing
@@ -98,7 +116,7 @@ def check_job(
         "queries": plan.query_count,
         "requests": asked,
         "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
-        "problems": [],
+        "problems": problems,
         "warnings": warnings,
         "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
@@ -153,7 +171,7 @@ def _require_output(output: OutputSettings) -> None:
     # `run` makes what is missing, so the nearest folder that exists decides.
     there = next(one for one in (output.dir, *output.dir.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise OutputError(f"{output.dir} cannot be made: {there} is a file")
+        raise OutputError(f"{there} is a file, and no directory can be made there; write another output.dir (--out)")
     check_targets(there, [f"summary.{name}" for name in output.formats] if there == output.dir else ())
 
 
@@ -214,11 +232,12 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     """The report as people read it; on a terminal of some `width`, with the lines it is about."""
     problems, lock = report["problems"], report["lock"]
     taxa = counted(report["taxa"], "taxon", "taxa")
+    name = "" if report["job"] == default_name(Path(report["file"])) else f"job {report['job']}: "
     found = counted(len(problems), "problem") if problems else "no problem found"
     lines = [
-        f"{report['file']}: job {report['job']}: {found}",
+        f"{report['file']}: {name}{found}",
         f"  {taxa}, {counted(report['filter_sets'], 'filter set')}: {counted(report['queries'], 'query', 'queries')}",
-        f"  {counted(report['requests'], 'request')} after sharing",
+        f"  {counted(report['requests'], 'request')} (the same question is sent once)",
     ]
     for rate, seconds in report["seconds"].items():
         # At least a second: else a job of few requests would be told to take none.
@@ -229,7 +248,7 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
     if lock["taxa"] or "online" in report:
         state = {True: ", written", False: ", unchanged"}.get(lock.get("written"), "")
-        lines.append(f"  {lock['taxa']:,} of {taxa} locked to their ids: {lock['file']}{state}")
+        lines.append(f"  names fixed in {lock['file']}: {lock['taxa']:,} of {report['taxa']:,}{state}")
     warnings = [{**odd, "message": f"warning: {odd['message']}"} for odd in report["warnings"]]
     told = [
         Problem(odd["file"], odd["line"] or 0, odd["column"] or 0, odd["message"]) for odd in (*problems, *warnings)
@@ -246,9 +265,15 @@ def _held_lines(holdings: dict[str, Any]) -> Iterator[str]:
     if holdings["use"] == "count":
         yield f"  {counted(holdings['saved_requests'], 'request')} saved by counting in files"
     if comparing := holdings["comparing_requests"]:
-        yield f"  {counted(comparing, 'request')} of those asked to compare the files; more where records are missing"
+        yield f"  {counted(comparing, 'request')} above compare the files; up to 24 more where records are missing"
 
 
-def _about_job(job: Job, message: str) -> dict[str, Any]:
-    """What stands at no line of it."""
-    return {"file": str(job.path), "line": None, "column": None, "message": message}
+def _about_job(job: Job, message: str, written: str = "") -> dict[str, Any]:
+    """A message, at the first value of the job file that is `written` or a path to it; else at no line."""
+    place = None
+    if written and job.path.suffix.lower() not in LIST_SUFFIXES:
+        root, _ = compose(job.path.read_text(encoding="utf-8-sig"), str(job.path))
+        name = Path(written).name
+        place = next((one for one in texts(root) if Path(str(one.value)).name == name), None) if root else None
+    line, column = (place.line, place.column) if place else (None, None)
+    return {"file": str(job.path), "line": line, "column": column, "message": message}

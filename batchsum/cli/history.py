@@ -95,13 +95,13 @@ def explain_command(arguments: argparse.Namespace) -> int:
 
 
 def find_row(kept: Nights, taxon: str, filter_set: str | None) -> KeptRow:
-    """The row of the last night that is meant, by taxon, label or scientific name, in any case."""
+    """The row of the last night that is meant, by taxon, id, label or scientific name, in any case."""
     if not kept.runs:
         raise UsageError("no night was published yet")
 
     def rows() -> Iterator[RowName]:
         for row in kept.rows(kept.runs[-1]):
-            yield RowName(row.taxon, row.label, row.scientific_name, row.filter_set)
+            yield RowName(row.taxon, row.label, row.scientific_name, row.filter_set, row.tax_id)
 
     found = named_rows([taxon if filter_set is None else f"{taxon}/{filter_set}"], rows)
     if len(found) > 1:

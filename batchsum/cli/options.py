@@ -11,25 +11,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchsum.config.values import parse_format, parse_integer, parse_path, parse_requests_per_second, parse_some_time
+from batchsum.config.values import (
+    parse_format,
+    parse_integer,
+    parse_path,
+    parse_requests_per_second,
+    parse_some_time,
+    parse_tax_id,
+)
 from batchsum.errors import UsageError
-from batchsum.model.filters import HIGHEST_TAX_ID, parse_date, parse_duration
+from batchsum.model.filters import parse_date, parse_duration
 from batchsum.model.job import ApiSettings, Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
 
 def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     """Declare the options that `data/options.tsv` has for a command."""
-    groups: dict[str, Any] = {}
+    required: Any = None
     text = (Path(__file__).parent / "data" / "options.tsv").read_text(encoding="utf-8")
     for row in csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE):
         if command not in row["commands"].split():
             continue
         value, into = row["value"], parser
-        if value in _EXCLUSIVE:
-            if value not in groups:
-                groups[value] = parser.add_mutually_exclusive_group(required=_EXCLUSIVE[value])
-            value, into = "flag", groups[value]
+        if value == "required flag":  # one of those that the command has, and only one
+            required = required or parser.add_mutually_exclusive_group(required=True)
+            value, into = "flag", required
         told = {"metavar": row["shown as"], "default": row["default"], "help": row["help"]}
         # What reads an option reads its default, too.
         into.add_argument(
@@ -55,10 +61,9 @@ def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 def _holding(text: str) -> Holding:
     """`2697049=ncbi/sars-cov-2.zip`."""
     taxon, _, file = text.partition("=")
-    try:
-        return Holding(parse_integer(taxon, 1, HIGHEST_TAX_ID), parse_path(file), Path(file))
-    except ValueError:
-        raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip") from None
+    if not (taxon and file.strip()):
+        raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip")
+    return Holding(parse_tax_id(taxon), parse_path(file), Path(file))
 
 
 def _formats(text: str) -> tuple[str, ...]:
@@ -81,9 +86,6 @@ def _time_of_day(text: str) -> time:
         raise ValueError(f"{text!r} is not a time of day; write it as in 03:20, from 00:00 to 23:59")
     return time(int(found[1]), int(found[2]))
 
-
-_EXCLUSIVE = {"one flag": False, "required flag": True}
-"""Flags of which a command takes one, and whether it needs one."""
 
 _VALUES: dict[str, dict[str, Any]] = {
     "text": {},

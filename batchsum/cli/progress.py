@@ -77,8 +77,9 @@ class Progress:
         waiting, held = asking.client.outage.waiting, asking.client.pacer.held_until - now
         if waiting:
             left = waiting.next_try - now
-            yield 5, f"no answer from {self._whom}"
-            yield 2, waiting.reason[:_WIDEST]
+            is_answered = waiting.reason.startswith("http_")  # it is there, and why it is of no use matters most
+            yield 5, f"{'errors' if is_answered else 'no answer'} from {self._whom}"
+            yield 4 if is_answered else 2, waiting.reason[:_WIDEST]
             yield 3, f"next try in {spoken(left)}" if left >= 0.5 else "trying again"
             yield 4, f"gives up in {spoken(max(0.0, waiting.gives_up - now))}"
         elif held > 0:

@@ -112,7 +112,9 @@ def _logged(
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{log_file.parent} cannot be made: {error.strerror}") from None
+            why = "is a file" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
+            option = "--out" if log_file.parent == job.output.dir else "--log-file"
+            raise OutputError(f"{log_file.parent} {why}; write another {option}") from None
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise
@@ -179,6 +181,8 @@ def _with_options(job: Job, arguments: argparse.Namespace) -> Job:
         workers=arguments.workers or job.api.workers,
     )
     directory = arguments.out or job.output.dir
+    if arguments.fresh and arguments.retry:
+        raise UsageError("--fresh begins the night anew, and --retry keeps most of the last one; leave one of both out")
     if arguments.shard and arguments.retry:
         raise UsageError("--retry asks a whole night again, and not a shard; leave one of both out")
     if arguments.shard and not arguments.out:

@@ -35,6 +35,8 @@ LONGEST_LINE = 1_000_000  # a file that is no list may be one endless line, whic
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
+MEANT_AS = {"species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location"}
+"""Names that people give to a column, but do not surely mean it by."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 Sets = tuple[NamedSet, ...] | None
@@ -126,6 +128,7 @@ class _ListFile:
                 continue
             self.has_broken = True
             near, written = _nearest_column(name), header[cell].strip()
+            near = "label" if near == "taxon" in columns else near  # beside an id, a species is what people read
             if not name:
                 self.report(cell, "a column without a name; name it, or remove it")
             elif name in COLUMNS:
@@ -243,7 +246,7 @@ def column_of(written: str) -> str:
 def _nearest_column(name: str) -> str | None:
     """The column that an unknown name was perhaps meant to be: `lables` and `virus_name` are near `label`."""
     known = [*COLUMNS, *ALSO_CALLED]
-    near = next((word for word in name.split("_") if word in known), None) or nearest(name, known)
+    near = next((word for word in name.split("_") if word in known), MEANT_AS.get(name)) or nearest(name, known)
     return ALSO_CALLED.get(near, near) if near else None
 
 

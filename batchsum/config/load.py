@@ -12,11 +12,11 @@ from pathlib import Path
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING
 from batchsum.config.problems import OnceAKind, decode, unreadable
-from batchsum.config.yaml_job import LIST_SUFFIXES, YamlJob, default_name
+from batchsum.config.yaml_job import YamlJob, default_name
 from batchsum.config.yaml_text import MOST_BYTES, compose
 from batchsum.errors import JobFileError, Problem
 from batchsum.model.filters import LOOKS_SECRET, FilterSet
-from batchsum.model.job import Job, OutputSettings
+from batchsum.model.job import LIST_SUFFIXES, Job, OutputSettings
 
 
 def load_job(path: str | Path, *, today: date | None = None) -> Job:
@@ -71,9 +71,10 @@ def _checked(job: Job, listing: Listing) -> Job:
     others, again = OnceAKind(), OnceAKind()
     for problem, is_same in _listed_again(job):
         (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
+    warnings = _in_order(file, [*listing.warnings, *again.told()])
     if problems := [*listing.problems, *others.told()]:
-        raise JobFileError(_in_order(file, problems))
-    return replace(job, warnings=_in_order(file, [*listing.warnings, *again.told()]))
+        raise JobFileError(_in_order(file, problems), warnings)
+    return replace(job, warnings=warnings)
 
 
 def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:

@@ -16,6 +16,7 @@ from batchsum.errors import JobFileError, Problem
 MOST_LINES = 10
 """Lines that a message names."""
 
+_IN_EXCEL = "in Excel by Save as 'CSV UTF-8 (comma delimited)'"
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
 
 
@@ -100,10 +101,11 @@ def undecodable(file: str, lines: Iterable[bytes]) -> Problem:
     for number, line in enumerate(lines, start=1):
         if number == 1:
             if line.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-                return Problem(file, 1, 1, "this is a spreadsheet; save it as CSV (UTF-8)")
+                return Problem(file, 1, 1, f"this is a spreadsheet; save it as CSV, {_IN_EXCEL}")
             has_mark = line.startswith((b"\xff\xfe", b"\xfe\xff"))
             if has_mark or (len(line) > 1 and not (any(line[1:8:2]) and any(line[0:8:2]))):
-                return Problem(file, 1, 1, "this is UTF-16 text; save it as UTF-8")
+                excel = "" if file.endswith((".yaml", ".yml")) else f", {_IN_EXCEL}"
+                return Problem(file, 1, 1, f"this is UTF-16 text; save it as UTF-8{excel}")
             line = line.removeprefix(b"\xef\xbb\xbf")
         # What is not UTF-8 comes as half of a surrogate pair, 0xDC00 and the byte.
         if bad := re.search("[\0\ud800-\udfff]", line.decode("utf-8", "surrogateescape")):

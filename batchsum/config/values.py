@@ -5,12 +5,13 @@ what to write instead. What may be a secret is never repeated in a message.
 """
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from batchsum.model.filters import parse_choice, parse_duration, parse_text
+from batchsum.model.filters import HIGHEST_TAX_ID, parse_choice, parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 USES = ("compare", "count")
@@ -52,6 +53,12 @@ def parse_integer(text: str, lowest: int, highest: int) -> int:
     return int(text)
 
 
+def parse_tax_id(text: str) -> int:
+    with suppress(ValueError):
+        return parse_integer(text, 1, HIGHEST_TAX_ID)
+    raise ValueError(f"{text!r} is not an NCBI Taxonomy ID; write the number, such as 1335626")
+
+
 def parse_timeout(text: str) -> timedelta:
     length = parse_duration(text)
     if not timedelta(seconds=1) <= length <= timedelta(hours=1):
@@ -90,8 +97,8 @@ def parse_percent(text: str) -> float:
         number = float(text)
         percent = number * 100 if number <= 1 else number  # 0.2 was surely meant as 20%, and so was 20
         hint = f"{percent:g}%" if percent <= 100 else "20%"
-        raise ValueError(f"{text!r} is not a share of a hundred; write {hint}")
-    raise ValueError(f"{text!r} is not a share of a hundred; write it from 0% to 100%, as in 20%")
+        raise ValueError(f"{text!r} is not a percentage; write {hint}")
+    raise ValueError(f"{text!r} is not a percentage; write it from 0% to 100%, as in 20%")
 
 
 parse_format = partial(parse_choice, choices=FORMATS)

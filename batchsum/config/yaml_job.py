@@ -21,6 +21,7 @@ from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
 from batchsum.errors import Problem
 from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, parse_text
 from batchsum.model.job import (
+    LIST_SUFFIXES,
     ApiSettings,
     Holding,
     HoldingSettings,
@@ -34,7 +35,6 @@ from batchsum.model.job import (
 from batchsum.model.queries import Guards
 from batchsum.ncbi.urls import BASE_URL, check_base_url
 
-LIST_SUFFIXES = (".csv", ".tsv", ".txt")
 NOT_WRITTEN = YamlNode(1, 1, None)
 
 
@@ -70,7 +70,11 @@ class YamlJob:
         self.hide_secrets()  # when all else is told, since it replaces what was said of the same place
         name = given.get("name") or default_name(self.path)
         if "api_key_file" in api:
-            api["api_key_file"] = self.resolve(api["api_key_file"])
+            key_file = api["api_key_file"] = self.resolve(api["api_key_file"])
+            if (
+                self.listing.problems and not key_file.exists()
+            ):  # without others it is a problem of its own, to be solved
+                self.warn(("api", "api_key_file"), f"api_key_file: {key_file}: this file does not exist")
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
             self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),

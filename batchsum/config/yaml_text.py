@@ -129,7 +129,9 @@ class _Composer:
                 self.report(key, "merge keys (<<) are not supported; write the keys out")
             elif key.value in inside:
                 first = inside[key.value][0]
-                self.report(key, f"the key {key.value!r} stands here twice, first in line {first.line}")
+                self.report(
+                    key, f"the key {key.value!r} stands here twice, first in line {first.line}; remove one of them"
+                )
             else:
                 inside[key.value] = key, value
         return inside
@@ -216,7 +218,7 @@ def syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem
     end = len(lines) - 1, len(lines[-1])
     line, column = min((mark.line, mark.column), end) if mark else (0, 0)
     if lines[line][column : column + 1] == "\t":
-        words = "a tab; YAML is indented with blanks"
+        words = "a tab; replace it by spaces"
     else:
         syntax = [row.split("\t") for row in _SYNTAX_FILE.read_text(encoding="utf-8").splitlines()]
         words = next((words for begin, words in syntax if said.startswith(begin)), f"this is not YAML: {said}")

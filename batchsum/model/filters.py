@@ -247,7 +247,8 @@ def parse_duration(text: str) -> timedelta:
     """`30s`, `10m`, `6h`, `7d`, `2w`."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in 30s, 6h or 7d")
+        example = "{0}s, {0}m, {0}h or {0}d".format(text.strip()) if text.strip().isdigit() else "30s, 6h or 7d"
+        raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in {example}")
     length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     if length > _LONGEST:
         raise ValueError(f"{text!r} is longer than a hundred years")

@@ -81,7 +81,7 @@ class DatasetsClient:
         self._was_rejected = False
         self._last_failure: Failure | None = None
         send = partial(self._send, even_in_doubt=True)  # doubt stops everything else, and only the canary can end it
-        self._canary = Canary(Request(canary), send, self.outage, attempts)
+        self._canary = Canary(Request(canary), send, self.outage, attempts, base_url)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from batchsum.model.queries import Answer, Failure, Request, Summary
 from batchsum.ncbi.http import Response
@@ -127,6 +127,7 @@ class Canary:
     send: Callable[[Request, int], Awaitable[tuple[Response[Summary], float]]]
     outage: Outage
     attempts: int
+    base_url: str = ""
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once something came of a question, be it that no answer came."""
     verdict: Answer | None = None
@@ -213,7 +214,12 @@ class Canary:
         if isinstance(response.answer, Summary):
             self.verdict = response.answer
             self.outage.answered()
-        return response.answer, pause
+        answer = response.answer
+        if isinstance(answer, Failure) and answer.reason == "http_404" and not self.base_url.endswith("/datasets/v2"):
+            answer = replace(
+                answer, detail="does the base URL end in /datasets/v2?"
+            )  # the server is there, but not this
+        return answer, pause
 
     def what_it_means(self, answer: Answer) -> str:
         """In words for a user whose query was not answered: neither is a question that NCBI can surely answer."""

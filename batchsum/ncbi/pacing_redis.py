@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batchsum.errors import UsageError
+from batchsum.text import install_extra
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -46,8 +47,7 @@ class SharedLimit:
         try:
             import redis.asyncio  # noqa: F401
         except ImportError:
-            hint = "pip install 'batchsum[redis]'"
-            raise UsageError(f"api.shared_limit needs a package that is not installed; {hint}") from None
+            raise UsageError(f"api.shared_limit needs the package redis; {install_extra('redis')}") from None
         self._url = url
         # A hash tag in braces: both keys lie on one node of a cluster.
         name = hashlib.sha256(f"{server}\0{api_key or ''}".encode()).hexdigest()[:32]

@@ -17,7 +17,7 @@ from typing import Any
 
 from batchsum.atomic import Writer, link_target, sync_directory, write_synced
 from batchsum.errors import OutputError, UsageError
-from batchsum.model.job import Job
+from batchsum.model.job import LIST_SUFFIXES, Job
 from batchsum.store.directory import STATE
 
 MANIFEST = "run.json"
@@ -66,10 +66,10 @@ def require_own_directory(job: Job) -> None:
     with suppress(OutputError, OSError):  # what cannot be read is told when the night begins
         owner = read_manifest(directory).get("job", job.name)
     if owner != job.name:
-        raise UsageError(
-            f"{directory} holds the nights of the job {owner}; write name: {owner} in {job.path}, "
-            "or another output.dir (--out)"
-        )
+        # A list has no keys.
+        is_list = job.path.suffix.lower() in LIST_SUFFIXES
+        instead = "another --out" if is_list else f"name: {owner} in {job.path}, or another output.dir (--out)"
+        raise UsageError(f"{directory} holds the nights of the job {owner}; write {instead}")
     if not directory.is_dir() or (directory / MANIFEST).exists() or (directory / STATE).exists():
         return
     for path in sorted(directory.iterdir()):

@@ -15,6 +15,7 @@ from batchsum.errors import UsageError
 from batchsum.model.job import Job, NamedSet
 from batchsum.output import table
 from batchsum.output.table import Column, Row
+from batchsum.text import install_extra
 
 _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 """Formats that need an optional package."""
@@ -58,7 +59,7 @@ def format_problems(job: Job) -> Iterator[str]:
     """One sentence for each format of the job that cannot be written: what is missing, and what to do."""
     for name in job.output.formats:
         if package := missing_package(name):
-            yield f"format {name} needs the package {package}, which is not here; pip install 'batchsum[{name}]'"
+            yield f"format {name} needs the package {package}, which is not here; {install_extra(name)}"
     if "xlsx" in job.output.formats and (rows := row_count(job)) > table.MOST_XLSX_ROWS:
         yield (
             f"format xlsx holds {table.MOST_XLSX_ROWS:,} rows and the job has {rows:,}; write parquet or csv instead, "

@@ -4,6 +4,7 @@ Nothing is asked. The night stays the same run, and is judged and written in one
 verdicts beside the old table, or the new ones and a publication that the next start finishes.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,8 @@ def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:
     if run is None:
         raise UsageError(f"{directory}: run.json is not of a night that is kept; run the job with --accept")
     if (other := store.last_run("open")) is not None:
-        raise UsageError(f"{directory}: the night of {other.today} is unfinished; run the job with --accept")
+        again = f"type: batchsum run {shlex.join([str(job.path), '--out', str(directory)])}; then accept again"
+        raise UsageError(f"{directory}: the night of {other.today} is unfinished; to end it, {again}")
     run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
     plan = asked_plan(build_plan(job, run.today, lock), held_rows(store, run))
     return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))

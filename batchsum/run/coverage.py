@@ -20,7 +20,7 @@ from batchsum.run.holdings.sums import Wanted
 from batchsum.run.plan import Plan
 from batchsum.run.resume import Night
 from batchsum.store.held import CountedFile, HeldRow, counted_files, keep_held
-from batchsum.text import counted
+from batchsum.text import counted, install_extra
 
 log = logging.getLogger("batchsum")
 
@@ -34,7 +34,7 @@ def require_reader(job: Job) -> None:
         if job.holdings.files:
             import msgspec  # noqa: F401  imported here, since it is an extra
     except ImportError as error:
-        raise UsageError(f"holdings: to read the files, pip install 'batchsum[holdings]' ({error})") from None
+        raise UsageError(f"holdings: to read the files, {install_extra('holdings')} ({error})") from None
 
 
 def count_holdings(night: Night, on_reading: OnReading = lambda words: None) -> Night:

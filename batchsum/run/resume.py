@@ -79,8 +79,9 @@ class Night:
 
         def rows() -> Iterator[RowName]:
             for query in self.plan.queries():
-                heard = self.taxa.get(query.taxon)
-                yield RowName(query.taxon, query.label, heard.node.scientific_name if heard else "", query.filter_set)
+                heard, tax_id = self.taxa.get(query.taxon), self.taxa.tax_id(query.taxon)
+                name = heard.node.scientific_name if heard else ""
+                yield RowName(query.taxon, query.label, name, query.filter_set, tax_id)
 
         return replace(self, accept=named_rows(names, rows), note=note)
 

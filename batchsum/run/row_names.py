@@ -1,4 +1,4 @@
-"""What people call a row: TAXON or TAXON/SET, by taxon, label or scientific name, in any case."""
+"""What people call a row: TAXON or TAXON/SET, by taxon, id, label or scientific name, in any case."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +14,11 @@ class RowName(NamedTuple):
     label: str
     scientific_name: str
     filter_set: str
+    tax_id: int | None = None
+
+    def names(self) -> Iterator[str]:
+        """All that its taxon can be called by: mails and the page show its id beside a name."""
+        return filter(None, (self.taxon, self.label, self.scientific_name, str(self.tax_id or "")))
 
 
 RowSet = frozenset[tuple[str, str]]
@@ -23,14 +28,14 @@ RowSet = frozenset[tuple[str, str]]
 def named_rows(texts: Sequence[str], rows: Callable[[], Iterable[RowName]]) -> RowSet:
     """The rows that each TAXON or TAXON/SET stands for. UsageError where one stands for none, or for several taxa.
 
-    The longest beginning that is the taxon, label or scientific name of a row, in any case, is the taxon: all of
-    these may have slashes. `rows` is called once, and again for the words of an error.
+    The longest beginning that is the taxon, id, label or scientific name of a row, in any case, is the taxon: names
+    may have slashes. `rows` is called once, and again for the words of an error.
     """
     beginnings = {beginning.casefold() for text in texts for beginning, _ in _splits(text)}
     found: dict[str, dict[str, dict[str, None]]] = {}  # name to taxa, each to its filter sets
     for row in rows() if texts else ():
-        for name in row[:3]:
-            if name and (name := name.casefold()) in beginnings:
+        for name in row.names():
+            if (name := name.casefold()) in beginnings:
                 found.setdefault(name, {}).setdefault(row.taxon, {})[row.filter_set] = None
     return frozenset(pair for text in texts for pair in _rows_of(text, found, rows))
 
@@ -56,19 +61,21 @@ def _rows_of(
             named = [one for one in sets if filter_set in ("", one)]
             named = named or [one for one in sets if one.casefold() == filter_set.casefold()]
             if not named:
-                one_of = "one of " if len(sets) > 1 else ""
-                raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; write {one_of}{', '.join(sets)}")
+                write = f"write {'one of ' if len(sets) > 1 else ''}{', '.join(sets)}"
+                if near := difflib.get_close_matches(filter_set, sets, n=1):
+                    write = f"did you mean {beginning}/{near[0]}?"
+                raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; {write}")
             yield from ((taxon, one) for one in named)
             return
     raise UsageError(f"{text}: no row of this job is called so; write TAXON or TAXON/SET{_near(text, rows())}")
 
 
 def _near(text: str, rows: Iterable[RowName]) -> str:
-    names = {
-        name.casefold(): name
-        for row in rows
-        for known in filter(None, row[:3])
-        for name in (known, f"{known}/{row.filter_set}")
-    }
-    near = difflib.get_close_matches(text.casefold(), names, n=1)
-    return f"; did you mean {names[near[0]]}?" if near else ", as in the columns taxon, label and filter_set"
+    # No id is like another: two that differ in a digit are two viruses.
+    names = {name.casefold(): name for row in rows for name in row.names() if not name.isdigit()}
+    near = [
+        (difflib.SequenceMatcher(None, beginning, name).ratio(), names[name] + (filter_set and f"/{filter_set}"))
+        for beginning, filter_set in _splits(text.casefold())
+        for name in difflib.get_close_matches(beginning, names, n=1, cutoff=0.75)
+    ]
+    return f"; did you mean {max(near)[1]}?" if near else ", as in the columns taxon, tax_id, label and filter_set"

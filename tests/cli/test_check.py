@@ -80,7 +80,7 @@ def test_offline_nothing_is_sent_and_no_http_library_is_loaded(job: Path) -> Non
     command = [sys.executable, "-c", code, str(job), "--base-url", NOBODY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 taxa, 1 filter set: 2 queries\n  2 requests after sharing" in done.stdout
+    assert "2 taxa, 1 filter set: 2 queries\n  2 requests (the same question is sent once)" in done.stdout
     assert not (job.parent / "taxa.lock").exists()
 
 
@@ -92,8 +92,8 @@ def test_offline_a_lock_shares_requests_and_is_told(
     assert online(job, ncbi.base_url, capsys)[0] == 0
     assert main(["check", str(job), "--base-url", NOBODY]) == 0
     out = capsys.readouterr().out
-    assert "1 request after sharing" in out
-    assert f"2 of 2 taxa locked to their ids: {job.parent / 'taxa.lock'}" in out
+    assert "1 request (the same question is sent once)" in out
+    assert f"names fixed in {job.parent / 'taxa.lock'}: 2 of 2\n" in out
 
 
 def test_a_broken_lock_is_a_problem_of_the_job(
@@ -119,9 +119,9 @@ def test_a_broken_lock_is_a_problem_of_the_job(
         ("api: {requests_per_second: 50}", 2, "allows 10 at most; write auto instead of 50, or run with --base-url"),
         ("api: {requests_per_second: unlimited}", 2, "allows 10 at most; write auto instead of unlimited"),
         ("output: {formats: [xlsx]}", 2, "format xlsx needs the package xlsxwriter, which is not here"),
-        ("api: {shared_limit: redis://127.0.0.1:1/0}", 2, "api.shared_limit needs a package that is not installed"),
-        ("output: {dir: file}", 6, "file cannot be made: "),
-        ("output: {dir: file/below}", 6, "below cannot be made: "),
+        ("api: {shared_limit: redis://127.0.0.1:1/0}", 2, "api.shared_limit needs the package redis"),
+        ("output: {dir: file}", 6, "file is a file, and no directory can be made there"),
+        ("output: {dir: file/below}", 6, "file is a file, and no directory can be made there"),
         ("output: {dir: taken}", 6, "summary.csv is not a file, and cannot be replaced by one; move it away"),
     ],
     ids=["key", "rate", "unlimited", "package", "redis", "file", "below a file", "taken"],
@@ -136,11 +136,34 @@ def test_check_exits_as_run_would(
     job.write_text(f"version: 1\ntaxa: [11320]\n{settings}\n")
     assert main(["check", str(job)]) == code
     out = capsys.readouterr().out
-    assert out.startswith(f"{job}: job watch: 1 problem\n")
+    assert out.startswith(f"{job}: 1 problem\n")
     assert words in out
     assert sorted(one.name for one in job.parent.iterdir()) == ["file", "taken", "watch.yaml"], "nothing is made"
     assert main(["check", str(job), "--online"]) == code, "and nothing is asked"
     assert main(["run", str(job)]) == code
+
+
+def test_all_is_told_at_once_and_at_its_place(
+    job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NCBI_API_KEY", raising=False)
+    monkeypatch.delenv("SLACK_WEBHOOK", raising=False)
+    settings = "filter_sets: {a: {geo_location: Brasil}}\napi: {api_key_file: keys/key}\n"
+    settings += "notify: {webhook_env: SLACK_WEBHOOK}\n"
+    job.write_text(f"version: 1\ntaxa: [11320, 011]\n{settings}")
+    assert main(["check", str(job)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"{job}:").partition(" '")[0] for line in told] == [
+        "2:15: taxon:", "3:33: warning: geo_location:",
+        f"4:21: warning: api_key_file: {job.parent / 'keys/key'}: this file does not exist",
+    ]  # fmt: skip
+    assert main(["check", str(job), "--json"]) == 2
+    assert len(json.loads(capsys.readouterr().out)["warnings"]) == 2
+    job.write_text(f"version: 1\ntaxa: [11320]\n{settings}")
+    assert main(["check", str(job)]) == 2
+    told = capsys.readouterr().out.splitlines()
+    assert f"{job}:4:21: {job.parent / 'keys/key'}: the API key cannot be read: No such file or directory" in told
+    assert f"{job}:5:23: warning: SLACK_WEBHOOK is not set here" in told[-1]
 
 
 def test_a_pace_that_ncbi_would_have_to_suffer_is_fine_elsewhere(job: Path) -> None:
@@ -214,8 +237,8 @@ def test_people_read_the_same(served: Served, job: Path, capsys: pytest.CaptureF
     write(job, "11320, Influenza A virus, Inflenza A virus")
     assert main(["check", str(job), "--online", "--base-url", served.base_url]) == 2
     out = capsys.readouterr().out
-    assert out.startswith(f"{job}: job watch: 1 problem\n  3 taxa, 1 filter set: 3 queries\n  2 requests")
-    assert f"2 of 3 taxa locked to their ids: {job.parent / 'taxa.lock'}, written\n" in out
+    assert out.startswith(f"{job}: 1 problem\n  3 taxa, 1 filter set: 3 queries\n  2 requests")
+    assert f"names fixed in {job.parent / 'taxa.lock'}: 2 of 3, written\n" in out
     assert f"{job}:2:34: taxon 'Inflenza A virus' is not known to NCBI's taxonomy; near: 11320" in out
     assert f"{job}:2:15: warning: taxon 'Influenza A virus' and '11320' are one taxon" in out
 

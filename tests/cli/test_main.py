@@ -54,6 +54,9 @@ def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[s
     ("arguments", "said"),
     [
         (["rnu", "job.yaml"], "there is no command 'rnu'; did you mean run?"),
+        (["print"], "there is no command 'print'\n"),
+        (["completion"], "bash|zsh|fish"),
+        (["run", "job.yaml", "--deadline", "6"], "as in 6s, 6m, 6h or 6d"),
         (["run", "job.yaml", "--deadlin=6h"], "unknown '--deadlin'; did you mean --deadline?"),
         (["run", "job.yaml", "another.yaml"], "unknown 'another.yaml'"),
         (["explain", "out", "--night", "3"], "did you mean --nights?"),
@@ -63,7 +66,13 @@ def test_a_usage_error_names_the_word_and_a_near_one(
     arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    assert said in capfd.readouterr().err.splitlines()[0]
+    assert said in capfd.readouterr().err.splitlines(keepends=True)[0]
+
+
+def test_a_run_is_either_begun_anew_or_gone_on_with(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    job.write_text(job_text(11320))
+    assert main(["run", str(job), "--fresh", "--retry"]) == 2
+    assert "--fresh begins the night anew, and --retry keeps most of the last one" in capfd.readouterr().err
 
 
 def test_a_job_file_with_problems_is_2_and_leaves_nothing(job: Path, raw: RawServer) -> None:

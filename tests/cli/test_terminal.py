@@ -152,6 +152,13 @@ def test_the_line_says_who_does_not_answer_and_until_when(
     assert looking.line(width, 1000.0) == (line, True)
 
 
+def test_the_line_says_what_a_server_answers_that_is_no_use() -> None:
+    looking, fetcher = looked_on()
+    fetcher.client.outage.waiting = Waiting("http_404: does the base URL end in /datasets/v2?", 1020.0, 2680.0)
+    line = "0/100  errors from e.org  http_404: does the base URL end in /datasets/v2?"
+    assert looking.line(79, 1000.0) == (line, True)
+
+
 def test_before_anything_is_asked_there_is_no_line() -> None:
     assert Progress("watch").line(100) == ("", False)
 

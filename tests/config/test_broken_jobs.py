@@ -20,6 +20,8 @@ def problems_of(path: str | Path) -> list[str]:
     with pytest.raises(JobFileError) as caught:
         load_job(path)
     assert caught.value.exit_code == 2
+    assert SECRET not in str(caught.value), "nor in a warning"
+    assert "not-to-be-repeated" not in str(caught.value)
     return [str(problem) for problem in caught.value.problems]
 
 

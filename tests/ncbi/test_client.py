@@ -471,6 +471,14 @@ def test_an_outage_costs_few_requests_and_ends_with_max_outage(ncbi: Ncbi) -> No
     assert "Connection reset by peer" in str(replies["1"].answer)
 
 
+def test_a_server_without_this_endpoint_is_told_by_its_address(ncbi: Ncbi, monkeypatch: pytest.MonkeyPatch) -> None:
+    ncbi.otherwise = (404, "<html>")
+    hint = "http_404: does the base URL end in /datasets/v2?"
+    assert hint in str(ask("1", max_outage=1)["1"].answer)
+    monkeypatch.setattr(f"{__name__}.BASE_URL", "http://127.0.0.1:1/datasets/v2")
+    assert hint not in str(ask("1", max_outage=1)["1"].answer)
+
+
 @pytest.mark.parametrize("said", [DOWN, (500, {}), (200, {"record_count": None}), (404, "<html>")], ids=str)
 @pytest.mark.parametrize("attempts", [1, 6])
 def test_a_small_job_waits_for_the_first_word_too(ncbi: Ncbi, said: Said, attempts: int) -> None:

@@ -174,7 +174,7 @@ async def test_the_password_comes_from_the_environment_and_is_not_told(
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
-    with pytest.raises(UsageError, match=r"pip install 'batchsum\[redis\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[redis\]'"):
         SharedLimit("redis://127.0.0.1", SERVER, None)
 
 

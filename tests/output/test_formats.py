@@ -273,13 +273,13 @@ def test_a_missing_package_is_told_before_anything_is_asked(
     job = write_job(tmp_path)
     with scripted_ncbi() as ncbi:
         assert night(job, ncbi, "--format", f"csv,{name}") == 2
-    assert f"pip install 'batchsum[{name}]'" in capsys.readouterr().err
+    assert f"pip install '.[{name}]' in a clone" in capsys.readouterr().err
     assert ncbi.asked == []
     assert not (tmp_path / "out/night/state.sqlite3").exists()
     job.write_text(job.read_text() + f"output: {{formats: [{name}]}}\n")
     assert main(["check", str(job), "--json", "--base-url", ncbi.base_url]) == 2
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
-    assert f"pip install 'batchsum[{name}]'" in problem["message"]
+    assert f"pip install '.[{name}]' in a clone" in problem["message"]
 
 
 def test_a_job_too_long_for_a_sheet_is_told_before_anything_is_asked() -> None:

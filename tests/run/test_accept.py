@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock
 from batchsum.errors import UsageError
 from batchsum.ncbi.taxonomy import TaxonNode
-from batchsum.run import publish
+from batchsum.run import night, publish
 from batchsum.run.row_names import RowName, named_rows
 from tests.builders.november import Nights
 
@@ -88,7 +89,7 @@ def test_what_cannot_be_accepted_is_told_and_nothing_is_touched(
     for name, words in (
         ("11520/all", "11520/all: nothing to accept; NCBI gave no count for it on 2026-11-02"),
         ("MERZ", "MERZ: no row of this job is called so; write TAXON or TAXON/SET; did you mean MERS?"),
-        ("MERS/hunan", "1335626 has no filter set hunan; write one of all, human"),
+        ("MERS/hunan", "1335626 has no filter set hunan; did you mean MERS/human?"),
     ):
         capsys.readouterr()
         assert main(["accept", str(fallen.out), "11320/all", name]) == 2
@@ -165,6 +166,18 @@ def test_a_row_is_accepted_while_it_is_asked(fallen: Nights) -> None:
     assert "nothing to accept for 11520/all" in fallen.manifest()["warnings"][0]
 
 
+def test_an_interrupted_night_is_ended_first_by_the_command_that_is_told(
+    fallen: Nights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(night, "judge_and_find_retries", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        fallen.night(3)
+    capsys.readouterr()
+    assert main(["accept", str(fallen.out), "11320/all"]) == 2
+    told = capsys.readouterr().err
+    assert f"to end it, type: batchsum run {fallen.job} --out {fallen.out}; then accept again" in told
+
+
 # What rows are called
 
 
@@ -172,7 +185,7 @@ ROWS = [
     RowName("11320", "A", "Alphainfluenzavirus influenzae", "all"),
     RowName("11320", "A", "Alphainfluenzavirus influenzae", "human"),
     RowName("Lake/87", "", "", "87"), RowName("Lake", "twin", "", "87"), RowName("other", "twin", "", "all"),
-    RowName("A", "", "", "all"),
+    RowName("A", "", "", "all"), RowName("Influenza B virus", "", "", "all", 11520),
 ]  # fmt: skip
 
 
@@ -185,6 +198,8 @@ ROWS = [
         ("Lake/87/87", {("Lake/87", "87")}),
         ("other/all", {("other", "all")}),
         ("A", {("A", "all")}),
+        ("11520", {("Influenza B virus", "all")}),
+        ("11520/all", {("Influenza B virus", "all")}),
     ],
 )
 def test_the_longest_beginning_is_the_taxon(text: str, found: set[tuple[str, str]]) -> None:
@@ -198,6 +213,22 @@ def test_the_longest_beginning_is_the_taxon(text: str, found: set[tuple[str, str
 def test_a_name_of_several_taxa_is_refused(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         named_rows([text], lambda: ROWS)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Influensa B virus/all", "did you mean Influenza B virus/all?"),
+        ("11321/human", "as in the columns taxon, tax_id, label and filter_set"),
+        ("Pond", "as in the columns taxon, tax_id, label and filter_set"),
+        ("11320/humn", "did you mean 11320/human?"),
+        ("A/allo", "did you mean A/all?"),
+    ],
+)
+def test_only_a_near_name_is_suggested_and_never_an_id(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)) as caught:
+        named_rows([text], lambda: ROWS)
+    assert "mean" in words or "mean" not in str(caught.value)
 
 
 # Asking again

@@ -38,6 +38,23 @@ def test_a_directory_belongs_to_one_job(nights: Nights, capsys: pytest.CaptureFi
     assert main(["run", str(other), "--base-url", nights.ncbi.base_url]) == 0
 
 
+def test_a_list_has_no_name_to_write_and_a_file_is_no_directory(
+    nights: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights.write("taxa: [11320]")
+    nights.night(1, count=100)
+    taxa = nights.job.with_name("taxa.csv")
+    taxa.write_text("taxon\n11320\n")
+    capsys.readouterr()
+    for out, code, words in (
+        (nights.out, 2, "holds the nights of the job watch; write another --out\n"),
+        (taxa, 6, f"{taxa} is a file; write another --out\n"),
+        (taxa / "below", 6, "below cannot be made: Not a directory; write another --out\n"),
+    ):
+        assert main(["run", str(taxa), "--out", str(out), "--base-url", nights.ncbi.base_url]) == code
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["summary.csv", "summary.xlsx", "changes.csv", "counts.csv", "report.html"])
 def test_a_table_of_nobody_is_left_alone(nights: Nights, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     nights.write("taxa: [11320]")

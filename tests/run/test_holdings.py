@@ -304,13 +304,17 @@ def test_check_tells_what_is_covered_and_saved(
     # The sample is all seventeen rows, windows with two edges each; the whole before the file's day is one more.
     assert (report["holdings"]["saved_requests"], report["holdings"]["comparing_requests"]) == (18, 19)
     assert report["requests"] == 18 + 19
-    assert "18 requests saved by counting in files\n  19 requests of those asked to compare the files" in told
+    assert "18 requests saved by counting in files\n  19 requests above compare the files" in told
     write_report(tmp_path / "held.zip", RECORDS, day=TODAY + timedelta(days=2))
     assert main([*check]) == 0
     assert "2 days ahead of tonight; it covers" in capsys.readouterr().out
     (tmp_path / "held.zip").unlink()
-    assert main([*check]) == 0
-    assert "warning: held.zip" in capsys.readouterr().out
+    assert main([*check]) == 2
+    missing = "held.zip: No such file or directory"
+    assert f"night.yaml:4:49: {missing}; 17 rows of 34 will be skipped (use: count)" in capsys.readouterr().out
+    assert run(job(tmp_path, "count"), ncbi) == 3
+    assert main(["check", str(job(tmp_path)), "--base-url", ncbi.base_url]) == 0
+    assert f": warning: {missing}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("format_", ["tsv", "jsonl", "parquet", "xlsx"])
@@ -352,7 +356,7 @@ def first_record(file: Path) -> list[tuple[str, Any]]:
 PROBLEMS = {
     "{files: []}": "files: is an empty list",
     "{}": "the key 'files' is missing; write files:",
-    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not a whole number",
+    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not an NCBI Taxonomy ID",
     "{files: [{taxon: 1}]}": "the key 'file' is missing; write the path",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 1, file: b.zip}]}": "taxon 1 has a file already",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 2, file: a.zip}]}": "a.zip is listed twice",
@@ -369,11 +373,13 @@ def test_problems_of_the_section(tmp_path: Path, section: str, capsys: pytest.Ca
     assert re.search(rf"night.yaml:4:\d+: {re.escape(PROBLEMS[section])}", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("text", ["2697049", "=a.zip", "corona=a.zip", "2697049="])
+@pytest.mark.parametrize("text", ["2697049", "=a.zip", "2697049="])
 def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_job(tmp_path, job_text(11320))
     assert main(["run", str(path), "--holding", text]) == 2
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
+    assert main(["run", str(path), "--holding", "corona=a.zip"]) == 2
+    assert "'corona' is not an NCBI Taxonomy ID; write the number, such as 1335626" in capsys.readouterr().err
 
 
 def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -458,7 +464,7 @@ def test_without_the_reader_nothing_is_asked(
     for command in ("check", "run"):
         assert main([command, str(path), "--base-url", ncbi.base_url]) == 2
         told = capsys.readouterr()
-        assert "pip install 'batchsum[holdings]'" in told.out + told.err
+        assert "pip install '.[holdings]' in a clone" in told.out + told.err
     assert not (path.parent / "out/night/state.sqlite3").exists()
 
 

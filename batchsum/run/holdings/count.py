@@ -9,7 +9,7 @@ from pathlib import Path
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
 from batchsum.run.holdings.package import HoldingError, open_report
 from batchsum.run.holdings.sums import Wanted
-from batchsum.text import one_line
+from batchsum.text import install_extra, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def count_held(
         from batchsum.run.holdings.record import UNREADABLE  # imported here, since msgspec may not be installed
         from batchsum.run.holdings.tally import Tally
     except ImportError as error:
-        raise HoldingError(f"{file}: to read it, pip install 'batchsum[holdings]' ({error})") from None
+        raise HoldingError(f"{file}: to read it, {install_extra('holdings')} ({error})") from None
     tally = Tally(taxon, wanted)
     bad_lines, first_bad, first_line = 0, 0, b""
     with open_report(file) as report:

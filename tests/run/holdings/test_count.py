@@ -259,7 +259,7 @@ def test_a_file_that_is_replaced_while_it_is_read_counts_as_it_was(tmp_path: Pat
 
 def test_without_the_reader_the_sentence_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "batchsum.run.holdings.record", None)  # as where msgspec is not installed
-    assert "pip install 'batchsum[holdings]'" in refusal(write(tmp_path / "report", THREE))
+    assert "pip install '.[holdings]' in a clone" in refusal(write(tmp_path / "report", THREE))
 
 
 def test_a_package_that_is_encrypted(tmp_path: Path) -> None:
