@@ -73,11 +73,8 @@ def check_command(arguments: argparse.Namespace) -> int:
             report = asyncio.run(_check_online(job, today, lock, api_key, on_reading))
         else:
             report = check_job(job, today, lock, on_reading)
-    key_file = None if arguments.api_key_file else job.api.api_key_file
-    report["problems"] += [
-        _about_job(job, str(error), key_file.name if key_file and str(key_file) in str(error) else "")
-        for error in stops
-    ]
+    key_file = "" if arguments.api_key_file else str(job.api.api_key_file or "")
+    report["problems"] += [_about_job(job, one, key_file * one.startswith(key_file)) for one in map(str, stops)]
     # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))

@@ -11,14 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batchsum.config.values import (
-    parse_format,
-    parse_integer,
-    parse_path,
-    parse_requests_per_second,
-    parse_some_time,
-    parse_tax_id,
-)
+from batchsum.config import values
 from batchsum.errors import UsageError
 from batchsum.model.filters import parse_date, parse_duration
 from batchsum.model.job import ApiSettings, Holding, Job
@@ -63,11 +56,11 @@ def _holding(text: str) -> Holding:
     taxon, _, file = text.partition("=")
     if not (taxon and file.strip()):
         raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip")
-    return Holding(parse_tax_id(taxon), parse_path(file), Path(file))
+    return Holding(values.parse_tax_id(taxon), values.parse_path(file), Path(file))
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(parse_format, text.split(","))))  # each once, in the order given
+    return tuple(dict.fromkeys(map(values.parse_format, text.split(","))))  # each once, in the order given
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -99,10 +92,12 @@ _VALUES: dict[str, dict[str, Any]] = {
     "day": {"type": _type(parse_date)},
     "duration": {"type": _type(parse_duration)},
     "some time": {
-        "type": _type(partial(parse_some_time, otherwise="is no time at all; write it as in 6h, or leave it out"))
+        "type": _type(
+            partial(values.parse_some_time, otherwise="is no time at all; write it as in 6h, or leave it out")
+        )
     },
     "time of day": {"type": _type(_time_of_day)},
-    "rate": {"type": _type(parse_requests_per_second)},
+    "rate": {"type": _type(values.parse_requests_per_second)},
     "formats": {"type": _type(_formats), "default": ()},
     "holding": {"type": _type(_holding), "action": "append", "default": []},
     "shard": {"type": _type(_shard)},
@@ -116,7 +111,7 @@ def _reading(value: str) -> dict[str, Any]:
         return {"choices": value.split("|")}
     if bounds := re.fullmatch(r"([0-9]+) to ([0-9]+)", value):
         lowest, highest = map(int, bounds.groups())
-        return {"type": _type(lambda text: parse_integer(text, lowest, highest))}
+        return {"type": _type(lambda text: values.parse_integer(text, lowest, highest))}
     return _VALUES[value]
 
 

@@ -215,10 +215,9 @@ class Canary:
             self.verdict = response.answer
             self.outage.answered()
         answer = response.answer
+        # The server is there, but perhaps not at this address.
         if isinstance(answer, Failure) and answer.reason == "http_404" and not self.base_url.endswith("/datasets/v2"):
-            answer = replace(
-                answer, detail="does the base URL end in /datasets/v2?"
-            )  # the server is there, but not this
+            answer = replace(answer, detail="does the base URL end in /datasets/v2?")
         return answer, pause
 
     def what_it_means(self, answer: Answer) -> str:
