@@ -91,11 +91,11 @@ def check_job(
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
     files, held = count_files(job, plan, lock, on_reading) if job.holdings.files else ([], [])
     warnings = [asdict(warning) for warning in job.warnings]
-    problems, lost = [], Counter(row.file for row in held if row.record_count is None)
+    lost = Counter(row.file for row in held if row.record_count is None)
     for one in files:
         if rows_lost := lost[one.file]:
             words = f"{one.problem}; {counted(rows_lost, 'row')} of {plan.query_count:,} will be skipped (use: count)"
-            problems.append(_about_job(job, words, one.file))
+            warnings.append(_about_job(job, words, one.file))
         words_of_file = one.remarks if rows_lost or not one.problem else (one.problem, *one.remarks)
         warnings += [_about_job(job, words, one.file) for words in words_of_file]
     for name in filter(None, (job.notify.webhook_env, job.notify.ping_env)):
@@ -113,7 +113,7 @@ def check_job(
         "queries": plan.query_count,
         "requests": asked,
         "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
-        "problems": problems,
+        "problems": list[dict[str, Any]](),
         "warnings": warnings,
         "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},
