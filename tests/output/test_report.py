@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -173,6 +174,7 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
     ("statuses", "said"),
     [
         ("ok ok empty", "All 3 rows answered, nothing in doubt."),
+        ("ok", "The one row answered, nothing in doubt."),
         ("ok " * 9 + "suspect", "9 of 10 rows are good, 1 needs a look."),
         ("ok " * 8 + "rejected failed", "8 of 10 rows are good, 2 need a look."),
         ("ok ok failed skipped", "A bad night: 2 of 4 rows without an answer to rely on."),
@@ -182,6 +184,28 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
 def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
     rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
     assert answers(night_of(*rows))[0] == said
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ({"missing": {"2026-10": 77}, "problem": ""}, "All 2 rows answered, but a download of yours is incomplete."),
+        ({"missing": {}, "problem": ""}, "All 2 rows answered, nothing in doubt."),
+        ({"problem": "a.zip is cut off"}, "All 2 rows answered, but a download of yours could not be used."),
+    ],
+)
+def test_a_night_is_not_all_right_where_a_download_is_not(file: dict[str, Any], said: str) -> None:
+    counted = {"file": "a.zip", "day": "2026-11-22", "held_record_count": 300, "record_count": 377}
+    whole = {"released_before": {"day": "2026-11-22", "held_record_count": 300, "record_count": 377}}
+    night = night_of(row("1"), row("2"))
+    facts = {**(counted if "missing" in file else {}), **whole, **file}
+    night = replace(night, manifest={**night.manifest, "holdings": {"use": "compare", "files": [facts]}})
+    assert answers(night)[0] == said
+    is_good = "nothing in doubt" in said
+    assert ('<header class="good">' in Page(night).source, "<title>All right" in Page(night).source) == (
+        is_good,
+        is_good,
+    )
 
 
 @pytest.mark.parametrize(
