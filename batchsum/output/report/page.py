@@ -98,7 +98,7 @@ def _drawing(night: ReportNight, drawn: list[str], filters: dict[str, int]) -> I
     draw = _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
     for row in night.rows:
         if row.is_carried:
-            drawn.append(draw(row, filters, night.date))
+            drawn.append(draw(row, filters, night))
         yield row
 
 
