@@ -278,6 +278,29 @@ def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_i
     ]  # fmt: skip
 
 
+def test_no_figure_stands_beside_a_row_that_it_is_not_of() -> None:
+    fell = [("human", "fell: 1,529 is 60.0 % below 3,821"), ("all", "fell: 4,241 is 60.0 % below 10,599")]
+    rolling = ("week", "with_wider: all, which includes it, is suspect: fell: 4,241 is 60.0 % below 10,599")
+    rows = [report_row("11320", name, "suspect", 5, error=error) for name, error in (rolling, *fell)]
+    rows += [report_row("11520", name, "failed", None, error="timeout: 60 s") for name in ("all", "human")]
+    night = night_of(*rows)
+    told = re.findall(r'<li>(<span class="who">.*?)</li>', Page(night).source, re.DOTALL)
+    words = [" ".join(re.sub("<.*?>", "", one).split()) for one in told]
+    assert words == [
+        "11320 · human fell: 1,529 is 60.0 % below 3,821; likewise all; doubted with it: week since 2026-11-22",
+        "11520 · all, human timeout: 60 s since 2026-11-22",
+    ]
+
+
+def test_a_row_in_doubt_since_tonight_is_not_called_new() -> None:
+    fell = row("1", "suspect", 5, error="fell: 5 is 50 % below 10", change="became_suspect")
+    remarks = [
+        [cell.parts["i"] for cell in one.cells if "i" in cell.parts]
+        for one in Page(night_of(fell, row("2", change="new"))).rows
+    ]
+    assert remarks == [["since tonight"], ["new"]]
+
+
 def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     rows = [row(nightly_counts=(5, None, 5, None), nightly_statuses=("ok", "", "ok", ""))]
     in_doubt = {"2026-11-21": (4, 1), "2026-11-23": (1, 0)}
