@@ -329,7 +329,7 @@ def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_t
     drawn = re.search('<svg viewBox="0 0 56 65".*?</svg>', Page(night).source, re.DOTALL)
     assert drawn
     root = ElementTree.fromstring(drawn[0])
-    assert root.attrib["aria-label"] == "Rows to look at on each of the last 4 nights; tonight 0"
+    assert root.attrib["aria-label"] == "Unreliable rows on each of the last 4 nights; tonight 0"
     assert [text.text for text in root.iter("text")] == ["4", "2"]
     assert [title.text for title in root.iter("title")] == [
         "2026-11-20: no table: <why>", "2026-11-21: 4", "2026-11-22: 0", "<b>: 2",
