@@ -74,7 +74,7 @@ MOST_WARNINGS = 4
 """Warnings that are shown one by one."""
 
 _STYLES = {
-    r"^\S.*: .*, all answered$": "bold",
+    r"^\S.*: .*, (all )?answered$": "bold",
     r"^\S.*: .* no count to rely on.*": "bold yellow",
     r"(^  |, )([0-9,]+ )?ok(?=[,;])": "green",
     r"(^  |, )([0-9,]+ )?suspect(?=[ ,;])": "bold yellow",
@@ -125,6 +125,9 @@ def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
     if news.problems:
         worst = [str(outcome.directory), news.problems[0]["taxon"], news.problems[0]["filter_set"]]
         yield f"  why    batchsum explain {shlex.join(worst)}", True
+        acceptable = (row for row in news.problems if row["record_count"] is not None or row["reason"] == "refused")
+        if row := next(acceptable, None):
+            yield f"  accept batchsum accept {shlex.join([worst[0], '{taxon}/{filter_set}'.format_map(row)])}", True
         yield f"  log    {log_file} (run {news.run_id})", True
 
 

@@ -179,7 +179,7 @@ class Canary:
                     self.judge(answer)
                     return
                 pause = max(wait, pause)
-                told = "canary: no answer for taxon %s either (%s); next in %.0f s"
+                told = "canary: NCBI does not answer (test taxon %s: %s); next try in %.0f s"
                 log.warning(told, self.question.taxon, answer, pause)
                 self.outage.waiting = Waiting(str(answer), clock() + pause, self.outage.gives_up(began))
                 await asyncio.sleep(pause)
@@ -233,7 +233,4 @@ class Canary:
                 f"NCBI refuses taxon {taxon} too, which it surely has ({answer}): "
                 "it is in trouble, or base_url is not its API"
             )
-        return (
-            f"no answer for taxon {taxon} either, which NCBI surely has ({answer}): "
-            "NCBI is down, or blocks this address"
-        )
+        return f"NCBI does not answer (test taxon {taxon}: {answer}): it is down, or blocks this address"

@@ -1,7 +1,8 @@
 """A night in words: what chat, ping, mail, terminal and log say of it, in one place."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
@@ -9,6 +10,7 @@ from typing import Any
 
 from batchsum.model.queries import DOUBTFUL
 from batchsum.notify.news import News
+from batchsum.store.failures import in_one_line
 from batchsum.text import counted
 
 FIRST_NIGHT = "first night, nothing to compare"
@@ -17,7 +19,8 @@ MOST_TAXA = 12
 _MOST_SETS = 3
 _MOST_CHANGES = 20
 """Changes in a message; changes.csv has them all."""
-_LONGEST_WHY = 160
+_in_short = partial(shorten, width=160, placeholder=" …")
+"""Cut between words only: half of a number would be another number."""
 
 
 def message(news: News) -> str:
@@ -52,7 +55,9 @@ def verdict(news: News) -> str:
         return f"{whose}: no new table (exit code {news.exit_code}): {news.reason}"
     rows, doubtful = counted(sum(news.counts.values()), "row"), sum(news.counts[status] for status in DOUBTFUL)
     if not doubtful:
-        return f"{whose}: {rows}, all answered"
+        held = any(warning.startswith("incomplete:") for warning in news.warnings)
+        answered = "answered" if rows == "1 row" else "all answered"
+        return f"{whose}: {rows}, {answered}{', but a download of yours is incomplete' if held else ''}"
     new = sum(problem["since"] == news.night for problem in news.problems)
     age = f"{new:,} of them new tonight" if 0 < new < len(news.problems) else _since(news.problems, news.night)
     return f"{whose}: {doubtful:,} of {rows} {'has' if doubtful == 1 else 'have'} no count to rely on, {age}"
@@ -63,13 +68,13 @@ def problem_lines(news: News) -> Iterator[tuple[str, str]]:
     of_taxon: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for problem in news.problems:
         of_taxon[problem["taxon"]][problem["status"], problem["reason"]].append(problem)
+    is_told = not news.reason and len({problem["since"] for problem in news.problems}) == 1  # by the verdict
     for taxon, lines in islice(of_taxon.items(), MOST_TAXA):
         for (status, _), rows in lines.items():
-            sets = list(dict.fromkeys(row["filter_set"] for row in rows))
-            named = ", ".join(sets[:_MOST_SETS])
-            named += f" and {len(sets) - _MOST_SETS} more" if len(sets) > _MOST_SETS else ""
-            name, why = news.names.get(taxon, taxon), _in_short(rows[0]["error"])
-            yield status, f"{name} / {named}: {why}; {_since(rows, news.night)}"
+            error, named = in_one_line([(row["filter_set"], row["error"]) for row in rows])
+            line = f"{news.names.get(taxon, taxon)} / {_few(named.pop(''))}: {_in_short(error)}"
+            line += "".join(f"; {words}{_few(sets)}" for words, sets in named.items())
+            yield status, line if is_told else f"{line}; {_since(rows, news.night)}"
     if (more := len(of_taxon) - MOST_TAXA) > 0:
         yield "", f"and {counted(more, 'more taxon', 'more taxa')}"
 
@@ -100,11 +105,11 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
 
+def _few(sets: Collection[str]) -> str:
+    more = f" and {len(sets) - _MOST_SETS} more" if len(sets) > _MOST_SETS else ""
+    return ", ".join(islice(sets, _MOST_SETS)) + more
+
+
 def _since(problems: Sequence[Mapping[str, Any]], night: str) -> str:
     since = min((problem["since"] for problem in problems), default=night)
     return "new tonight" if since == night else f"since {since}"
-
-
-def _in_short(error: str) -> str:
-    # Cut between words only: half of a number would be another number.
-    return shorten(error, _LONGEST_WHY, placeholder=" …")

@@ -83,8 +83,8 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
     missing = believed.highest - count
     if count and missing >= max(bounds.min_drop, 1) and missing > bounds.max_drop * believed.highest:
         share = 100 * missing / believed.highest
-        last = f"{believed.record_count:,} on {believed.night}"
-        return f"fell: {count:,} is {min(share, 99.9):.1f} % below {believed.highest:,}; {last}"
+        last = " of" if believed.record_count == believed.highest else f"; {believed.record_count:,} on"
+        return f"fell: {count:,} is {min(share, 99.9):.1f} % below {believed.highest:,}{last} {believed.night}"
     # #309, #488: an old copy of the data answers. Copies that lag by minutes or hours are how NCBI always is.
     before, now = moment(believed.resource_updated_on), moment(answer.resource_updated_on)
     is_possible = before and before.date() <= date.fromisoformat(believed.night) + LONGEST_AHEAD

@@ -1,7 +1,7 @@
 """What is wrong with a night: by reason for the log, row by row for whoever is told in the morning."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,6 +44,17 @@ def failures_by_reason(store: Store, run: Run) -> Iterator[FailuresByReason]:
     for status, reason, count in found:
         where = f"WHERE run = ? AND status = ? AND {_REASON} = ? ORDER BY position LIMIT ?"
         yield FailuresByReason(status, reason, count, tuple(kept_rows(store, where, run.run, status, reason, EXAMPLES)))
+
+
+def in_one_line(errors: Sequence[tuple[str, str]]) -> tuple[str, dict[str, dict[str, None]]]:
+    """The error to tell of a taxon's rows with one reason, and the filter sets by the words before them; figures in it
+    are those of the sets without words. `errors` holds the filter set and the error of each row."""
+    errors = sorted(errors, key=lambda row: row[1].startswith("with_wider:"))
+    shown, named = errors[0][1], dict[str, dict[str, None]]()
+    for name, error in errors:
+        words = "" if error == shown else "doubted with it: " if error.startswith("with_wider:") else "likewise "
+        named.setdefault(words, {})[name] = None  # a row may stand in the job twice
+    return shown, named
 
 
 class DoubtfulRow(NamedTuple):

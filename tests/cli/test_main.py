@@ -159,7 +159,7 @@ def test_what_an_outage_left_unasked_is_not_the_deadlines(job: Path, raw: RawSer
     raw.on("11320", answer(200, {"record_count": 7}))
     assert night(job, raw, "--workers", 1, "--deadline", "4s") == 3
     table = (job.parent / "out/night/summary.csv").read_text()
-    assert table.count("outage: no answer for taxon 2697049 either") == 22
+    assert table.count("outage: NCBI does not answer (test taxon 2697049: ") == 22
     assert "deadline" not in table
 
 

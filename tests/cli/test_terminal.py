@@ -284,27 +284,29 @@ def test_the_summary_tells_counts_changes_troubles_and_places(second_night: Outc
     lines = summary_of(second_night)
     assert lines[0] == "watch, night of 2026-11-23: 2 of 6 rows have no count to rely on, new tonight"
     assert lines[1].startswith("  suspect  Influenza A (11320) / human: fell: 3 is 99.7 % below 900")
-    assert lines[1].endswith("; new tonight")
+    assert lines[1].endswith("900 of 2026-11-22")  # that it is new tonight has been said of all
     assert re.fullmatch(r"  4 ok, 2 suspect; \d+ s", lines[3])
     assert lines[4] == "4 changed: 2 became suspect, 1 fell, 1 grew"
     assert lines[5] == "  fell       1,000 → 990  -1 %     [red]Influenza B[/] (11520) / all"
     assert lines[6] == "  grew       1,000 → 1,250  +25 %  Influenza A (11320) / all"
-    assert lines[-2].startswith("  why    batchsum explain ")
+    assert lines[-3].startswith("  why    batchsum explain ")
+    assert lines[-2] == f"  accept batchsum accept {second_night.directory} 11320/human"
     assert lines[-1] == f"  log    watch.log (run {second_night.run_id})"
-    assert lines[-3] == f"  page   {second_night.directory / 'report.html'}"
-    assert "summary.csv changes.csv" in lines[-4]
+    assert lines[-4] == f"  page   {second_night.directory / 'report.html'}"
+    assert "summary.csv changes.csv" in lines[-5]
     assert not any(character in line for line in lines for character in "\x1b\x07")
 
 
 def test_long_lines_are_cut_but_for_what_is_to_be_copied(second_night: Outcome) -> None:
     lines = summary_of(second_night, width=40)
-    *told, why, log = lines
+    *told, why, accept, log = lines
+    assert accept.startswith("  accept batchsum accept ")
     assert why.startswith("  why    batchsum explain ")
     assert log.startswith("  log    watch.log (run ")
     whole = ("watch, night of ", "  files", "  page", "  suspect", "  rejected")
     assert all(len(line) <= 40 for line in told if not line.startswith(whole))
     assert any(line.endswith("…") for line in told)
-    assert any(line.startswith("  suspect") and line.endswith("; new tonight") for line in told)
+    assert any(line.startswith("  suspect") and line.endswith(" of 2026-11-22") for line in told)
 
 
 def test_the_summary_never_repeats_the_key(second_night: Outcome) -> None:

@@ -467,7 +467,7 @@ def test_an_outage_costs_few_requests_and_ends_with_max_outage(ncbi: Ncbi) -> No
     assert ncbi.counts[CANARY] <= 40
     began, ended = ncbi.asked[0][1], ncbi.asked[-1][1]
     assert 1800 <= ended - began <= 1900
-    assert "NCBI is down, or blocks this address" in str(replies["1"].answer)
+    assert "it is down, or blocks this address" in str(replies["1"].answer)
     assert "Connection reset by peer" in str(replies["1"].answer)
 
 
@@ -620,9 +620,9 @@ def test_the_log_tells_of_the_canary(ncbi: Ncbi, caplog: pytest.LogCaptureFixtur
     ncbi.says = lambda ncbi, taxon, now: DOWN if now < ncbi.asked[0][1] + 20 else None
     ask(*taxa(20))
     assert [record.getMessage() for record in caplog.records] == [
-        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 5 s",
-        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 10 s",
-        "canary: no answer for taxon 2697049 either (connection: Connection reset by peer); next in 20 s",
+        "canary: NCBI does not answer (test taxon 2697049: connection: Connection reset by peer); next try in 5 s",
+        "canary: NCBI does not answer (test taxon 2697049: connection: Connection reset by peer); next try in 10 s",
+        "canary: NCBI does not answer (test taxon 2697049: connection: Connection reset by peer); next try in 20 s",
         "canary: NCBI answers for taxon 2697049",
     ]
 

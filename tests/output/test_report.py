@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -173,6 +174,7 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
     ("statuses", "said"),
     [
         ("ok ok empty", "All 3 rows answered, nothing in doubt."),
+        ("ok", "The one row answered, nothing in doubt."),
         ("ok " * 9 + "suspect", "9 of 10 rows are good, 1 needs a look."),
         ("ok " * 8 + "rejected failed", "8 of 10 rows are good, 2 need a look."),
         ("ok ok failed skipped", "A bad night: 2 of 4 rows without an answer to rely on."),
@@ -182,6 +184,28 @@ def test_half_a_character_does_not_stop_the_page(tmp_path: Path) -> None:
 def test_the_first_sentence_says_whether_the_night_was_all_right(statuses: str, said: str) -> None:
     rows = [row(str(number), status) for number, status in enumerate(statuses.split())]
     assert answers(night_of(*rows))[0] == said
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ({"missing": {"2026-10": 77}, "problem": ""}, "All 2 rows answered, but a download of yours is incomplete."),
+        ({"missing": {}, "problem": ""}, "All 2 rows answered, nothing in doubt."),
+        ({"problem": "a.zip is cut off"}, "All 2 rows answered, but a download of yours could not be used."),
+    ],
+)
+def test_a_night_is_not_all_right_where_a_download_is_not(file: dict[str, Any], said: str) -> None:
+    counted = {"file": "a.zip", "day": "2026-11-22", "held_record_count": 300, "record_count": 377}
+    whole = {"released_before": {"day": "2026-11-22", "held_record_count": 300, "record_count": 377}}
+    night = night_of(row("1"), row("2"))
+    facts = {**(counted if "missing" in file else {}), **whole, **file}
+    night = replace(night, manifest={**night.manifest, "holdings": {"use": "compare", "files": [facts]}})
+    assert answers(night)[0] == said
+    is_good = "nothing in doubt" in said
+    assert ('<header class="good">' in Page(night).source, "<title>All right" in Page(night).source) == (
+        is_good,
+        is_good,
+    )
 
 
 @pytest.mark.parametrize(
@@ -254,6 +278,29 @@ def test_a_taxon_in_trouble_is_one_line_a_reason_with_the_command_that_accepts_i
     ]  # fmt: skip
 
 
+def test_no_figure_stands_beside_a_row_that_it_is_not_of() -> None:
+    fell = [("human", "fell: 1,529 is 60.0 % below 3,821"), ("all", "fell: 4,241 is 60.0 % below 10,599")]
+    rolling = ("week", "with_wider: all, which includes it, is suspect: fell: 4,241 is 60.0 % below 10,599")
+    rows = [report_row("11320", name, "suspect", 5, error=error) for name, error in (rolling, *fell)]
+    rows += [report_row("11520", name, "failed", None, error="timeout: 60 s") for name in ("all", "human")]
+    night = night_of(*rows)
+    told = re.findall(r'<li>(<span class="who">.*?)</li>', Page(night).source, re.DOTALL)
+    words = [" ".join(re.sub("<.*?>", "", one).split()) for one in told]
+    assert words == [
+        "11320 · human fell: 1,529 is 60.0 % below 3,821; likewise all; doubted with it: week since 2026-11-22",
+        "11520 · all, human timeout: 60 s since 2026-11-22",
+    ]
+
+
+def test_a_row_in_doubt_since_tonight_is_not_called_new() -> None:
+    fell = row("1", "suspect", 5, error="fell: 5 is 50 % below 10", change="became_suspect")
+    remarks = [
+        [cell.parts["i"] for cell in one.cells if "i" in cell.parts]
+        for one in Page(night_of(fell, row("2", change="new"))).rows
+    ]
+    assert remarks == [["since tonight"], ["new"]]
+
+
 def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     rows = [row(nightly_counts=(5, None, 5, None), nightly_statuses=("ok", "", "ok", ""))]
     in_doubt = {"2026-11-21": (4, 1), "2026-11-23": (1, 0)}
@@ -282,7 +329,7 @@ def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_t
     drawn = re.search('<svg viewBox="0 0 56 65".*?</svg>', Page(night).source, re.DOTALL)
     assert drawn
     root = ElementTree.fromstring(drawn[0])
-    assert root.attrib["aria-label"] == "Rows to look at on each of the last 4 nights; tonight 0"
+    assert root.attrib["aria-label"] == "Unreliable rows on each of the last 4 nights; tonight 0"
     assert [text.text for text in root.iter("text")] == ["4", "2"]
     assert [title.text for title in root.iter("title")] == [
         "2026-11-20: no table: <why>", "2026-11-21: 4", "2026-11-22: 0", "<b>: 2",

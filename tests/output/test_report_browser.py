@@ -356,3 +356,18 @@ def test_the_theme_can_be_turned_round(open_report: Open) -> None:
     tab.click("#theme")
     assert tab.inner_text("#theme") == "Theme: dark"
     assert tab.evaluate(paper) != light
+
+
+def test_where_the_remarks_have_no_room_those_of_doubtful_rows_stand_below_them(open_report: Open) -> None:
+    doubtful = report_row("1", "all", "suspect", 5, 10, error="fell: 5 is 50 % below 10", change="became_suspect")
+    tab = open_report(night_of(doubtful, report_row("2", "all", "ok", 11, 10, change="grew")))
+    for size in ((800, 800), NARROW):
+        tab.set_viewport_size({"width": size[0], "height": size[1]})
+        remark, count = tab.locator("#rows .suspect > td:last-child"), tab.locator("#rows .suspect > td").nth(3)
+        playwright.expect(remark).to_contain_text("fell: 5 is 50 % below 10")
+        assert remark.bounding_box()["y"] >= count.bounding_box()["y"] + 10
+        assert remark.bounding_box()["width"] > size[0] / 2
+        playwright.expect(tab.locator("#rows .ok > td:last-child")).to_be_hidden()
+        playwright.expect(tab.locator("#grid thead th", has_text="Status")).to_be_visible()
+        head, cell = (tab.locator(f"{row} > :nth-child(5)").bounding_box() for row in ("#grid thead tr", "#rows .ok"))
+        assert (head["x"], head["width"]) == (cell["x"], cell["width"])

@@ -477,8 +477,13 @@ def test_what_is_missing_reaches_hooks_and_chats(
     assert run(path, ncbi, "-v") == 0
     facts = json.loads((tmp_path / "facts.json").read_text())
     assert facts["warnings"] == ["incomplete: held.zip: 300 of 400"]
-    assert message(News.of(facts)).splitlines()[-1] == "• incomplete: held.zip: 300 of 400"
+    said = message(News.of(facts)).splitlines()
+    assert said[-1] == "• incomplete: held.zip: 300 of 400"
+    assert "all answered, but a download of yours is incomplete; first night" in said[0]
     assert "incomplete: held.zip: 300 of 400" in capsys.readouterr().err
+    page = (tmp_path / "out/night/report.html").read_text()
+    assert "answered, but a download of yours is incomplete." in page
+    assert "nothing in doubt" not in page
 
 
 def test_a_chat_is_told_on_the_night_on_which_a_file_begins_to_lack_records(

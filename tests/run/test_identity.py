@@ -241,7 +241,7 @@ def test_a_day_with_a_table_tells_that_a_later_run_left_none(
         assert re.search(r"What follows is the table of the run at \d\d:\d\d UTC, earlier that day.", page)
         assert main(["report", str(nights.out)]) == 0
     assert nights.night(2, count=102) == 0
-    assert "All 1 row answered" in (nights.out / "report.html").read_text()
+    assert "The one row answered" in (nights.out / "report.html").read_text()
 
 
 def test_the_day_is_that_on_which_the_command_began(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:

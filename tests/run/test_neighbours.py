@@ -84,9 +84,19 @@ def test_rows_of_a_taxon_share_a_line_only_where_they_share_the_reason(
     assert run(ncbi, job, 1, t71=31, t71_fortnight=11) == 3
     told = [line for line in capsys.readouterr().err.splitlines() if "(71)" in line]
     assert told == [
-        "  suspect  Virus 71 (71) / all, fortnight: fell: 31 is 65.6 % below 90; 90 on 2026-06-10; new tonight",
-        "  failed   Virus 71 (71) / cats: http_500: Internal Server Error; new tonight",
+        "  suspect  Virus 71 (71) / all: fell: 31 is 65.6 % below 90 of 2026-06-10; doubted with it: fortnight",
+        "  failed   Virus 71 (71) / cats: http_500: Internal Server Error",
     ]
     page = (job.parent / "out" / "night" / "report.html").read_text()
+    assert "with it: <bdi>fortnight</bdi>" in page
     assert "71/all 71/fortnight" in page
     assert "71/cats" not in page
+
+
+def test_a_line_for_several_rows_has_the_figures_of_those_it_names_first(
+    ncbi: ScriptedTaxonomy, job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ncbi, job, 0) == 0
+    assert run(ncbi, job, 1, t71=31, t71_cat=9, t71_fortnight=11) == 3
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "(71)" in line)
+    assert " / all: fell: 31 is 65.6 % below 90 of 2026-06-10; likewise cats; doubted with it: fortnight" in told

@@ -5,7 +5,6 @@ Made in one pass that keeps a bounded number of rows, so that a long table costs
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,7 +71,8 @@ class Heat:
 
     def keep_largest(self) -> None:
         """Leave out what is not to be shown of the rows so far."""
-        smallest = sorted(self.taxa, key=lambda taxon: -_peak(self.taxa[taxon].values()))[_HEAT_TAXA:]
+        by_peak = sorted(self.taxa, key=lambda taxon: -max(row.record_count or 0 for row in self.taxa[taxon].values()))
+        smallest = by_peak[_HEAT_TAXA:]
         self.left_out += len(smallest)
         for taxon in smallest:
             del self.taxa[taxon]
@@ -179,7 +179,3 @@ def advice(reason: str) -> str:
 def _weight(row: ReportRow) -> tuple[int, float]:
     names = ("change", "record_count", "previous_record_count", "record_count_change")
     return weight({name: getattr(row.kept, name) for name in names})
-
-
-def _peak(rows: Iterable[KeptRow]) -> int:
-    return max(row.record_count or 0 for row in rows)

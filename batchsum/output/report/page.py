@@ -26,6 +26,7 @@ from batchsum.output.files import PAGE
 from batchsum.output.report import plots
 from batchsum.output.report.digest import advice, digest
 from batchsum.output.report.night import ReportNight, ReportRow
+from batchsum.store.failures import in_one_line
 from batchsum.text import counted, spoken
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _drawing(night: ReportNight, drawn: list[str], filters: dict[str, int]) -> I
     draw = _environment().get_template("row.html.j2").module.table_row  # type: ignore[attr-defined]
     for row in night.rows:
         if row.is_carried:
-            drawn.append(draw(row, filters, night.date))
+            drawn.append(draw(row, filters, night))
         yield row
 
 
@@ -117,6 +118,7 @@ def _environment() -> "Environment":
         grouped=grouped, difference=difference, day=day, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
         soft=soft, acceptance=acceptance,
+        in_one_line=lambda rows: in_one_line([(row.kept.filter_set, row.kept.error) for row in rows]),
     )  # fmt: skip
     environment.globals.update(plots=plots)
     return environment
