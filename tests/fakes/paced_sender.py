@@ -102,15 +102,10 @@ class Arrivals:
             row = row + 1 if self.receive().parts == parts else 0
 
     def assert_never_over(self, rate: int) -> None:
-        """No second holds more than `rate`; what is uncertain of its ends, the pacer's guard must cover.
-
-        What was perhaps counted before a second, and waited for a core until it had begun, is not held against it.
-        """
+        """No second holds more than `rate`; what is uncertain of its ends, the pacer's guard must cover."""
         seen = sorted(self.seen)
-        for number, first in enumerate(seen):
-            row = [one for one in seen[number + 1 :] if one.doubt <= GUARD or one.time - one.doubt > first.time]
-            for later in row[rate - 1 : rate]:
-                assert later.time - first.time >= 1.0 - max(0.0, first.doubt + later.doubt - GUARD), (first, later)
+        for first, later in zip(seen, seen[rate:], strict=False):
+            assert later.time - first.time >= 1.0 - max(0.0, first.doubt + later.doubt - GUARD), (first, later)
 
 
 @contextmanager

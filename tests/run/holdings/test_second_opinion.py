@@ -94,7 +94,7 @@ def count_at(server: Served, taxon: int, filters: FilterSet) -> int:
 
 
 # Few servers that are asked much: each reads the whole taxonomy first.
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     records=some_records(),
     wanted=st.lists(st.tuples(one_of(SARS2, SARS1, SPECIES, CORONAVIRIDAE), some_filters()), min_size=20, max_size=60),
