@@ -104,6 +104,7 @@ class _Parser(argparse.ArgumentParser):
 def _near(word: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches
 
+    # The same letters in another order are a slip too: `rnu`.
     near = [name for name in names if sorted(name) == sorted(word)] or get_close_matches(word, [*names], 1, cutoff=0.7)
     return f"; did you mean {near[0]}?" if near else ""
 

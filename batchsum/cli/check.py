@@ -74,7 +74,8 @@ def check_command(arguments: argparse.Namespace) -> int:
         else:
             report = check_job(job, today, lock, on_reading)
     key_file = "" if arguments.api_key_file else str(job.api.api_key_file or "")
-    report["problems"] += [_about_job(job, one, key_file * one.startswith(key_file)) for one in map(str, stops)]
+    for stop in map(str, stops):
+        report["problems"].append(_about_job(job, stop, key_file if stop.startswith(key_file) else ""))
     # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else describe(report, width))
@@ -113,7 +114,7 @@ def check_job(
         "queries": plan.query_count,
         "requests": asked,
         "seconds": {str(rate): round(asked / rate, 1) for rate in RATES},
-        "problems": list[dict[str, Any]](),
+        "problems": [],
         "warnings": warnings,
         "dates": {name: filters.text() for name, filters in plan.dated_sets().items()},
         "lock": {"file": str(lock_file(job.path)), "taxa": sum(taxon in lock for taxon in job_names(job))},

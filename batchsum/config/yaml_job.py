@@ -71,9 +71,8 @@ class YamlJob:
         name = given.get("name") or default_name(self.path)
         if "api_key_file" in api:
             key_file = api["api_key_file"] = self.resolve(api["api_key_file"])
-            if (
-                self.listing.problems and not key_file.exists()
-            ):  # without others it is a problem of its own, to be solved
+            # Without other problems it is one of its own, told later.
+            if self.listing.problems and not key_file.exists():
                 self.warn(("api", "api_key_file"), f"api_key_file: {key_file}: this file does not exist")
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
