@@ -22,7 +22,9 @@ from batchsum.errors import BatchsumError
 
 REPORT_NAME = "data_report.jsonl"
 
-_PIECE = 1 << 18  # of gzip it becomes some twenty times as much
+_PACKED = 1 << 20
+_PIECE = 1 << 24  # of unpacked text, at most: a bomb is no more
+_BLOCK = 1 << 19  # counted at once: a thread that unpacks gets the interpreter between two of them only
 _LONGEST_LINE = 4_000_000  # a record takes about two kilobytes
 _GZIP = 16 + zlib.MAX_WBITS
 _MAGIC_GZIP, _MAGIC_ZIP = b"\x1f\x8b", b"PK"
@@ -105,12 +107,12 @@ def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
 def _gunzipped(file: BinaryIO) -> Iterator[bytes]:
     """What Python's gzip module gives, in half its time."""
     member = None
-    while packed := file.read(_PIECE):
+    while packed := file.read(_PACKED):
         # Behind a member another may follow, or zeros that fill a block up.
         while packed := packed if member else packed.lstrip(b"\0"):
             member = member or zlib.decompressobj(_GZIP)
-            yield member.decompress(packed)
-            packed, member = (member.unused_data, None) if member.eof else (b"", member)
+            yield member.decompress(packed, _PIECE)
+            packed, member = (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
     if member:
         raise EOFError("its end is missing")
 
@@ -127,12 +129,15 @@ def _blocks(file: Path, pieces: Iterator[bytes]) -> Iterator[bytes | memoryview]
     for piece in pieces:
         if first := piece.find(b"\n") + 1:
             yield (rest + piece[:first]).removeprefix(mark)
-            end = piece.rfind(b"\n") + 1
-            yield memoryview(piece)[first:end]  # megabytes, not copied
-            rest, mark = piece[end:], b""
+            last = piece.rfind(b"\n") + 1
+            while first < last:
+                end = piece.rfind(b"\n", first, first + _BLOCK) + 1 or last
+                yield memoryview(piece)[first:end]  # not copied
+                first = end
+            rest, mark = piece[last:], b""
         elif len(rest) < _LONGEST_LINE:  # of a longer one enough is kept: it is told as a line that cannot be read
             rest += piece
-        elif mark:  # the first line already: this is no report, however long it goes on
+        if mark and len(rest) >= _LONGEST_LINE:  # the first line already: this is no report, however long it goes on
             yield rest
             return
     rest = rest.removeprefix(mark)

@@ -36,6 +36,7 @@ _filters = attrgetter(
     "refseq_only", "annotated_only", "complete_only", "accessions",
 )  # fmt: skip
 _release_dates = attrgetter("released_since", "released_before")
+_span = attrgetter("span")
 Asked = tuple[Any, ...]
 _NONE: frozenset[Any] = frozenset()
 
@@ -111,7 +112,7 @@ class Tally:
             raise ValidationError("a record over several lines, of which a block may end within")
         records = read_records(lines)
         nothing = [repeat(self._number((_NONE,) * width)) for width in range(4)]
-        days = [self._day[record.released] for record in records]
+        days = [self._day[record.releaseDate or record.release_date or ""] for record in records]
         # Field by field, which is faster than record by record; none that no row asks for.
         fields = (
             [self._virus[bytes(record.virus)] for record in records],
@@ -120,7 +121,7 @@ class Tally:
             [self._day[record.updated].come for record in records] if self._updated else nothing[1],
             [self._flag[record.flags] for record in records] if any(self._flags) else nothing[3],
             [self._lists_of(record.accession) for record in records] if self._lists else nothing[1],
-            [span for _, span, _ in days],
+            map(_span, days),
         )
         is_new = list(self._are_new(fields[0], [record.accession for record in records]))
         self._kinds.update(compress(zip(*fields, strict=False), is_new))
@@ -165,9 +166,12 @@ class Tally:
             if taxon is not None and host_id is not None:
                 questions[asked] = (taxon, lineage, host_id, *others)
         said = list(self._numbers)
-        kinds: defaultdict[Answers, dict[int, int]] = defaultdict(dict)
-        for (*numbers, span), count in self._kinds.items():
-            kinds[tuple(chain.from_iterable(said[number] for number in numbers))][span] = count
+        spans_of: defaultdict[tuple[int, ...], dict[int, int]] = defaultdict(dict)
+        for kind, count in self._kinds.items():
+            spans_of[kind[:-1]][kind[-1]] = count
+        kinds: dict[Answers, dict[int, int]] = {
+            tuple(chain.from_iterable(said[number] for number in numbers)): spans for numbers, spans in spans_of.items()
+        }
         sums = sum_up(kinds, questions.values())
         sums_of = {asked: sums[question] for asked, question in questions.items()}
         edges = _Memory(self._edges)
