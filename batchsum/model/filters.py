@@ -25,6 +25,7 @@ LIST_FILTERS = ("accessions", "include_sequence", "aux_report")
 FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
 _in_columns = attrgetter(*FILTER_COLUMNS)
+_NO_CELLS = dict.fromkeys(FILTER_COLUMNS, "")
 
 
 class _Filters(NamedTuple):
@@ -76,8 +77,10 @@ class FilterSet(_Filters):
         names = ("released_since", "released_before", "updated_since")
         return {name: day for name in names if (day := getattr(self, name)) is not None}
 
-    def _values(self) -> Iterator[tuple[str, Any]]:
-        return zip(FILTER_COLUMNS, _in_columns(self), strict=True)
+    def _given(self) -> list[tuple[str, Any]]:
+        """The filters that are set, as the table orders them."""
+        values = zip(FILTER_COLUMNS, _in_columns(self), strict=True)
+        return [(name, one) for name, one in values if one or type(one) is timedelta]  # 0d is a date, too
 
     # A night has many rows, but few filter sets: what follows from a set alone is worked out once.
 
@@ -87,18 +90,18 @@ class FilterSet(_Filters):
 
         Lists are sorted, and `7d` stays `7d`.
         """
-        told = ((name, sorted(one) if isinstance(one, tuple) else one) for name, one in self._values() if one)
+        told = ((name, sorted(one) if isinstance(one, tuple) else one) for name, one in self._given())
         return ";".join(f"{name}={cell_text(one)}" for name, one in told)
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def cells(self) -> Mapping[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return {name: cell_text(one) if one else "" for name, one in self._values()}
+        return _NO_CELLS | {name: cell_text(one) for name, one in self._given()}
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def text(self) -> str:
         """The filters in one line, the same for sets that ask the same: `host=human;complete_only=true`."""
-        return ";".join(f"{name}={cell_text(one)}" for name, one in self._values() if one)
+        return ";".join([f"{name}={cell_text(one)}" for name, one in self._given()])
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
@@ -114,15 +117,16 @@ class FilterSet(_Filters):
 
     def parameters(self) -> Iterator[tuple[str, str]]:
         """The query parameters as sent, lists as repeated keys, false and absent filters left out."""
-        for name in FILTER_NAMES:
-            value = getattr(self, name)
+        for name, value in self._given():
+            if name == "released_before":
+                continue
             if isinstance(value, tuple):
                 yield from ((name, item) for item in value)
-            elif isinstance(value, date):
-                yield name, f"{value.isoformat()}T00:00:00Z"
             elif isinstance(value, timedelta):
                 raise ValueError(f"{name} is relative; resolve the set for a day first")
-            elif value:
+            elif isinstance(value, date):
+                yield name, f"{value.isoformat()}T00:00:00Z"
+            else:
                 yield name, cell_text(value)
 
 

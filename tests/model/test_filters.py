@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from batchsum.model.filters import (
     USA_STATES,
+    FilterSet,
     midnight_before,
     parse_accession,
     parse_boolean,
@@ -99,6 +100,15 @@ def test_no_message_repeats_a_key() -> None:
 )  # fmt: skip
 def test_moments(text: str, value: date | timedelta) -> None:
     assert parse_moment(text) == value
+
+
+def test_no_days_back_is_a_date() -> None:
+    """What is released since tonight's midnight is another question than all there is, and known as another one."""
+    tonight = FilterSet(released_since="0d")
+    assert tonight.canonical() == tonight.text() == "released_since=0d"
+    assert tonight.cells()["released_since"] == "0d"
+    with pytest.raises(ValueError, match="released_since is relative"):
+        list(tonight.parameters())
 
 
 @pytest.mark.parametrize(
