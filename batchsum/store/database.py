@@ -51,6 +51,7 @@ class Database:
     def _prepare(self) -> None:
         self._connection.execute("PRAGMA journal_mode = TRUNCATE")  # cheaper than a new journal for each commit
         self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA cache_size = -65536")  # KiB: the indexes of a large job fit
         if self._is_empty():
             with Database.transaction(self):
                 if self._is_empty():  # nobody else was first
