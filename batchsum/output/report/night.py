@@ -18,8 +18,8 @@ from batchsum.store.rows import KeptRow, answered_rows, together
 from batchsum.store.store import Run, Store, in_groups, load_answer
 
 NIGHTS_SHOWN = 60
-MOST_ROWS = 20_000
-"""Rows the page carries, a size that a browser opens at once; of a longer table those in doubt and those that changed
+MOST_ROWS = 5_000
+"""Rows the page carries, a size that a phone opens at once; of a longer table those in doubt and those that changed
 come before the quiet ones."""
 
 _NO_DOWNLOAD = Package()
