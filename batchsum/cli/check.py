@@ -101,7 +101,7 @@ def check_job(
         warnings += [_about_job(job, words, one.file) for words in words_of_file]
     for name in filter(None, (job.notify.webhook_env, job.notify.ping_env)):
         if name not in os.environ:
-            words = f"{name} is not set here, and nobody is told without it; cron has an environment of its own"
+            words = f"{name} is not set here, and nothing is sent without it; cron has an environment of its own"
             warnings.append(_about_job(job, words, name))
     rest = asked_plan(plan, held) if files else plan
     comparing = sum(request not in rest for request in comparing_requests(plan, files, held))

@@ -57,6 +57,10 @@ def _table(kept: Nights) -> Iterator[str]:
         counts = ("-" if run.failure else night.get(row.query, ".") for run, night in zip(runs, nights, strict=True))
         lines.append([row.taxon, row.name if row.name != row.taxon else "", row.filter_set, *counts])
     yield from aligned(lines)
+    cells = {cell for line in lines[1:] for cell in line[3:]}
+    for sign, what in (("?", "a count that was not believed"), (".", "not in the job on that night")):
+        if any(cell.endswith(sign) for cell in cells):
+            yield f"{sign}  {what}\n"
     for run in failed:
         yield f"{run.today} left no table: {run.failure}\n"
 

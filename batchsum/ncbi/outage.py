@@ -225,12 +225,12 @@ class Canary:
         taxon = self.question.taxon
         if isinstance(answer, Summary):
             return (
-                f"NCBI has no records of taxon {taxon} either, which it surely has: "
+                f"NCBI says that it has no records of taxon {taxon}, which it surely has: "
                 "it is in trouble, or base_url is not its API; a server of your own wants api.canary"
             )
         if answer.status == "rejected":
             return (
-                f"NCBI refuses taxon {taxon} too, which it surely has ({answer}): "
+                f"NCBI also refuses taxon {taxon}, which it surely has ({answer}): "
                 "it is in trouble, or base_url is not its API"
             )
         return f"NCBI does not answer (test taxon {taxon}: {answer}): it is down, or blocks this address"

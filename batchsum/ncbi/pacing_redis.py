@@ -114,7 +114,7 @@ class SharedLimit:
             try:
                 await self._ask(_NOTE, [name, round(seconds * 1e6), millirate])
             except Exception as error:
-                log.debug("the shared limit was not told: %s", self._told(error))
+                log.debug("the shared limit was not reached: %s", self._told(error))
 
         task = asyncio.get_running_loop().create_task(post())
         self._posts.add(task)

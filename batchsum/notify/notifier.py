@@ -111,7 +111,7 @@ class Notifier:
             _deliver(self._job, news, [], None)  # the ping alone, since it tells of this run and waits in no outbox
         except (OSError, sqlite3.Error, BatchsumError) as problem:
             if not isinstance(problem, UsageError):  # the directory of another job is left alone, its log included
-                log.info("notify: told without memory: %s", problem)
+                log.info("notify: sent without keeping note of it: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
 
 
@@ -163,7 +163,7 @@ async def _channel(job: Job, notes: Sequence[Note], outbox: Outbox | None) -> No
         if problem:
             log.warning("notify: %s of run %s: %s", note.channel, note.facts["run_id"] or "?", problem)
         else:
-            log.info("notify: %s of run %s: told", note.channel, note.facts["run_id"] or "?")
+            log.info("notify: %s of run %s: delivered", note.channel, note.facts["run_id"] or "?")
         if outbox is not None:
             (outbox.failed if problem else outbox.delivered)(note)
 
@@ -222,6 +222,6 @@ async def _within(work: Callable[[], Coroutine[Any, Any, None]], seconds: float)
         async with asyncio.timeout(seconds):
             await work()
     except TimeoutError:
-        log.warning("notify: not everything was told within %g s; the rest is tried after the next run", seconds)
+        log.warning("notify: not everything was delivered within %g s; the rest is tried after the next run", seconds)
     except Exception as error:
         log.warning("notify: %s", type(error).__name__)  # its words may hold a secret address

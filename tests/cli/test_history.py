@@ -41,6 +41,7 @@ def test_history_is_a_table_for_people(out: Path, capsys: pytest.CaptureFixture[
     assert lines[0][:3] == ["taxon", "name", "filter_set"]
     assert lines[1] == ["11320", "Flu", "A", "all", "100", "110", "20?"]
     assert lines[3] == ["11520", "all", "7", "7", "7"]
+    assert " ".join(lines[-1]) == "? a count that was not believed"
     assert len(said(capsys, "history", str(out), "--nights", "1").splitlines()[1].split()) == 5
 
 

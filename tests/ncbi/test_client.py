@@ -538,7 +538,7 @@ def test_nothing_is_rejected_while_the_canary_is_not_known_either(ncbi: Ncbi) ->
     assert reasons(replies) == {"skipped: outage": 50}
     assert ncbi.counts[CANARY] == 1
     assert len(ncbi.asked) <= 5
-    assert "NCBI refuses taxon 2697049 too, which it surely has" in str(replies["1"].answer)
+    assert "NCBI also refuses taxon 2697049, which it surely has" in str(replies["1"].answer)
     assert "base_url" in str(replies["50"].answer)
 
 
@@ -737,7 +737,7 @@ def test_a_canary_without_records_is_not_known(ncbi: Ncbi, said: Said) -> None:
     ncbi.script = {"1": UNKNOWN, CANARY: said}
     replies = ask("2", "1", "3", workers=1)
     assert reasons(replies) == {"skipped: outage": 1, "answered": 2}
-    assert "no records of taxon 2697049 either" in str(replies["1"].answer)
+    assert "no records of taxon 2697049, which it surely has" in str(replies["1"].answer)
 
 
 def test_a_canary_that_is_unknown_is_asked_again_a_minute_later(ncbi: Ncbi) -> None:
