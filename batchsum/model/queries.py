@@ -4,7 +4,7 @@ Null is never zero: a count that nobody gave is None here and an empty cell in t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
@@ -85,8 +85,7 @@ class FileSummary(NamedTuple):
     size_mb: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """NCBI's answer about one request, as parsed: v2DownloadSummary of NCBI Datasets.
 
     `record_count` is None where the answer left it out although something in it contradicts zero.
@@ -97,7 +96,7 @@ class Summary:
     resource_updated_on: str | None = None
     hydrated: Package = Package()
     dehydrated: Package = Package()
-    available_files: Mapping[str, FileSummary] = field(default_factory=dict)
+    available_files: Mapping[str, FileSummary] = {}
     messages: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     contradiction: str = ""
@@ -168,8 +167,7 @@ def combine(answers: Sequence[Answer]) -> Answer:
 
 def _subtract(since: Summary, until: Summary) -> Summary:
     counts_known = since.record_count is not None and until.record_count is not None
-    return replace(
-        since,
+    return since._replace(
         record_count=_minus(since.record_count, until.record_count) if counts_known else None,
         assembly_count=_minus(since.assembly_count, until.assembly_count),
         # Nothing can be downloaded for a window: only the sizes are kept.

@@ -9,7 +9,6 @@ out (proto3 JSON), and an answer of 200 can carry errors.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
@@ -25,7 +24,7 @@ LARGEST_COUNT = 2**53  # up to here a whole number is exact for readers of JSON 
 EARLIEST_YEAR = 1988  # NCBI's first
 MOST_MESSAGES = 20
 
-_KNOWN = frozenset(Summary.__slots__)
+_KNOWN = frozenset(Summary._fields)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 
 P = TypeVar("P", Package, FileSummary)
@@ -75,7 +74,7 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
     if odd:  # of what cannot be read nobody knows whether it contradicts zero
         raise BadAnswer(odd[0])
     # NCBI's JSON leaves out zeros: a missing count is zero unless something beside it says otherwise.
-    return summary if summary.has_data() else replace(summary, record_count=0)
+    return summary if summary.has_data() else summary._replace(record_count=0)
 
 
 def _cell(value: Mapping[str, Any], name: str, odd: list[str]) -> Any:

@@ -7,7 +7,6 @@ windows side by side may use different ones of the edge between them.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -95,7 +94,7 @@ def _apart(since: Summary, until: Summary) -> Answer:
     dates = f"{first} at its beginning, {last} at its end"
     difference = combine([since, until])
     assert isinstance(difference, Summary)
-    return replace(difference, contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
+    return difference._replace(contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
 
 
 # Asking again

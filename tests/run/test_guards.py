@@ -1,6 +1,5 @@
 """Each guard by itself: what it says, when it keeps silent, and where its bounds lie."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -30,7 +29,7 @@ def believed(count: int, *, highest: int | None = None, updated: str | None = No
 
 
 def verdict(count: int, past: Past = Past(), query: Query = QUERY, **fields: object) -> tuple[str, str]:
-    found = judge(query, replace(Summary(count), **fields), past)
+    found = judge(query, Summary(count)._replace(**fields), past)
     return found.status, found.error
 
 
