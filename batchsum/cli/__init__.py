@@ -20,7 +20,7 @@ COMMANDS = (
     ("run", "ask for all rows of a job, and publish its table", "run:run_command"),
     ("check", "tell what is wrong with a job, what it will ask, and how long that takes", "check:check_command"),
     ("explain", "tell everything known of one row", "history:explain_command"),
-    ("accept", "believe what NCBI said last of some rows, and publish that night again", "run:accept_command"),
+    ("accept", "believe NCBI's latest counts of some rows, and publish that night again", "run:accept_command"),
     ("history", "show the counts of the last nights", "history:history_command"),
     ("report", "make report.html again", "run:report_command"),
     ("schedule", "print a crontab line, or a systemd service and timer", "schedule:schedule_command"),

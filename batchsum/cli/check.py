@@ -235,13 +235,13 @@ def describe(report: dict[str, Any], width: int = 0) -> str:
     lines = [
         f"{report['file']}: {name}{found}",
         f"  {taxa}, {counted(report['filter_sets'], 'filter set')}: {counted(report['queries'], 'query', 'queries')}",
-        f"  {counted(report['requests'], 'request')} (the same question is sent once)",
+        f"  {counted(report['requests'], 'request')} (two rows that ask the same share one)",
     ]
     for rate, seconds in report["seconds"].items():
         # At least a second: else a job of few requests would be told to take none.
         lines.append(f"  {spoken(max(1.0, seconds)):>12} at {rate} requests a second")
     lines += _held_lines(report["holdings"]) if "holdings" in report else []
-    dated = [f"  {name}: tonight {filters}" for name, filters in report["dates"].items()]
+    dated = [f"  filter set {name} tonight: {filters}" for name, filters in report["dates"].items()]
     lines += dated[:MOST_DATED]
     lines += [f"  and {len(dated) - MOST_DATED:,} more with dates"] if dated[MOST_DATED:] else []
     if lock["taxa"] or "online" in report:

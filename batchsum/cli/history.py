@@ -127,7 +127,7 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
         yield f"  held       {counted(row.held_record_count, 'record')} in {row.held_in}; {_at_ncbi(store, run, row)}"
     yield from _asked(store, run, row)
     yield ""
-    yield "nights (?: a count that is not believed)"
+    yield "nights (?: a count that was not believed)"
     told = [(one.today, f"{shown_count(row):>12}  {row.status:<8}  {row.error}") for one, row in kept.series(row.query)]
     told += [(one.today, f"{'-':>12}  no table  {one.failure}") for one in kept.failed()]
     for day, what in sorted(told, reverse=True):  # the latest night first

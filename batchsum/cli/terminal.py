@@ -127,7 +127,9 @@ def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
         yield f"  why    batchsum explain {shlex.join(worst)}", True
         acceptable = (row for row in news.problems if row["record_count"] is not None or row["reason"] == "refused")
         if row := next(acceptable, None):
-            yield f"  accept batchsum accept {shlex.join([worst[0], '{taxon}/{filter_set}'.format_map(row)])}", True
+            alike = [one for one in acceptable if one["taxon"] == row["taxon"]]
+            name = row["taxon"] if alike else f"{row['taxon']}/{row['filter_set']}"
+            yield f"  accept batchsum accept {shlex.join([worst[0], name])}", True
         yield f"  log    {log_file} (run {news.run_id})", True
 
 

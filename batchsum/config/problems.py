@@ -85,6 +85,8 @@ def shown(path: Path) -> str:
 def unreadable(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "this file does not exist"
+    if isinstance(error, IsADirectoryError):
+        return "this is a directory; name the job file in it"
     return f"this file cannot be read: {error.strerror or error}"
 
 

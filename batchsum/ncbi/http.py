@@ -145,7 +145,8 @@ class Transport:
                     if 300 <= http_status < 400:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:
-                        answer = parse(http_status, self._hide_bytes(await _read_body(response, largest)))
+                        text = await _read_body(response, largest)
+                        answer = parse(http_status, self._spelled_key.sub(b"[key]", text) if self._key else text)
         except BadAnswer as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
@@ -166,10 +167,6 @@ class Transport:
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
         return one_line(text.replace(self._key, "[key]") if self._key else text)
-
-    def _hide_bytes(self, body: bytes) -> bytes:
-        """The body without the key, also where JSON spells one of its letters as an escape."""
-        return self._spelled_key.sub(b"[key]", body) if self._key else body
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:

@@ -10,7 +10,9 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
+from batchsum.errors import Refused
 from batchsum.model.queries import Answer, Failure, Request, Summary
 from batchsum.ncbi.http import Response
 from batchsum.ncbi.refusals import is_refusal
@@ -215,8 +217,10 @@ class Canary:
             self.verdict = response.answer
             self.outage.answered()
         answer = response.answer
-        # The server is there, but perhaps not at this address.
         if isinstance(answer, Failure) and answer.reason == "http_404" and not self.base_url.endswith("/datasets/v2"):
+            if not urlsplit(self.base_url).path.strip("/"):
+                server = self.base_url.rstrip("/")
+                raise Refused(f"{server} does not have NCBI's API (HTTP 404); write {server}/datasets/v2")
             answer = replace(answer, detail="does the base URL end in /datasets/v2?")
         return answer, pause
 

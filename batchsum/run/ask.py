@@ -278,9 +278,10 @@ def ask(
                     for step in steps:
                         await step()
             except TimeoutError:
-                limit = spoken(deadline.total_seconds()) if deadline else ""
+                limit, waiting = spoken(deadline.total_seconds()) if deadline else "", fetcher.client.outage.waiting
                 log.warning("deadline of %s reached: what was not asked is skipped", limit)
-                fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}"))
+                why = f"; NCBI did not answer ({waiting.reason})" if waiting else ""
+                fetcher.cut_off(Failure("skipped", "deadline", f"not asked within {limit}{why}"))
 
     if not is_loop_running():
         asyncio.run(take_steps())

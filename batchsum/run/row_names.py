@@ -67,7 +67,8 @@ def _rows_of(
                 raise UsageError(f"{text}: {taxon} has no filter set {filter_set}; {write}")
             yield from ((taxon, one) for one in named)
             return
-    raise UsageError(f"{text}: no row of this job is called so; write TAXON or TAXON/SET{_near(text, rows())}")
+    what = "no row of this job has this name; write TAXON or TAXON/SET, as one word"
+    raise UsageError(f"{text}: {what}{_near(text, rows())}")
 
 
 def _near(text: str, rows: Iterable[RowName]) -> str:

@@ -73,7 +73,7 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
     try:
         said = False
         while not _acquire(descriptor, directory):
-            holder = f"{directory}: another run of this job holds the lock{_describe(descriptor)}"
+            holder = f"{directory}: another run of this job is under way{_describe(descriptor)}"
             if not wait:
                 raise Locked(holder)
             if not said:

@@ -180,7 +180,7 @@ class Store(Database):
         """The round and the reply of a request, or None while there is none."""
         rows = self.query("SELECT round, answer, attempts FROM answers WHERE run = ? AND request = ?", run.run, key)
         for round_, answer, attempts in rows:
-            return round_, Reply(load_answer(answer), _load_attempts(attempts))
+            return round_, Reply(load_answer(answer), tuple(map(Attempt._make, json.loads(attempts))))
         return None
 
     def answers(self, run: Run, keys: Iterable[str]) -> dict[str, Answer]:
@@ -275,7 +275,3 @@ def load_answer(text: str) -> Answer:
     kinds = {kind: FileSummary(*one) for kind, one in files.items()}
     packages = Package(*hydrated), Package(*dehydrated)
     return Summary(record_count, assembly_count, updated, *packages, kinds, tuple(messages), tuple(errors))
-
-
-def _load_attempts(text: str) -> tuple[Attempt, ...]:
-    return tuple(map(Attempt._make, json.loads(text)))

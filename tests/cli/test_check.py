@@ -80,7 +80,7 @@ def test_offline_nothing_is_sent_and_no_http_library_is_loaded(job: Path) -> Non
     command = [sys.executable, "-c", code, str(job), "--base-url", NOBODY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2 taxa, 1 filter set: 2 queries\n  2 requests (the same question is sent once)" in done.stdout
+    assert "2 taxa, 1 filter set: 2 queries\n  2 requests (two rows that ask the same share one)" in done.stdout
     assert not (job.parent / "taxa.lock").exists()
 
 
@@ -92,7 +92,7 @@ def test_offline_a_lock_shares_requests_and_is_told(
     assert online(job, ncbi.base_url, capsys)[0] == 0
     assert main(["check", str(job), "--base-url", NOBODY]) == 0
     out = capsys.readouterr().out
-    assert "1 request (the same question is sent once)" in out
+    assert "1 request (two rows that ask the same share one)" in out
     assert f"names fixed in {job.parent / 'taxa.lock'}: 2 of 2\n" in out
 
 

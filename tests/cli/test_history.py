@@ -62,14 +62,14 @@ def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[s
     assert "/virus/taxon/11320/genome\n" in text
     assert text.count("  attempt ") == 2
     assert text.count("NCBI-PHID TEST") == 2
-    nights = text[text.index("\nnights (?: a count that is not believed)\n") :].splitlines()[2:]
+    nights = text[text.index("\nnights (?: a count that was not believed)\n") :].splitlines()[2:]
     assert [line.split()[1] for line in nights] == ["20?", "110", "100"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["11999"], "no row of this job is called so"),
+        (["11999"], "no row of this job has this name"),
         (["11320"], "name one of all, human"),
         (["11320", "cat"], "11320 has no filter set cat; write one of all, human"),
         (["Flu B"], "did you mean Flu A?"),

@@ -69,7 +69,7 @@ def test_the_job_runs_as_it_is(tmp_path: Path) -> None:
     with serving() as server:
         assert main(["run", str(tmp_path / "job.yaml"), "--base-url", server.base_url, "--rps", "unlimited"]) == 0
     job = tmp_path / "job.yaml"
-    assert len(rows(job.with_name("counts.yaml"))) == 9
+    assert len(rows(job)) == 9
 
 
 def test_init_without_a_directory_means_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

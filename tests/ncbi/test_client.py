@@ -477,6 +477,9 @@ def test_a_server_without_this_endpoint_is_told_by_its_address(ncbi: Ncbi, monke
     assert hint in str(ask("1", max_outage=1)["1"].answer)
     monkeypatch.setattr(f"{__name__}.BASE_URL", "http://127.0.0.1:1/datasets/v2")
     assert hint not in str(ask("1", max_outage=1)["1"].answer)
+    monkeypatch.setattr(f"{__name__}.BASE_URL", "http://127.0.0.1:1/")
+    with pytest.raises(Refused, match=r"does not have NCBI's API \(HTTP 404\); write http://127.0.0.1:1/datasets/v2"):
+        ask("1")
 
 
 @pytest.mark.parametrize("said", [DOWN, (500, {}), (200, {"record_count": None}), (404, "<html>")], ids=str)

@@ -88,7 +88,7 @@ def test_what_cannot_be_accepted_is_told_and_nothing_is_touched(
     before = {path.name: path.read_bytes() for path in fallen.out.glob("[!.]*[!g]")}
     for name, words in (
         ("11520/all", "11520/all: nothing to accept; NCBI gave no count for it on 2026-11-02"),
-        ("MERZ", "MERZ: no row of this job is called so; write TAXON or TAXON/SET; did you mean MERS?"),
+        ("MERZ", "MERZ: no row of this job has this name; write TAXON or TAXON/SET, as one word; did you mean MERS?"),
         ("MERS/hunan", "1335626 has no filter set hunan; did you mean MERS/human?"),
     ):
         capsys.readouterr()

@@ -51,7 +51,7 @@ def test_words_that_cannot_be_true_are_left_out(tmp_path: Path, text: str) -> No
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(text.encode("utf-8", "surrogateescape"))
         file.flush()
-        assert refusal(tmp_path) == f"{tmp_path}: another run of this job holds the lock"
+        assert refusal(tmp_path) == f"{tmp_path}: another run of this job is under way"
 
 
 def test_a_holder_on_another_host_cannot_be_looked_after(tmp_path: Path) -> None:

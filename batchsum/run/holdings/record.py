@@ -35,12 +35,8 @@ class Record(Struct, gc=False):
     updateDate: str | None = None
 
     @property
-    def released(self) -> str:
-        return self.releaseDate or self.release_date or ""
-
-    @property
     def updated(self) -> str:
-        return self.updateDate or self.update_date or self.released
+        return self.updateDate or self.update_date or self.releaseDate or self.release_date or ""
 
     @property
     def flags(self) -> tuple[bool, bool, bool]:

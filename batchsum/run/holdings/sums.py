@@ -55,12 +55,9 @@ def sum_up(kinds: Mapping[Answers, Mapping[int, int]], questions: Iterable[Quest
     for answers, spans in kinds.items():
         known = [answer & values for answer, values in zip(answers, asked, strict=True)]
         for is_set, example in shapes.items():
-            for question in product(*map(_choice, is_set, known, example)):
+            choices = (values if one else (unset,) for one, values, unset in zip(is_set, known, example, strict=True))
+            for question in product(*choices):
                 if (counts := sums.get(question)) is not None:
                     for span, count in spans.items():
                         counts[span] += count
     return {question: Spans(counts) for question, counts in sums.items()}
-
-
-def _choice(is_set: bool, values: frozenset[Any], unset: Any) -> Iterable[Any]:
-    return values if is_set else (unset,)
