@@ -86,7 +86,7 @@ def unreadable(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "this file does not exist"
     if isinstance(error, IsADirectoryError):
-        return "this is a directory; name the job file in it"
+        return "this is a directory, and not a file; name a file in it, or move it away"
     return f"this file cannot be read: {error.strerror or error}"
 
 

@@ -38,7 +38,7 @@ def test_the_second_is_told_who_has_the_lock(slow: Stage) -> None:
     assert f"host {socket.gethostname()}, process {first.pid}, since 20" in said
     assert slow.programs.run(*slow.command, "--if-locked", "skip") == 0
     assert slow.programs.stderr == ""  # cron would mail it
-    assert "holds the lock (host" in (slow.out / "batchsum.log").read_text()
+    assert "is under way (host" in (slow.out / "batchsum.log").read_text()
     assert first.wait() == slow.code
     assert contents(slow.out) == slow.new
 
@@ -67,7 +67,7 @@ def test_words_of_a_dead_holder_are_not_believed(slow: Stage) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert slow.run() == 75
     assert "process" not in slow.programs.stderr
-    assert "holds the lock" in slow.programs.stderr
+    assert "another run of this job is under way" in slow.programs.stderr
 
 
 def test_without_locks_the_later_one_has_the_run(slow: Stage) -> None:

@@ -59,7 +59,9 @@ def test_a_job_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_directory_in_place_of_a_job_file(tmp_path: Path) -> None:
-    assert problems_of(tmp_path) == [f"{tmp_path}:1:1: this file cannot be read: Is a directory"]
+    assert problems_of(tmp_path) == [
+        f"{tmp_path}:1:1: this is a directory, and not a file; name a file in it, or move it away"
+    ]
 
 
 @pytest.mark.parametrize(

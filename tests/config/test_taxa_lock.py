@@ -83,7 +83,7 @@ def test_a_lock_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "taxa.lock").mkdir()
-    with pytest.raises(JobFileError, match=r"taxa\.lock:1:1: this file cannot be read: Is a directory"):
+    with pytest.raises(JobFileError, match=r"taxa\.lock:1:1: this is a directory, and not a file"):
         read_lock(tmp_path / "taxa.lock")
 
 
