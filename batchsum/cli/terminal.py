@@ -127,8 +127,9 @@ def closing(outcome: "Outcome", log_file: Path) -> Iterator[tuple[str, bool]]:
         yield f"  why    batchsum explain {shlex.join(worst)}", True
         acceptable = (row for row in news.problems if row["record_count"] is not None or row["reason"] == "refused")
         if row := next(acceptable, None):
-            alike = [one for one in acceptable if one["taxon"] == row["taxon"]]
-            name = row["taxon"] if alike else f"{row['taxon']}/{row['filter_set']}"
+            # All rows of the taxon at once only where they are doubted for one reason.
+            others = {one["reason"] for one in acceptable if one["taxon"] == row["taxon"]}
+            name = row["taxon"] if others == {row["reason"]} else f"{row['taxon']}/{row['filter_set']}"
             yield f"  accept batchsum accept {shlex.join([worst[0], name])}", True
         yield f"  log    {log_file} (run {news.run_id})", True
 

@@ -359,6 +359,21 @@ def test_a_problem_that_lasts_is_told_with_its_first_night(ncbi: ScriptedNcbi, t
     assert f"  why    batchsum explain {outcome.directory} 11320 all" in told
 
 
+@pytest.mark.parametrize(
+    ("human", "named"),
+    [({"record_count": 1}, "11320"), ({"record_count": 900, "resource_updated_on": "2020-01-01"}, "11320/all")],
+)
+def test_what_is_doubted_for_one_reason_is_accepted_in_one_command(
+    ncbi: ScriptedNcbi, tmp_path: Path, human: dict[str, Any], named: str
+) -> None:
+    job = load_job(write_job(tmp_path))
+    ncbi.answers = {"11320?host=human": {"record_count": 900, "resource_updated_on": "2026-11-20"}}
+    run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 22))
+    ncbi.answers = {"11320": {"record_count": 1}, "11320?host=human": human}
+    outcome = run_job(job, base_url=ncbi.base_url, today=date(2026, 11, 23))
+    assert f"  accept batchsum accept {outcome.directory} {named}" in summary_of(outcome)
+
+
 # The line a problem is about
 
 SECRET = "0123456789abcdef0123456789abcdef0123"
