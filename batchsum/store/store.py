@@ -148,7 +148,8 @@ class Store(Database):
 
     def keep_answers(self, run: Run, replies: Iterable[tuple[str, int, Reply]]) -> None:
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
-        rows = ((run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies)
+        # A list: made while SQLite asks for row after row, they would have two threads change places for each.
+        rows = [(run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies]
         with self.transaction():
             self.write(STATEMENTS["keep answer"], rows)
 
