@@ -18,8 +18,7 @@ CANARY = "2697049"
 """SARS-CoV-2: NCBI surely knows it, so its answer tells a wrong taxon from a night when nothing is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One question to NCBI. Two requests are the same when they send the same."""
 
     taxon: str

@@ -125,8 +125,7 @@ class Database:
         """One statement for many rows, inside `transaction()`; how many rows it changed."""
         with self._lock:
             self._go_on()
-            bound = (_bound(sql, row) for row in rows) if "?1" in sql else rows
-            return self._connection.executemany(sql, bound).rowcount
+            return self._connection.executemany(sql, (_bound(sql, row) for row in rows)).rowcount
 
     def _go_on(self) -> None:
         if self._is_abandoned and threading.get_ident() != self._opened_by:

@@ -56,9 +56,9 @@ FROM (SELECT value AS query, (SELECT max(night) FROM rows INDEXED BY rows_of_a_q
     WHERE query = value AND night < ?2 AND status IN ('ok', 'empty')) AS good FROM json_each(?1)) AS wanted
 
 
--- name: keep answer
+-- name: keep answers
 -- A replaced answer is kept: it may be of the same moment as the answer to the other edge of a window.
-INSERT INTO answers (run, request, round, status, answer, attempts) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO answers (run, request, round, status, answer, attempts) VALUES ROWS
 ON CONFLICT DO UPDATE SET round = excluded.round, status = excluded.status, answer = excluded.answer,
     attempts = excluded.attempts,
     earlier = earlier || CASE answers.status WHEN 'answered' THEN answers.answer || char(10) ELSE '' END
