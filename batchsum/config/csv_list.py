@@ -35,8 +35,6 @@ LONGEST_LINE = 1_000_000  # a file that is no list may be one endless line, whic
 
 COLUMNS = ("taxon", "label", "filter_set", *FILTER_NAMES)
 ALSO_CALLED = {"taxid": "taxon", "tax_id": "taxon", "taxon_id": "taxon", "name": "label"}
-MEANT_AS = {"species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location"}
-"""Names that people give to a column, but do not surely mean it by."""
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 Sets = tuple[NamedSet, ...] | None
@@ -246,7 +244,7 @@ def column_of(written: str) -> str:
 def _nearest_column(name: str) -> str | None:
     """The column that an unknown name was perhaps meant to be: `lables` and `virus_name` are near `label`."""
     known = [*COLUMNS, *ALSO_CALLED]
-    near = next((word for word in name.split("_") if word in known), MEANT_AS.get(name)) or nearest(name, known)
+    near = next((word for word in name.split("_") if word in known), "") or nearest(name, known)
     return ALSO_CALLED.get(near, near) if near else None
 
 

@@ -169,6 +169,7 @@ def test_every_recipe_is_in_the_page_and_runs(ncbi: str, tmp_path: Path) -> None
         job = load_job(RECIPES / name)
         assert job.name == name.removesuffix(".yaml")
         assert job.warnings == ()
+        assert job.output.formats == ("csv",)  # a plain install has no other that is read by hand
         assert run(RECIPES / name, tmp_path / name, ncbi) == 0
         assert any(row["status"] == "ok" for row in table(tmp_path / name))
 
@@ -199,7 +200,6 @@ def test_download_planning_tells_size_parts_and_command(ncbi: str, tmp_path: Pat
     assert int(dengue["hydrated_estimated_file_size_mb"]) > 0
     assert dengue["hydrated_cli_download_command_line"].startswith("datasets download virus genome")
     assert int(dengue["all_genomic_fasta_file_count"]) > 0
-    assert (tmp_path / "summary.xlsx").stat().st_size > 5000
 
 
 @contextmanager
