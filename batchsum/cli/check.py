@@ -37,7 +37,7 @@ from batchsum.output.files import check_targets, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.completeness import comparing_requests
 from batchsum.run.coverage import OnReading, asked_plan, count_files, require_reader
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 from batchsum.store.held import CountedFile, HeldRow
 from batchsum.text import counted, spoken
 
@@ -88,7 +88,7 @@ def check_job(
     job: Job, today: date, lock: TaxaLock = NO_LOCK, on_reading: OnReading = lambda words: None
 ) -> dict[str, Any]:
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
-    plan = build_plan(job, today, lock)
+    plan = Plan(job, today, lock)
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
     files, held = count_files(job, plan, lock, on_reading) if job.holdings.files else ([], [])
     warnings = [asdict(warning) for warning in job.warnings]

@@ -20,7 +20,7 @@ from batchsum.run.job_copy import kept_job
 from batchsum.run.judge import judge_rows
 from batchsum.run.night import announce
 from batchsum.run.outcome import Outcome
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 from batchsum.run.publish import finish_publication, publish_staged, stage_night
 from batchsum.run.resume import Night, about_run
 from batchsum.store.directory import held, output_errors, state_of
@@ -54,7 +54,7 @@ def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:
         again = f"type: batchsum run {shlex.join([str(job.path), '--out', str(directory)])}; then accept again"
         raise UsageError(f"{directory}: the night of {other.today} is unfinished; to end it, {again}")
     run = replace(run, generation=manifest["generation"])  # what it replaces is its own table
-    plan = asked_plan(build_plan(job, run.today, lock), held_rows(store, run))
+    plan = asked_plan(Plan(job, run.today, lock), held_rows(store, run))
     return Night(job, plan, store, run, note=note, warnings=tuple(manifest["warnings"]))
 
 

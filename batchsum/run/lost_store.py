@@ -16,7 +16,7 @@ from batchsum.model.job import Job
 from batchsum.output.files import MANIFEST, read_manifest
 from batchsum.output.formats import missing_package
 from batchsum.output.published import READABLE, published_rows
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 from batchsum.store.directory import STATE
 from batchsum.store.history import History
 from batchsum.store.rows import KeptRow, QueryKey
@@ -91,7 +91,7 @@ def _is_whole(path: Path, digest: str | None) -> bool:
 
 def _rows(job: Job, night: date, records: Iterator[dict[str, str]]) -> Iterator[KeptRow]:
     # What the table does not tell, the job does: which dates are relative, and which windows make a series.
-    known = {query.filters.text(): query for query in build_plan(job, night).queries()}
+    known = {query.filters.text(): query for query in Plan(job, night).queries()}
     for position, record in enumerate(records):
         cells = {name: record[name] for name in FILTER_COLUMNS}
         filters = ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)

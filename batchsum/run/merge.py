@@ -27,7 +27,7 @@ from batchsum.run.job_copy import kept_job
 from batchsum.run.lost_store import remember_table
 from batchsum.run.night import announce, carry_out, job_client
 from batchsum.run.outcome import Outcome, outcome_of
-from batchsum.run.plan import Plan, build_plan
+from batchsum.run.plan import Plan
 from batchsum.run.publish import file_names, finish_publication
 from batchsum.run.resume import Night, close_run
 from batchsum.run.shard import MANIFEST, FinishedShard, Shard, owner
@@ -91,7 +91,7 @@ def merge_shards(job: Job, lock: TaxaLock, shards: Sequence[FinishedShard], api_
     directory, first = job.output.dir, shards[0]
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
-        plan = build_plan(job, first.today, lock)
+        plan = Plan(job, first.today, lock)
         client = job_client(job, first.base_url, api_key)
         with held(directory) as store:
             finish_publication(store, job)  # first: it may put another run.json there

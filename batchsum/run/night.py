@@ -24,7 +24,7 @@ from batchsum.run.coverage import OnReading, count_holdings, require_reader
 from batchsum.run.judge import judge_and_find_retries, judge_rows
 from batchsum.run.lost_store import remember_table
 from batchsum.run.outcome import Outcome, outcome_of
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 from batchsum.run.publish import (
     file_names,
     finish_publication,
@@ -201,4 +201,4 @@ def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:
     """Whether this command is the one that was cut off, and has nothing left to ask."""
     if run.base_url != base_url or today not in (None, run.today) or not is_recent(run, datetime.now(UTC)):
         return False
-    return run.job_hash == build_plan(job, run.today).job_hash()
+    return run.job_hash == Plan(job, run.today).job_hash()

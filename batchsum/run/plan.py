@@ -19,7 +19,8 @@ from batchsum.model.queries import Guards, Query, Request
 class Plan:
     """The queries of a job on one day: `query_count` rows, and `request_count` requests after sharing.
 
-    A taxon that `lock` knows is asked by its id: two names of one taxon are two rows and share their requests.
+    Relative dates count back from the midnight (UTC) that begins `today`. A taxon that `lock` knows is asked by its
+    id: two names of one taxon are two rows and share their requests.
     """
 
     def __init__(self, job: Job, today: date, lock: TaxaLock = NO_LOCK) -> None:
@@ -112,11 +113,6 @@ class Plan:
             guards = replace(self.job.guards, **{**named.guards, **bounds})
             self._resolved[key] = tuple(_on_day(named, guards, self.today))
         return self._resolved[key]
-
-
-def build_plan(job: Job, today: date, lock: TaxaLock = NO_LOCK) -> Plan:
-    """The plan of `job` with relative dates counted back from the midnight (UTC) that begins `today`."""
-    return Plan(job, today, lock)
 
 
 def _on_day(named: NamedSet, guards: Guards, today: date) -> Iterator[Query]:

@@ -18,7 +18,7 @@ from batchsum.model.queries import Query
 from batchsum.ncbi.taxonomy import Name
 from batchsum.output.files import read_manifest
 from batchsum.run.learn import known_taxa, learn
-from batchsum.run.plan import Plan, build_plan
+from batchsum.run.plan import Plan
 from batchsum.run.row_names import RowName, RowSet, named_rows
 from batchsum.store.history import History
 from batchsum.store.rows import KeptRow
@@ -98,7 +98,7 @@ def open_night(
     found = store.last_run("open")
     why_not = _why_not(found, base_url, begun, today, fresh=fresh) if found else ""
     resumed = None if why_not else found
-    plan = build_plan(job, resumed.today if resumed else today or begun.astimezone().date(), lock)
+    plan = Plan(job, resumed.today if resumed else today or begun.astimezone().date(), lock)
     dropped = ""
     with store.transaction():
         # Looked at again: where the file system has no locks, somebody else may be here too.
@@ -132,7 +132,7 @@ def open_retry(
     ((began,),) = store.query("SELECT min(started_at) FROM runs WHERE today = ?", last.today.isoformat())
     if begun - datetime.fromisoformat(began) > OLDEST_RETRY:
         raise UsageError(f"{directory}: the night of {last.today} began over 24 h ago; run the job without --retry")
-    plan = build_plan(job, last.today, lock)
+    plan = Plan(job, last.today, lock)
     with store.transaction():
         if found is None and not store.copy_believed_answers(last, store.newest() + 1):  # the number of the next run
             raise NotDue(f"{directory}: no row of {last.today} is suspect, failed or skipped; nothing to ask again")

@@ -217,24 +217,22 @@ class Store(Database):
 
     def count_dates(self, run: Run) -> dict[str, int]:
         """The data dates of the answers of a run, as NCBI wrote them, each with how many answers have it."""
-        return dict(
-            self.query(
-                "SELECT json_extract(answer, '$[2]') AS date, count(*) FROM answers"
-                " WHERE run = ? AND status = 'answered' AND date IS NOT NULL GROUP BY date",
-                run.run,
-            )
+        found = self.query(
+            "SELECT json_extract(answer, '$[2]') AS date, count(*) FROM answers"
+            " WHERE run = ? AND status = 'answered' AND date IS NOT NULL GROUP BY date",
+            run.run,
         )
+        return dict(found)
 
     def count_later_dates(self, run: Run) -> dict[str, int]:
         """The same of all that was answered to requests that were asked again, but for their first answers."""
         every = "json_each('[' || replace(earlier, char(10), ',') || answer || ']')"  # each earlier one ends its line
-        return dict(
-            self.query(
-                f"SELECT json_extract(value, '$[2]') AS date, count(*) FROM answers, {every}"
-                " WHERE run = ? AND earlier != '' AND key > 0 AND date IS NOT NULL GROUP BY date",
-                run.run,
-            )
+        found = self.query(
+            f"SELECT json_extract(value, '$[2]') AS date, count(*) FROM answers, {every}"
+            " WHERE run = ? AND earlier != '' AND key > 0 AND date IS NOT NULL GROUP BY date",
+            run.run,
         )
+        return dict(found)
 
     def count_http_statuses(self, run: Run) -> dict[str, int]:
         """How many sends of a run ended in each HTTP status; `none` where no answer came."""

@@ -20,10 +20,10 @@ PLACES = ("", "Africa", "Asia", "Europe", "NO")
 LOAD = """
 from datetime import date
 from batchsum.config.load import load_job
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 job = load_job(sys.argv[1])
 loaded = time.perf_counter() - start
-plan = build_plan(job, date(2025, 1, 15))
+plan = Plan(job, date(2025, 1, 15))
 facts = {"rows": len(job.taxa), "load_s": round(loaded, 1), "requests": plan.request_count}
 """
 

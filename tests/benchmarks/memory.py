@@ -21,8 +21,8 @@ import sys
 import batchsum.run
 from datetime import date
 from batchsum.config.load import load_job
-from batchsum.run.plan import build_plan
-plan = build_plan(load_job(sys.argv[1]), date(2026, 1, 15))
+from batchsum.run.plan import Plan
+plan = Plan(load_job(sys.argv[1]), date(2026, 1, 15))
 """
 
 

@@ -15,7 +15,7 @@ from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
 from batchsum.model.filters import FilterSet, parse_taxon
 from batchsum.model.job import Job, OutputSettings
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,7 +187,7 @@ def test_problems_of_many_files_come_file_by_file(tmp_path: Path, monkeypatch: p
 def test_rows_of_many_taxa_are_planned_in_order(tmp_path: Path) -> None:
     rows = "".join(f"Virus {n % 700},{'human' if n % 3 else ''}\n" for n in range(2_000))
     job = alone(tmp_path, f"taxon,host\n{rows}")
-    plan = build_plan(job, date(2025, 6, 1))
+    plan = Plan(job, date(2025, 6, 1))
     asked = [(one.taxon, one.filters.host) for one in plan.queries()]
     assert asked == [(f"Virus {n % 700}", "human" if n % 3 else "") for n in range(2_000)]
     assert plan.request_count == len(set(asked))
@@ -254,9 +254,7 @@ def test_a_bare_list_beside_a_yaml_job(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("11320\n")
     (tmp_path / "job.yaml").write_text("version: 1\ntaxa_files: [more.txt]\nfilter_sets: {human: {host: human}}\n")
     job = load_job(tmp_path / "job.yaml")
-    assert [(query.taxon, query.filter_set) for query in build_plan(job, date(2025, 6, 1)).queries()] == [
-        ("11320", "human")
-    ]
+    assert [(query.taxon, query.filter_set) for query in Plan(job, date(2025, 6, 1)).queries()] == [("11320", "human")]
 
 
 @pytest.mark.parametrize("name", ["taxa.csv", "job.csv"])

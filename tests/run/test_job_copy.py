@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batchsum.config.load import load_job
 from batchsum.run.job_copy import pack_job, unpack_job
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 JOBS = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "sample_inputs" / "taxa.csv", ROOT / "sample_inputs/job.csv"]
@@ -19,8 +19,8 @@ JOBS = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "sample_inputs" / "ta
 def test_a_copied_job_is_the_job(path: Path) -> None:
     job, day = load_job(path), date(2026, 11, 23)
     copy = unpack_job(pack_job(job))
-    assert list(build_plan(copy, day).queries()) == list(build_plan(job, day).queries())
-    assert build_plan(copy, day).job_hash() == build_plan(job, day).job_hash()
+    assert list(Plan(copy, day).queries()) == list(Plan(job, day).queries())
+    assert Plan(copy, day).job_hash() == Plan(job, day).job_hash()
     assert (copy.name, copy.output, copy.api, copy.guards, copy.notify) == (
         job.name, job.output, job.api, job.guards, job.notify,
     )  # fmt: skip

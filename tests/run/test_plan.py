@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchsum.model.filters import FilterSet
 from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windows
 from batchsum.model.queries import Guards, request_key
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 
 TODAY = date(2026, 11, 23)  # a Monday
 ALL = NamedSet("all", FilterSet())
@@ -24,11 +24,11 @@ def job(*taxa: ListedTaxon | str, sets: tuple[NamedSet, ...] = (ALL, HUMAN), **f
 
 
 def keys(plan_of: Job) -> list[str]:
-    return [request_key(request) for request in build_plan(plan_of, TODAY).requests()]
+    return [request_key(request) for request in Plan(plan_of, TODAY).requests()]
 
 
 def test_rows_go_taxon_by_taxon_and_inside_by_filter_set() -> None:
-    plan = build_plan(job("2", ListedTaxon("1", "one", (HUMAN,)), "2"), TODAY)
+    plan = Plan(job("2", ListedTaxon("1", "one", (HUMAN,)), "2"), TODAY)
     rows = [(query.taxon, query.label, query.filter_set) for query in plan.queries()]
     assert rows == [("2", "", "all"), ("2", "", "human"), ("1", "one", "human"), ("2", "", "all"), ("2", "", "human")]
     assert (plan.query_count, plan.request_count) == (5, 3)
@@ -37,7 +37,7 @@ def test_rows_go_taxon_by_taxon_and_inside_by_filter_set() -> None:
 def test_the_different_filters_come_in_the_order_of_the_job() -> None:
     """Whatever the run's hashes: which of two wider rows a doubt names depends on it."""
     sets = tuple(NamedSet(host, FilterSet(host=host)) for host in ("human", "pig", "bat", "bird", "camel", "cat"))
-    plan = build_plan(job("1", "2", ListedTaxon("3", sets=(ALL, sets[0])), sets=sets), TODAY)
+    plan = Plan(job("1", "2", ListedTaxon("3", sets=(ALL, sets[0])), sets=sets), TODAY)
     assert plan.filter_sets() == [*(one.filters for one in sets), ALL.filters]
 
 
@@ -53,7 +53,7 @@ def test_the_same_under_another_name_is_asked_once() -> None:
 
 def test_windows_share_their_edges() -> None:
     series = NamedSet("weekly", FilterSet(host="human"), windows=Windows(timedelta(days=7), 3))
-    plan = build_plan(job("1", sets=(series,)), TODAY)
+    plan = Plan(job("1", sets=(series,)), TODAY)
     assert [query.filter_set for query in plan.queries()] == [
         "weekly/2026-11-02", "weekly/2026-11-09", "weekly/2026-11-16",
     ]  # fmt: skip
@@ -61,13 +61,13 @@ def test_windows_share_their_edges() -> None:
     # All week long the rows are the same; on the next Monday they move on.
     for later in range(7):
         day = TODAY + timedelta(days=later)
-        assert [*build_plan(job("1", sets=(series,)), day).queries()] == [*plan.queries()]
-    assert next(build_plan(job("1", sets=(series,)), TODAY + timedelta(days=7)).queries()).filter_set.endswith("-09")
+        assert [*Plan(job("1", sets=(series,)), day).queries()] == [*plan.queries()]
+    assert next(Plan(job("1", sets=(series,)), TODAY + timedelta(days=7)).queries()).filter_set.endswith("-09")
 
 
 def test_bounds_of_a_taxon_win_over_those_of_a_set_and_of_the_job() -> None:
     strict = NamedSet("strict", FilterSet(), {"max_drop": 0.1, "min_drop": 1})
-    plan = build_plan(
+    plan = Plan(
         job("1", ListedTaxon("2", guards={"max_drop": 0.6}), sets=(ALL, strict), guards=Guards(allow_zero=True)), TODAY
     )
     bounds = {(query.taxon, query.filter_set): query.guards for query in plan.queries()}
@@ -82,9 +82,9 @@ def test_bounds_of_a_taxon_win_over_those_of_a_set_and_of_the_job() -> None:
 def test_the_hash_of_a_job_is_the_same_every_day_and_another_for_other_rows() -> None:
     week = NamedSet("week", FilterSet(released_since=timedelta(days=7)))
     one, other = job("1", sets=(week,)), job("1", sets=(NamedSet("week", FilterSet(released_since=timedelta(days=8))),))
-    assert build_plan(one, TODAY).job_hash() == build_plan(one, TODAY + timedelta(days=1)).job_hash()
-    assert build_plan(one, TODAY).job_hash() != build_plan(other, TODAY).job_hash()
-    assert build_plan(job("1", "2"), TODAY).job_hash() != build_plan(job("2", "1"), TODAY).job_hash()
+    assert Plan(one, TODAY).job_hash() == Plan(one, TODAY + timedelta(days=1)).job_hash()
+    assert Plan(one, TODAY).job_hash() != Plan(other, TODAY).job_hash()
+    assert Plan(job("1", "2"), TODAY).job_hash() != Plan(job("2", "1"), TODAY).job_hash()
 
 
 SETS = st.sampled_from(
@@ -105,7 +105,7 @@ TAXA = st.builds(
 
 @given(st.lists(TAXA, max_size=6), st.lists(SETS, min_size=1, max_size=4, unique=True))
 def test_every_row_finds_its_requests_and_none_is_asked_twice(taxa: list[ListedTaxon], sets: list[NamedSet]) -> None:
-    plan = build_plan(job(*taxa, sets=tuple(sets)), TODAY)
+    plan = Plan(job(*taxa, sets=tuple(sets)), TODAY)
     asked = [request_key(request) for request in plan.requests()]
     needed = [request_key(request) for query in plan.queries() for request in query.requests()]
     assert asked == list(dict.fromkeys(needed))
@@ -114,7 +114,7 @@ def test_every_row_finds_its_requests_and_none_is_asked_twice(taxa: list[ListedT
 
 
 def dates_of(plan_of: Job) -> Mapping[str, FilterSet]:
-    return build_plan(plan_of, TODAY).dated_sets()
+    return Plan(plan_of, TODAY).dated_sets()
 
 
 def test_dated_sets_are_those_with_a_date() -> None:

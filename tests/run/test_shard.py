@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from batchsum.cli import main
 from batchsum.config.load import load_job
 from batchsum.model.queries import request_key
-from batchsum.run.plan import build_plan
+from batchsum.run.plan import Plan
 from batchsum.run.shard import Shard, owner
 from tests.builders.sharded_night import ShardedNight
 from tests.fakes.scripted_ncbi import Question, scripted_ncbi
@@ -50,7 +50,7 @@ def test_the_owner_stays_the_same_from_version_to_version() -> None:
 
 
 def test_parts_are_disjoint_and_together_the_plan() -> None:
-    plan = build_plan(load_job(ROOT / "configs" / "nightly.yaml"), date(2026, 11, 23))
+    plan = Plan(load_job(ROOT / "configs" / "nightly.yaml"), date(2026, 11, 23))
     parts = [plan.part(one for one in plan.requests() if owner(request_key(one), 4) == index) for index in range(1, 5)]
     requests = [request for part in parts for request in part.requests()]
     assert len(requests) == len(set(requests)) == plan.request_count == sum(part.request_count for part in parts)
@@ -79,7 +79,7 @@ def test_a_shard_has_its_part_of_the_rate(night: ShardedNight) -> None:
 
 
 def test_a_part_may_be_empty(night: ShardedNight) -> None:
-    plan = build_plan(load_job(night.job), date(2026, 11, 23))
+    plan = Plan(load_job(night.job), date(2026, 11, 23))
     owners = {owner(request_key(request), 1000) for request in plan.requests()}
     nobody = min(set(range(1, 1001)) - owners)
     assert night.run("part", "--shard", f"{nobody}/1000") == 0

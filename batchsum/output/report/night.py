@@ -187,17 +187,11 @@ class _Rows:
                 package = said.hydrated if answer else _NO_DOWNLOAD
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights]
+        phids = () if kept.is_believed else self._phids(kept)
         return ReportRow(
-            kept,
-            True,
-            messages,
-            package.estimated_file_size_mb,
-            package.cli_download_command_line or "",
-            since,
-            () if kept.is_believed else self._phids(kept),
-            tuple([count for count, _ in nightly]),
-            tuple([status for _, status in nightly]),
-        )
+            kept, True, messages, package.estimated_file_size_mb, package.cli_download_command_line or "", since, phids,
+            tuple([count for count, _ in nightly]), tuple([status for _, status in nightly]),
+        )  # fmt: skip
 
     def _phids(self, kept: KeptRow) -> tuple[str, ...]:
         found = filter(None, (self.store.answer(self.run, key) for key in kept.request_keys))
