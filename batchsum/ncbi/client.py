@@ -104,7 +104,7 @@ class DatasetsClient:
 
     async def ask(self, request: Request, *, attempts: int | None = None) -> Reply:
         """Ask until NCBI has said something, the attempts are spent, or the night is given up."""
-        made = list[Attempt]()
+        made: list[Attempt] = []
         answer = await self._patiently(self._ask(request, attempts or self._attempts, made))
         return Reply(answer, tuple(made))
 

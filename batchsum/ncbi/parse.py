@@ -51,7 +51,7 @@ def _parse_summary(value: dict[str, Any], asked: Request | None) -> Answer:
         if message or code is not None:
             return error_in_words(HTTPStatus.OK, message, code, asked)
         raise BadAnswer("no field of a download summary is in it")
-    odd = list[str]()
+    odd: list[str] = []
     errors, messages = _texts(value, odd)
     record_count = _cell(value, "record_count", odd)
     if record_count is None and "record_count" in value:
