@@ -253,7 +253,8 @@ def in_groups(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
 
 # A reply as text and back: the fields of a Summary by their place, those of a Failure by their names.
 
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# An answer was parsed, so that nothing in it can hold itself.
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 # A million answers are read three times; json.loads() would look for blanks around each, of which there are none.
 _value_of = json.JSONDecoder().raw_decode
 
