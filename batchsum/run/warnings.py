@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
+from urllib.parse import urlsplit
 
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import BELIEVED
@@ -37,6 +38,7 @@ def warnings_of(night: Night) -> list[str]:
     sets = {filters.text(): filters for filters in night.plan.filter_sets()}
     return [
         *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.keys()),
+        *_another_server(night),
         *_not_accepted(night.not_accepted()),
         *staleness(night, begins=True),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
@@ -78,6 +80,12 @@ def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
     ]
     if stale:
         yield f"no count has changed for a long time: {_first(stale)}"
+
+
+def _another_server(night: Night) -> Iterator[str]:
+    last, now = night.history.last_base_url, night.run.base_url
+    if urlsplit(last).hostname != urlsplit(now).hostname:
+        yield f"{now} was asked tonight, and is compared with what {last} said on {night.history.last_night}"
 
 
 def _not_accepted(rows: Sequence[str]) -> Iterator[str]:

@@ -37,10 +37,11 @@ class History:
         self._run = run
         self._tonight = run.today.isoformat()
         nights = store.query(
-            "SELECT run, today FROM runs WHERE state = 'published' AND today < ? ORDER BY today DESC LIMIT ?",
+            "SELECT run, today, base_url FROM runs WHERE state = 'published' AND today < ? ORDER BY today DESC LIMIT ?",
             self._tonight, NIGHTS,
         )  # fmt: skip
-        self._last_run, self._last_night = nights[0] if nights else (None, "")
+        self._last_run, self._last_night, self.last_base_url = nights[0] if nights else (None, "", run.base_url)
+        """The last of these nights: its run, its day, and the server that it asked."""
         self._first_night = nights[-1][1] if nights else ""
 
     @property

@@ -218,6 +218,15 @@ def test_a_night_on_which_nearly_everything_fell(ncbi: ScriptedNcbi, tmp_path: P
     )
 
 
+def test_another_server_is_told_on_its_first_night(ncbi: ScriptedNcbi, job: Path) -> None:
+    assert night(job, ncbi) == 0
+    elsewhere = ncbi.base_url.replace("127.0.0.1", "localhost")
+    for words in ([f"{elsewhere} was asked tonight, and is compared with what {ncbi.base_url} said on "], []):
+        last = manifest(job)["today"]
+        assert night(job, ncbi, "--base-url", elsewhere) == 0
+        assert manifest(job)["warnings"] == [f"{one}{last}" for one in words]
+
+
 def test_what_asking_again_mends_is_no_longer_doubted(ncbi: ScriptedNcbi, job: Path) -> None:
     ncbi.answers = {"11320": says(100), "11520": says(50)}
     night(job, ncbi)
