@@ -59,6 +59,17 @@ def test_a_second_answer_takes_the_place_of_the_first(path: Path) -> None:
         assert store.answer(run, "/a") == (2, REPLY)
 
 
+def test_many_answers_are_kept_at_once_and_of_one_request_every_one(path: Path) -> None:
+    replies = [(f"/{number}", 1, Reply(Summary(number))) for number in range(250)]
+    again = [("/7", 2, Reply(Summary(number))) for number in (70, 71)]
+    with Store(path) as store:
+        run = begin(store)
+        store.keep_answers(run, [*replies, *again])
+        assert store.count_answers(run) == 250
+        found = store.every_answer(run, ["/7", "/249"])
+    assert found == {"/7": [Summary(7), Summary(70), Summary(71)], "/249": [Summary(249)]}
+
+
 def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
     with Store(path) as store:
         run = begin(store)
