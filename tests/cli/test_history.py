@@ -154,14 +154,15 @@ def test_a_night_without_a_table_is_told_everywhere(
     assert "2026-11-24: no table: " in page
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
-    ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ncbi: ScriptedNcbi, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = tmp_path / "watch.yaml"
     job.write_text('version: 1\ntaxa: [{taxon: 11320, label: "Grippe \u2013 Ωβ"}]\n', encoding="utf-8")
     night(job, ncbi)
     ncbi.otherwise = lambda question: {"record_count": 1}
-    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
     monkeypatch.setenv("BATCHSUM_TODAY", "2030-01-01")
     out = str(tmp_path / "out" / "watch")
     run = ("run", str(job), "--base-url", ncbi.base_url, "--rps", "unlimited")
