@@ -26,9 +26,6 @@ plan = Plan(load_job(sys.argv[1]), date(2026, 1, 15))
 """
 
 
-WHY = "SQLite has 64 MB of cache, which a night of many answers fills and a smaller one does not"
-
-
 def run_and_plan(base_url: str, rows: int, distinct: int | None = None) -> tuple[Finished, Finished]:
     """A whole night, and reading and planning alone."""
     with tempfile.TemporaryDirectory() as directory:
@@ -49,7 +46,7 @@ def measure(base_url: str, large: int, distinct: int, what: str) -> list[Result]
     )
     whole = f"of 1,000 MB: {many.peak_mb:.0f} MB in {many.seconds:.0f} s; plan alone {plan.peak_mb:.0f} MB"
     return [
-        Result(f"memory a query beyond the plan, {what}", by_run - by_plan, 100, figures, at_most=True, why=WHY),
+        Result(f"memory a query beyond the plan, {what}", by_run - by_plan, 100, figures, at_most=True),
         Result(f"memory of {large:,} queries, {what}", many.peak_mb / 1000, 1, whole, at_most=True),
     ]
 
