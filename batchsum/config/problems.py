@@ -17,9 +17,9 @@ MOST_LINES = 10
 """Lines that a message names."""
 
 _IN_EXCEL = "in Excel by Save as 'CSV UTF-8 (comma delimited)'"
-MEANT_AS = {"species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location"}
-"""Names that people give to a key or a column, but do not surely mean it by."""
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
+_MEANT_AS = {"species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location"}
+"""Names that people give to a key or a column, but do not surely mean it by."""
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:
@@ -43,7 +43,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, or meant by it, if any is."""
     folded = {word.casefold(): word for word in known}
-    if (meant := MEANT_AS.get(name.casefold())) in folded:
+    if (meant := _MEANT_AS.get(name.casefold())) in folded:
         return meant
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     # By its letters an abbreviation is far from its word, but it begins like it.

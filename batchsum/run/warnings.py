@@ -83,6 +83,7 @@ def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
 
 
 def _another_server(night: Night) -> Iterator[str]:
+    """Counts of two servers are compared as if they were one's; a server of one's own may change its port."""
     last, now = night.history.last_base_url, night.run.base_url
     if urlsplit(last).hostname != urlsplit(now).hostname:
         yield f"{now} was asked tonight, and is compared with what {last} said on {night.history.last_night}"

@@ -41,7 +41,7 @@ class History:
             self._tonight, NIGHTS,
         )  # fmt: skip
         self._last_run, self._last_night, self.last_base_url = nights[0] if nights else (None, "", run.base_url)
-        """The last of these nights: its run, its day, and the server that it asked."""
+        """The last of these nights: its run, its day, and the server that it asked; before the first tonight's."""
         self._first_night = nights[-1][1] if nights else ""
 
     @property

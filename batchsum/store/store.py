@@ -150,7 +150,7 @@ class Store(Database):
         """Commit replies, each with the key of its request and its round; one of round 2 replaces the first."""
         rows = [(run.run, key, round_, *dump_reply(reply)) for key, round_, reply in replies]
         with self.transaction():
-            # Many in one statement: for each that SQLite runs, this thread and the one that asks change places.
+            # Many in one (some SQLites take 999 values): between two, this thread and the asking one change places.
             for group in in_groups(rows, 100):
                 marks = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(group))
                 self.query(STATEMENTS["keep answers"].replace("ROWS", marks), *chain.from_iterable(group))
