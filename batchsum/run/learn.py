@@ -4,7 +4,7 @@ The job is asked as it is written. What was learnt tells which rows belong toget
 stands above which, and when a name has moved. Where tonight nothing can be learnt, what earlier nights learnt is used.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 
 from batchsum.config.names import merged, moved
@@ -36,20 +36,21 @@ def known_taxa(store: Store, lock: TaxaLock) -> TaxaLock:
     return lock.beside(dict(_learnt(store)))
 
 
-def moved_tonight(store: Store, today: date, taxa: Container[str]) -> Iterator[str]:
+def moved_tonight(store: Store, today: date, taxa: Iterable[str]) -> Iterator[str]:
     """Warnings about `taxa` on the first night on which it is seen: a name that NCBI moved, an id that it merged."""
     tonight, last = today.isoformat(), ""
     node: TaxonNode | None = None
+    said: dict[str, str] = {}
     for taxon, one in _learnt(store, "WHERE taxon IN (SELECT taxon FROM taxa WHERE learnt_on = ?)", tonight):
         was = node if taxon == last else None
         last, node = taxon, one.node
-        # What was learnt on an earlier night was told on that night.
-        if one.locked_on != tonight or taxon not in taxa:
-            continue
+        if one.locked_on != tonight:
+            continue  # what was learnt on an earlier night was told on that night
         if taxon.isdigit() and int(taxon) != node.tax_id:
-            yield merged(taxon, node)
+            said[taxon] = merged(taxon, node)
         elif was is not None:
-            yield moved(taxon, was, node)
+            said[taxon] = moved(taxon, was, node)
+    yield from (said.pop(taxon) for taxon in taxa if taxon in said)
 
 
 def _learnt(store: Store, where: str = "", *values: object) -> Iterator[tuple[str, LockedTaxon]]:

@@ -35,9 +35,10 @@ MOST_SETS = 100  # the pairs grow with its square, and each is looked at for eve
 
 def warnings_of(night: Night) -> list[str]:
     """The warnings of a judged night."""
+    unlocked = (one.taxon for one in night.job.taxa if one.taxon not in night.plan.lock)
     sets = {filters.text(): filters for filters in night.plan.filter_sets()}
     return [
-        *moved_tonight(night.store, night.run.today, {one.taxon for one in night.job.taxa} - night.plan.lock.keys()),
+        *moved_tonight(night.store, night.run.today, unlocked),
         *_another_server(night),
         *_not_accepted(night.not_accepted()),
         *staleness(night, begins=True),
