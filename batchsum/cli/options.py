@@ -13,7 +13,7 @@ from typing import Any
 
 from batchsum.config import values
 from batchsum.errors import UsageError
-from batchsum.model.filters import parse_date, parse_duration
+from batchsum.model.filters import parse_date, parse_duration, parse_taxon
 from batchsum.model.job import ApiSettings, Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
@@ -56,7 +56,7 @@ def _holding(text: str) -> Holding:
     taxon, _, file = text.partition("=")
     if not (taxon and file.strip()):
         raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip")
-    return Holding(values.parse_tax_id(taxon), values.parse_path(file), Path(file))
+    return Holding(parse_taxon(taxon), values.parse_path(file), Path(file))
 
 
 def _formats(text: str) -> tuple[str, ...]:

@@ -72,7 +72,6 @@ _SHAPES: dict[str, Shape] = {
     # Of taxa, filters and their windows.
     "taxon": Value(filters.parse_taxon, {"type": ["string", "integer"]}),
     "tax_id_or_name": Value(filters.parse_tax_id_or_name, {"type": ["string", "integer"]}),
-    "tax_id": Value(values.parse_tax_id, {"type": "integer", "minimum": 1, "maximum": filters.HIGHEST_TAX_ID}),
     "moment": _MOMENT,
     "two_moments": ListOf(_MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2}),
     "usa_state": _one_of(filters.parse_usa_state, tuple(filters.USA_STATES)),

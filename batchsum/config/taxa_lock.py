@@ -46,7 +46,10 @@ class TaxaLock(dict[str, LockedTaxon]):
         return str(self[taxon].node.tax_id) if taxon in self else taxon
 
     def tax_id(self, taxon: str) -> int | None:
-        return self[taxon].node.tax_id if taxon in self else None
+        """The id as it is known, else as it is written."""
+        if taxon in self:
+            return self[taxon].node.tax_id
+        return int(taxon) if taxon.isascii() and taxon.isdigit() else None
 
     def ancestors(self, taxon: str) -> tuple[int, ...]:
         """The ids of the taxa above it, from the root down; empty where they are not known."""

@@ -5,13 +5,12 @@ what to write instead. What may be a secret is never repeated in a message.
 """
 
 import re
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from batchsum.model.filters import HIGHEST_TAX_ID, parse_choice, parse_duration, parse_text
+from batchsum.model.filters import parse_choice, parse_duration, parse_text
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 USES = ("compare", "count")
@@ -51,12 +50,6 @@ def parse_integer(text: str, lowest: int, highest: int) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text) or not lowest <= int(text) <= highest:  # int() would take 1_000 too
         raise ValueError(f"{text!r} is not a whole number from {lowest:,} to {highest:,}")
     return int(text)
-
-
-def parse_tax_id(text: str) -> int:
-    with suppress(ValueError):
-        return parse_integer(text, 1, HIGHEST_TAX_ID)
-    raise ValueError(f"{text!r} is not an NCBI Taxonomy ID; write the number, such as 1335626")
 
 
 def parse_timeout(text: str) -> timedelta:

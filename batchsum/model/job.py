@@ -84,8 +84,8 @@ class OutputSettings:
 class Holding:
     """A data report that the user downloaded for a taxon and all below it."""
 
-    taxon: int
-    """NCBI Taxonomy ID."""
+    taxon: str
+    """NCBI Taxonomy ID or name, as the user wrote it."""
     file: str
     """As the user wrote it: the table names it so, wherever the job is run from."""
     path: Path

@@ -79,12 +79,12 @@ def count_files(
     Nothing is raised for a file that cannot be read: it has a `problem`, and where the job counts in it, the rows that
     it is known to cover have no count.
     """
-    wanted = [Wanted(_tax_id(query.taxon, taxa), query.taxon, query.filters) for query in plan.queries()]
+    wanted = [Wanted(taxa.tax_id(query.taxon), query.taxon, query.filters) for query in plan.queries()]
     read = [(holding, _read(holding, wanted, taxa, on_reading)) for holding in job.holdings.files]
-    files = [_counted_file(holding, held, job, plan.today) for holding, held in read]
+    files = [_counted_file(holding, held, job, plan.today, taxa) for holding, held in read]
     found = dict[int, HeldRow]()
     # The widest file first, so that what a narrower one says takes its place.
-    depths = [sum(one.taxon in other.covers for _, other in read if isinstance(other, Held)) for one, _ in read]
+    depths = [sum(one.taxon in other.covers for _, other in read if isinstance(other, Held)) for one in files]
     for _, file, (holding, held) in sorted(zip(depths, files, read, strict=True), key=itemgetter(0)):
         if job.holdings.use == "count" and file.problem:
             rows = _known_below(holding, plan, taxa)
@@ -103,14 +103,14 @@ def _read(holding: Holding, wanted: list[Wanted], taxa: TaxaLock, on_reading: On
 
     tell(0)
     try:
-        return count_held(holding.path, holding.taxon, wanted, lock=taxa, progress=tell)
+        return count_held(holding.path, taxa.tax_id(holding.taxon) or holding.taxon, wanted, lock=taxa, progress=tell)
     except HoldingError as error:
         return str(error).replace(str(holding.path), holding.file, 1)  # as the job names it, wherever that lies
 
 
-def _counted_file(holding: Holding, held: Held | str, job: Job, today: date) -> CountedFile:
+def _counted_file(holding: Holding, held: Held | str, job: Job, today: date, taxa: TaxaLock) -> CountedFile:
     if isinstance(held, str):
-        return CountedFile(holding.file, holding.taxon, held)
+        return CountedFile(holding.file, taxa.tax_id(holding.taxon), held)
     remarks, problem, age = list[str](), "", today - held.day
     if age > job.holdings.max_age:
         old = f"{holding.file} is of {held.day}, {counted(age.days, 'day')} before this night: download it again"
@@ -124,16 +124,12 @@ def _counted_file(holding: Holding, held: Held | str, job: Job, today: date) -> 
         lines, first = counted(held.unreadable[0], "line"), f"the first is line {held.unreadable[1]:,}"
         remarks.append(f"{holding.file}: {lines} cannot be read and do not count; {first}")
     numbers = held.total, held.day, held.newest, held.released
-    return CountedFile(holding.file, holding.taxon, problem, tuple(remarks), *numbers)
+    return CountedFile(holding.file, held.taxon, problem, tuple(remarks), *numbers)
 
 
 def _known_below(holding: Holding, plan: Plan, taxa: TaxaLock) -> Iterator[int]:
     """The positions of the rows whose taxon is known to be that of the file, or below it."""
+    top = taxa.tax_id(holding.taxon) or holding.taxon
     for position, query in enumerate(plan.queries()):
-        if holding.taxon in (_tax_id(query.taxon, taxa), *taxa.ancestors(query.taxon)):
+        if top in (query.taxon, taxa.tax_id(query.taxon), *taxa.ancestors(query.taxon)):
             yield position
-
-
-def _tax_id(taxon: str, taxa: TaxaLock) -> int | None:
-    """As it is known, else as it is written."""
-    return taxa.tax_id(taxon) or (int(taxon) if taxon.isascii() and taxon.isdigit() else None)

@@ -133,11 +133,7 @@ class _Holdings:
 
 
 def _asked(night: Night, query: Query) -> QueryKey:
-    heard = night.taxa.get(query.taxon)
-    # A taxon that is written as an id is known by it even while NCBI was not heard.
-    written = int(query.taxon) if query.taxon.isascii() and query.taxon.isdigit() else None
-    tax_id = heard.node.tax_id if heard else written
-    return QueryKey(query.taxon, tax_id, query.filter_set, query.asks, query.series)
+    return QueryKey(query.taxon, night.taxa.tax_id(query.taxon), query.filter_set, query.asks, query.series)
 
 
 def _is_accepted(night: Night, query: Query, number: int, answer: Answer, verdict: Verdict) -> bool:

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from batchsum.config.taxa_lock import NO_LOCK
 from batchsum.errors import UsageError
 from batchsum.model.filters import FILTER_COLUMNS
 from batchsum.model.job import Job
@@ -97,9 +98,8 @@ def _rows(job: Job, night: date, records: Iterator[dict[str, str]]) -> Iterator[
         filters = ";".join(f"{name}={cell}" for name, cell in cells.items() if cell)
         query = known.get(filters)
         asks, series = (query.asks, query.series) if query else (filters, "")
-        taxon, tax_id = record["taxon"], _number(record["tax_id"])
-        if tax_id is None and taxon.isascii() and taxon.isdigit():
-            tax_id = int(taxon)
+        taxon = record["taxon"]
+        tax_id = _number(record["tax_id"]) or NO_LOCK.tax_id(taxon)
         yield KeptRow(
             position, taxon, record["label"], record["filter_set"], filters, record["status"],
             _number(record["record_count"]), record["resource_updated_on"] or None,

@@ -16,8 +16,8 @@ class CountedFile:
 
     file: str
     """As the job names it."""
-    taxon: int
-    """The taxon that it was downloaded for."""
+    taxon: int | None
+    """The id of the taxon that it was downloaded for; None where only a name of it is known."""
     problem: str = ""
     """Why nothing is counted in it, in a sentence; empty where it is."""
     remarks: tuple[str, ...] = ()

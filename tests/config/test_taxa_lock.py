@@ -90,6 +90,7 @@ def test_a_lock_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_without_a_lock_names_are_asked_as_written(tmp_path: Path) -> None:
     lock = read_lock(tmp_path / "taxa.lock")
     assert (len(lock), lock.asked_as("MERS"), lock.ancestors("MERS"), lock.tax_id("MERS")) == (0, "MERS", (), None)
+    assert (lock.tax_id("11320"), lock.tax_id("²")) == (11320, None), "an id is known by itself"
 
 
 def test_a_lock_that_was_read_knows_ids_and_lineages(tmp_path: Path) -> None:

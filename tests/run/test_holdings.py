@@ -21,6 +21,8 @@ from batchsum.cli import main
 from batchsum.cli.check import check_job
 from batchsum.cli.progress import Progress
 from batchsum.config.load import load_job
+from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
+from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.notify.news import News
 from batchsum.notify.words import message
 from tests.builders.held_reports import TODAY, records, write_report
@@ -84,6 +86,34 @@ def test_both_numbers_stand_in_the_table(tmp_path: Path, ncbi: Served) -> None:
     page = (path.parent / "out/night/report.html").read_text()
     assert "What you hold" in page
     assert "none is missing" in page
+
+
+@pytest.mark.parametrize("taxon", ["T2697049", "betacoronavirus", "SARS"])
+def test_a_holding_may_be_of_a_name(tmp_path: Path, ncbi: Served, taxon: str) -> None:
+    """The records tell what a name stands for, where neither a lock nor an earlier night does."""
+    write_report(tmp_path / "held.zip", RECORDS)
+    path = write_job(tmp_path, job_text(2697049, filter_sets=SETS))
+    if taxon == "SARS":  # which no record says
+        node = TaxonNode(2697049, "T2697049", "species", (10239, 694002))
+        write_lock(tmp_path / "taxa.lock", TaxaLock({taxon: LockedTaxon(node, "2025-11-01")}))
+    assert run(path, ncbi, "--holding", f"{taxon}={tmp_path}/held.zip") == 0
+    assert [row["held_record_count"] for row in rows(path)] == [row["record_count"] for row in rows(path)]
+    (file,) = manifest(path)["holdings"]["files"]
+    of_betacoronaviruses = {"taxon": 694002, "record_count": 430, "missing": 30}
+    of_one = {"taxon": 2697049, "record_count": 400, "missing": 0}
+    expected = of_betacoronaviruses if taxon == "betacoronavirus" else of_one
+    assert {**file, "missing": sum(file["missing"].values())}.items() >= expected.items()
+
+
+def test_a_name_that_no_record_has(tmp_path: Path, ncbi: Served) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path = write_job(tmp_path, job_text("SARS", 2697049))
+    assert run(path, ncbi, "--holding", f"SARS={tmp_path}/held.zip", "--rps", "unlimited") == 3
+    assert manifest(path)["warnings"] == [
+        f"{tmp_path}/held.zip: no record of SARS or below, but of 2697049; write the id of the holding's taxon,"
+        " or correct the file"
+    ]
+    assert {row["held_record_count"] for row in rows(path)} == {""}
 
 
 def test_missing_records_are_found_by_month(tmp_path: Path, ncbi: Served, capsys: pytest.CaptureFixture[str]) -> None:
@@ -356,7 +386,7 @@ def first_record(file: Path) -> list[tuple[str, Any]]:
 PROBLEMS = {
     "{files: []}": "files: is an empty list",
     "{}": "the key 'files' is missing; write files:",
-    "{files: [{taxon: Influenza A virus, file: a.zip}]}": "taxon: 'Influenza A virus' is not an NCBI Taxonomy ID",
+    "{files: [{taxon: 011320, file: a.zip}]}": "taxon: '011320' has leading zeros; write 11320",
     "{files: [{taxon: 1}]}": "the key 'file' is missing; write the path",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 1, file: b.zip}]}": "taxon 1 has a file already",
     "{files: [{taxon: 1, file: a.zip}, {taxon: 2, file: a.zip}]}": "a.zip is listed twice",
@@ -378,8 +408,8 @@ def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.
     path = write_job(tmp_path, job_text(11320))
     assert main(["run", str(path), "--holding", text]) == 2
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
-    assert main(["run", str(path), "--holding", "corona=a.zip"]) == 2
-    assert "'corona' is not an NCBI Taxonomy ID; write the number, such as 1335626" in capsys.readouterr().err
+    assert main(["run", str(path), "--holding", "011320=a.zip"]) == 2
+    assert "'011320' has leading zeros; write 11320" in capsys.readouterr().err
 
 
 def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ from batchsum.text import install_extra, one_line
 class Held:
     """What a file told of the records of the holding's taxon and all below. An accession counts once."""
 
+    taxon: int
+    """The id of the holding's taxon."""
     counts: tuple[int | None, ...]
     """For each Wanted, in order. None where the file cannot say: the taxon is not known to be at or below the
     holding's, or no record tells which host is meant."""
@@ -36,7 +38,7 @@ class Held:
 
 def count_held(
     file: Path,
-    taxon: int,
+    taxon: int | str,
     wanted: Sequence[Wanted],
     *,
     lock: TaxaLock = NO_LOCK,
@@ -44,7 +46,7 @@ def count_held(
 ) -> Held:
     """Count `wanted` in the data report that was downloaded for `taxon`. Raises HoldingError, a sentence to show.
 
-    `lock` tells of taxa that no record has: where they are below `taxon`, they count 0. `progress` is told the lines
+    `taxon` is an id, or a name that the records tell the id of, as the first of them has it in its lineage. `lock` tells of taxa that no record has: where they are below `taxon`, they count 0. `progress` is told the lines
     read, every thousand; what it raises ends the reading.
     """
     try:
@@ -74,10 +76,11 @@ def count_held(
                 told = read // 1000
                 progress(told * 1000)
     line_number = _line_at(file, first_bad) if bad_lines else 0
-    if not tally.total:
+    if tally.taxon is None or not tally.total:
         raise HoldingError(f"{file}: {_why_nothing(taxon, tally.other, line_number, first_line)}")
     released = tally.released()
     return Held(
+        taxon=tally.taxon,
         counts=tuple(tally.counts(lock)),
         total=tally.total,
         newest=max(released, default=None),
@@ -101,10 +104,13 @@ def _line_at(file: Path, position: int) -> int:
     return before + 1
 
 
-def _why_nothing(taxon: int, other: str, line_number: int, line: bytes) -> str:
+def _why_nothing(taxon: int | str, other: str, line_number: int, line: bytes) -> str:
     """Why a file that could be read to its end has no record of the taxon, and what to do."""
     if other:
-        return f"no record of {taxon} or below, but of {other}; correct the taxon of the holding, or the file"
+        correct = (
+            "correct the taxon of the holding" if isinstance(taxon, int) else "write the id of the holding's taxon"
+        )
+        return f"no record of {taxon} or below, but of {other}; {correct}, or correct the file"
     if not line_number:
         return "no record in it; download it again"
     if b'"assemblyInfo"' in line or b'"assembly_info"' in line:
@@ -114,4 +120,4 @@ def _why_nothing(taxon: int, other: str, line_number: int, line: bytes) -> str:
     else:
         text = one_line(line[:60].decode(errors="replace"))
         what = f"no report of virus genomes (line {line_number}: {text or 'no text'})"
-    return f"{what}; download it with `datasets download virus genome taxon {taxon} --include none`"
+    return f"{what}; download it with `datasets download virus genome taxon {taxon!r} --include none`"

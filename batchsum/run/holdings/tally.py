@@ -72,12 +72,14 @@ class _Day(NamedTuple):
 class Tally:
     """The records of `taxon` and below, of all that are added."""
 
-    def __init__(self, taxon: int, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, taxon: int | str, wanted: Sequence[Wanted]) -> None:
         self.doubles = 0
         self.covers: set[int] = set()
         self.other = ""
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
-        self._taxon = taxon
+        self.taxon = taxon if isinstance(taxon, int) else None
+        """Of a name, from the first record on whose lineage has it."""
+        self._name = str(taxon).casefold()
         self._kinds = Counter[tuple[int, ...]]()
         self._by_day = Counter[_Day]()
         self._seen: dict[str, int] = {}
@@ -182,7 +184,7 @@ class Tally:
     def _at_or_below(self, tax_id: int | None, name: str, lock: TaxaLock) -> int | None:
         """The id of a taxon; None where it is not known to be that of the holding, or below."""
         found = tax_id or _only(self._taxa[name.casefold()])
-        return found if found in self.covers or self._taxon in (found, *lock.ancestors(name)) else None
+        return found if found in self.covers or self.taxon in (found, *lock.ancestors(name)) else None
 
     def _edges(self, dates: tuple[date | None, date | None]) -> tuple[int, int]:
         """The first span of release days that a row asks for, and the one behind the last."""
@@ -195,10 +197,12 @@ class Tally:
         """The taxa that are asked for and mean this virus, and its lineage where that is asked for."""
         names, lineage = read_organism(raw)
         ids = list(names)
-        if self._taxon not in names:
+        if self.taxon is None:
+            self.taxon = next((tax_id for tax_id, called in names.items() if self._name in called), None)
+        if self.taxon not in names:
             self.other = f"{ids[-1]}" if ids else "an organism without a tax id"
             return None
-        below = ids[ids.index(self._taxon) :]
+        below = ids[ids.index(self.taxon) :]
         self.covers.update(below)
         asked = self._tax_ids.intersection(below)
         for tax_id in below:
