@@ -16,6 +16,7 @@ from typing import Any
 from batchsum.config import values
 from batchsum.config.shape import Key, Keys, ListOf, Shape, Value, or_null
 from batchsum.model import filters
+from batchsum.model.job import FORMATS
 from batchsum.ncbi.urls import check_base_url
 
 
@@ -89,7 +90,7 @@ _SHAPES: dict[str, Shape] = {
     "timeout": _length(values.parse_timeout),
     "contact": Value(values.parse_contact),
     "shared_limit": Value(values.parse_shared_limit),
-    "format": _one_of(values.parse_format, values.FORMATS),
+    "format": _one_of(values.parse_format, FORMATS),
     "use": _one_of(values.parse_use, values.USES),
     "command": ListOf(_ARGUMENT, instead=_as_words),
     "variable": Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}),
@@ -127,11 +128,7 @@ _FILTERS = _section("filters").keys
 _SHAPES["matrix"] = Keys(**{name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()})
 FILTER_SET = _section("filter_set", _FILTERS)
 TAXON_ENTRY = _section("taxon_entry")
-API = _section("api")
-OUTPUT = _section("output")
-HOLDING = _section("holding")
-HOLDINGS = _section("holdings")
-NOTIFY = _section("notify")
+API, OUTPUT, HOLDING, HOLDINGS, NOTIFY = map(_section, ("api", "output", "holding", "holdings", "notify"))
 # In a list of taxa, most are a bare id or name.
 _TAXA = {"anyOf": [_SHAPES["taxon"].schema(), TAXON_ENTRY.schema()]}
 _SHAPES["taxa"] = Value(None, {"type": "array", "items": _TAXA})

@@ -6,7 +6,7 @@ of other jobs in the same directory stay in the file.
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -60,10 +60,6 @@ class TaxaLock(dict[str, LockedTaxon]):
         nodes = [self[taxon].node for taxon in taxa if taxon in self] if self else []
         lineages = {node.parents for node in nodes}
         return {node.tax_id for node in nodes} & set(chain.from_iterable(lineages))
-
-    def beside(self, others: Mapping[str, LockedTaxon]) -> "TaxaLock":
-        """The lock, and of `others` the taxa that it does not know."""
-        return TaxaLock({**others, **self})
 
     def with_names(self, names: Iterable[Name], today: date) -> "TaxaLock":
         """The lock with what was just learnt. A name keeps its id; what is said of that id is brought up to date."""

@@ -11,8 +11,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from batchsum.model.filters import parse_choice, parse_duration, parse_text
+from batchsum.model.job import FORMATS
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 USES = ("compare", "count")
 """What a holding is for."""
 

@@ -43,10 +43,6 @@ class Route(NamedTuple):
     """What the query of a GET or the body of a POST may hold."""
 
 
-def _version(_catalogue: Catalogue, _values: Values, _as_of: str) -> Document:
-    return {"version": VERSION, "major_ver": 18, "minor_ver": 32}
-
-
 _SUMMARY = parameters("accessions", "filters", "package")
 _ROUTES = (
     Route("summary", "GET", "virus/taxon/{taxon}/genome", summary_document, _SUMMARY),
@@ -59,7 +55,7 @@ _ROUTES = (
     Route("taxonomy", "POST", "taxonomy", taxonomy_metadata, parameters("taxonomy", "taxonomy_by_post")),
     Route("taxonomy", "GET", "taxonomy/taxon_suggest/{taxon_query}", suggest, parameters("suggest")),
     Route("taxonomy", "POST", "taxonomy/taxon_suggest", suggest, parameters("suggest", "suggest_by_post")),
-    Route("version", "GET", "version", _version, {}),
+    Route("version", "GET", "version", lambda *_: {"version": VERSION, "major_ver": 18, "minor_ver": 32}, {}),
 )
 _PATTERNS = [(re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", f"{PREFIX}/{route.path}")), route) for route in _ROUTES]
 

@@ -9,23 +9,11 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FILTER_NAMES = (
-    "accessions", "refseq_only", "annotated_only", "released_since", "updated_since", "host",
-    "pangolin_classification", "geo_location", "usa_state", "complete_only", "include_sequence", "aux_report",
-)  # fmt: skip
-"""The twelve filters, in the order of NCBI's parameters."""
-
 LIST_FILTERS = ("accessions", "include_sequence", "aux_report")
 """Those that take several values."""
-
-FILTER_COLUMNS = (*FILTER_NAMES[:4], "released_before", *FILTER_NAMES[4:])
-"""The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
-_in_columns = attrgetter(*FILTER_COLUMNS)
-_NO_CELLS = dict.fromkeys(FILTER_COLUMNS, "")
 
 
 class _Filters(NamedTuple):
@@ -35,6 +23,7 @@ class _Filters(NamedTuple):
     refseq_only: bool = False
     annotated_only: bool = False
     released_since: date | timedelta | None = None
+    released_before: date | timedelta | None = None
     updated_since: date | timedelta | None = None
     host: str = ""
     pangolin_classification: str = ""
@@ -43,7 +32,13 @@ class _Filters(NamedTuple):
     complete_only: bool = False
     include_sequence: tuple[str, ...] = ()
     aux_report: tuple[str, ...] = ()
-    released_before: date | timedelta | None = None
+
+
+FILTER_COLUMNS = _Filters._fields
+"""The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
+FILTER_NAMES = tuple(name for name in FILTER_COLUMNS if name != "released_before")
+"""The twelve filters, in the order of NCBI's parameters."""
+_NO_CELLS = dict.fromkeys(FILTER_COLUMNS, "")
 
 
 class FilterSet(_Filters):
@@ -79,7 +74,7 @@ class FilterSet(_Filters):
 
     def _given(self) -> list[tuple[str, Any]]:
         """The filters that are set, as the table orders them."""
-        values = zip(FILTER_COLUMNS, _in_columns(self), strict=True)
+        values = zip(FILTER_COLUMNS, self, strict=True)
         return [(name, one) for name, one in values if one or type(one) is timedelta]  # 0d is a date, too
 
     # A night has many rows, but few filter sets: what follows from a set alone is worked out once.
@@ -105,8 +100,7 @@ class FilterSet(_Filters):
 
     def is_rolling(self) -> bool:
         """Whether a date of it is relative: what it asks moves with the night."""
-        days = self.released_since, self.released_before, self.updated_since
-        return any(isinstance(day, timedelta) for day in days)
+        return any(isinstance(day, timedelta) for day in self.dates().values())
 
     def asked(self) -> "tuple[FilterSet, ...]":
         """What is sent for it: itself; for a window all since its beginning, and all since its end."""
@@ -133,8 +127,8 @@ class FilterSet(_Filters):
 def cell_text(value: Any) -> str:
     """The value of a filter as the table shows it."""
     match value:
-        case str():
-            return value
+        case None | False:
+            return ""  # what is absent is shown as nothing
         case True:
             return "true"
         case date():
@@ -143,7 +137,7 @@ def cell_text(value: Any) -> str:
             return f"{value.days}d"
         case tuple() | list():
             return "|".join(value)
-    return ""  # false and None: what is absent is shown as nothing
+    return str(value)
 
 
 # How text is read: each function takes what a user wrote and returns what is meant, or raises ValueError with what

@@ -12,6 +12,7 @@ from batchsum.model.filters import FilterSet
 from batchsum.model.queries import CANARY, Guards
 
 _A_MONDAY = date(1970, 1, 5)  # windows are counted from here, so that every night finds the same edges
+FORMATS = ("csv", "tsv", "jsonl", "parquet", "xlsx")
 LIST_SUFFIXES = (".csv", ".tsv", ".txt")  # of a job file that is a list of taxa alone
 
 

@@ -161,10 +161,10 @@ def combine(answers: Sequence[Answer]) -> Answer:
             if isinstance(answer, Failure) and answer.status == status:
                 return answer
     first, *rest = (answer for answer in answers if isinstance(answer, Summary))
-    return _subtract(first, rest[0]) if rest else first
+    return subtract(first, rest[0]) if rest else first
 
 
-def _subtract(since: Summary, until: Summary) -> Summary:
+def subtract(since: Summary, until: Summary) -> Summary:
     counts_known = since.record_count is not None and until.record_count is not None
     return since._replace(
         record_count=_minus(since.record_count, until.record_count) if counts_known else None,

@@ -107,11 +107,7 @@ def _with_our_values(message: str, asked: Request | None) -> str:
     """The message with a sign in place of each value of the query that a sentence may name."""
     if asked is None:
         return message
-    filters = asked.filters
-    values = (
-        asked.taxon, filters.host, filters.pangolin_classification, filters.geo_location, filters.usa_state,
-        *filters.accessions,
-    )  # fmt: skip
+    values = (asked.taxon, *asked.filters.accessions, *(one for one in asked.filters if isinstance(one, str)))
     for value in sorted(filter(None, values), key=len, reverse=True):
         # Two letters may as well be a word (OR, IN), and three digits a status.
         if len(value) > (3 if value.isdigit() else 2):

@@ -17,7 +17,7 @@ from typing import Any
 
 from batchsum.atomic import Writer, link_target, sync_directory, write_synced
 from batchsum.errors import OutputError, UsageError
-from batchsum.model.job import LIST_SUFFIXES, Job
+from batchsum.model.job import FORMATS, LIST_SUFFIXES, Job
 from batchsum.store.directory import STATE
 
 MANIFEST = "run.json"
@@ -25,7 +25,7 @@ PAGE = "report.html"
 _LEFTOVER = ".batchsum-tmp"
 _TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""
-_READ_BY_PEOPLE = re.compile(r"summary\.(csv|tsv|jsonl|parquet|xlsx)|changes\.csv|counts\.csv|report\.html")
+_READ_BY_PEOPLE = re.compile(rf"summary\.({'|'.join(FORMATS)})|changes\.csv|counts\.csv|report\.html")
 """What nobody wants to lose to another job."""
 
 

@@ -33,7 +33,7 @@ def learn(store: Store, today: date, lock: TaxaLock, names: Mapping[str, Name]) 
 
 def known_taxa(store: Store, lock: TaxaLock) -> TaxaLock:
     """What is known of the taxa: as they are locked, else as they were learnt last."""
-    return lock.beside(dict(_learnt(store)))
+    return TaxaLock({**dict(_learnt(store)), **lock})
 
 
 def moved_tonight(store: Store, today: date, taxa: Iterable[str]) -> Iterator[str]:

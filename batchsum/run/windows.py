@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key
+from batchsum.model.queries import Answer, Query, Request, Summary, combine, moment, request_key, subtract
 from batchsum.run.data_dates import DataDates, dates_of
 from batchsum.run.guards import LONGEST_LAG
 from batchsum.run.resume import Night
@@ -44,9 +44,9 @@ def answer_of_window(
     they are of one moment; else where the inner edge's date is not newer than the outer one's. An edge without a date
     contradicts none, but where copies a day apart answer: there a zero at the `end` may be the older copy's.
     """
-    last = since[-1], until[-1]
-    if not (isinstance(last[0], Summary) and isinstance(last[1], Summary)):
-        return combine(last)  # what failed has nothing to subtract
+    first, last = since[-1], until[-1]
+    if not (isinstance(first, Summary) and isinstance(last, Summary)):
+        return combine([first, last])  # what failed has nothing to subtract
     pairs = [
         _Pair(
             outer, inner, moment(outer.resource_updated_on), moment(inner.resource_updated_on), outer_turn, inner_turn
@@ -61,10 +61,12 @@ def answer_of_window(
         # A zero of either copy is one of the older; of the newer too, where it has no more since the beginning.
         counts = {pair.outer.record_count for pair in pairs if pair.outer_at and newest - pair.outer_at >= LONGEST_LAG}
         fitting = [pair for pair in fitting if pair.inner_at or not pair.outer_at or pair.outer.record_count in counts]
-    if not fitting:
-        return _apart(last[0], last[1])
-    best = max(fitting, key=_Pair.order)
-    return combine([best.outer, best.inner])
+    if fitting:
+        best = max(fitting, key=_Pair.order)
+        return combine([best.outer, best.inner])
+    begins, ends = (one.resource_updated_on or "no date" for one in (first, last))
+    words = f"the window's edges are of different states of NCBI's data ({begins} at its beginning, {ends} at its end)"
+    return subtract(first, last)._replace(contradiction=words)
 
 
 class _Pair(NamedTuple):
@@ -87,14 +89,6 @@ class _Pair(NamedTuple):
         together, since an edge may have been asked again for the sake of the window on its other side."""
         latest = self.outer_at.timestamp() if self.outer_at and self.outer_at == self.inner_at else -math.inf
         return latest, -abs(self.outer_turn - self.inner_turn), self.outer_turn
-
-
-def _apart(since: Summary, until: Summary) -> Answer:
-    first, last = (one.resource_updated_on or "no date" for one in (since, until))
-    dates = f"{first} at its beginning, {last} at its end"
-    difference = combine([since, until])
-    assert isinstance(difference, Summary)
-    return difference._replace(contradiction=f"the window's edges are of different states of NCBI's data ({dates})")
 
 
 # Asking again

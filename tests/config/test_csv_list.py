@@ -99,7 +99,7 @@ def test_every_filter_in_a_row(tmp_path: Path) -> None:
         "True,GENOME|CDS\n",
     )
     filters = FilterSet(
-        ("NC_038294.1", "NC_045512.2"), True, True, date(2025, 1, 15), timedelta(days=14), "9606", "1.10", "NO",
+        ("NC_038294.1", "NC_045512.2"), True, True, date(2025, 1, 15), None, timedelta(days=14), "9606", "1.10", "NO",
         "CA", True, ("GENOME", "CDS"), ("BIOSAMPLE_REPORT", "ANNOTATION"),
     )  # fmt: skip
     name = (

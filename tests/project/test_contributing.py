@@ -12,9 +12,9 @@ import pytest
 
 from batchsum.cli import COMMANDS
 from batchsum.config.schema import FILTER_SET
-from batchsum.config.values import FORMATS
 from batchsum.local_ncbi import question
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
+from batchsum.model.job import FORMATS
 from batchsum.model.queries import Request
 from batchsum.ncbi.refusals import error_in_words
 from batchsum.output.report.digest import REASONS

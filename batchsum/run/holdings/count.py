@@ -32,8 +32,6 @@ class Held:
     """The ids of the taxa at or below the holding's that its records are of."""
     unreadable: tuple[int, int]
     """How many lines are no record, and the number of the first; zeros where there is none."""
-    doubles: int
-    """Records left out because their accession had been counted."""
 
 
 def count_held(
@@ -46,8 +44,9 @@ def count_held(
 ) -> Held:
     """Count `wanted` in the data report that was downloaded for `taxon`. Raises HoldingError, a sentence to show.
 
-    `taxon` is an id, or a name that the records tell the id of, as the first of them has it in its lineage. `lock` tells of taxa that no record has: where they are below `taxon`, they count 0. `progress` is told the lines
-    read, every thousand; what it raises ends the reading.
+    `taxon` is an id, or a name of which the first record that has it in its lineage tells the id. `lock` tells of taxa
+    that no record has: where they are below `taxon`, they count 0. `progress` is told the lines read, every thousand;
+    what it raises ends the reading.
     """
     try:
         from batchsum.run.holdings.record import UNREADABLE  # imported here, since msgspec may not be installed
@@ -88,7 +87,6 @@ def count_held(
         released=released,
         covers=frozenset(tally.covers),
         unreadable=(bad_lines, line_number),
-        doubles=tally.doubles,
     )
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from batchsum.errors import BatchsumError
 
@@ -81,7 +82,7 @@ def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[Ite
     if start == _MAGIC_GZIP:
         return _gunzipped(opened), day
     if start != _MAGIC_ZIP:
-        return _pieces(opened), day
+        return iter(partial(opened.read, _PIECE), b""), day
     package = zipfile.ZipFile(opened)
     if any(entry.flag_bits & 1 for entry in package.infolist()):
         raise HoldingError(f"{file} is encrypted; download it again, or unpack it and name the {REPORT_NAME}")
@@ -96,12 +97,7 @@ def _unpacked(file: Path, opened: BinaryIO, status: os.stat_result) -> tuple[Ite
         days = [date(*entry.date_time[:3]) for entry in package.infolist() if entry.date_time[0] > 1980]
     except ValueError:  # month zero
         days = []
-    return _pieces(package.open(names[0])), max(days, default=day)
-
-
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    while piece := stream.read(_PIECE):
-        yield piece
+    return iter(partial(package.open(names[0]).read, _PIECE), b""), max(days, default=day)
 
 
 def _gunzipped(file: BinaryIO) -> Iterator[bytes]:

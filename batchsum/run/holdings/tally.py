@@ -73,7 +73,6 @@ class Tally:
     """The records of `taxon` and below, of all that are added."""
 
     def __init__(self, taxon: int | str, wanted: Sequence[Wanted]) -> None:
-        self.doubles = 0
         self.covers: set[int] = set()
         self.other = ""
         """A taxon that is not below `taxon` and has a record here; empty where there is none."""
@@ -143,7 +142,6 @@ class Tally:
                 seen[stem] = had | bit
                 yield True
             else:
-                self.doubles += bool(virus)
                 yield False
 
     def _lists_of(self, accession: str) -> int:
