@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 
-def utc_text(time: datetime) -> str:
-    """`2026-11-26T03:00:05Z`: ISO 8601, UTC, whole seconds."""
-    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def utc_text(time: datetime, timespec: str = "seconds") -> str:
+    """`2026-11-26T03:00:05Z`: ISO 8601, UTC, to the second or as `timespec` says."""
+    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def spoken(seconds: float) -> str:

@@ -79,11 +79,14 @@ def _call(argv: Sequence[str]) -> int:
     parser = _parser(argv)
     try:
         if argv and not argv[0].startswith("-") and argv[0] not in (names := [name for name, *_ in COMMANDS]):
-            parser.error(f"there is no command {argv[0]!r}{_near(argv[0], names)}")
+            near = f"; write batchsum run {argv[0]}" if os.path.isfile(argv[0]) else _near(argv[0], names)  # noqa: PTH113
+            parser.error(f"there is no command {argv[0]!r}{near}")
         arguments, unknown = parser.parse_known_args(argv)
         if unknown:
             word = unknown[0].partition("=")[0]  # what follows may be a key
-            arguments.parser.error(f"unknown {word!r}{_near(word, arguments.parser.option_names())}")
+            known = arguments.parser.option_names()
+            near = "; write it behind the command" if word in known else _near(word, known)
+            arguments.parser.error(f"unknown {word!r}{near}")
     except SystemExit as stop:  # after --help, and after what was said of a usage error
         return int(stop.code or 0)
     from pkgutil import resolve_name

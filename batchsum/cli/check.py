@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,12 +34,14 @@ from batchsum.model.job import LIST_SUFFIXES, Job, OutputSettings
 from batchsum.model.queries import Failure
 from batchsum.ncbi.taxonomy import Lookup
 from batchsum.ncbi.urls import BASE_URL, rate_and_ceiling
-from batchsum.output.files import check_targets, require_own_directory
+from batchsum.output.files import check_targets, read_manifest, require_own_directory
 from batchsum.output.formats import format_problems
 from batchsum.run.completeness import comparing_requests
 from batchsum.run.coverage import OnReading, asked_plan, count_files, require_reader
 from batchsum.run.plan import Plan
+from batchsum.store.directory import STATE, output_errors
 from batchsum.store.held import CountedFile, HeldRow
+from batchsum.store.store import Store
 from batchsum.text import counted, spoken
 
 RATES = (3, 5, 10)
@@ -142,26 +145,41 @@ def _holdings(
 
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
     """What `run` would stop at on this machine before it asks anything, in the order in which it would."""
-    yield from _refusal(find_api_key, api_key_file, job.api.api_key_file)
-    yield from _refusal(_require_output, job.output)
-    yield from _refusal(require_own_directory, job)
+    refusal = partial(_refusal, job.output.dir)
+    yield from refusal(find_api_key, api_key_file, job.api.api_key_file)
+    yield from refusal(_require_output, job.output)
+    yield from refusal(require_own_directory, job)
     yield from map(UsageError, format_problems(job))
-    yield from _refusal(require_reader, job)
+    yield from refusal(require_reader, job)
+    yield from refusal(_require_state, job.output.dir)
     base_url = job.api.base_url or BASE_URL
-    yield from _refusal(rate_and_ceiling, job.api.requests_per_second, urlsplit(base_url).hostname or "")
+    yield from refusal(rate_and_ceiling, job.api.requests_per_second, urlsplit(base_url).hostname or "")
     if job.api.shared_limit:
         from batchsum.ncbi.pacing_redis import SharedLimit
 
         # Made, but not connected: it tells whether its package is here.
-        yield from _refusal(SharedLimit, job.api.shared_limit, base_url, None)
+        yield from refusal(SharedLimit, job.api.shared_limit, base_url, None)
 
 
-def _refusal(step: Callable[..., object], *arguments: object) -> Iterator[BatchsumError]:
+def _refusal(directory: Path, step: Callable[..., object], *arguments: object) -> Iterator[BatchsumError]:
     """What a step of `run` raises, if it does."""
     try:
-        step(*arguments)
+        with output_errors(directory):
+            step(*arguments)
     except BatchsumError as error:
         yield error
+
+
+def _require_state(directory: Path) -> None:
+    """OutputError where the last night cannot be read, or nothing more be kept."""
+    state = directory / STATE
+    if directory.is_dir():
+        read_manifest(directory)
+    if state.exists() and state.stat().st_size:  # one that is missing is made by the night
+        if not os.access(state, os.W_OK):
+            raise OutputError(f"{state} cannot be written; look at its rights, or name another --out")
+        with Store(state) as store:
+            store.last_run("open")
 
 
 def _require_output(output: OutputSettings) -> None:

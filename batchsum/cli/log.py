@@ -1,6 +1,6 @@
 """Where the log goes: one line an event, for people or as JSON, and to stderr only where somebody reads it.
 
-A log that cannot be written fails no run: the table matters more. The API key is in none of its lines.
+A log that cannot be written fails no run that has begun: the table matters more. The API key is in none of its lines.
 """
 
 import json
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchsum.cli.terminal import without_key
+from batchsum.text import utc_text
 
 LARGEST_FILE = 2**20
 """Bytes of a log file; the one before it is kept too, as `.1`."""
@@ -44,21 +45,21 @@ class _LineFormatter(logging.Formatter):
     """One event as text; the key never shows, whatever a message, a field or a traceback holds."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_key(self._line(record))
+        return without_key(self._line(record, utc_text(datetime.fromtimestamp(record.created, UTC), "milliseconds")))
 
-    def _line(self, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord, time: str) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         message = record.getMessage().replace("\n", " ")
-        line = f"{_utc(record.created)} {level}{message}"
+        line = f"{time} {level}{message}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class _JsonFormatter(_LineFormatter):
     """One object a line: time, level, message, and whatever the event has as `extra`."""
 
-    def _line(self, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord, time: str) -> str:
         event = {
-            "time": _utc(record.created),
+            "time": time,
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             **{name: value for name, value in vars(record).items() if name not in _STANDARD},
@@ -66,7 +67,3 @@ class _JsonFormatter(_LineFormatter):
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         return json.dumps(event, ensure_ascii=False, default=str)
-
-
-def _utc(created: float) -> str:
-    return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

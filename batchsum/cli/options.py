@@ -13,7 +13,7 @@ from typing import Any
 
 from batchsum.config import values
 from batchsum.errors import UsageError
-from batchsum.model.filters import parse_date, parse_duration, parse_taxon
+from batchsum.model.filters import parse_date, parse_duration, parse_taxon, parse_text
 from batchsum.model.job import ApiSettings, Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
@@ -82,10 +82,11 @@ def _time_of_day(text: str) -> time:
 
 _VALUES: dict[str, dict[str, Any]] = {
     "text": {},
+    "line": {"type": _type(parse_text)},
     "texts": {"nargs": "+"},
     "optional text": {"nargs": "?"},
     "repeated text": {"action": "append", "default": []},
-    "path": {"type": Path},
+    "path": {"type": _type(lambda text: Path(text or values.parse_path(text)))},
     "paths": {"type": Path, "nargs": "+", "default": []},
     "optional path": {"type": Path, "nargs": "?"},
     "flag": {"action": "store_true"},
@@ -120,8 +121,8 @@ def _reading(value: str) -> dict[str, Any]:
 
 def server(option: str | None, api: ApiSettings) -> str | None:
     """The base URL to ask; None where nobody names one."""
-    # `or`, since an empty variable is how a shell leaves one out.
-    url = option or os.environ.get("BATCHSUM_BASE_URL") or api.base_url
+    # An empty variable is how a shell leaves one out; an empty option is one that was to be filled in.
+    url = option if option is not None else os.environ.get("BATCHSUM_BASE_URL") or api.base_url
     try:
         return check_base_url(url, allow_http=api.allow_http) if url is not None else None
     except ValueError as error:
@@ -144,6 +145,9 @@ def day_of_environment() -> date | None:
     """The day of the night where a pipeline says it, so that shards begun on both sides of midnight have the same."""
     text = os.environ.get("BATCHSUM_TODAY")
     try:
-        return parse_date(text) if text else None
+        day = parse_date(text) if text else None
+        if day and not 2000 <= day.year < 2100:  # from which filters and guards look back, and windows begin
+            raise ValueError(f"{text!r} is not a day from 2000 to 2099")
+        return day
     except ValueError as error:
         raise UsageError(f"BATCHSUM_TODAY: {error}") from None

@@ -23,16 +23,16 @@ from batchsum.config.load import load_job
 from batchsum.errors import BatchsumError, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job
 from batchsum.notify.notifier import Notifier
-from batchsum.output.files import PAGE, require_own_directory
+from batchsum.output.files import MANIFEST, PAGE, require_own_directory
 from batchsum.run.accept import accept_rows
 from batchsum.run.lost_store import words_of_lost_store
 from batchsum.run.merge import collect, merge_shards, merged_job
 from batchsum.run.night import run_job
 from batchsum.run.outcome import Outcome
-from batchsum.run.publish import publish_page_again
+from batchsum.run.publish import file_names, publish_page_again
 from batchsum.run.shard import Shard, run_shard
 from batchsum.run.signals import Signals
-from batchsum.store.directory import held, output_errors, state_of
+from batchsum.store.directory import STATE, held, output_errors, state_of
 
 log = logging.getLogger("batchsum")
 
@@ -104,17 +104,24 @@ def _logged(
 ) -> Iterator[str | None]:  # fmt: skip
     """The block is a run of `job`, with this API key: it is logged, and an error that ends it names job and log."""
     try:
-        if not is_shard:  # a shard itself refuses every directory that holds a table
-            require_own_directory(job)
-            if lost := words_of_lost_store(job.output.dir):
-                say(f"batchsum: {lost}")
+        with output_errors(job.output.dir):
+            if not is_shard:  # a shard itself refuses every directory that holds a table
+                require_own_directory(job)
+                if lost := words_of_lost_store(job.output.dir):
+                    say(f"batchsum: {lost}")
+            own_files = (job.path, *(job.output.dir / name for name in (*file_names(job), MANIFEST, STATE)))
+            if log_file.resolve() in [path.resolve() for path in own_files]:
+                raise UsageError(f"--log-file: {log_file} is a file of the job; name another")
         api_key = find_api_key(key_file, job.api.api_key_file)
+        is_named = log_file.parent != job.output.dir
         try:
             log_file.parent.mkdir(parents=True, exist_ok=True)
+            if is_named:
+                log_file.open("ab").close()
         except OSError as error:
-            why = "is a file" if isinstance(error, FileExistsError) else f"cannot be made: {error.strerror}"
-            option = "--out" if log_file.parent == job.output.dir else "--log-file"
-            raise OutputError(f"{log_file.parent} {why}; write another {option}") from None
+            why = "is a file" if isinstance(error, FileExistsError) else f"cannot be written: {error.strerror}"
+            option = "--log-file" if is_named else "--out"
+            raise OutputError(f"{error.filename or log_file} {why}; write another {option}") from None
     except BatchsumError as error:
         Notifier(job).failed(error)  # the run's own Notifier has not begun yet
         raise

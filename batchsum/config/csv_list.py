@@ -117,6 +117,8 @@ class _ListFile:
     def read_header(self, header: list[str]) -> None:
         columns = [column_of(cell) for cell in header]
         # Not one name that is near a column: this is a list without a header, and its other lines are no help.
+        if columns[0].startswith("sep="):
+            self.stop(f"{header[0].strip()!r} is for Excel alone; remove this line", 0)
         if not any(map(_nearest_column, columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)
@@ -339,6 +341,8 @@ class Records:
     def _misquoted(self, said: str) -> None:
         if "expected after" in said:  # csv has one class of error, and only its words tell two mistakes apart
             self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
+        elif '"' not in "".join(self._lines):
+            self.stop("a cell of more than 131,072 characters; shorten it")
         else:
             last = len(cell_places(self._lines, self.delimiter)) - 1
             self.stop('a quote that is never closed; write a quote inside quotes as ""', last)

@@ -12,13 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchsum.errors import JobFileError, Problem
+from batchsum.model.filters import FILTER_NAMES
 
 MOST_LINES = 10
 """Lines that a message names."""
 
 _IN_EXCEL = "in Excel by Save as 'CSV UTF-8 (comma delimited)'"
 _SECRET_KEYS = ("key", "apikey", "ncbiapikey", "token", "apitoken", "accesstoken", "secret", "password")
-_MEANT_AS = {"species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location"}
+_MEANT_AS = {
+    "species": "taxon", "organism": "taxon", "country": "geo_location", "location": "geo_location",
+    "rps": "requests_per_second", "url": "base_url",
+}  # fmt: skip
 """Names that people give to a key or a column, but do not surely mean it by."""
 
 
@@ -28,6 +32,8 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
             f"{name!r}: a key or token does not belong in a job file; put it into a file named by "
             "api.api_key_file, or into the environment variable NCBI_API_KEY"
         )
+    if name in FILTER_NAMES and name not in (known := list(known)):
+        return f"unknown key {name!r}: filters stand in a set of filter_sets, as in {{human: {{host: human}}}}"
     return unknown("key", name, known)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from batchsum.config.problems import unknown_key
+from batchsum.config.problems import nearest, unknown_key
 from batchsum.config.yaml_text import YamlNode
 
 Report: TypeAlias = Callable[[YamlNode, str], None]
@@ -108,7 +108,8 @@ class Keys:
 
     def read(self, node: YamlNode, name: str, report: Report) -> dict[str, Any] | None:
         if not isinstance(node.value, dict):
-            report(node, f"{name}: must be a mapping, as {{key: value}}")
+            example = ", ".join(f"{key}: ..." for key, one in self.keys.items() if one.required) or "key: value"
+            report(node, f"{name}: must be a mapping, as {{{example}}}")
             return None
         given = {}
         for key, (key_node, value) in node.value.items():
@@ -118,7 +119,8 @@ class Keys:
                 given[key] = found
         for key, (_, _, required) in self.keys.items():
             _, value = node.value.get(key, (node, node))
-            if required and (value is node or value.value is None):
+            is_misspelt = any(nearest(one, self.keys) == key for one in node.value.keys() - self.keys.keys())
+            if required and not is_misspelt and (value is node or value.value is None):
                 report(value, f"the key {key!r} is missing; write {required}")
         return given
 

@@ -56,7 +56,7 @@ class YamlJob:
     def read(self) -> Job | None:
         """The job as far as it can be read; its problems, if any, are in `listing`."""
         if not isinstance(self.root.value, dict):
-            self.report(self.root, "a job file is a mapping; begin with version: 1")
+            self.report(self.root, "a job file is a mapping; begin with version: 1; a list ends in .csv, .tsv or .txt")
             return None
         given = JOB.read(self.root, "", self.report) or {}
         self.read_filter_sets(given.get("filter_sets"))  # before the taxa, which name them

@@ -154,22 +154,19 @@ def _taxonomy_reports(
         for taxon in (*matches, *below):
             queries.setdefault(taxon, []).append(text)
         if not matches:
-            unknown.append({"query": [text], "errors": [_unknown_error(text)]})
+            error = {
+                "taxonomy_error_code": "INVALID_TAXONOMY_TAXON",
+                "reason": "Invalid taxon",
+                "message": unknown_taxon(text, "taxonomy").message,
+                "invalid_identifiers": [text],
+            }
+            unknown.append({"query": [text], "errors": [error]})
     wanted, is_short = values.get("ranks"), values.get("returned_content") == "TAXIDS"
     return [
         {"query": texts, "taxonomy": {"tax_id": taxon.tax_id} if is_short else node(catalogue, taxon)}
         for taxon, texts in queries.items()
         if not wanted or _rank(taxon, "NO_RANK") in wanted
     ] + unknown
-
-
-def _unknown_error(text: str) -> dict[str, Any]:
-    return {
-        "taxonomy_error_code": "INVALID_TAXONOMY_TAXON",
-        "reason": "Invalid taxon",
-        "message": unknown_taxon(text, "taxonomy").message,
-        "invalid_identifiers": [text],
-    }
 
 
 def _rank(taxon: Taxon, none: str = "") -> str:

@@ -154,7 +154,7 @@ _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = timedelta(days=36500)
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
-_ACCESSION = re.compile(r"(?=.*\d)[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # without a digit it is a name
+_ACCESSION = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # letters and digits
 # Behind a comma, what may be the rest of a number is no label: parse_tax_id_or_name() knows such numbers.
 _ID_AND_MORE = re.compile(r"([0-9]+)(?:\s*[,;|\t]\s*(?=[^0-9\s]|[0-9]{4}|$)|\s+[#([])")
 SHEET_ERRORS = ("#NAME?", "#REF!", "#N/A", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!")
@@ -292,7 +292,8 @@ def parse_usa_state(text: str) -> str:
 def parse_accession(text: str) -> str:
     text = parse_text(text)
     if len(text) > 40 or not _ACCESSION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a nucleotide accession, as NC_038294.1 or MN908947.3")
+        several = "; write several as a list, [NC_038294.1, MN908947.3]" if "," in text else ""
+        raise ValueError(f"{text!r} is not a nucleotide accession, as NC_038294.1 or MN908947.3{several}")
     return text
 
 

@@ -281,13 +281,13 @@ def _network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
                 raise Refused(f"the proxy does not let us through to {host} (HTTP {error.status})") from None
             return Failure("failed", "connection", f"the proxy answers HTTP {error.status}")
         case aiohttp.ClientProxyConnectionError():
-            return Failure("failed", "connection", f"no connection to the proxy: {_cause(error)}")
+            return Failure("failed", "connection", f"no connection to the proxy: {cause(error)}")
         case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | ssl.SSLError():
             return _tls_failure(error, host)
         case aiohttp.ClientConnectorDNSError() | UnicodeError():
             return Failure("failed", "connection", f"{host} has no address")
         case aiohttp.ClientConnectorError():
-            return Failure("failed", "connection", f"no connection to {host}: {_cause(error)}")
+            return Failure("failed", "connection", f"no connection to {host}: {cause(error)}")
         case NotReady():
             return Failure("failed", "connection", "the server speaks or hangs up before it is asked")
         case aiohttp.ServerDisconnectedError():
@@ -296,7 +296,7 @@ def _network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
             return Failure("failed", "connection", "the answer broke off, or is packed wrongly")
         case aiohttp.ClientResponseError():
             return Failure("failed", "connection", "the answer is not HTTP")
-    return Failure("failed", "connection", _cause(error))
+    return Failure("failed", "connection", cause(error))
 
 
 def _tls_failure(error: Exception, host: str) -> Failure:
@@ -307,10 +307,10 @@ def _tls_failure(error: Exception, host: str) -> Failure:
     hint = ""
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "; where your network inspects TLS, let SSL_CERT_FILE name its certificate"
-    raise Refused(f"TLS with {host} failed: {_cause(error)}{hint}") from None
+    raise Refused(f"TLS with {host} failed: {cause(error)}{hint}") from None
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """The operating system's word for it, without addresses, headers or requests."""
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     words = getattr(inner, "verify_message", None) or getattr(inner, "reason", None)

@@ -237,4 +237,6 @@ class Canary:
                 f"NCBI also refuses taxon {taxon}, which it surely has ({answer}): "
                 "it is in trouble, or base_url is not its API"
             )
+        if answer.reason == "bad_answer":
+            return f"NCBI gives no usable answer ({taxon}: {answer}): it is in trouble, or base_url is not its API"
         return f"NCBI does not answer (test taxon {taxon}: {answer}): it is down, or blocks this address"

@@ -25,7 +25,7 @@ from yarl import URL
 
 from batchsum.errors import UsageError
 from batchsum.model.filters import LOOKS_SECRET
-from batchsum.ncbi.http import proxy_of_environment
+from batchsum.ncbi.http import cause, proxy_of_environment
 from batchsum.ncbi.urls import is_loopback
 from batchsum.text import one_line
 from batchsum.version import __version__
@@ -73,8 +73,9 @@ async def run_hook(command: Sequence[str], facts: dict[str, Any], *, directory: 
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             said.seek(0)
+            level = logging.WARNING if process.returncode else logging.DEBUG  # of one that failed it may say why
             for line in said.read(LONGEST_OUTPUT).decode(errors="replace").splitlines():
-                log.debug("%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
+                log.log(level, "%s: %s", command[0], LOOKS_SECRET.sub("[key]", one_line(line)))
     if code < 0:
         return f"it was ended by signal {-code}"
     return f"exit code {code}" if code else ""
@@ -143,5 +144,5 @@ async def _post(url: URL, seconds: float, **request: Any) -> tuple[str, bool]:
     except TimeoutError:
         return f"{url.host}: no answer within {seconds:.0f} s", True
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"{url.host}: no answer ({type(error).__name__})", True
+        return f"{url.host}: no answer ({cause(error)})", True
     return ("", False) if 200 <= status < 300 else (f"{url.host}: HTTP {status}", status in _PASSING)

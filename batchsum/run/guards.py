@@ -102,6 +102,7 @@ def _refused(query: Query, answer: Failure, believed: Believed) -> bool:
 
 
 def _covers(wide: FilterSet, narrow: FilterSet) -> bool:
+    wide_end, end = wide.released_before, narrow.released_before
     return (
         all(
             not getattr(wide, name) or str(getattr(wide, name)).lower() == str(getattr(narrow, name)).lower()
@@ -110,7 +111,7 @@ def _covers(wide: FilterSet, narrow: FilterSet) -> bool:
         and _covers_place(wide, narrow)
         and _not_later(wide.released_since, narrow.released_since)
         and _not_later(wide.updated_since, narrow.updated_since)
-        and (wide.released_before is None or _earlier(narrow.released_before, wide.released_before))
+        and (wide_end is None or (end is not None and _not_later(end, wide_end)))
         and (not wide.accessions or (bool(narrow.accessions) and {*narrow.accessions} <= {*wide.accessions}))
     )
 
@@ -122,9 +123,5 @@ def _covers_place(wide: FilterSet, narrow: FilterSet) -> bool:
     return not place or place == narrow.geo_location.lower() or (place in _USA and bool(narrow.usa_state))
 
 
-def _not_later(wide: object, narrow: object) -> bool:
-    return wide is None or (narrow is not None and wide <= narrow)  # type: ignore[operator]
-
-
-def _earlier(narrow: object, wide: object) -> bool:
-    return narrow is not None and narrow <= wide  # type: ignore[operator]
+def _not_later(first: object, second: object) -> bool:
+    return first is None or (second is not None and first <= second)  # type: ignore[operator]

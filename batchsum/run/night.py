@@ -72,7 +72,8 @@ def run_job(
     directory = job.output.dir
     base_url = base_url or job.api.base_url or default_base_url()
     begun = begun or datetime.now(UTC)
-    files.require_own_directory(job)
+    with output_errors(directory):
+        files.require_own_directory(job)
     with Signals() as signals, Notifier(job) as notifier, output_errors(directory):
         require_formats(job)
         require_reader(job)

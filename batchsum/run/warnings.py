@@ -39,7 +39,7 @@ def warnings_of(night: Night) -> list[str]:
     sets = {filters.text(): filters for filters in night.plan.filter_sets()}
     return [
         *moved_tonight(night.store, night.run.today, unlocked),
-        *_another_server(night),
+        *_of_the_last_night(night),
         *_not_accepted(night.not_accepted()),
         *staleness(night, begins=True),
         *filters_without_effect(night.history.counted(BELIEVED), sets),
@@ -83,11 +83,14 @@ def _stale_taxa(night: Night, begins: bool) -> Iterator[str]:
         yield f"no count has changed for a long time: {_first(stale)}"
 
 
-def _another_server(night: Night) -> Iterator[str]:
-    """Counts of two servers are compared as if they were one's; a server of one's own may change its port."""
+def _of_the_last_night(night: Night) -> Iterator[str]:
+    """Counts of two servers are compared as if they were one's, and nights in the order of their days."""
     last, now = night.history.last_base_url, night.run.base_url
-    if urlsplit(last).hostname != urlsplit(now).hostname:
+    if urlsplit(last).hostname != urlsplit(now).hostname:  # a server of one's own may change its port
         yield f"{now} was asked tonight, and is compared with what {last} said on {night.history.last_night}"
+    for latest in night.store.runs("published", limit=1):
+        if latest.today > night.run.today:
+            yield f"the night of {latest.today} was published before this one: is the clock of this machine right?"
 
 
 def _not_accepted(rows: Sequence[str]) -> Iterator[str]:

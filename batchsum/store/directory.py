@@ -45,7 +45,7 @@ def held(directory: Path, *, wait: bool = False) -> Iterator[Store]:
 def state_of(directory: Path) -> Path:
     """The state file of an output directory that has one."""
     path = directory / STATE
-    if not path.is_file():
+    if not path.exists() or not path.stat().st_size:  # to open an empty one would make it look like a new job's
         if (directory / "run.json").is_file():
             raise UsageError(f"{path} is missing, and with it the nights that were; the next run begins from the table")
         raise UsageError(f"{directory}: no night was run here; name the output directory of a job (DIR of run --out)")

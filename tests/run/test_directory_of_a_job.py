@@ -49,7 +49,7 @@ def test_a_list_has_no_name_to_write_and_a_file_is_no_directory(
     for out, code, words in (
         (nights.out, 2, "holds the nights of the job watch; write another --out\n"),
         (taxa, 6, f"{taxa} is a file; write another --out\n"),
-        (taxa / "below", 6, "below cannot be made: Not a directory; write another --out\n"),
+        (taxa / "below", 6, "below cannot be written: Not a directory; write another --out\n"),
     ):
         assert main(["run", str(taxa), "--out", str(out), "--base-url", nights.ncbi.base_url]) == code
         assert words in capsys.readouterr().err
