@@ -96,9 +96,13 @@ class Fetcher:
     async def learn_names(self) -> None:
         """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
         earlier nights learnt is used."""
-        lock = self.night.plan.lock
-        # A run that only publishes what an earlier process was answered has nothing new to learn.
-        wanted = [name for name in job_names(self.night.job) if name in lock or not self._asked_nothing]
+        lock, known = self.night.plan.lock, await self._aside(lambda: self.night.taxa)
+        # A run that only publishes what an earlier process was answered has little to learn: names that it cannot tell.
+        wanted = [
+            name
+            for name in job_names(self.night.job)
+            if name in lock or not self._asked_nothing or known.tax_id(name) is None
+        ]
         names = await look_up(partial(self.client.post, attempts=2), wanted)
         self.warnings = moved_names(names, lock)
         for warning in self.warnings:
@@ -167,19 +171,22 @@ class Fetcher:
 
     async def second_round(self) -> None:
         """Ask once more, after a pause, for what has no answer that can be believed."""
-        self._note_outage()
-        retries = await self._aside(self._retries)
-        if not retries or self.client.outage.is_final:
-            self.is_settled = True
-            return
-        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
-        again = counted(len(retries), "request")
-        log.info("asking %s again in %.0f s: failed, skipped or not believed", again, pause)
-        await asyncio.sleep(pause)
-        if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
-            await self._round(2, retries, self._ask_again)
-            await self.doubt_zeros()
-            await self.window_rounds()
+        asked = set[Request]()
+        for _ in range(2):  # what comes may make doubtful what was not
+            self._note_outage()
+            retries = [request for request in await self._aside(self._retries) if request not in asked]
+            if not retries or self.client.outage.is_final:
+                self.is_settled = True
+                return
+            asked.update(retries)
+            pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (time.monotonic() - self._began) / 10))
+            again = counted(len(retries), "request")
+            log.info("asking %s again in %.0f s: failed, skipped or not believed", again, pause)
+            await asyncio.sleep(pause)
+            if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
+                await self._round(2, retries, self._ask_again)
+                await self.doubt_zeros()
+                await self.window_rounds()
         self._note_outage()
 
     def cut_off(self, why: Failure) -> None:

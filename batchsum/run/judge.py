@@ -54,7 +54,8 @@ def judge_rows(night: Night, unasked: Failure) -> None:
         dates = dates_of(night)
         night.history.note_data_date(dates.date)
         night.history.keep(_judged_alone(night, dates, unasked))
-        _doubt(night, [(narrow, why) for narrow, _, why in exceeding(night, BELIEVED)])
+        _doubt(night, with_wider(night))
+        _doubt(night, [(narrow, why) for narrow, _, why in exceeding(night, BELIEVED)])  # those believed until now
         _doubt(night, with_wider(night))
         night.history.note_changed_taxa()
 

@@ -60,7 +60,10 @@ def answer_of_window(
     if newest and not (end and end > newest.date()):  # what is released later, no copy has
         # A zero of either copy is one of the older; of the newer too, where it has no more since the beginning.
         counts = {pair.outer.record_count for pair in pairs if pair.outer_at and newest - pair.outer_at >= LONGEST_LAG}
-        fitting = [pair for pair in fitting if pair.inner_at or not pair.outer_at or pair.outer.record_count in counts]
+        fitting = [
+            pair for pair in fitting
+            if pair.inner_at or pair.inner.record_count or not pair.outer_at or pair.outer.record_count in counts
+        ]  # fmt: skip
     if fitting:
         best = max(fitting, key=_Pair.order)
         return combine([best.outer, best.inner])
@@ -126,11 +129,11 @@ def edges_to_ask_again(night: Night, queries: Iterable[Query]) -> list[dict[Requ
 
 
 def _has_undated_end(known: Mapping[str, Sequence[Answer]], keys: Sequence[str]) -> bool:
-    """Whether records since the beginning of a window have a date, and none of the answers to its end has it."""
-    since, until = (
-        {moment(one.resource_updated_on) for one in known.get(key, ()) if isinstance(one, Summary)} for key in keys
-    )
-    return None in until and since != {None} and since.isdisjoint(until - {None})
+    """Whether the end of a window was answered by a zero without a date, and by none with that of its beginning."""
+    answers = ([one for one in known.get(key, ()) if isinstance(one, Summary)] for key in keys)
+    since, until = ({moment(one.resource_updated_on): not one.record_count for one in of_edge} for of_edge in answers)
+    dates = since.keys() - {None}
+    return until.get(None, False) and bool(dates) and dates.isdisjoint(until)
 
 
 def _windows(night: Night, queries: Iterable[Query]) -> Iterator[tuple[Query, Mapping[str, Sequence[Answer]]]]:

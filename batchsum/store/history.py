@@ -264,9 +264,11 @@ class History:
             run,
         )
         self._store.query(f"INSERT OR REPLACE INTO nights {_ROWS_IN_DOUBT}", run)
+        # A refusal that was accepted of a run that this one replaces ends no past where there is a count again.
+        self._store.query("DELETE FROM accepted WHERE night = ? AND record_count IS NULL", night)
         self._store.write(f"INSERT OR REPLACE INTO accepted VALUES ({', '.join('?' * len(Level._fields))})", accepted)
         self._note_told()
-        self._prune(keep_nights)
+        self._prune(max(keep_nights, NIGHTS + 1))  # tonight may be judged anew, by the same nights before it
 
     def _note_told(self) -> None:
         run, night = self._run.run, self._tonight

@@ -16,7 +16,8 @@ ORDER BY key
 
 -- name: pasts
 -- For each number of ?1 in its order: the status of the last night ?2, the last believed row before tonight ?3, whether
--- any night asked it, and the highest count from night ?4 on. Nothing counts that was before an accepted level.
+-- any night asked it, and the highest count from night ?4 on. Nothing counts that was before an accepted level, which
+-- counts itself where the run in which it was accepted was replaced.
 SELECT
     (SELECT status FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query AND night = ?2 LIMIT 1),
     coalesce(
@@ -24,7 +25,9 @@ SELECT
             FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query
             AND night >= since AND night < ?3 AND status IN ('ok', 'empty') ORDER BY night DESC LIMIT 1),
         (SELECT json_array(night, filters, record_count, resource_updated_on) FROM believed
-            WHERE query = wanted.query AND night >= since AND night < ?3)),
+            WHERE query = wanted.query AND night >= since AND night < ?3),
+        (SELECT json_array(night, '', record_count, NULL) FROM accepted
+            WHERE query = wanted.query AND night = since AND record_count IS NOT NULL)),
     (SELECT max(record_count) FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query
         AND night >= max(?4, since) AND night < ?3 AND status IN ('ok', 'empty')),
     EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query AND night < ?3)

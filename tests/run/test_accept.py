@@ -78,8 +78,43 @@ def test_an_accepted_level_holds(fallen: Nights) -> None:
     assert statuses(fallen)["11320", "all"] == "suspect", "another fall is another matter"
     fallen.ncbi.answers["11320"] = {"record_count": 59}
     fallen.night(3)
-    assert fallen.table()[0] == ("11320", "all", "59", "")
+    assert fallen.table()[0] == ("11320", "all", "59", "60"), (
+        "what was accepted is believed, though its run was replaced"
+    )
     assert statuses(fallen)["1335626", "all"] == "rejected"
+
+
+@pytest.mark.parametrize("again", [(500, "down"), {"assembly_count": 3}, {"record_count": 30}])
+def test_what_was_accepted_is_the_past_also_where_its_run_is_replaced(fallen: Nights, again: object) -> None:
+    main(["accept", str(fallen.out), "11320"])
+    fallen.ncbi.answers["11320"] = again
+    assert fallen.night(2) == 3
+    fallen.ncbi.answers["11320"] = {"record_count": 7}
+    assert fallen.night(3) == 3
+    assert fallen.table()[0] == ("11320", "all", "7", "60")
+    assert fallen.rows()[0]["error"].startswith("fell: 7 is 88.3 % below 60")
+
+
+def test_a_refusal_that_was_accepted_ends_no_past_where_there_is_a_count_again(fallen: Nights) -> None:
+    main(["accept", str(fallen.out), "MERS/all"])
+    fallen.ncbi.answers["1335626"] = {"record_count": 3}
+    assert fallen.night(2) == 3
+    fallen.ncbi.answers["1335626"] = {"record_count": 2}
+    assert fallen.night(3) == 3
+    assert fallen.table()[2] == ("1335626", "all", "2", "100")
+    assert fallen.rows()[2]["error"].startswith("fell:")
+
+
+def test_accepting_one_row_judges_the_others_by_the_same_nights(nights: Nights) -> None:
+    nights.write("taxa: [11320, 11520]\noutput: {keep_nights: 2}")
+    nights.night(1, count=1000)
+    nights.ncbi.answers = {"11320": {"record_count": 850}}
+    nights.night(2)
+    nights.ncbi.answers = {"11320": {"record_count": 790}, "11520": {"record_count": 500}}
+    assert nights.night(3) == 3
+    assert main(["accept", str(nights.out), "11520"]) == 3
+    assert statuses(nights) == {("11320", "all"): "suspect", ("11520", "all"): "ok"}
+    assert ("11520", "all", "accepted") in nights.changes()
 
 
 def test_what_cannot_be_accepted_is_told_and_nothing_is_touched(

@@ -1,5 +1,7 @@
 """Names, ids and lineages that a job without a lock learns by itself, night by night."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock, write_lock
 from batchsum.ncbi.taxonomy import TaxonNode
+from batchsum.run import ask
 from tests.builders.jobs import job_text, manifest, night, rows, write_job
 from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
@@ -97,6 +100,23 @@ def test_a_name_that_moved_is_told_on_the_first_night_and_keeps_its_past(
         assert [(row["tax_id"], row["previous_record_count"]) for row in rows(job)][1] == ("9055", "30")
     assert on(WEDNESDAY) == 0
     assert warnings(job) == []
+
+
+def test_a_night_that_is_stopped_while_it_learns_learns_when_it_goes_on(
+    ncbi: ScriptedTaxonomy, job: Path, on: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert on(MONDAY) == 0
+    write_job(job.parent, job_text(GENUS, "new pox", api={"attempts": 1}))
+    ncbi.names["new pox"] = ncbi.names["old pox"]
+    ncbi.answers = {"new pox": {"record_count": 7}}
+    with monkeypatch.context() as patch:
+        patch.setattr(ask, "look_up", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+        assert on(TUESDAY) == 130
+    assert on(TUESDAY) == 3
+    assert ncbi.looked_up == [["new pox"]]
+    assert [(row["tax_id"], row["previous_record_count"], row["status"]) for row in rows(job)][1] == (
+        str(SPECIES), "30", "suspect",
+    )  # fmt: skip
 
 
 def test_an_id_that_was_merged_is_told_on_the_first_night(ncbi: ScriptedTaxonomy, job: Path, on: Run) -> None:

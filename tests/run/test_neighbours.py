@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.jobs import job_text, night, rows, write_job
-from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, scripted_taxonomy
+from tests.fakes.scripted_taxonomy import ScriptedTaxonomy, node, scripted_taxonomy
 
 TODAY = date(2026, 6, 10)
 SINCE = "?released_since={}T00:00:00Z"
@@ -74,6 +74,23 @@ def test_what_is_accepted_is_doubted_by_nobody(ncbi: ScriptedTaxonomy, job: Path
     tomorrow = TODAY + timedelta(days=1)
     assert night(job, ncbi, "--accept", "71/all", "--accept", "71/cats", "--accept", "72", day=tomorrow) == 0
     assert errors(job) == {}
+
+
+def test_nobody_exceeds_a_row_that_is_suspect_itself(ncbi: ScriptedTaxonomy, job: Path) -> None:
+    ncbi.names = {"71": [node(71, "Genus", 1, 10239)], "72": [node(72, "Species", 1, 10239, 71)]}
+    assert run(ncbi, job, 0) == 0
+    assert run(ncbi, job, 1, t71=31, t71_cat=31, t71_fortnight=11, t72_fortnight=20) == 3
+    assert errors(job) == {"71/all": "fell", "71/cats": "fell", "71/fortnight": "with_wider"}
+
+
+def test_what_is_doubted_for_an_answer_of_the_second_round_is_asked_again(ncbi: ScriptedTaxonomy, job: Path) -> None:
+    ncbi.names = {"71": [node(71, "Genus", 1, 10239)], "72": [node(72, "Species", 1, 10239, 71)]}
+    said = {"71": [{"assembly_count": 30}, {"record_count": 30}], "71?host=cat": [{"record_count": 20}] * 2}
+    ncbi.otherwise = lambda question: said[question.text].pop(0) if said.get(question.text) else {"record_count": 25}
+    ncbi.answers = {"72": {"record_count": 40}}
+    assert night(job, ncbi, day=TODAY) == 3
+    assert errors(job) == {"72/all": "exceeds_wider", "72/cats": "exceeds_wider", "72/fortnight": "with_wider"}
+    assert (ncbi.counts["72"], ncbi.counts["72?host=cat"], ncbi.counts["71"]) == (2, 2, 2)
 
 
 def test_rows_of_a_taxon_share_a_line_only_where_they_share_the_reason(

@@ -130,6 +130,21 @@ def test_a_zero_without_a_date_at_the_end_of_a_window_may_be_the_old_copys(ncbi:
     assert max(ncbi.counts.values()) <= 5
 
 
+def test_an_edge_with_records_and_without_a_date_contradicts_none(ncbi: ScriptedNcbi, job: Path) -> None:
+    """Also where windows of another taxon show that copies a day apart answer."""
+
+    def answer(question: Question) -> dict[str, Any]:
+        told = state(question, OLD if question.taxon == "43" and edge(question) == "2026-08-03" else FRESH)
+        return (
+            {**told, "resource_updated_on": None} if question.taxon == "41" and edge(question) > "2026-08-20" else told
+        )
+
+    ncbi.otherwise = answer
+    assert night(job, ncbi) == 3
+    assert {row["taxon"] for row in rows(job) if row["status"] == "suspect"} == {"43"}
+    assert {ncbi.counts[text] for text in ncbi.counts if text.startswith("41")} == {1}
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_no_window_mixes_a_zero_of_the_older_copy_with_a_count_of_the_newer(
     ncbi: ScriptedNcbi, job: Path, seed: int
