@@ -4,7 +4,6 @@ The text installs as it is printed: absolute paths, quoted as cron and systemd e
 """
 
 import argparse
-import getpass
 import hashlib
 import os
 import re
@@ -18,6 +17,7 @@ from batchsum.atomic import replace_file
 from batchsum.config.load import load_job
 from batchsum.errors import UsageError
 from batchsum.model.job import Job
+from batchsum.run.publish import user_name
 from batchsum.store.directory import output_errors
 
 LONGEST_CRON_LINE = 990
@@ -93,7 +93,7 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         key_option=("--api-key-file", str(file)) if key_file not in (None, job.api.api_key_file) else (),
         # /tmp: all batchsum processes of a user share their limit through a file there.
         writes=(next(place for place in (output, *output.parents) if place.is_dir()), Path("/tmp")),
-        user=_user(),
+        user=user_name(),
         has_hooks=bool(job.notify.on_change or job.notify.on_failure or job.notify.on_success),
         variables=tuple(name for name in (job.notify.webhook_env, job.notify.ping_env) if name),
         lacking=tuple(name for name in _SURROUNDINGS if os.environ.get(name)),
@@ -109,13 +109,6 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
             f"{found.program[0]}: systemd starts no program with $ in its path; install batchsum elsewhere"
         )
     return found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())
 
 
 def _program() -> tuple[str, ...]:

@@ -292,7 +292,7 @@ def parse_usa_state(text: str) -> str:
 def parse_accession(text: str) -> str:
     text = parse_text(text)
     if len(text) > 40 or not _ACCESSION.fullmatch(text):
-        several = "; write several as a list, [NC_038294.1, MN908947.3]" if "," in text else ""
+        several = "; write several as [A, B], in a CSV as A|B" if "," in text else ""
         raise ValueError(f"{text!r} is not a nucleotide accession, as NC_038294.1 or MN908947.3{several}")
     return text
 

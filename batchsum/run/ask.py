@@ -97,12 +97,9 @@ class Fetcher:
         """Learn what the taxa stand for in NCBI's taxonomy, and whether locked ones still do. Where that fails, what
         earlier nights learnt is used."""
         lock, known = self.night.plan.lock, await self._aside(lambda: self.night.taxa)
-        # A run that only publishes what an earlier process was answered has little to learn: names that it cannot tell.
-        wanted = [
-            name
-            for name in job_names(self.night.job)
-            if name in lock or not self._asked_nothing or known.tax_id(name) is None
-        ]
+        wanted = [*job_names(self.night.job)]
+        if self._asked_nothing:  # what is only published was learnt before, but for names that are still not known
+            wanted = [name for name in wanted if name in lock or known.tax_id(name) is None]
         names = await look_up(partial(self.client.post, attempts=2), wanted)
         self.warnings = moved_names(names, lock)
         for warning in self.warnings:

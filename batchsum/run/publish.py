@@ -211,14 +211,14 @@ def accepted_levels(night: Night) -> Iterator[tuple[str, Level]]:
         else:
             yield name, Level(
                 row.query, night.run.today.isoformat(), row.taxon, row.filter_set,
-                row.previous_record_count, row.record_count, now, _user_name(), night.note,
+                row.previous_record_count, row.record_count, now, user_name(), night.note,
             )  # fmt: skip
 
 
 # run.json: what a run did and left, for programs and for whoever asks why.
 
 
-def _user_name() -> str:
+def user_name() -> str:
     """The login name of whoever runs this, or the user id where it has none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

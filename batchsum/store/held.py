@@ -56,7 +56,9 @@ def keep_held(store: Store, run: Run, files: Iterable[CountedFile], rows: Iterab
     """Keep what was counted for a run, in place of what was counted before; inside a transaction of the caller."""
     for table in HELD_TABLES:
         store.query(f"DELETE FROM {table} WHERE run = ?", run.run)
-    store.write("INSERT INTO holdings VALUES (?, ?, ?)", ((run.run, *one) for one in enumerate(map(_facts, files))))
+    for number, file in enumerate(files):
+        facts = {**asdict(file), "released": {str(day): count for day, count in file.released.items()}}
+        store.query("INSERT INTO holdings VALUES (?, ?, ?)", run.run, number, json.dumps(facts, default=str))
     store.write("INSERT INTO held VALUES (?, ?, ?, ?)", ((run.run, *row) for row in rows))
 
 
@@ -79,12 +81,6 @@ def held_digest(store: Store, run: Run) -> str:
         for row in store.walk(f"SELECT {', '.join(columns)} FROM {table} WHERE run = ? ORDER BY 1", run.run):
             digest.update(repr(row).encode())
     return digest.hexdigest()
-
-
-def _facts(one: CountedFile) -> str:
-    return json.dumps(
-        {**asdict(one), "released": {str(day): count for day, count in one.released.items()}}, default=str
-    )
 
 
 def _counted_file(facts: dict[str, Any]) -> CountedFile:

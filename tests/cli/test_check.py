@@ -143,6 +143,50 @@ def test_check_exits_as_run_would(
     assert main(["run", str(job)]) == code
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("state.sqlite3", b"no database at all", "state.sqlite3 is damaged"),
+        ("state.sqlite3", None, "unable to open database file"),
+        ("run.json", b"[]", "run.json is not a manifest of batchsum; move it away"),
+        ("run.json", None, "run.json: Is a directory"),
+    ],
+    ids=["damaged", "directory", "other JSON", "manifest is a directory"],
+)
+def test_check_looks_at_what_the_last_night_left(
+    job: Path, ncbi: ScriptedTaxonomy, name: str, content: bytes | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.write_text("version: 1\ntaxa: [11320]\noutput: {dir: out}\napi: {attempts: 1}\n")
+    assert main(["run", str(job), "--base-url", ncbi.base_url]) == 0
+    assert main(["check", str(job)]) == 0
+    path = job.parent / "out" / name
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    capsys.readouterr()
+    assert main(["check", str(job)]) == 6
+    assert words in capsys.readouterr().out
+    assert main(["run", str(job), "--base-url", ncbi.base_url]) == 6
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_directory_that_may_not_be_entered(
+    job: Path, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job.write_text("version: 1\ntaxa: [11320]\noutput: {dir: out}\n")
+    (job.parent / "out").mkdir()
+    exists = Path.exists
+
+    def forbidden(path: Path) -> bool:  # as to whoever is not root
+        if path.parent.name == "out":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    assert main([command, str(job)]) == 6
+    assert "out/run.json: Permission denied" in "".join(capfd.readouterr())
+
+
 def test_all_is_told_at_once_and_at_its_place(
     job: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

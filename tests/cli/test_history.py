@@ -154,6 +154,21 @@ def test_a_night_without_a_table_is_told_everywhere(
     assert "2026-11-24: no table: " in page
 
 
+def test_an_empty_store_is_a_lost_one_also_once_it_was_asked_for(
+    ncbi: ScriptedNcbi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, out = tmp_path / "watch.yaml", tmp_path / "out" / "watch"
+    job.write_text("version: 1\ntaxa: [11320]\n")
+    night(job, ncbi)
+    (out / "state.sqlite3").write_bytes(b"")
+    capsys.readouterr()
+    for command in (["history"], ["accept"], ["report"], ["explain"]):
+        names = ["11320"] if command[0] in ("accept", "explain") else []
+        assert main([*command, str(out), *names]) == 2
+        assert "state.sqlite3 is missing, and with it the nights that were" in capsys.readouterr().err
+    assert (out / "state.sqlite3").read_bytes() == b""
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_what_a_terminal_has_no_sign_for_is_shown_as_well_as_can_be(
     ncbi: ScriptedNcbi, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch

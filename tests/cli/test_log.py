@@ -83,6 +83,26 @@ def test_a_log_file_of_ones_own(raw: RawServer, job: Path, tmp_path: Path) -> No
     assert not (job.parent / "out/night/batchsum.log").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("night.yaml", 2, "night.yaml is a file of the job; name another"),
+        ("out/night/run.json", 2, "run.json is a file of the job; name another"),
+        ("out/night/state.sqlite3", 2, "state.sqlite3 is a file of the job; name another"),
+        ("", 6, "cannot be written: Is a directory; write another --log-file"),
+        ("night.yaml/log", 6, "night.yaml is a file; write another --log-file"),
+    ],
+)
+def test_no_log_is_written_over_what_the_night_needs(
+    raw: RawServer, job: Path, name: str, code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = job.read_text()
+    assert night(job, raw, "--log-file", str(job.parent / name)) == code
+    assert words in capsys.readouterr().err
+    assert job.read_text() == text
+    assert raw.arrivals == []
+
+
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_the_key_is_taken_out_of_message_field_and_traceback(tmp_path: Path, json_lines: bool) -> None:
     configure(verbose=False, file=tmp_path / "log", json_lines=json_lines)

@@ -60,6 +60,10 @@ def test_usage_errors_are_2(arguments: list[str], capfd: pytest.CaptureFixture[s
         (["run", "job.yaml", "--deadlin=6h"], "unknown '--deadlin'; did you mean --deadline?"),
         (["run", "job.yaml", "another.yaml"], "unknown 'another.yaml'"),
         (["explain", "out", "--night", "3"], "did you mean --nights?"),
+        (["--quiet", "run", "job.yaml"], "unknown '--quiet'; write it behind the command"),
+        ([__file__], f"there is no command {__file__!r}; write batchsum run {__file__}"),
+        (["run", "job.yaml", "--out", ""], "--out: is not the path of a file or directory"),
+        (["accept", "out", "11320", "--note", "a\x1b[31m"], "--note: has an invisible character, U+001B"),
     ],
 )
 def test_a_usage_error_names_the_word_and_a_near_one(
@@ -67,6 +71,18 @@ def test_a_usage_error_names_the_word_and_a_near_one(
 ) -> None:
     assert main(arguments) == 2
     assert said in capfd.readouterr().err.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_no_day_and_no_server_is_not_any_day_or_server(
+    job: Path, command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job.write_text(job_text(11320))
+    assert main([command, str(job), "--base-url", ""]) == 2
+    assert "base URL is empty; write a value, or leave it out" in capfd.readouterr().err
+    monkeypatch.setenv("BATCHSUM_TODAY", "0001-01-01")
+    assert main([command, str(job)]) == 2
+    assert "BATCHSUM_TODAY: '0001-01-01' is not a day from 2000 to 2099" in capfd.readouterr().err
 
 
 def test_a_run_is_either_begun_anew_or_gone_on_with(job: Path, capfd: pytest.CaptureFixture[str]) -> None:

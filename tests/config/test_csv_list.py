@@ -316,3 +316,13 @@ def test_a_blank_first_line_is_no_utf_16(tmp_path: Path) -> None:
         load_job(path)
     assert [(one.line, one.column) for one in caught.value.problems] == [(3, 1)]
     assert "byte 0xE9 is not UTF-8" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("quote", "message"), [("", "a cell of more than 131,072 characters"), ('"', "a quote that is")]
+)
+def test_a_cell_that_does_not_end_says_whether_a_quote_is_why(tmp_path: Path, quote: str, message: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        alone(tmp_path, f"taxon,label\n11320,{quote}{'x' * 140_000}\n")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message.startswith(message)) == (2, True)

@@ -440,6 +440,12 @@ def test_what_a_hook_says_is_in_the_log_of_who_wants_it(desk: Desk) -> None:
     assert "said to somebody" in (desk.out / "batchsum.log").read_text()
 
 
+def test_what_a_hook_says_that_fails_is_in_the_log_of_everybody(desk: Desk) -> None:
+    desk.write(on_success=["sh", "-c", "echo no such channel >&2; exit 3"])
+    assert desk.night() == 0
+    assert "warning: sh: no such channel\n" in (desk.out / "batchsum.log").read_text()
+
+
 def test_a_chat_gets_a_text_that_calls_nobody(desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHAT", f"{listener.url}/services/SECRET1")
     desk.write(webhook_env="CHAT")

@@ -297,6 +297,16 @@ def test_the_last_believed_count_outlives_the_nights_that_are_kept(ncbi: Scripte
     assert table_says(job)["11320"] == ("suspect", "40", "100", "fell")
 
 
+def test_a_night_before_the_last_one_is_told(ncbi: ScriptedNcbi, job: Path) -> None:
+    night(job, ncbi, day="2026-11-05")
+    assert night(job, ncbi, day="2026-11-02") == 0
+    assert manifest(job)["warnings"] == [
+        "the night of 2026-11-05 was published before this one: is the clock of this machine right?"
+    ]
+    assert night(job, ncbi, day="2026-11-06") == 0
+    assert manifest(job)["warnings"] == []
+
+
 def test_the_exit_code_can_tell_of_a_change(ncbi: ScriptedNcbi, job: Path) -> None:
     ncbi.answers = {"11320": says(100), "11520": says(50)}
     assert night(job, ncbi, "--exit-code-on-change", "9") == 0
