@@ -26,8 +26,8 @@ SELECT
             AND night >= since AND night < ?3 AND status IN ('ok', 'empty') ORDER BY night DESC LIMIT 1),
         (SELECT json_array(night, filters, record_count, resource_updated_on) FROM believed
             WHERE query = wanted.query AND night >= since AND night < ?3),
-        (SELECT json_array(night, '', record_count, NULL) FROM accepted
-            WHERE query = wanted.query AND night = since AND record_count IS NOT NULL)),
+        (SELECT json_array(night, (SELECT filters FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query LIMIT 1),
+            record_count, NULL) FROM accepted WHERE query = wanted.query AND night = since AND record_count IS NOT NULL)),
     (SELECT max(record_count) FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query
         AND night >= max(?4, since) AND night < ?3 AND status IN ('ok', 'empty')),
     EXISTS (SELECT 1 FROM rows INDEXED BY rows_of_a_query WHERE query = wanted.query AND night < ?3)

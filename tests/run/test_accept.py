@@ -86,13 +86,17 @@ def test_an_accepted_level_holds(fallen: Nights) -> None:
 
 @pytest.mark.parametrize("again", [(500, "down"), {"assembly_count": 3}, {"record_count": 30}])
 def test_what_was_accepted_is_the_past_also_where_its_run_is_replaced(fallen: Nights, again: object) -> None:
+    fallen.ncbi.answers["11320?host=human"] = {"record_count": 50}
+    fallen.night(2)
     main(["accept", str(fallen.out), "11320"])
-    fallen.ncbi.answers["11320"] = again
-    assert fallen.night(2) == 3
-    fallen.ncbi.answers["11320"] = {"record_count": 7}
-    assert fallen.night(3) == 3
-    assert fallen.table()[0] == ("11320", "all", "7", "60")
-    assert fallen.rows()[0]["error"].startswith("fell: 7 is 88.3 % below 60")
+    for answer in (again, {"record_count": 7}):
+        fallen.ncbi.answers |= {"11320": answer, "11320?host=human": answer}
+        assert fallen.night(2 if answer is again else 3) == 3
+    assert fallen.table()[:2] == [("11320", "all", "7", "60"), ("11320", "human", "7", "50")]
+    assert [row["error"][:26] for row in fallen.rows()[:2]] == [
+        "fell: 7 is 88.3 % below 60",
+        "fell: 7 is 86.0 % below 50",
+    ]
 
 
 def test_a_refusal_that_was_accepted_ends_no_past_where_there_is_a_count_again(fallen: Nights) -> None:
