@@ -210,7 +210,7 @@ def seconds_of(retry_after: str, date: str = "") -> float | None:
     if not retry_after:
         return None
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", retry_after.strip()):
-        return float(retry_after)
+        return float(retry_after.strip())  # which takes more for a blank than float() does
     if (until := _moment(retry_after)) is None:
         return None
     now = _moment(date)

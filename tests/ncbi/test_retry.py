@@ -5,7 +5,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchsum.model.queries import Failure, Summary
@@ -113,6 +113,7 @@ def test_nonsense_is_no_retry_after(header: str) -> None:
 
 
 @given(header=st.text(max_size=40), date=st.text(max_size=40))
+@example(header="0\x1f", date="")
 def test_no_header_breaks_anything(header: str, date: str) -> None:
     seconds = seconds_of(header, date)
     assert seconds is None or seconds >= 0
