@@ -114,6 +114,8 @@ class Fetcher:
         answered = await self._aside(lambda: self.night.store.answered(self.night.run))
         requests = self.night.plan.requests()
         if answered:
+            if await self._aside(lambda: self.night.store.has_heard(self.night.run)):
+                self.client.outage.spoke()
             requests = (one for one in requests if request_key(one) not in answered)
         await self._round(1, requests, self._ask)
         self._asked_nothing = not self.done

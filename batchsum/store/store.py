@@ -199,6 +199,15 @@ class Store(Database):
         )  # fmt: skip
         return {request: [load_answer(line) for line in lines.split("\n")] for request, lines in rows}
 
+    def has_heard(self, run: Run) -> bool:
+        """Whether NCBI said anything since `run` began: what a retry took over was said before."""
+        rows = self.query(
+            "SELECT 1 FROM answers WHERE run = ? AND status IN ('answered', 'rejected')"
+            " AND substr(json_extract(attempts, '$[0][0]'), 1, 19) >= substr(?, 1, 19) LIMIT 1",
+            run.run, run.started_at,
+        )  # fmt: skip
+        return bool(rows)
+
     def has_only_zeros(self, run: Run) -> bool:
         """Whether there are answers, and each of them is a count of zero."""
         rows = self.query(

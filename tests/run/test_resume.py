@@ -10,7 +10,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.model.queries import CANARY
 from tests.builders.jobs import manifest, next_day, write_job
-from tests.fakes.raw_server import RawServer, answer, error, raw_server
+from tests.fakes.raw_server import RawServer, answer, error, raw_server, summary
 
 JOB = """\
 version: 1
@@ -116,6 +116,23 @@ def test_fresh_asks_everything_again(job: Path, raw: RawServer) -> None:
     assert night(job, raw, "--fresh") == 0
     assert raw.counts == dict.fromkeys("12345", 4)
     assert "is dropped with 8 answers: --fresh was given" in log_of(job)
+
+
+def test_a_failure_is_that_of_its_query_where_the_run_was_answered_before(job: Path, raw: RawServer) -> None:
+    # In a run that was answered nothing yet it would be taken for an outage, and the query asked once more for it.
+    stopped(job, raw)
+    raw.on("3", error(500, "internal error"))
+    assert night(job, raw) == 3
+    assert raw.counts == {"3": 8, "4": 4, "5": 4}  # once, and once more in the second round
+
+
+def test_a_run_that_kept_nothing_but_failures_waits_for_the_first_word(job: Path, raw: RawServer) -> None:
+    stopped(job, raw)
+    failure = '{"status": "failed", "reason": "timeout", "detail": ""}'
+    execute(job, "UPDATE answers SET status = 'failed', answer = ?", failure)
+    raw.on("3", error(500, "internal error"), summary(5))
+    assert night(job, raw) == 0
+    assert raw.counts[CANARY] == 1
 
 
 @pytest.mark.parametrize(("hours", "resumed"), [(11, True), (13, False), (-1, True), (-13, False)])
