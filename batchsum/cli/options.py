@@ -30,25 +30,21 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             required = required or parser.add_mutually_exclusive_group(required=True)
             value, into = "flag", required
         told = {"metavar": row["shown as"], "default": row["default"], "help": row["help"]}
-        # What reads an option reads its default, too.
-        into.add_argument(
-            *row["option"].split(), **{**_reading(value), **{name: one for name, one in told.items() if one}}
-        )
+        settings = {**_reading(value), **{name: one for name, one in told.items() if one}}
+        if "type" in settings:  # which reads the default, too
+            settings["type"] = partial(_read, settings["type"])
+        into.add_argument(*row["option"].split(), **settings)
 
 
 # How the text of an option is read.
 
 
-def _type(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A `type=` for argparse, which shows no ValueError's words, but those of its own exception."""
-
-    def read(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
+def _read(parse: Callable[[str], Any], text: str) -> Any:
+    """What `parse` makes of it. argparse shows no ValueError's words, but those of its own exception."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _holding(text: str) -> Holding:
@@ -82,26 +78,24 @@ def _time_of_day(text: str) -> time:
 
 _VALUES: dict[str, dict[str, Any]] = {
     "text": {},
-    "line": {"type": _type(parse_text)},
+    "line": {"type": parse_text},
     "texts": {"nargs": "+"},
     "optional text": {"nargs": "?"},
     "repeated text": {"action": "append", "default": []},
-    "path": {"type": _type(lambda text: Path(text or values.parse_path(text)))},
+    "path": {"type": lambda text: Path(text or values.parse_path(text))},
     "paths": {"type": Path, "nargs": "+", "default": []},
     "optional path": {"type": Path, "nargs": "?"},
     "flag": {"action": "store_true"},
-    "day": {"type": _type(parse_date)},
-    "duration": {"type": _type(parse_duration)},
+    "day": {"type": parse_date},
+    "duration": {"type": parse_duration},
     "some time": {
-        "type": _type(
-            partial(values.parse_some_time, otherwise="is no time at all; write it as in 6h, or leave it out")
-        )
+        "type": partial(values.parse_some_time, otherwise="is no time at all; write it as in 6h, or leave it out")
     },
-    "time of day": {"type": _type(_time_of_day)},
-    "rate": {"type": _type(values.parse_requests_per_second)},
-    "formats": {"type": _type(_formats), "default": ()},
-    "holding": {"type": _type(_holding), "action": "append", "default": []},
-    "shard": {"type": _type(_shard)},
+    "time of day": {"type": _time_of_day},
+    "rate": {"type": values.parse_requests_per_second},
+    "formats": {"type": _formats, "default": ()},
+    "holding": {"type": _holding, "action": "append", "default": []},
+    "shard": {"type": _shard},
 }
 """What argparse is told of a value, by what the table calls it."""
 
@@ -112,7 +106,7 @@ def _reading(value: str) -> dict[str, Any]:
         return {"choices": value.split("|")}
     if bounds := re.fullmatch(r"([0-9]+) to ([0-9]+)", value):
         lowest, highest = map(int, bounds.groups())
-        return {"type": _type(lambda text: values.parse_integer(text, lowest, highest))}
+        return {"type": partial(values.parse_integer, lowest=lowest, highest=highest)}
     return _VALUES[value]
 
 
