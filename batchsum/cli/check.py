@@ -97,11 +97,10 @@ def check_job(
     warnings = [asdict(warning) for warning in job.warnings]
     lost = Counter(row.file for row in held if row.record_count is None)
     for one in files:
+        problem = one.problem
         if rows_lost := lost[one.file]:
-            words = f"{one.problem}; {counted(rows_lost, 'row')} of {plan.query_count:,} will be skipped (use: count)"
-            warnings.append(_about_job(job, words, one.file))
-        words_of_file = one.remarks if rows_lost or not one.problem else (one.problem, *one.remarks)
-        warnings += [_about_job(job, words, one.file) for words in words_of_file]
+            problem += f"; {counted(rows_lost, 'row')} of {plan.query_count:,} will be skipped (use: count)"
+        warnings += [_about_job(job, words, one.file) for words in (problem, *one.remarks) if words]
     for name in filter(None, (job.notify.webhook_env, job.notify.ping_env)):
         if name not in os.environ:
             words = f"{name} is not set here, and nothing is sent without it; cron has an environment of its own"
