@@ -55,10 +55,6 @@ def _holding(text: str) -> Holding:
     return Holding(parse_taxon(taxon), values.parse_path(file), Path(file))
 
 
-def _formats(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(values.parse_format, text.split(","))))  # each once, in the order given
-
-
 def _shard(text: str) -> tuple[int, int]:
     """`2/5`: the second of five."""
     found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
@@ -93,7 +89,7 @@ _VALUES: dict[str, dict[str, Any]] = {
     },
     "time of day": {"type": _time_of_day},
     "rate": {"type": values.parse_requests_per_second},
-    "formats": {"type": _formats, "default": ()},
+    "formats": {"type": lambda text: [values.parse_format(name) for name in text.split(",")], "default": []},
     "holding": {"type": _holding, "action": "append", "default": []},
     "shard": {"type": _shard},
 }
