@@ -207,17 +207,13 @@ async def _ask(
     transport: Transport, pacer: Pacer, question: Question, on_seen: Callable[[Seen], None]
 ) -> Response[str]:
     body = json.loads(question.body) if question.body else None
-    response = await transport.exchange(question.path, body, _text, LARGEST_BODY)
+    response = await transport.exchange(question.path, body, lambda _, raw: raw.decode(errors="replace"), LARGEST_BODY)
     if response.rate_limit is not None:
         pacer.limit(response.rate_limit)
     answer, attempt = response.answer, response.attempt
     kept = {name: value for name, value in response.headers.items() if name.lower() not in _DROPPED_HEADERS}
-    problem, text = (str(answer), "") if isinstance(answer, Failure) else ("", answer)
     left_out = "refusals can echo the key or the address" if attempt.http_status in _WITHOUT_BODY else ""
-    text = "" if left_out else text
+    problem = str(answer) if isinstance(answer, Failure) else ""
+    text = "" if isinstance(answer, Failure) or left_out else answer[:MOST_KEPT]
     on_seen(Seen(question.name, str(question), attempt.http_status, attempt.seconds, kept, text, left_out, problem))
     return response
-
-
-def _text(_: int, body: bytes) -> str:
-    return body.decode(errors="replace")[:MOST_KEPT]
