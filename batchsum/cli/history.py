@@ -145,7 +145,7 @@ def _at_ncbi(store: Store, run: Run, row: KeptRow) -> str:
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
     """Each request of the row, and each attempt at it."""
-    for key in row.requests.split("\n"):
+    for key in row.request_keys:
         kept = store.answer(run, key)
         yield f"  asked      {key}"
         if kept is None:
