@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
-from batchsum.cli.terminal import NOBODY_THERE, stderr_console
+from batchsum.cli.terminal import NOBODY_THERE, is_watched, stderr_console
 from batchsum.text import spoken
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def whom(base_url: str) -> str:
 
 def is_wanted(choice: Literal["auto", "always", "never"], *, quiet: bool = False, verbose: bool = False) -> bool:
     """Whether there is to be a line: on a terminal that nothing else writes to, unless it is asked for."""
-    if sys.stderr is None or choice != "auto":
+    if choice != "auto":
         return sys.stderr is not None and choice == "always"
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not (quiet or verbose)
+    return is_watched() and os.environ.get("TERM") != "dumb" and not (quiet or verbose)
 
 
 @contextmanager
