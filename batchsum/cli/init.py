@@ -5,7 +5,7 @@ Nothing that is there already is written over.
 
 import argparse
 import json
-from importlib import resources
+from pathlib import Path
 
 from batchsum.config.schema import SCHEMA_FILE, job_schema
 from batchsum.errors import UsageError
@@ -39,4 +39,4 @@ def init_command(arguments: argparse.Namespace) -> int:
 
 def starter_job() -> str:
     """The commented job file."""
-    return (resources.files("batchsum.cli") / "data" / "starter.yaml").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "data" / "starter.yaml").read_text(encoding="utf-8")
