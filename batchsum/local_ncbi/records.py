@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from io import StringIO
 from itertools import count
 from random import Random
@@ -49,20 +48,15 @@ class GenomeRecord(NamedTuple):
     """The record as it was given, one line of JSON; empty for records made here."""
 
 
-def read_table(name: str) -> Iterator[dict[str, str]]:
-    """The rows of one file of this package's data, by column name."""
-    return _rows(files("batchsum.local_ncbi").joinpath("data", name))
-
-
-def _rows(path: Traversable) -> Iterator[dict[str, str]]:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.name.endswith(".gz") else content).decode()
+def read_table(name: str, room: str = "local_ncbi") -> Iterator[dict[str, str]]:
+    """The rows of one data file, this package's unless another `room` is named, by column name."""
+    content = files("batchsum").joinpath(room, "data", name).read_bytes()
+    text = (gzip.decompress(content) if name.endswith(".gz") else content).decode()
     return csv.DictReader(StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 # INSDC's list stands outside: `batchsum check` reads the same file. It is data, so that nothing is imported for it.
-_PLACES = files("batchsum").joinpath("model", "data", "places.tsv")
-CONTINENT_OF = {row["name"]: row["continent"] for row in _rows(_PLACES)}
+CONTINENT_OF = {row["name"]: row["continent"] for row in read_table("places.tsv", "model")}
 
 _LINEAGES_OF_YEAR = {int(row["year"]): row["pango_lineages"].split() for row in read_table("demo_lineages.tsv")}
 
