@@ -81,15 +81,15 @@ class _Reports:
     def _record(self, line: bytes) -> GenomeRecord:
         """The record of one line. Raises ValueError that says why it cannot be used."""
         text, report = _parse_line(line)
-        accession, virus = report.get("accession"), _object(report, "virus")
+        accession, virus = report.get("accession"), _field(report, "virus", dict)
         if not isinstance(accession, str) or not accession.strip():
             raise ValueError("no accession")
         tax_id = _tax_id(virus)
         if not tax_id:
             raise ValueError(f"{accession}: no virus.tax_id")
-        host = _object(report, "host")
+        host = _field(report, "host", dict)
         host_id = _tax_id(host)
-        location = _object(report, "location")
+        location = _field(report, "location", dict)
         country = _text(location, "geographic_location").partition(":")[0].strip()
         self._learn(virus, tax_id, VIRUSES)
         if host_id:
@@ -101,8 +101,8 @@ class _Reports:
             tax_id=tax_id,
             length=_number(report, "length"),
             refseq=_text(report, "source_database").casefold() == "refseq",
-            annotated=_field(report, "is_annotated", bool, False),
-            complete=_field(report, "is_complete", bool, False) or completeness.casefold() == "complete",
+            annotated=_field(report, "is_annotated", bool),
+            complete=_field(report, "is_complete", bool) or completeness.casefold() == "complete",
             proteins=_number(report, "protein_count"),
             released=released,
             revised=_day(report, "update_date") or released,
@@ -124,7 +124,7 @@ class _Reports:
             self._seen.add(given)
         except (KeyError, TypeError):
             pass  # not as it should be
-        steps = [step for step in _field(organism, "lineage", list, []) if isinstance(step, dict)]
+        steps = [step for step in _field(organism, "lineage", list) if isinstance(step, dict)]
         names = {_tax_id(step): _text(step, "name") for step in steps}
         above = [each for each in names if each not in (0, ROOT, tax_id)]
         names[tax_id] = _text(organism, "organism_name") or _text(organism, "sci_name")
@@ -187,14 +187,14 @@ def _camel(name: str) -> str:
     return re.sub(r"_(.)", lambda match: match[1].upper(), name)
 
 
-def _field(report: Mapping[str, Any], name: str, kind: type[Kind], default: Kind) -> Kind:
-    """A field by its name in snake case, however the report spells it; `default` where it is of another kind."""
+def _field(report: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
+    """A field by its name in snake case, however the report spells it; an empty one where it is of another kind."""
     # Both spellings are looked up: to rename the keys of every report took most of the time of loading.
     value = report.get(name)
     if value is None:
         value = report.get(_camel(name))
     # No isinstance: True is no number.
-    return value if type(value) is kind else default
+    return value if type(value) is kind else kind()
 
 
 def _tax_id(organism: Mapping[str, Any]) -> int:
@@ -202,16 +202,12 @@ def _tax_id(organism: Mapping[str, Any]) -> int:
     return _number(organism, "tax_id", 2**31)
 
 
-def _object(report: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return _field(report, name, dict, {})
-
-
 def _text(report: Mapping[str, Any], name: str) -> str:
-    return _field(report, name, str, "")
+    return _field(report, name, str)
 
 
 def _number(report: Mapping[str, Any], name: str, end: int = 2**40) -> int:
-    value = _field(report, name, int, 0)
+    value = _field(report, name, int)
     return value if 0 <= value < end else 0
 
 
