@@ -12,7 +12,6 @@ import atexit
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import chain
@@ -181,11 +180,10 @@ _TERMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(NamedTuple):
     """Sums over the records found. Lengths are nucleotides."""
 
-    count: int
+    records: int
     length: int
     proteins: int
 
@@ -223,11 +221,11 @@ class Selection:
         """
         columns = ", ".join(_UPDATED if name == "revised" else name for name in RECORD_COLUMNS)
         rows = self._database.execute(
-            f"SELECT id, line, {columns} FROM record LEFT JOIN report USING (id)"
+            f"SELECT id, {columns}, ifnull(line, '') FROM record LEFT JOIN report USING (id)"
             f" WHERE id > :after AND {self._condition} ORDER BY id LIMIT :size",
             {**self._values, "after": after, "size": size},
         )
-        return [(row, GenomeRecord(*values)._replace(report=line or "")) for row, line, *values in rows]
+        return [(row, GenomeRecord(*values)) for row, *values in rows]
 
 
 def _within(column: str, tax_ids: set[int]) -> str:

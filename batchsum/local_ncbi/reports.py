@@ -46,7 +46,7 @@ def report_page(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, A
     reports = [
         {"accession": record.accession} if is_short else virus_report(catalogue, record) for _, record in found[:size]
     ]
-    page = without_defaults({"reports": reports}) | {"total_count": selection.totals().count}
+    page = without_defaults({"reports": reports}) | {"total_count": selection.totals().records}
     if len(found) > size:
         page["next_page_token"] = _token(found[size - 1][0], question)
     return page

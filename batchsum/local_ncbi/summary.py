@@ -41,15 +41,15 @@ def last_update(now: datetime) -> date:
 def summary_document(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, object]:
     """The summary of what is found as of a day."""
     totals = Selection(catalogue, values, as_of).totals()
-    if not totals.count:
+    if not totals.records:
         return {"record_count": 0}
     sizes = _sizes(totals, values)
-    reports = totals.count * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in values.get("aux_report", ())))
+    reports = totals.records * (_DATA_REPORT + _BIOSAMPLE * ("BIOSAMPLE_REPORT" in values.get("aux_report", ())))
     zipped = (reports + sizes.get("annotation_report", 0)) * _ZIPPED_TEXT
     zipped += sum(size for name, size in sizes.items() if name.endswith("_fasta")) * _ZIPPED_SEQUENCE
     return {
-        "record_count": totals.count,
-        "assembly_count": totals.count,
+        "record_count": totals.records,
+        "assembly_count": totals.records,
         "resource_updated_on": f"{as_of}T{UPDATE_TIME.isoformat()}Z",
         "hydrated": {
             "estimated_file_size_mb": max(1, math.ceil(zipped / 1e6)),
@@ -64,11 +64,11 @@ def _sizes(totals: Totals, values: Values) -> dict[str, int]:
     """Bytes of each file of the package, before it is zipped."""
     wanted = {*(values.get("include_sequence") or ("GENOME",)), *values.get("aux_report", ())}
     every = {
-        "all_genomic_fasta": ("GENOME", totals.length + totals.count * _HEADER),
+        "all_genomic_fasta": ("GENOME", totals.length + totals.records * _HEADER),
         "prot_fasta": ("PROTEIN", totals.proteins * (_AMINO_ACIDS_A_PROTEIN + _HEADER)),
         # A coding sequence has three nucleotides for an amino acid.
         "cds_fasta": ("CDS", totals.proteins * (3 * _AMINO_ACIDS_A_PROTEIN + _HEADER)),
-        "annotation_report": ("ANNOTATION", totals.count * _ANNOTATION),
+        "annotation_report": ("ANNOTATION", totals.records * _ANNOTATION),
     }
     return {name: size for name, (part, size) in every.items() if part in wanted}
 
