@@ -31,7 +31,7 @@ P = TypeVar("P", Package, FileSummary)
 K = TypeVar("K", dict[str, Any], list[Any])
 
 
-class BadAnswer(ValueError):
+class BadAnswer(Exception):
     """An answer that is not what the specification promises; says in a few words what is broken."""
 
 
@@ -171,9 +171,6 @@ def _told(report: Mapping[str, Any]) -> str:
     return one_line(next(texts, "an error without a message"))
 
 
-# What every answer has in common, whatever it is about.
-
-
 def parse_document(http_status: int, body: bytes, asked: Request | None = None) -> dict[str, Any] | Failure:
     """The JSON object of a 200, whatever it is about, else what is wrong; that may be about what was `asked`.
 
@@ -228,8 +225,6 @@ def _parse_json(body: bytes) -> dict[str, Any]:
         raise BadAnswer("nested too deeply") from None
     except UnicodeDecodeError:
         raise BadAnswer("not UTF-8") from None
-    except BadAnswer:
-        raise
     except ValueError:
         what = "cut off or not JSON" if body.strip() else "empty"
         raise BadAnswer(f"the body is {what}") from None
