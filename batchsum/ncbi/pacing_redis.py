@@ -6,7 +6,6 @@ count; when it is back, nobody takes more than its static share until everybody 
 
 import asyncio
 import hashlib
-import itertools
 import logging
 import os
 import secrets
@@ -53,8 +52,6 @@ class SharedLimit:
         name = hashlib.sha256(f"{server}\0{api_key or ''}".encode()).hexdigest()[:32]
         self._keys = [f"batchsum:{{{name}}}:sends", f"batchsum:{{{name}}}:state"]
         self._static = parts
-        self._me = secrets.token_hex(6)
-        self._numbers = itertools.count(1)
         self._redis: Redis | None = None
         self._posts: set[asyncio.Task[None]] = set()
         self._is_away = self._is_settling = False
@@ -74,7 +71,7 @@ class SharedLimit:
         now = asyncio.get_running_loop().time()
         if self._is_away and now < self._probe_at:
             return max(0.0, self._free_at - now), ""
-        name = f"{self._me}:{next(self._numbers)}"
+        name = secrets.token_hex(8)
         values = [rate, round(guard * 1e6), round(self.trip / 2 * 1e6), name, int(self._is_away), round(SETTLING * 1e6)]
         try:
             wait, settling = await self._ask(_TAKE, values)
@@ -88,7 +85,7 @@ class SharedLimit:
 
     def sent(self, name: str) -> None:
         """The send of this name (a new one: '') leaves now, later than it was let through."""
-        self._post(name or f"{self._me}:{next(self._numbers)}", -self.trip / 2)
+        self._post(name or secrets.token_hex(8), -self.trip / 2)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends for so long."""
@@ -116,7 +113,7 @@ class SharedLimit:
             except Exception as error:
                 log.debug("the shared limit was not reached: %s", self._told(error))
 
-        task = asyncio.get_running_loop().create_task(post())
+        task = asyncio.create_task(post())
         self._posts.add(task)
         task.add_done_callback(self._posts.discard)
 
