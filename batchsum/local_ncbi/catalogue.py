@@ -137,12 +137,10 @@ def _insert_records(database: sqlite3.Connection, records: Iterable[GenomeRecord
 
 def _insert_taxa(database: sqlite3.Connection, taxa: Mapping[int, Taxon]) -> None:
     database.executemany("INSERT INTO taxon VALUES (?, ?, ?, ?, ?)", taxa.values())
-    names = [(name, taxon.tax_id) for taxon in taxa.values() for name in (taxon.name, taxon.common_name) if name]
+    names = [(name.casefold(), each.tax_id) for each in taxa.values() for name in (each.name, each.common_name) if name]
     # Names by which everybody calls some viruses, beside the scientific one.
-    names += [(row["common_name"], int(row["tax_id"])) for row in read_table("common_names.tsv")]
-    database.executemany(
-        "INSERT OR IGNORE INTO name VALUES (?, ?)", ((name.casefold(), tax_id) for name, tax_id in names)
-    )
+    names += [(row["common_name"].casefold(), int(row["tax_id"])) for row in read_table("common_names.tsv")]
+    database.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
 
 
 def package_taxa() -> dict[int, Taxon]:
