@@ -157,12 +157,6 @@ def package_taxa() -> dict[int, Taxon]:
 # As of a day, a record whose revision lies ahead was last updated when it was released.
 _UPDATED = "CASE WHEN revised <= :as_of THEN revised ELSE released END"
 
-
-# These taxa and everything below them. UNION, since it takes no row twice, ends in any tree.
-_BELOW = (
-    "WITH RECURSIVE below (tax_id) AS (SELECT tax_id FROM taxon WHERE tax_id IN ({})"
-    " UNION SELECT taxon.tax_id FROM below JOIN taxon ON taxon.parent_id = below.tax_id) SELECT tax_id FROM below"
-)
 # What a filter that is set asks of a record. Taxa and hosts are looked up first.
 _GIVEN = "(SELECT value FROM json_each(:accessions))"
 _TERMS = {
@@ -196,7 +190,7 @@ class Selection:
             raise Refusal("No valid taxons or accessions were passed.")
         # RefSeq's release dates are estimates; its genomes are there as of any day.
         terms = ["(refseq OR released <= :as_of)"]
-        viruses = {_resolve_virus(catalogue, text).tax_id for text in taxa}
+        viruses = {_resolve(catalogue, text, "virus").tax_id for text in taxa}
         if viruses and VIRUSES not in viruses:  # every record is one of a virus
             terms.append(_within("tax_id", viruses))
         if host := values.get("host"):
@@ -227,17 +221,13 @@ class Selection:
 
 
 def _within(column: str, tax_ids: set[int]) -> str:
-    # Numbers of the catalogue, never text of the asker.
-    return f"{column} IN ({_BELOW.format(', '.join(map(str, tax_ids)))})"
-
-
-def _resolve_virus(catalogue: Catalogue, text: str) -> Taxon:
-    taxon, text = _resolve(catalogue, text, "virus"), text.strip()
-    if catalogue.is_virus(taxon):
-        return taxon
-    if text.isdigit():
-        raise Refusal(f"The taxonomy ID '{text}' is valid for '{taxon.name}', but it is not a virus taxon.")
-    raise Refusal(f"The taxonomy name '{text}' (taxid: '{taxon.tax_id}') is valid, but it is not a virus taxon.")
+    """It is one of these taxa, or below one. They are numbers of the catalogue, never text of the asker."""
+    # UNION, since it takes no row twice, ends in any tree.
+    return (
+        f"{column} IN (WITH RECURSIVE below (tax_id) AS (SELECT tax_id FROM taxon WHERE tax_id IN"
+        f" ({', '.join(map(str, tax_ids))}) UNION SELECT taxon.tax_id FROM below JOIN taxon"
+        " ON taxon.parent_id = below.tax_id) SELECT tax_id FROM below)"
+    )
 
 
 def _resolve(catalogue: Catalogue, text: str, kind: str) -> Taxon:
@@ -249,12 +239,17 @@ def _resolve(catalogue: Catalogue, text: str, kind: str) -> Taxon:
             f"The taxonomy name '{text}' is an exact match for more than one taxid. "
             f"Please select one of these taxids:\n{_listed(matches)}"
         )
-    if matches:
-        return matches[0]
-    near = catalogue.suggestions(text, 10) if text else []
-    if kind == "virus":
-        near = [taxon for taxon in near if catalogue.is_virus(taxon)]
-    raise unknown_taxon(text, kind, _listed(near))
+    if not matches:
+        near = catalogue.suggestions(text, 10) if text else []
+        if kind == "virus":
+            near = [taxon for taxon in near if catalogue.is_virus(taxon)]
+        raise unknown_taxon(text, kind, _listed(near))
+    (taxon,) = matches
+    if kind == "virus" and not catalogue.is_virus(taxon):
+        if text.isdigit():
+            raise Refusal(f"The taxonomy ID '{text}' is valid for '{taxon.name}', but it is not a virus taxon.")
+        raise Refusal(f"The taxonomy name '{text}' (taxid: '{taxon.tax_id}') is valid, but it is not a virus taxon.")
+    return taxon
 
 
 def _listed(taxa: list[Taxon]) -> str:
