@@ -74,7 +74,8 @@ def _read_token(token: str, question: Sequence[object]) -> int:
 def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
     if record.report:
         return read_report(record.report)
-    lineage = {"pangolin_classification": record.pango_lineage} if record.pango_lineage else {}
+    place = f"USA: {us_states()[record.usa_state]}" if record.usa_state else record.country
+    location = {"geographic_location": place, "geographic_region": record.continent, "usa_state": record.usa_state}
     report: dict[str, Any] = {
         "accession": record.accession,
         "is_complete": bool(record.complete),
@@ -84,8 +85,8 @@ def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
         "protein_count": record.proteins,
         "gene_count": record.proteins,
         "host": _organism(catalogue, record.host_id),
-        "virus": {**_organism(catalogue, record.tax_id), **lineage},
-        "location": _location(record),
+        "virus": _organism(catalogue, record.tax_id) | {"pangolin_classification": record.pango_lineage},
+        "location": location,
         "release_date": f"{record.released}T00:00:00Z",
         "update_date": f"{record.revised}T00:00:00Z",
         "nucleotide_completeness": "complete" if record.complete else "partial",
@@ -93,8 +94,8 @@ def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
         "length": record.length,
     }
     if not record.refseq:
-        place = f"{record.country} {record.usa_state}".strip()
-        name = f"{place}/{record.accession.partition('.')[0]}/{record.collected[:4]}"
+        origin = f"{record.country} {record.usa_state}".strip()
+        name = f"{origin}/{record.accession.partition('.')[0]}/{record.collected[:4]}"
         report["isolate"] = {"name": name, "collection_date": record.collected}
         report["source_database"] = "GenBank"
         # What nobody submitted says so, in the field where NCBI has the laboratory.
@@ -104,23 +105,17 @@ def virus_report(catalogue: Catalogue, record: GenomeRecord) -> dict[str, Any]:
 
 
 def without_defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """As protobuf writes JSON: a field at its default is left out."""
-    return {name: value for name, value in document.items() if value}
-
-
-def _location(record: GenomeRecord) -> dict[str, str]:
-    place = f"USA: {us_states()[record.usa_state]}" if record.usa_state else record.country
-    location = {"geographic_location": place, "geographic_region": record.continent, "usa_state": record.usa_state}
-    return without_defaults(location)
+    """As protobuf writes JSON: a field at its default is left out, in the objects within as well."""
+    inner = {name: without_defaults(value) if isinstance(value, dict) else value for name, value in document.items()}
+    return {name: value for name, value in inner.items() if value}
 
 
 def _organism(catalogue: Catalogue, tax_id: int | None) -> dict[str, Any]:
     if tax_id is None or (taxon := catalogue.taxon(tax_id)) is None:
-        return without_defaults({"tax_id": tax_id})
+        return {"tax_id": tax_id}
     # NCBI's lineages begin below the root.
     lineage = [{"tax_id": each.tax_id, "name": each.name} for each in (*catalogue.lineage(taxon)[1:], taxon)]
-    organism = {"tax_id": tax_id, "organism_name": taxon.name, "common_name": taxon.common_name, "lineage": lineage}
-    return without_defaults(organism)
+    return {"tax_id": tax_id, "organism_name": taxon.name, "common_name": taxon.common_name, "lineage": lineage}
 
 
 def taxonomy_page(catalogue: Catalogue, values: Values, _as_of: str) -> dict[str, Any]:
