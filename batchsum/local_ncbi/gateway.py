@@ -24,7 +24,6 @@ from batchsum.local_ncbi.summary import summary_document
 
 PREFIX = "/datasets/v2"
 VERSION = "18.32.0"  # whose patch, as a zero, is left out of the answer
-Document = dict[str, Any]
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -37,7 +36,7 @@ class Route(NamedTuple):
     method: str
     path: str
     """With the name of the parameter that is a piece of it, as `{taxon}`."""
-    answer: Callable[[Catalogue, Values, str], Document]
+    answer: Callable[[Catalogue, Values, str], dict[str, Any]]
     """Takes what was asked, and as of which day."""
     parameters: Mapping[str, Parameter]
     """What the query of a GET or the body of a POST may hold."""

@@ -21,15 +21,10 @@ MOST_ON_A_PAGE, USUAL_ON_A_PAGE = 1000, 20
 MOST_TAXA, MOST_SUGGESTIONS = 1000, 20
 
 # By GET the filters are fields of `filter`; accessions and taxa are not among them.
-REPORTS_QUERY = {
-    **{f"filter.{name}": parameter for name, parameter in parameters("filters").items()},
-    **parameters("paging"),
-}
+REPORTS_QUERY = {f"filter.{name}": one for name, one in parameters("filters").items()} | parameters("paging")
 _FILTER = parameters("taxa", "accessions", "filters")
-REPORTS_BODY = {
-    "filter": Parameter(lambda name, value: read_document(value, _FILTER)),
-    **parameters("paging", "paging_by_post"),
-}
+_READ_FILTER = Parameter(lambda name, value: read_document(value, _FILTER))
+REPORTS_BODY = {"filter": _READ_FILTER} | parameters("paging", "paging_by_post")
 
 
 def report_page(catalogue: Catalogue, values: Values, as_of: str) -> dict[str, Any]:
