@@ -33,7 +33,7 @@ class Effects(NamedTuple):
     drip: float = 0.0
     wrong_count: str = ""
     zero: str = ""
-    stale_days: int = 0
+    stale: float = 0.0
 
 
 HEALTHY = Effects()
@@ -229,7 +229,6 @@ _KINDS: Mapping[str, Callable[[str], object]] = {
     "number": float,
     "whole": int,
     "duration": duration_seconds,
-    "days": lambda text: int(text.removesuffix("d")),
 }
 
 

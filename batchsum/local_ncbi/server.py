@@ -182,7 +182,7 @@ class Responder:
                 raise
             # A fault may name the taxon in another way than the question does.
             effects = self.plan.effects(question, route.endpoint, names_in(self.catalogue, values), now)
-            day = self.as_of - timedelta(days=effects.stale_days)
+            day = self.as_of - timedelta(seconds=effects.stale)
             document = route.answer(self.catalogue, values, day.isoformat())
         except Refusal as refusal:
             return refusal.document, refusal.status, effects
