@@ -236,37 +236,33 @@ async def _read_body(response: aiohttp.ClientResponse, largest: int) -> bytes:
     """
     body = bytearray()
     try:
-        while chunk := await response.content.readany():
+        while len(body) <= largest and (chunk := await response.content.readany()):
             body += chunk
-            if len(body) > largest:
-                raise _too_large(largest)
-        return _unpack(bytes(body), response.headers.get("Content-Encoding", ""), largest)
+        text = bytes(body)
+        if len(text) <= largest:
+            text = _unpack(text, response.headers.get("Content-Encoding", ""), largest + 1)
+        if len(text) > largest:
+            raise BadAnswer(f"the body is larger than {largest:,} bytes")
+        return text
     except (BadAnswer, aiohttp.ClientPayloadError):
         if response.status == HTTPStatus.OK:
             raise
         return b""
 
 
-def _unpack(packed: bytes, encoding: str, largest: int) -> bytes:
-    """What `packed` holds by its Content-Encoding; an end that never came is a BadAnswer."""
+def _unpack(packed: bytes, encoding: str, most: int) -> bytes:
+    """The first `most` bytes of what `packed` holds by its Content-Encoding; an end that never came is a BadAnswer."""
     encoding = encoding.strip().lower()
     if encoding in ("", "identity") or not packed:
         return packed
     if encoding not in ("gzip", "x-gzip"):
         raise BadAnswer("packed in a way that was not asked for")
     try:
-        plain = gzip.GzipFile(fileobj=BytesIO(packed)).read(largest + 1)
+        return gzip.GzipFile(fileobj=BytesIO(packed)).read(most)
     except EOFError:
         raise BadAnswer("the gzip is cut off") from None
     except (gzip.BadGzipFile, zlib.error):
         raise BadAnswer("this is no gzip") from None
-    if len(plain) > largest:
-        raise _too_large(largest)
-    return plain
-
-
-def _too_large(largest: int) -> BadAnswer:
-    return BadAnswer(f"the body is larger than {largest:,} bytes")
 
 
 def _network_failure(error: Exception, *, host: str, timeout: float) -> Failure:
