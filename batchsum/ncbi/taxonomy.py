@@ -153,26 +153,23 @@ class Lookup:
         """The reports of all pages: a name of several taxa has several, so there can be more than names."""
         body: dict[str, Any] = {"taxons": list(texts), "returned_content": "METADATA", "page_size": BATCH}
         reports: list[Report] = []
-        for _ in range(MOST_PAGES):
-            answer = await self.ask("/taxonomy/dataset_report", body)
-            if isinstance(answer, Failure):
-                raise _Unanswered(answer)
-            try:
+        try:
+            for _ in range(MOST_PAGES):
+                answer = await self.ask("/taxonomy/dataset_report", body)
+                if isinstance(answer, Failure):
+                    raise _Unanswered(answer)
                 page, token = parse_page(answer, self._lineages)
-            except BadAnswer as error:
-                raise _Unanswered(Failure("failed", "bad_answer", f"taxonomy report: {error}")) from None
-            reports += page
-            if not token:
-                return reports
-            body["page_token"] = token
-        raise _Unanswered(Failure("failed", "bad_answer", f"taxonomy report: more than {MOST_PAGES} pages"))
+                reports += page
+                if not token:
+                    return reports
+                body["page_token"] = token
+            raise BadAnswer(f"more than {MOST_PAGES} pages")
+        except BadAnswer as error:
+            raise _Unanswered(Failure("failed", "bad_answer", f"taxonomy report: {error}")) from None
 
 
 def parse_page(page: Mapping[str, Any], lineages: Lineages) -> tuple[list[Report], str]:
-    """The reports of one page and the token of the next, empty on the last. Raises BadAnswer.
-
-    Taxa side by side share the tuple of what is above them, kept in `lineages`.
-    """
+    """The reports of one page and the token of the next, empty on the last. Raises BadAnswer."""
     return [_report(report, lineages) for report in objects_in(page, "reports")], text_in(page, "next_page_token")
 
 
