@@ -178,7 +178,7 @@ class DatasetsClient:
             number += 1
             response = await self._transport.exchange(path, body, parse_document, LARGEST_DOCUMENT)
             answer, pause = response.answer, self._obey(response, number)
-            if isinstance(answer, Failure) and is_refusal(answer):
+            if is_refusal(answer):
                 raise refused(answer, has_key=self._has_key, met_by=path)
             if is_final(answer) or number >= most or pause == math.inf or not self._spend_retry():
                 return answer
@@ -266,7 +266,7 @@ class DatasetsClient:
     def _stop_where_refused(self, met_by: Request) -> None:
         """Raise Refused where the canary was refused: going on would be wrong."""
         verdict = self._canary.verdict
-        if isinstance(verdict, Failure) and is_refusal(verdict):
+        if is_refusal(verdict):
             query = ", ".join(filter(None, (f"taxon {met_by.taxon}", met_by.filters.text())))
             raise refused(verdict, has_key=self._has_key, met_by=query)
 

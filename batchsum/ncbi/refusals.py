@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from batchsum.errors import Refused
 from batchsum.model.filters import FILTER_NAMES
@@ -60,7 +60,7 @@ _WORDS = tuple(_read_words())
 _PASSING = re.compile("|".join(words.pattern for reason, words in _WORDS if reason == "passing"), re.IGNORECASE)
 
 
-def is_refusal(answer: object) -> bool:
+def is_refusal(answer: object) -> TypeGuard[Failure]:
     """Whether it was refused by status or for the API key: perhaps this query, perhaps us."""
     return isinstance(answer, Failure) and answer.status == "rejected" and answer.reason.startswith("http_")
 
