@@ -129,7 +129,7 @@ class Canary:
     send: Callable[[Request, int], Awaitable[tuple[Response[Summary], float]]]
     outage: Outage
     attempts: int
-    base_url: str = ""
+    base_url: str
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once something came of a question, be it that no answer came."""
     verdict: Answer | None = None
@@ -213,11 +213,11 @@ class Canary:
         response, pause = await self.send(self.question, number)
         self.heard.set()
         self._told_at = asyncio.get_running_loop().time()
-        if isinstance(response.answer, Summary):
-            self.verdict = response.answer
-            self.outage.answered()
         answer = response.answer
-        if isinstance(answer, Failure) and answer.reason == "http_404" and not self.base_url.endswith("/datasets/v2"):
+        if isinstance(answer, Summary):
+            self.verdict = answer
+            self.outage.answered()
+        elif answer.reason == "http_404" and not self.base_url.endswith("/datasets/v2"):
             if not urlsplit(self.base_url).path.strip("/"):
                 server = self.base_url.rstrip("/")
                 raise Refused(f"{server} does not have NCBI's API (HTTP 404); write {server}/datasets/v2")
