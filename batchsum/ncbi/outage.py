@@ -226,17 +226,12 @@ class Canary:
 
     def what_it_means(self, answer: Answer) -> str:
         """In words for a user whose query was not answered: neither is a question that NCBI can surely answer."""
-        taxon = self.question.taxon
+        taxon, why = self.question.taxon, "it is in trouble, or base_url is not its API"
         if isinstance(answer, Summary):
-            return (
-                f"NCBI says that it has no records of taxon {taxon}, which it surely has: "
-                "it is in trouble, or base_url is not its API; a server of your own wants api.canary"
-            )
+            said = f"NCBI says that it has no records of taxon {taxon}, which it surely has"
+            return f"{said}: {why}; a server of your own wants api.canary"
         if answer.status == "rejected":
-            return (
-                f"NCBI also refuses taxon {taxon}, which it surely has ({answer}): "
-                "it is in trouble, or base_url is not its API"
-            )
+            return f"NCBI also refuses taxon {taxon}, which it surely has ({answer}): {why}"
         if answer.reason == "bad_answer":
-            return f"NCBI gives no usable answer ({taxon}: {answer}): it is in trouble, or base_url is not its API"
+            return f"NCBI gives no usable answer ({taxon}: {answer}): {why}"
         return f"NCBI does not answer (test taxon {taxon}: {answer}): it is down, or blocks this address"
