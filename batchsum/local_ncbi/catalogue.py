@@ -58,8 +58,7 @@ class Catalogue:
         text = text.strip()
         if text.isascii() and text.isdigit():
             # NCBI's ids have no leading zeros and fit in 32 bits.
-            known = self.taxon(int(text)) if len(text) <= 10 and not text.startswith("0") else None
-            return [known] if known else []
+            return self._taxa("tax_id = ?", int(text)) if len(text) <= 10 and not text.startswith("0") else []
         return self._taxa("tax_id IN (SELECT tax_id FROM name WHERE folded = ?) ORDER BY tax_id", text.casefold())
 
     def suggestions(self, text: str, limit: int) -> list[Taxon]:
