@@ -13,8 +13,8 @@ from typing import Any
 
 from batchsum.config import values
 from batchsum.errors import UsageError
-from batchsum.model.filters import parse_date, parse_duration, parse_taxon, parse_text
-from batchsum.model.job import ApiSettings, Holding, Job
+from batchsum.model.filters import parse_choice, parse_date, parse_duration, parse_taxon, parse_text
+from batchsum.model.job import FORMATS, ApiSettings, Holding, Job
 from batchsum.ncbi.urls import check_base_url
 
 
@@ -89,7 +89,7 @@ _VALUES: dict[str, dict[str, Any]] = {
     },
     "time of day": {"type": _time_of_day},
     "rate": {"type": values.parse_requests_per_second},
-    "formats": {"type": lambda text: [values.parse_format(name) for name in text.split(",")], "default": []},
+    "formats": {"type": lambda text: [parse_choice(name, choices=FORMATS) for name in text.split(",")], "default": []},
     "holding": {"type": _holding, "action": "append", "default": []},
     "shard": {"type": _shard},
 }

@@ -7,7 +7,7 @@ that must be there. Here is how the values are read. What is absent has no defau
 import csv
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,8 @@ def _length(parse: Callable[[str], Any], **looks: Any) -> Value:
     return Value(parse, {"type": "string", "pattern": "^ *[0-9]{1,9} *[smhdw] *$", **looks})
 
 
-def _one_of(parse: Callable[[str], str], choices: tuple[str, ...]) -> Value:
-    return Value(parse, {"type": "string", "enum": [*choices]})
+def _one_of(choices: Collection[str], parse: Callable[[str], str] | None = None) -> Value:
+    return Value(parse or partial(filters.parse_choice, choices=tuple(choices)), {"type": "string", "enum": [*choices]})
 
 
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
@@ -75,10 +75,10 @@ _SHAPES: dict[str, Shape] = {
     "tax_id_or_name": Value(filters.parse_tax_id_or_name, {"type": ["string", "integer"]}),
     "moment": _MOMENT,
     "two_moments": ListOf(_MOMENT, check=_in_order, instead=lambda _: _TWO_DATES, looks={"minItems": 2, "maxItems": 2}),
-    "usa_state": _one_of(filters.parse_usa_state, tuple(filters.USA_STATES)),
+    "usa_state": _one_of(filters.USA_STATES, filters.parse_usa_state),
     "accessions": ListOf(Value(filters.parse_accession), takes_one=True),
-    "sequence_types": ListOf(_one_of(filters.parse_sequence_type, filters.SEQUENCE_TYPES), takes_one=True),
-    "report_types": ListOf(_one_of(filters.parse_report_type, filters.REPORT_TYPES), takes_one=True),
+    "sequence_types": ListOf(_one_of(filters.SEQUENCE_TYPES), takes_one=True),
+    "report_types": ListOf(_one_of(filters.REPORT_TYPES, filters.parse_report_type), takes_one=True),
     "window_length": _length(values.parse_window),
     "percent": Value(values.parse_percent, {"type": "string", "pattern": "^[0-9.]+ *%$"}),
     "staleness": _length(
@@ -90,8 +90,8 @@ _SHAPES: dict[str, Shape] = {
     "timeout": _length(values.parse_timeout),
     "contact": Value(values.parse_contact),
     "shared_limit": Value(values.parse_shared_limit),
-    "format": _one_of(values.parse_format, FORMATS),
-    "use": _one_of(values.parse_use, values.USES),
+    "format": _one_of(FORMATS),
+    "use": _one_of(("compare", "count")),
     "command": ListOf(_ARGUMENT, instead=_as_words),
     "variable": Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}),
 }

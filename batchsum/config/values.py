@@ -6,15 +6,10 @@ what to write instead. What may be a secret is never repeated in a message.
 
 import re
 from datetime import timedelta
-from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from batchsum.model.filters import parse_choice, parse_duration, parse_text
-from batchsum.model.job import FORMATS
-
-USES = ("compare", "count")
-"""What a holding is for."""
+from batchsum.model.filters import parse_duration, parse_text
 
 _ADDRESS = re.compile(r"[^@\s()<>]+@[^@\s()<>]+|https?://[^\s()<>]+")
 
@@ -92,10 +87,6 @@ def parse_percent(text: str) -> float:
         hint = f"{percent:g}%" if percent <= 100 else "20%"
         raise ValueError(f"{text!r} is not a percentage; write {hint}")
     raise ValueError(f"{text!r} is not a percentage; write it from 0% to 100%, as in 20%")
-
-
-parse_format = partial(parse_choice, choices=FORMATS)
-parse_use = partial(parse_choice, choices=USES)
 
 
 def parse_environment_name(text: str) -> str:
