@@ -31,7 +31,7 @@ def _one_of(choices: Collection[str], parse: Callable[[str], str] | None = None)
 _TWO_DATES = "must be two dates, [from, to), as in [2025-01-01, 2025-02-01]"
 
 
-def _in_order(pair: list[date | timedelta]) -> list[date | timedelta]:
+def _in_order(pair: tuple[date | timedelta, ...]) -> tuple[date | timedelta, ...]:
     if len(pair) != 2:
         raise ValueError(_TWO_DATES)
     match pair:

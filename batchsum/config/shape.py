@@ -47,18 +47,18 @@ class Value:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list of values of one shape."""
+    """A list of values of one shape, read as a tuple."""
 
     item: "Shape"
     takes_one: bool = False
     """Whether a value is as good as a list of this one."""
-    check: Callable[[list[Any]], list[Any]] = list
+    check: Callable[[tuple[Any, ...]], tuple[Any, ...]] = tuple
     """What the values must be together: raises ValueError."""
     instead: Callable[[str], str] | None = None
     """What to say of a text that stands where the list should; else it is told as the list that was perhaps meant."""
     looks: Mapping[str, Any] = field(default_factory=lambda: {"minItems": 1})
 
-    def read(self, node: YamlNode, name: str, report: Report) -> list[Any] | None:
+    def read(self, node: YamlNode, name: str, report: Report) -> tuple[Any, ...] | None:
         items = [node] if self.takes_one and isinstance(node.value, str) else node.value
         try:
             if isinstance(items, str):
@@ -67,7 +67,7 @@ class ListOf:
                 raise ValueError(_EMPTY if items is None else "must be a list, as [one, two]")
             if not items:
                 raise ValueError("is an empty list; write what belongs in it, or leave it out")
-            found = [self.item.read(item, name, report) for item in items]
+            found = tuple(self.item.read(item, name, report) for item in items)
             return None if None in found else self.check(found)
         except ValueError as error:
             report(node, f"{name}: {error}")

@@ -76,8 +76,8 @@ class YamlJob:
                 self.warn(("api", "api_key_file"), f"api_key_file: {key_file}: this file does not exist")
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
-            self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**_frozen(output)),
-            ApiSettings(**api), Guards(**given.get("guards", {})), NotifySettings(**_frozen(notify)),
+            self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**output),
+            ApiSettings(**api), Guards(**given.get("guards", {})), NotifySettings(**notify),
             holdings, given.get("min_interval"),
         )  # fmt: skip
 
@@ -258,8 +258,3 @@ class YamlJob:
             here = str(self.path), node.line, node.column
             problems[:] = [one for one in problems if (one.file, one.line, one.column) != here]
             self.report(node, f"this {SECRET_MISPLACED}")
-
-
-def _frozen(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
