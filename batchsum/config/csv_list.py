@@ -12,7 +12,7 @@ from datetime import date
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from batchsum.config.filter_sets import EVERYTHING, name_of
 from batchsum.config.odd_values import odd_filters, odd_line
@@ -78,15 +78,6 @@ class StopReading(Exception):
     """Reading on would tell nothing new."""
 
 
-class _Shared(NamedTuple):
-    """What all rows with the same filter cells have in common."""
-
-    sets: Sets
-    faults: tuple[Told, ...]
-    oddities: tuple[Told, ...]
-    """What is only to be warned of."""
-
-
 class _ListFile:
     """One list on its way into a Listing."""
 
@@ -146,7 +137,7 @@ class _ListFile:
         width, at_taxon, at_label = len(header), self.at["taxon"], self.at.get("label")
         filters = {column: cell for column, cell in self.at.items() if cell not in (at_taxon, at_label)}
         # The cells themselves are the key: most rows end here, and nothing of theirs is parsed again.
-        known: dict[tuple[str, ...], _Shared] = {}
+        known: dict[tuple[str, ...], tuple[Sets, list[Told], list[Told]]] = {}
         for row in records:
             if not row[0].strip() and not any(map(str.strip, row)):  # spreadsheets save an empty row as ,,,
                 continue
@@ -162,10 +153,10 @@ class _ListFile:
             key = tuple([row[cell] for cell in filters.values()])  # a list inside is faster than a generator
             if key not in known:
                 known[key] = self.read_filters({column: row[cell].strip() for column, cell in filters.items()})
-            shared = known[key]
-            for cell, message in shared.oddities:
+            sets, faults_of_filters, oddities = known[key]
+            for cell, message in oddities:
                 self.warnings.add((cell, message), self.records.problem(cell, message))
-            faults = [*shared.faults]
+            faults = [*faults_of_filters]
             taxon = _read(faults, at_taxon, "taxon", parse_taxon, row[at_taxon].strip())
             if not self.has_header and taxon and (oddity := odd_line(taxon)):
                 self.warnings.add((at_taxon, kind_of(oddity)), self.records.problem(None, f"taxon: {oddity}"))
@@ -176,7 +167,7 @@ class _ListFile:
                 self.report(cell, message)
             if not faults:
                 place = self.file, self.records.line, 1
-                self.listing.taxa.append(ListedTaxon(taxon, label, shared.sets, place=place))
+                self.listing.taxa.append(ListedTaxon(taxon, label, sets, place=place))
 
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
@@ -184,8 +175,8 @@ class _ListFile:
             message += f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
         self.report(None, message, kind=f"{'fewer' if cells < width else 'more'} cells")
 
-    def read_filters(self, texts: dict[str, str]) -> _Shared:
-        """What the filter cells of a row say, by their columns."""
+    def read_filters(self, texts: dict[str, str]) -> tuple[Sets, list[Told], list[Told]]:
+        """What the filter cells of a row say, by their columns: its sets, what is wrong, and what is only odd."""
         name = texts.pop("filter_set", "")
         written = {column: text for column, text in texts.items() if text}
         faults: list[Told] = []
@@ -196,7 +187,7 @@ class _ListFile:
         chosen = FilterSet(**{column: value for column, value in values.items() if value is not None})
         sets = _read(faults, self.at.get("filter_set"), "filter_set", partial(self.sets_of, written, chosen), name)
         odd = () if faults else odd_filters(chosen, self.listing.today)
-        return _Shared(sets, tuple(sorted(faults)), tuple((self.at[name], f"{name}: {why}") for name, why in odd))
+        return sets, sorted(faults), [(self.at[name], f"{name}: {why}") for name, why in odd]
 
     def sets_of(self, written: Mapping[str, str], chosen: FilterSet, name: str) -> Sets:
         """The filter sets of a row: None for all of the job, one of the job's, or its own."""
