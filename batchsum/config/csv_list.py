@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from batchsum.config.filter_sets import EVERYTHING, name_of
+from batchsum.config.filter_sets import name_of
 from batchsum.config.odd_values import odd_filters, odd_line
 from batchsum.config.problems import OnceAKind, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
@@ -201,10 +201,7 @@ class _ListFile:
             if listing.alone:
                 raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
             raise ValueError(unknown("filter set", name, [*listing.sets, *listing.broken_sets]))
-        own = name or name_of(chosen, written)
-        if own == EVERYTHING.name and chosen == FilterSet():
-            return (EVERYTHING,)
-        return (NamedSet(own, chosen),)
+        return (NamedSet(name or name_of(chosen, written), chosen),)
 
 
 def _read(faults: list[Told], cell: int | None, column: str, parse: Callable[[str], Any], text: str) -> Any:

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from batchsum.config.yaml_text import YamlNode, place
-from batchsum.model.filters import FILTER_NAMES, FilterSet, cell_text
+from batchsum.model.filters import FilterSet, cell_text
 from batchsum.model.job import NamedSet, Windows
 
 MOST_SETS = 1_000_000  # a matrix multiplies: six lists of ten values are as many sets for every taxon
@@ -40,11 +40,10 @@ def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:
 
     Relative dates as `written`: their length in days is an accident of how they are read.
     """
-    cells = filters.cells()
     parts = [
-        f"{name}={written[name] if isinstance(getattr(filters, name), timedelta) else cells[name]}"
-        for name in FILTER_NAMES
-        if cells[name]
+        f"{name}={written[name] if isinstance(getattr(filters, name), timedelta) else cell}"
+        for name, cell in filters.cells().items()
+        if cell
     ]
     return ";".join(parts) or EVERYTHING.name
 
