@@ -38,7 +38,6 @@ FILTER_COLUMNS = _Filters._fields
 """The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
 FILTER_NAMES = tuple(name for name in FILTER_COLUMNS if name != "released_before")
 """The twelve filters, in the order of NCBI's parameters."""
-_NO_CELLS = dict.fromkeys(FILTER_COLUMNS, "")
 
 
 class FilterSet(_Filters):
@@ -91,7 +90,7 @@ class FilterSet(_Filters):
     @lru_cache(maxsize=4096)  # noqa: B019
     def cells(self) -> Mapping[str, str]:
         """The filters as the table shows them: false and absent ones empty, lists joined with |."""
-        return _NO_CELLS | {name: cell_text(one) for name, one in self._given()}
+        return {name: cell_text(one) for name, one in self._asdict().items()}
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def text(self) -> str:
