@@ -14,10 +14,9 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
-from batchsum.model.filters import USA_STATES, FilterSet
+from batchsum.model.filters import USA_STATES, FilterSet, data_table
 
 
 def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
@@ -94,15 +93,8 @@ def _state(text: str, by_code: bool = True) -> str:
 @cache
 def _places() -> dict[str, str]:
     """Countries and continents as NCBI writes them, by their names in lower case."""
-    names = {name for country, continent, *_ in _table("places.tsv") for name in (country, continent) if name}
+    names = {name for country, continent, *_ in data_table("places.tsv") for name in (country, continent) if name}
     return {name.casefold(): name for name in sorted(names)}
-
-
-@cache
-def _table(name: str) -> list[list[str]]:
-    """The rows of a table in `model/data`, without its header."""
-    text = (resources.files("batchsum.model") / "data" / name).read_text(encoding="utf-8")
-    return [line.split("\t") for line in text.splitlines()[1:]]
 
 
 @cache
@@ -110,9 +102,8 @@ def _near_place(text: str) -> str | None:
     """The place that was perhaps meant: `Viet Nam` for Vietnam."""
     without_accents = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
     folded = without_accents.casefold()
-    for written, name in _table("place_synonyms.tsv"):
-        if folded == written:
-            return name
+    if meant := dict(data_table("place_synonyms.tsv")).get(folded):
+        return meant
     near = difflib.get_close_matches(folded, _places(), n=1, cutoff=0.75)
     # `Republic of Ghana`: no word like it, but the name is there.
     near += sorted((name for name in _places() if re.search(rf"\b{re.escape(name)}\b", folded)), key=len, reverse=True)

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,8 +145,15 @@ def cell_text(value: Any) -> str:
 SEQUENCE_TYPES = ("GENOME", "CDS", "PROTEIN", "NONE")
 REPORT_TYPES = ("DATASET_REPORT", "ANNOTATION", "BIOSAMPLE_REPORT")
 
-_STATES_FILE = Path(__file__).parent / "data" / "usa_states.tsv"
-USA_STATES = dict(line.split("\t") for line in _STATES_FILE.read_text(encoding="utf-8").splitlines()[1:])
+
+@cache
+def data_table(name: str) -> list[list[str]]:
+    """The rows of a table in `model/data`, without its header."""
+    text = (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines()[1:]]
+
+
+USA_STATES = dict(data_table("usa_states.tsv"))
 """The names of the states and territories by their codes."""
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
