@@ -48,7 +48,7 @@ class Listing:
     """What lists of taxa are read into, and what they may refer to."""
 
     today: date
-    sets: dict[str, tuple[NamedSet, ...]]
+    sets: dict[str, tuple[NamedSet, ...]] = field(default_factory=dict)
     """The filter sets a row may name."""
     alone: bool = False
     """A list without a YAML file, which can name no set but `all`."""

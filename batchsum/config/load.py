@@ -26,27 +26,37 @@ def load_job(path: str | Path, *, today: date | None = None) -> Job:
     (UTC) tells which dates are still to come. Raises JobFileError with all problems, in the order of the file.
     """
     path = Path(path)
-    today = today or datetime.now(UTC).date()  # a night begins at the midnight of UTC, wherever it is asked from
-    try:
-        if path.suffix.lower() in LIST_SUFFIXES:
-            return _load_list(path, today)
-        return _load_yaml(path, today)
-    except OSError as error:
-        raise JobFileError([Problem(str(path), 1, 1, unreadable(error))]) from error
-
-
-def _load_list(path: Path, today: date) -> Job:
     file = str(path)
-    listing = Listing(today, {EVERYTHING.name: (EVERYTHING,)}, alone=True)
-    read_list(path, file, listing)
+    today = today or datetime.now(UTC).date()  # a night begins at the midnight of UTC, wherever it is asked from
+    listing = Listing(today)
+    read = _load_list if path.suffix.lower() in LIST_SUFFIXES else _load_yaml
+    try:
+        job = read(path, listing)
+    except OSError as error:
+        raise JobFileError([Problem(file, 1, 1, unreadable(error))]) from error
+    others, again = OnceAKind(), OnceAKind()
+    for problem, is_same in _listed_again(job) if job else ():
+        (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
+    warnings = _in_order(file, [*listing.warnings, *again.told()])
+    problems = _in_order(file, [*listing.problems, *others.told()])
+    if problems or job is None:
+        raise JobFileError(problems, warnings)
+    return replace(job, warnings=warnings)
+
+
+def _load_list(path: Path, listing: Listing) -> Job:
+    listing.sets[EVERYTHING.name] = (EVERYTHING,)
+    listing.alone = True
+    read_list(path, str(path), listing)
     if not listing.rows and not listing.problems:
-        listing.problems.append(Problem(file, 1, 1, "there is no taxon below the header; write one a line"))
+        message = "there is no taxon below the header; write one a line"
+        listing.problems.append(Problem(str(path), 1, 1, message))
     name = default_name(path)
-    job = Job(path, name, tuple(listing.taxa), (EVERYTHING,), OutputSettings(path.parent / "out" / name))
-    return _checked(job, listing)
+    return Job(path, name, tuple(listing.taxa), (EVERYTHING,), OutputSettings(path.parent / "out" / name))
 
 
-def _load_yaml(path: Path, today: date) -> Job:
+def _load_yaml(path: Path, listing: Listing) -> Job | None:
+    """The job as far as it can be read; None where nothing of it can."""
     file = str(path)
     with path.open("rb") as stream:
         raw = stream.read(MOST_BYTES + 1)  # a byte more than allowed tells, and no more is held
@@ -54,27 +64,11 @@ def _load_yaml(path: Path, today: date) -> Job:
         message = f"more than {MOST_BYTES // 10**6} MB of YAML; move the taxa into a CSV, named by taxa_files"
         raise JobFileError([Problem(file, 1, 1, message)])
     root, problems = compose(decode(file, raw), file)
-    if root is None:
-        problems = problems or [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")]
-        raise JobFileError(_in_order(file, problems))
-    reading = YamlJob(path, root, today)
-    job = reading.read()
-    reading.listing.problems += problems  # the text's own: the job was read in spite of them, to tell all at once
-    if job is None:
-        raise JobFileError(_in_order(file, reading.listing.problems))
-    return _checked(job, reading.listing)
-
-
-def _checked(job: Job, listing: Listing) -> Job:
-    """The job with its warnings, once its taxa have been compared with each other."""
-    file = str(job.path)
-    others, again = OnceAKind(), OnceAKind()
-    for problem, is_same in _listed_again(job):
-        (again if is_same else others).add(problem.file, problem)  # one message a file, though thousands are doubled
-    warnings = _in_order(file, [*listing.warnings, *again.told()])
-    if problems := [*listing.problems, *others.told()]:
-        raise JobFileError(_in_order(file, problems), warnings)
-    return replace(job, warnings=warnings)
+    if root is None and not problems:
+        problems = [Problem(file, 1, 1, "this file is empty; write version: 1 and taxa:")]
+    job = YamlJob(path, root, listing).read() if root else None
+    listing.problems += problems  # the text's own: the job was read in spite of them, to tell all at once
+    return job
 
 
 def _listed_again(job: Job) -> Iterator[tuple[Problem, bool]]:

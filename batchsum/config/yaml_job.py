@@ -6,7 +6,6 @@ A name that a broken piece would have defined counts as known, so that no proble
 import contextlib
 import math
 import os
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,10 @@ def default_name(path: Path) -> str:
 class YamlJob:
     """A composed document on its way to a Job; `listing` gathers taxa and problems."""
 
-    def __init__(self, path: Path, root: YamlNode, today: date) -> None:
+    def __init__(self, path: Path, root: YamlNode, listing: Listing) -> None:
         self.path = path
         self.root = root
-        self.listing = Listing(today, {})
+        self.listing = listing
         self.filter_sets: list[NamedSet] = []
         self._order: dict[str, int] = {}
 
