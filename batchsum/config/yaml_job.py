@@ -3,7 +3,6 @@
 A name that a broken piece would have defined counts as known, so that no problem makes another.
 """
 
-import contextlib
 import math
 import os
 from pathlib import Path
@@ -101,11 +100,9 @@ class YamlJob:
     def resolve(self, text: str) -> Path:
         """A path of the job file, relative to the file; ~/ is the home directory."""
         # Only the own home: ~name would be a file of that name more often than somebody.
-        path = Path(text)
         if text.startswith("~/"):
-            with contextlib.suppress(RuntimeError):  # nobody's home
-                path = path.expanduser()
-        return Path(shown(self.path.parent / path))
+            text = os.path.expanduser(text)  # noqa: PTH111 - Path's raises where nobody has a home
+        return Path(shown(self.path.parent / text))
 
     def read_filter_sets(self, node: YamlNode | None) -> None:
         entries = {EVERYTHING.name: (NOT_WRITTEN, NOT_WRITTEN)}
