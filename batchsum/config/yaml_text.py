@@ -48,7 +48,7 @@ def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
         line = text.count("\n", 0, match.start()) + 1
         column = match.start() - text.rfind("\n", 0, match.start())
         return None, [Problem(file, line, column, f"an invisible character, U+{ord(match[0]):04X}; remove it")]
-    composer = _Composer(text, file)
+    composer, root = _Composer(text, file), None
     try:
         root = composer.document()
     except yaml.MarkedYAMLError as error:
@@ -60,10 +60,8 @@ def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
         composer.problems.append(Problem(file, 1, 1, f"this is not YAML: {error}"))
     except _Stop:
         pass
-    else:
-        # What is nothing may stand behind the last line, as below a lone ---.
-        return root if root and root.value is not None else None, composer.problems
-    return None, composer.problems
+    # What is nothing may stand behind the last line, as below a lone ---.
+    return root if root and root.value is not None else None, composer.problems
 
 
 class _Composer:
@@ -197,13 +195,11 @@ def _walk(node: YamlNode, below: int = 0) -> Iterator[tuple[YamlNode, int]]:
         yield from _walk(one, below + 1)
 
 
-# What the YAML parser complains of, in words that say what to write instead.
+# What the YAML parser says, by its first words, and what to write instead.
+_SYNTAX_FILE = Path(__file__).parent / "data" / "yaml_syntax.tsv"
 
 # Where these begin tells more than where the parser gave up.
 _BEGUN_EARLIER = ("found unexpected end of stream", "could not find expected ':'")
-
-# What the parser says, by its first words, and what to tell instead.
-_SYNTAX_FILE = Path(__file__).parent / "data" / "yaml_syntax.tsv"
 
 
 def syntax_problem(file: str, text: str, error: yaml.MarkedYAMLError) -> Problem:
