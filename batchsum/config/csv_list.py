@@ -49,11 +49,9 @@ class Listing:
 
     today: date
     sets: dict[str, tuple[NamedSet, ...]] = field(default_factory=dict)
-    """The filter sets a row may name."""
+    """The filter sets a row may name. One with problems of its own is empty: naming it is no further problem."""
     alone: bool = False
     """A list without a YAML file, which can name no set but `all`."""
-    broken_sets: list[str] = field(default_factory=list)
-    """Names of sets with problems of their own: naming one is no further problem."""
     taxa: list[ListedTaxon] = field(default_factory=list)
     rows: int = 0
     problems: list[Problem] = field(default_factory=list)
@@ -195,12 +193,12 @@ class _ListFile:
         name = name and parse_text(name)
         if self.has_broken or not (written or name):  # where a column is broken, nobody knows what the row asks
             return None
-        if name in listing.sets and chosen == FilterSet():
-            return listing.sets[name]
-        if not written and name not in listing.broken_sets:
+        if chosen == FilterSet() and (sets := listing.sets.get(name)):
+            return sets
+        if not written and name not in listing.sets:
             if listing.alone:
                 raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
-            raise ValueError(unknown("filter set", name, [*listing.sets, *listing.broken_sets]))
+            raise ValueError(unknown("filter set", name, listing.sets))
         return (NamedSet(name or name_of(chosen, written), chosen),)
 
 

@@ -109,7 +109,7 @@ class YamlJob:
         if node:
             if not isinstance(node.value, dict):
                 self.report(node, "filter_sets: must be a mapping, as {all: {}}")
-                self.listing.broken_sets.append(EVERYTHING.name)
+                self.listing.sets[EVERYTHING.name] = ()
                 return
             entries = node.value or entries
         for name, (key, entry) in entries.items():
@@ -119,10 +119,7 @@ class YamlJob:
                 self.report(key, f"the name of this filter set {error}")
                 continue
             made = self.read_filter_set(name, key, entry)
-            if made is None:
-                self.listing.broken_sets.append(name)
-                continue
-            self.listing.sets[name] = made
+            self.listing.sets[name] = made or self.listing.sets.get(name, ())
             written = plain(entry) or {}
             for one in made:
                 self.warn_odd(name, one, written)
@@ -130,27 +127,28 @@ class YamlJob:
             self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
 
-    def read_filter_set(self, name: str, key: YamlNode, entry: YamlNode) -> tuple[NamedSet, ...] | None:
+    def read_filter_set(self, name: str, key: YamlNode, entry: YamlNode) -> tuple[NamedSet, ...]:
+        """The sets of one entry; none where something is wrong with it, which is reported."""
         given = {} if entry.value is None else self.piece(FILTER_SET, entry, name)
         overlapping = list(overlaps(entry))
         for where, message in overlapping:
             self.report(where, message)
         if given is None or overlapping:
-            return None
+            return ()
         if given.get("matrix") == {}:
             self.report(place(entry, ["matrix"]), "matrix: is empty; write filters with lists of values")
-            return None
+            return ()
         guards, matrix = given.pop("guards", {}), given.pop("matrix", {})
         windows = Windows(**given.pop("windows")) if "windows" in given else None
         if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
             here = place(entry, ["matrix" if matrix else "windows"])
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
-            return None
+            return ()
         made = tuple(expand(name, given, matrix, guards, windows))
         for one in made:
-            if one.name in self.listing.sets or one.name in self.listing.broken_sets:
+            if one.name in self.listing.sets:
                 self.report(key, f"a second filter set called {one.name!r}; rename one")
-                return None
+                return ()
             self.listing.sets[one.name] = (one,)
         self.filter_sets += made
         return made
@@ -189,8 +187,8 @@ class YamlJob:
             here = place(entry, ["filter_sets", number])
             if name in names[:number]:
                 self.report(here, f"filter set {name!r} is named twice")
-            elif name not in self.listing.sets and name not in self.listing.broken_sets:
-                self.report(here, unknown("filter set", name, [*self.listing.sets, *self.listing.broken_sets]))
+            elif name not in self.listing.sets:
+                self.report(here, unknown("filter set", name, self.listing.sets))
         chosen = {one.name: one for name in names for one in self.listing.sets.get(name, ())}
         return tuple(sorted(chosen.values(), key=lambda one: self._order[one.name]))
 
