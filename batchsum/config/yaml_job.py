@@ -15,9 +15,9 @@ from batchsum.config.problems import shown, unknown, unreadable
 from batchsum.config.schema import FILTER_SET, JOB, TAXON_ENTRY
 from batchsum.config.shape import Shape
 from batchsum.config.values import job_name_like, parse_path
-from batchsum.config.yaml_text import Location, YamlNode, place, plain, texts
+from batchsum.config.yaml_text import YamlNode, place, texts
 from batchsum.errors import Problem
-from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, parse_text
+from batchsum.model.filters import LOOKS_SECRET, NO_TAXON, SECRET_MISPLACED, FilterSet, parse_text
 from batchsum.model.job import (
     LIST_SUFFIXES,
     ApiSettings,
@@ -71,7 +71,9 @@ class YamlJob:
             key_file = api["api_key_file"] = self.resolve(api["api_key_file"])
             # Without other problems it is one of its own, told later.
             if self.listing.problems and not key_file.exists():
-                self.warn(("api", "api_key_file"), f"api_key_file: {key_file}: this file does not exist")
+                self.warn(
+                    place(self.root, ["api", "api_key_file"]), f"api_key_file: {key_file}: this file does not exist"
+                )
         output["dir"] = self.resolve(output.get("dir", f"out/{name}"))
         return Job(
             self.path, name, tuple(self.listing.taxa), tuple(self.filter_sets), OutputSettings(**output),
@@ -82,8 +84,7 @@ class YamlJob:
     def report(self, node: YamlNode, message: str) -> None:
         self.listing.problems.append(Problem(str(self.path), node.line, node.column, message))
 
-    def warn(self, location: Location, message: str) -> None:
-        node = place(self.root, location)
+    def warn(self, node: YamlNode, message: str) -> None:
         self.listing.warnings.append(Problem(str(self.path), node.line, node.column, message))
 
     def piece(self, shape: Shape, node: YamlNode, name: str) -> Any:
@@ -120,9 +121,8 @@ class YamlJob:
                 continue
             made = self.read_filter_set(name, key, entry)
             self.listing.sets[name] = made or self.listing.sets.get(name, ())
-            written = plain(entry) or {}
             for one in made:
-                self.warn_odd(name, one, written)
+                self.warn_odd(one.filters, entry)
         for name in named_as_windows(self.filter_sets, entries):
             self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
         self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
@@ -153,15 +153,14 @@ class YamlJob:
         self.filter_sets += made
         return made
 
-    def warn_odd(self, name: str, one: NamedSet, entry: Any) -> None:
-        for key, why in odd_filters(one.filters, self.listing.today):
-            location: Location = ("filter_sets", name, key)
-            if key not in entry:
-                values = entry["matrix"][key]
-                value = getattr(one.filters, key)
-                number = [values.index(value)] if value in values else []
-                location = ("filter_sets", name, "matrix", key, *number)
-            self.warn(location, f"{key}: {why}")
+    def warn_odd(self, made: FilterSet, entry: YamlNode) -> None:
+        for key, why in odd_filters(made, self.listing.today):
+            node = place(entry, [key])
+            if node is entry:  # it comes from the matrix
+                node, value = place(entry, ["matrix", key]), getattr(made, key)
+                values = node.value if isinstance(node.value, list) else []
+                node = next((one for one in values if one.value == value), node)
+            self.warn(node, f"{key}: {why}")
 
     def read_taxa(self, node: YamlNode | None) -> None:
         for entry in self.entries(node, "taxa"):
@@ -180,11 +179,13 @@ class YamlJob:
 
     def sets_of(self, entry: YamlNode) -> tuple[NamedSet, ...] | None:
         """The filter sets that a taxon names, in job order; None for all."""
-        names = plain(entry).get("filter_sets")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        written = place(entry, ["filter_sets"]).value
+        if not isinstance(written, list):
             return None
-        for number, name in enumerate(names):
-            here = place(entry, ["filter_sets", number])
+        names = [one.value for one in written if isinstance(one.value, str)]
+        if len(names) < len(written):
+            return None
+        for number, (here, name) in enumerate(zip(written, names, strict=True)):
             if name in names[:number]:
                 self.report(here, f"filter set {name!r} is named twice")
             elif name not in self.listing.sets:
@@ -216,12 +217,12 @@ class YamlJob:
             if len(entry) < 2:  # what is wrong with it is told already
                 continue
             one = Holding(entry["taxon"], entry["file"], self.resolve(entry["file"]))
-            here: Location = ("holdings", "files", number)
+            here = place(self.root, ["holdings", "files", number])
             if one.taxon in [other.taxon for other in files]:
                 message = f"taxon {one.taxon} has a file already; leave one of both out"
-                self.report(place(self.root, [*here, "taxon"]), message)
+                self.report(place(here, ["taxon"]), message)
             if one.file in [other.file for other in files]:
-                self.report(place(self.root, [*here, "file"]), f"{one.file} is listed twice; leave one of both out")
+                self.report(place(here, ["file"]), f"{one.file} is listed twice; leave one of both out")
             files.append(one)
         return HoldingSettings(tuple(files), **given)
 
@@ -242,7 +243,7 @@ class YamlJob:
         # Failing to notify never fails a run: nobody would learn of a wrong path before the hook is needed.
         for key in ("on_change", "on_failure", "on_success"):
             if key in notify and (why := odd_program(notify[key][0], self.path.absolute().parent)):
-                self.warn(("notify", key, 0), f"{key}: {why}")
+                self.warn(place(self.root, ["notify", key, 0]), f"{key}: {why}")
 
     def hide_secrets(self) -> None:
         """Tell every text that looks like a key, and nothing else about it."""

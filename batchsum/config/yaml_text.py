@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 import yaml
 
@@ -25,8 +25,6 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 
 # YAML admits no control characters. The last three end a line for YAML, but not for an editor.
 _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-
-Location: TypeAlias = Sequence[str | int]
 
 
 @dataclass(slots=True)
@@ -152,17 +150,7 @@ def _position(place: Any) -> tuple[int, int]:
     return place.start_mark.line + 1, place.start_mark.column + 1
 
 
-def plain(node: YamlNode) -> Any:
-    """Texts, None, lists and dictionaries, without their places."""
-    match node.value:
-        case list():
-            return [plain(item) for item in node.value]
-        case dict():
-            return {key: plain(value) for key, (_, value) in node.value.items()}
-    return node.value
-
-
-def place(root: YamlNode, location: Location) -> YamlNode:
+def place(root: YamlNode, location: Sequence[str | int]) -> YamlNode:
     """The node at a path of keys and indexes, as far down as the document goes."""
     node = root
     for step in location:
