@@ -130,8 +130,6 @@ def cell_text(value: Any) -> str:
             return ""  # what is absent is shown as nothing
         case True:
             return "true"
-        case date():
-            return value.isoformat()
         case timedelta():
             return f"{value.days}d"
         case tuple() | list():
