@@ -60,7 +60,6 @@ def _read_version(text: str) -> str:
     return text
 
 
-_ARGUMENT = Value(values.parse_argument, {"type": ["string", "number"]})
 _MOMENT = Value(filters.parse_moment, {"type": "string", "examples": ["2025-01-15", "7d"]})
 
 _SHAPES: dict[str, Shape] = {
@@ -92,7 +91,7 @@ _SHAPES: dict[str, Shape] = {
     "shared_limit": Value(values.parse_shared_limit),
     "format": _one_of(FORMATS),
     "use": _one_of(("compare", "count")),
-    "command": ListOf(_ARGUMENT, instead=_as_words),
+    "command": ListOf(Value(values.parse_argument, {"type": ["string", "number"]}), instead=_as_words),
     "variable": Value(values.parse_environment_name, {"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"}),
 }
 """How a value is read, by what the table calls it."""
@@ -113,11 +112,11 @@ _KEYS = (Path(__file__).parent / "data" / "job_keys.tsv").read_text(encoding="ut
 _ROWS = [*csv.DictReader(_KEYS, delimiter="\t", restval="", quoting=csv.QUOTE_NONE)]
 
 
-def _section(name: str, more: dict[str, Key] | None = None) -> Keys:
+def _section(name: str, **more: Key) -> Keys:
     """A section of the table, which is itself a shape from here on."""
     rows = [row for row in _ROWS if row["section"] == name]
     keys = {row["key"]: Key(_shape(row["value"]), row["about"], row["required"]) for row in rows}
-    _SHAPES[name] = section = Keys(**keys, **more or {})
+    _SHAPES[name] = section = Keys({**keys, **more})
     return section
 
 
@@ -125,8 +124,8 @@ GUARDS = _section("guards")
 WINDOWS = _section("windows")
 _FILTERS = _section("filters").keys
 # One combination of the lists for each filter set; the first key changes slowest.
-_SHAPES["matrix"] = Keys(**{name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()})
-FILTER_SET = _section("filter_set", _FILTERS)
+_SHAPES["matrix"] = Keys({name: Key(ListOf(one.shape), one.about) for name, one in _FILTERS.items()})
+FILTER_SET = _section("filter_set", **_FILTERS)
 TAXON_ENTRY = _section("taxon_entry")
 API, OUTPUT, HOLDING, HOLDINGS, NOTIFY = map(_section, ("api", "output", "holding", "holdings", "notify"))
 # In a list of taxa, most are a bare id or name.

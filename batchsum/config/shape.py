@@ -100,11 +100,11 @@ class Key(NamedTuple):
     """What to write where a key is missing that must be there."""
 
 
+@dataclass(frozen=True)
 class Keys:
     """A mapping with these keys and no others. What is read has those that were given, in the order written."""
 
-    def __init__(self, **keys: Key) -> None:
-        self.keys = keys
+    keys: Mapping[str, Key]
 
     def read(self, node: YamlNode, name: str, report: Report) -> dict[str, Any] | None:
         if not isinstance(node.value, dict):
