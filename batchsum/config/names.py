@@ -18,14 +18,12 @@ from batchsum.ncbi.taxonomy import Ask, Lookup, Name, TaxonNode
 MOST_SHOWN = 5
 """Candidates that a message names."""
 
-Kind = Literal["unknown", "ambiguous", "not_a_virus", "merged", "same_taxon", "moved"]
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing to know of a name. `unknown`, `ambiguous` and `not_a_virus` mean rows without an answer."""
 
-    kind: Kind
+    kind: Literal["unknown", "ambiguous", "not_a_virus", "merged", "same_taxon", "moved"]
     text: str
     """The name or id as written."""
     message: str
