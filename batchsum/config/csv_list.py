@@ -77,22 +77,29 @@ class StopReading(Exception):
 
 
 class _ListFile:
-    """One list on its way into a Listing."""
+    """One list on its way into a Listing.
+
+    The lines of the record at hand are kept, so that a problem is told at the character where its cell begins, whether
+    or not there are line breaks inside its quotes.
+    """
 
     def __init__(self, file: str, stream: TextIO, listing: Listing, has_header: bool) -> None:
         self.file = file
+        self.stream = stream
         self.listing = listing
         self.has_header = has_header
-        self.records = Records(file, stream, has_header)
-        self.report, self.stop = self.records.report, self.records.stop
-        self.warnings = OnceAKind()
+        self.delimiter = ","
+        self.line = 1
+        """Where the record at hand begins."""
+        self.lines: list[str] = []
+        self.problems, self.warnings = OnceAKind(), OnceAKind()
         self.at: dict[str, int] = {}
         """Where the cell of each known column stands; a broken one is not among them, and the others are read."""
         self.has_broken = False
 
     def read(self) -> None:
         try:
-            records = iter(self.records)
+            records = self.records()
             header = next(records, None) if self.has_header else ["taxon"]
             if header is not None:
                 self.read_header(header)
@@ -100,7 +107,7 @@ class _ListFile:
         except StopReading:
             pass
         finally:
-            self.listing.problems += self.records.problems.told()
+            self.listing.problems += self.problems.told()
             self.listing.warnings += self.warnings.told()
 
     def read_header(self, header: list[str]) -> None:
@@ -153,24 +160,24 @@ class _ListFile:
                 known[key] = self.read_filters({column: row[cell].strip() for column, cell in filters.items()})
             sets, faults_of_filters, oddities = known[key]
             for cell, message in oddities:
-                self.warnings.add((cell, message), self.records.problem(cell, message))
+                self.warnings.add((cell, message), self.problem(cell, message))
             faults = [*faults_of_filters]
             taxon = _read(faults, at_taxon, "taxon", parse_taxon, row[at_taxon].strip())
             if not self.has_header and taxon and (oddity := odd_line(taxon)):
-                self.warnings.add((at_taxon, kind_of(oddity)), self.records.problem(None, f"taxon: {oddity}"))
+                self.warnings.add((at_taxon, kind_of(oddity)), self.problem(None, f"taxon: {oddity}"))
             label = row[at_label].strip() if at_label is not None else ""
             if label:
                 _read(faults, at_label, "label", parse_text, label)
             for cell, message in faults:
                 self.report(cell, message)
             if not faults:
-                place = self.file, self.records.line, 1
+                place = self.file, self.line, 1
                 self.listing.taxa.append(ListedTaxon(taxon, label, sets, place=place))
 
     def wrong_width(self, cells: int, width: int) -> None:
         message = f"this row has {counted(cells, 'cell')} where the header has {width}"
         if cells > width:
-            message += f"; a cell with a {DELIMITERS[self.records.delimiter]} inside needs quotes"
+            message += f"; a cell with a {DELIMITERS[self.delimiter]} inside needs quotes"
         self.report(None, message, kind=f"{'fewer' if cells < width else 'more'} cells")
 
     def read_filters(self, texts: dict[str, str]) -> tuple[Sets, list[Told], list[Told]]:
@@ -200,6 +207,81 @@ class _ListFile:
                 raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
             raise ValueError(unknown("filter set", name, listing.sets))
         return (NamedSet(name or name_of(chosen, written), chosen),)
+
+    # From lines to records.
+
+    def records(self) -> Iterator[list[str]]:
+        """The records, one at a time, the header first if there is one; blank lines and comments are left out."""
+        lines: Iterator[str] = self.read_lines()
+        for first in lines:
+            if first.strip():
+                break
+            self.end_record()
+        else:
+            self.line = 1
+            header = "the first line must be a header with the column taxon"
+            self.stop(f"this file is empty; {header if self.has_header else 'write one taxon a line'}")
+        lines = chain([first], lines)
+        if self.has_header:
+            self.delimiter = _delimiter(first)
+            # Strict: the lenient reader swallows the rest of the file behind a stray quote.
+            rows: Iterator[list[str]] = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        else:
+            if _is_header(first):
+                self.stop("a .txt has one taxon a line and no header; call this file .csv")
+            rows = ([line] for line in lines)
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                self.misquoted(str(error))
+            else:
+                if len(row) > 1 or (row and row[0].strip()):
+                    yield row
+            self.end_record()
+
+    def end_record(self) -> None:
+        self.line += len(self.lines)
+        self.lines.clear()
+
+    def read_lines(self) -> Iterator[str]:
+        for line in iter(partial(self.stream.readline, LONGEST_LINE), ""):
+            if self.line == 1 and "\0" in line:
+                raise UnicodeError("UTF-16 is half NULs, and would be read as text with odd characters")
+            if len(line) == LONGEST_LINE:
+                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
+            # Inside a record, a line belongs to a quoted cell, whatever it begins with.
+            if line.startswith("#") and not self.lines and not line.upper().startswith(SHEET_ERRORS):
+                if not (self.line == 1 and _is_header(line[1:])):
+                    self.line += 1
+                    continue
+                line = line[1:]
+            self.lines.append(line)
+            yield line
+
+    def misquoted(self, said: str) -> None:
+        if "expected after" in said:  # csv has one class of error, and only its words tell two mistakes apart
+            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
+        elif '"' not in "".join(self.lines):
+            self.stop("a cell of more than 131,072 characters; shorten it")
+        else:
+            last = len(cell_places(self.lines, self.delimiter)) - 1
+            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
+
+    def report(self, cell: int | None, message: str, kind: str = "") -> None:
+        """Tell a problem of the record at hand, at its beginning or at one of its cells."""
+        self.problems.add((cell, kind or kind_of(message)), self.problem(cell, message))
+
+    def stop(self, message: str, cell: int | None = None) -> NoReturn:
+        self.report(cell, message)
+        raise StopReading
+
+    def problem(self, cell: int | None, message: str) -> Problem:
+        places = cell_places(self.lines, self.delimiter) if cell else []
+        down, column = places[cell] if cell and cell < len(places) else (0, 1)
+        return Problem(self.file, self.line + down, column, message)
 
 
 def _read(faults: list[Told], cell: int | None, column: str, parse: Callable[[str], Any], text: str) -> Any:
@@ -252,99 +334,6 @@ def _is_header(line: str) -> bool:
     """Whether the names in a line are columns, each once, and one of them is taxon."""
     names = _names(line, _delimiter(line))
     return "taxon" in names and len(set(names)) == len(names) and set(names) <= set(COLUMNS)
-
-
-# From lines to records.
-
-
-class Records:
-    """The records of a list, one at a time, and where each of their cells stands; the header first, if there is one.
-
-    Blank lines and comments are left out. The lines of the record at hand are kept, so that a problem is told at
-    the character where its cell begins, whether or not there are line breaks inside its quotes.
-    """
-
-    def __init__(self, file: str, stream: TextIO, has_header: bool) -> None:
-        self.delimiter = ","
-        self.line = 1
-        """Where the record at hand begins."""
-        self.problems = OnceAKind()
-        self._file = file
-        self._stream = stream
-        self._has_header = has_header
-        self._lines: list[str] = []
-
-    def __iter__(self) -> Iterator[list[str]]:
-        lines: Iterator[str] = self._read_lines()
-        for first in lines:
-            if first.strip():
-                break
-            self._next()
-        else:
-            self.line = 1
-            header = "the first line must be a header with the column taxon"
-            self.stop(f"this file is empty; {header if self._has_header else 'write one taxon a line'}")
-        lines = chain([first], lines)
-        if self._has_header:
-            self.delimiter = _delimiter(first)
-            # Strict: the lenient reader swallows the rest of the file behind a stray quote.
-            rows: Iterator[list[str]] = csv.reader(lines, delimiter=self.delimiter, strict=True)
-        else:
-            if _is_header(first):
-                self.stop("a .txt has one taxon a line and no header; call this file .csv")
-            rows = ([line] for line in lines)
-        while True:
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                self._misquoted(str(error))
-            else:
-                if len(row) > 1 or (row and row[0].strip()):
-                    yield row
-            self._next()
-
-    def _next(self) -> None:
-        self.line += len(self._lines)
-        self._lines.clear()
-
-    def _read_lines(self) -> Iterator[str]:
-        for line in iter(partial(self._stream.readline, LONGEST_LINE), ""):
-            if self.line == 1 and "\0" in line:
-                raise UnicodeError("UTF-16 is half NULs, and would be read as text with odd characters")
-            if len(line) == LONGEST_LINE:
-                self.stop(f"a line of more than {LONGEST_LINE:,} characters")
-            # Inside a record, a line belongs to a quoted cell, whatever it begins with.
-            if line.startswith("#") and not self._lines and not line.upper().startswith(SHEET_ERRORS):
-                if not (self.line == 1 and _is_header(line[1:])):
-                    self.line += 1
-                    continue
-                line = line[1:]
-            self._lines.append(line)
-            yield line
-
-    def _misquoted(self, said: str) -> None:
-        if "expected after" in said:  # csv has one class of error, and only its words tell two mistakes apart
-            self.report(None, 'text behind a closing quote; write a quote inside quotes as ""')
-        elif '"' not in "".join(self._lines):
-            self.stop("a cell of more than 131,072 characters; shorten it")
-        else:
-            last = len(cell_places(self._lines, self.delimiter)) - 1
-            self.stop('a quote that is never closed; write a quote inside quotes as ""', last)
-
-    def report(self, cell: int | None, message: str, kind: str = "") -> None:
-        """Tell a problem of the record at hand, at its beginning or at one of its cells."""
-        self.problems.add((cell, kind or kind_of(message)), self.problem(cell, message))
-
-    def stop(self, message: str, cell: int | None = None) -> NoReturn:
-        self.report(cell, message)
-        raise StopReading
-
-    def problem(self, cell: int | None, message: str) -> Problem:
-        places = cell_places(self._lines, self.delimiter) if cell else []
-        down, column = places[cell] if cell and cell < len(places) else (0, 1)
-        return Problem(self._file, self.line + down, column, message)
 
 
 def cell_places(record: Sequence[str], delimiter: str) -> list[tuple[int, int]]:
