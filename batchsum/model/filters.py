@@ -257,11 +257,11 @@ def parse_duration(text: str) -> timedelta:
     return length
 
 
-def parse_date(text: str) -> date:
-    """`2025-01-15`, or the same day written as a date-time at midnight UTC."""
+def parse_date(text: str, *, otherwise: str = "") -> date:
+    """`2025-01-15`, or the same day written as a date-time at midnight UTC. `otherwise` tells what else would do."""
     match = _MIDNIGHT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a date; write YYYY-MM-DD, as in 2025-01-15")
+        raise ValueError(f"{text!r} is not a date; write YYYY-MM-DD, as in 2025-01-15{otherwise}")
     try:
         return date.fromisoformat(match[1])
     except ValueError:
@@ -275,11 +275,7 @@ def parse_moment(text: str) -> date | timedelta:
         if length % timedelta(days=1):
             raise ValueError(f"{text!r} is not in whole days; write it as in 7d or 2w")
         return length
-    try:
-        return parse_date(text)
-    except ValueError as error:
-        hint = ", or days back from tonight, as in 7d" if "is not a date" in str(error) else ""
-        raise ValueError(f"{error}{hint}") from None
+    return parse_date(text, otherwise=", or days back from tonight, as in 7d")
 
 
 def parse_usa_state(text: str) -> str:
