@@ -325,12 +325,9 @@ def midnight_before(length: timedelta, today: date) -> date:
         return date.min
 
 
-def _list_of(parse: Callable[[str], str]) -> Callable[[Any], tuple[str, ...]]:
-    def parse_list(value: Any) -> tuple[str, ...]:
-        items = [value] if isinstance(value, str) else value
-        return tuple(dict.fromkeys(map(parse, items)))  # a value written twice asks nothing new
-
-    return parse_list
+def _parse_list(parse: Callable[[str], str], value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    return tuple(dict.fromkeys(map(parse, items)))  # a value written twice asks nothing new
 
 
 def _read(name: str, value: Any) -> Any:
@@ -345,7 +342,7 @@ def _read(name: str, value: Any) -> Any:
 
 
 FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "accessions": _list_of(parse_accession),
+    "accessions": partial(_parse_list, parse_accession),
     "refseq_only": parse_boolean,
     "annotated_only": parse_boolean,
     "released_since": parse_moment,
@@ -355,7 +352,7 @@ FILTER_PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "geo_location": parse_text,
     "usa_state": parse_usa_state,
     "complete_only": parse_boolean,
-    "include_sequence": _list_of(parse_sequence_type),
-    "aux_report": _list_of(parse_report_type),
+    "include_sequence": partial(_parse_list, parse_sequence_type),
+    "aux_report": partial(_parse_list, parse_report_type),
 }
 """How the text of each filter is read."""
