@@ -33,8 +33,6 @@ from batchsum.model.job import (
 from batchsum.model.queries import Guards
 from batchsum.ncbi.urls import BASE_URL, check_base_url
 
-NOT_WRITTEN = YamlNode(1, 1, None)
-
 
 def default_name(path: Path) -> str:
     """The file's stem, as far as it can be a name."""
@@ -106,7 +104,8 @@ class YamlJob:
         return Path(shown(self.path.parent / text))
 
     def read_filter_sets(self, node: YamlNode | None) -> None:
-        entries = {EVERYTHING.name: (NOT_WRITTEN, NOT_WRITTEN)}
+        not_written = YamlNode(1, 1, None)
+        entries = {EVERYTHING.name: (not_written, not_written)}
         if node:
             if not isinstance(node.value, dict):
                 self.report(node, "filter_sets: must be a mapping, as {all: {}}")
