@@ -6,7 +6,7 @@ filters without a name. Values in a name are as the table shows them.
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -19,20 +19,17 @@ MOST_SETS = 1_000_000  # a matrix multiplies: six lists of ten values are as man
 EVERYTHING = NamedSet("all", FilterSet())
 
 
-def expand(
-    name: str,
-    values: Mapping[str, Any],
-    matrix: Mapping[str, Sequence[Any]],
-    guards: Mapping[str, Any],
-    windows: Windows | None = None,
-) -> Iterator[NamedSet]:
-    """The set called `name`, or those of its matrix, the first key slowest; `released_between` is a pair."""
+def expand(name: str, given: Mapping[str, Any]) -> Iterator[NamedSet]:
+    """The set called `name`, or those of its matrix, the first key slowest; `given` is what its keys say."""
+    values = dict(given)
+    matrix, guards, windows = (values.pop(key, {}) for key in ("matrix", "guards", "windows"))
+    series = Windows(**windows) if windows else None
     for choice in itertools.product(*matrix.values()):
         filters = {**values, **dict(zip(matrix, choice, strict=True))}
         if between := filters.pop("released_between", None):  # a FilterSet has the two ends only
             filters["released_since"], filters["released_before"] = between
         full = "/".join([name, *map(_written, choice)])
-        yield NamedSet(full, FilterSet(**filters), guards, windows)
+        yield NamedSet(full, FilterSet(**filters), guards, series)
 
 
 def name_of(filters: FilterSet, written: Mapping[str, str]) -> str:

@@ -28,7 +28,6 @@ from batchsum.model.job import (
     NamedSet,
     NotifySettings,
     OutputSettings,
-    Windows,
 )
 from batchsum.model.queries import Guards
 from batchsum.ncbi.urls import BASE_URL, check_base_url
@@ -137,13 +136,12 @@ class YamlJob:
         if given.get("matrix") == {}:
             self.report(place(entry, ["matrix"]), "matrix: is empty; write filters with lists of values")
             return ()
-        guards, matrix = given.pop("guards", {}), given.pop("matrix", {})
-        windows = Windows(**given.pop("windows")) if "windows" in given else None
-        if math.prod(map(len, matrix.values())) * (windows.last if windows else 1) + len(self.filter_sets) > MOST_SETS:
+        matrix, windows = given.get("matrix", {}), given.get("windows", {"last": 1})
+        if math.prod(map(len, matrix.values())) * windows["last"] + len(self.filter_sets) > MOST_SETS:
             here = place(entry, ["matrix" if matrix else "windows"])
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
             return ()
-        made = tuple(expand(name, given, matrix, guards, windows))
+        made = tuple(expand(name, given))
         for one in made:
             if one.name in self.listing.sets:
                 self.report(key, f"a second filter set called {one.name!r}; rename one")
