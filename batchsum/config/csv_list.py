@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from batchsum.config.filter_sets import name_of
 from batchsum.config.odd_values import odd_filters, odd_line
-from batchsum.config.problems import OnceAKind, kind_of, nearest, undecodable, unknown
+from batchsum.config.problems import OnceAKind, StopReading, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
 from batchsum.model.filters import (
     FILTER_NAMES,
@@ -70,10 +70,6 @@ def read_list(path: Path, file: str, listing: Listing) -> None:
         with path.open("rb") as raw:
             lines = iter(partial(raw.readline, LONGEST_LINE), b"")
             listing.problems.append(undecodable(file, lines))
-
-
-class StopReading(Exception):
-    """Reading on would tell nothing new."""
 
 
 class _ListFile:

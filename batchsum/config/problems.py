@@ -26,6 +26,10 @@ _MEANT_AS = {
 """Names that people give to a key or a column, but do not surely mean it by."""
 
 
+class StopReading(Exception):
+    """Reading on in a file would tell nothing new."""
+
+
 def unknown_key(name: str, known: Iterable[str]) -> str:
     if re.sub(r"[^a-z]", "", name.lower()) in _SECRET_KEYS:  # api_key, API-Key and apiKey alike
         return (

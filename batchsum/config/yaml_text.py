@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from batchsum.config.problems import StopReading
 from batchsum.errors import Problem
 
 MOST_BYTES = 10_000_000
@@ -35,10 +36,6 @@ class YamlNode:
     """Text, None, the nodes of a list, or the key and value nodes of a mapping by the key's text."""
 
 
-class _Stop(Exception):
-    """Nothing sensible can be read behind this place."""
-
-
 def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
     """The document's node and what is wrong with it as YAML; no node where it cannot be read."""
     text = re.sub("\r\n?", "\n", text)
@@ -56,7 +53,7 @@ def compose(text: str, file: str) -> tuple[YamlNode | None, list[Problem]]:
         composer.problems.append(syntax_problem(file, text, error))
     except yaml.YAMLError as error:
         composer.problems.append(Problem(file, 1, 1, f"this is not YAML: {error}"))
-    except _Stop:
+    except StopReading:
         pass
     # What is nothing may stand behind the last line, as below a lone ---.
     return root if root and root.value is not None else None, composer.problems
@@ -85,7 +82,7 @@ class _Composer:
 
     def stop(self, place: Any, message: str) -> NoReturn:
         self.report(place, message)
-        raise _Stop
+        raise StopReading
 
     def node(self, event: Any, depth: int, is_key: bool = False) -> YamlNode:
         """The node that begins with `event`, inside `depth` others."""
