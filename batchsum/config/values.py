@@ -1,7 +1,6 @@
 """Text to setting values: what a job file or an option says of server, pace, bounds and output.
 
-As in `filters`: each function takes what a user wrote and returns what is meant, or raises ValueError with
-what to write instead. What may be a secret is never repeated in a message.
+As in `filters`, a ValueError says what to write instead. What may be a secret is never repeated in a message.
 """
 
 import re

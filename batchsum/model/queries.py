@@ -193,7 +193,6 @@ def _package_minus(since: Package, until: Package) -> Package:
 # What becomes of a row.
 
 STATUSES = ("ok", "empty", "suspect", "rejected", "failed", "skipped")
-"""What can become of a row."""
 BELIEVED, DOUBTFUL = STATUSES[:2], STATUSES[2:]
 
 NIGHTS = 14
