@@ -58,18 +58,15 @@ class Listing:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def read_list(path: Path, file: str, listing: Listing) -> None:
-    """Add the rows of one file, called `file` in messages, and what is wrong with them.
-
-    Raises OSError where it cannot be read.
-    """
+def read_list(path: Path, listing: Listing) -> None:
+    """Add the rows of one file, and what is wrong with them. Raises OSError where it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:  # Excel writes a byte-order mark
-            _ListFile(file, stream, listing, has_header=path.suffix.lower() != ".txt").read()
+            _ListFile(path, stream, listing).read()
     except UnicodeError:
         with path.open("rb") as raw:
             lines = iter(partial(raw.readline, LONGEST_LINE), b"")
-            listing.problems.append(undecodable(file, lines))
+            listing.problems.append(undecodable(str(path), lines))
 
 
 class _ListFile:
@@ -79,11 +76,11 @@ class _ListFile:
     or not there are line breaks inside its quotes.
     """
 
-    def __init__(self, file: str, stream: TextIO, listing: Listing, has_header: bool) -> None:
-        self.file = file
+    def __init__(self, path: Path, stream: TextIO, listing: Listing) -> None:
+        self.file = str(path)
         self.stream = stream
         self.listing = listing
-        self.has_header = has_header
+        self.has_header = path.suffix.lower() != ".txt"
         self.delimiter = ","
         self.line = 1
         """Where the record at hand begins."""

@@ -47,7 +47,7 @@ def load_job(path: str | Path, *, today: date | None = None) -> Job:
 def _load_list(path: Path, listing: Listing) -> Job:
     listing.sets[EVERYTHING.name] = (EVERYTHING,)
     listing.alone = True
-    read_list(path, str(path), listing)
+    read_list(path, listing)
     if not listing.rows and not listing.problems:
         message = "there is no taxon below the header; write one a line"
         listing.problems.append(Problem(str(path), 1, 1, message))

@@ -202,7 +202,7 @@ class YamlJob:
                 if (real := os.path.realpath(path)) in seen:  # a link is the list that it leads to
                     raise ValueError(f"{entry.value!r} is listed twice")
                 seen.add(real)
-                read_list(path, str(path), self.listing)
+                read_list(path, self.listing)
             except OSError as error:
                 self.report(entry, f"taxa_files: {path}: {unreadable(error)}")
             except ValueError as error:
