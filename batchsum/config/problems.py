@@ -4,12 +4,10 @@ Names that nobody knows first, then mistakes that many rows have, then files tha
 """
 
 import difflib
-import os
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from batchsum.errors import JobFileError, Problem
 from batchsum.model.filters import FILTER_NAMES
@@ -88,12 +86,6 @@ def kind_of(message: str) -> str:
 
 # A file must be UTF-8, with or without a byte-order mark. What is not is told with its line and column; nothing
 # is guessed or replaced.
-
-
-def shown(path: Path) -> str:
-    """The path as a user would type it: `a/../b` as `b` where both are the same place."""
-    plain = os.path.normpath(path)
-    return plain if os.path.realpath(plain) == os.path.realpath(path) else str(path)
 
 
 def unreadable(error: OSError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from batchsum.config.csv_list import Listing, read_list
 from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, named_as_windows, overlaps
 from batchsum.config.odd_values import odd_filters, odd_program
-from batchsum.config.problems import shown, unknown, unreadable
+from batchsum.config.problems import unknown, unreadable
 from batchsum.config.schema import FILTER_SET, JOB, TAXON_ENTRY
 from batchsum.config.shape import Shape
 from batchsum.config.values import job_name_like, parse_path
@@ -96,11 +96,14 @@ class YamlJob:
         return node.value if node and isinstance(node.value, list) else []
 
     def resolve(self, text: str) -> Path:
-        """A path of the job file, relative to the file; ~/ is the home directory."""
+        """A path of the job file, relative to it; ~/ is the home directory."""
         # Only the own home: ~name would be a file of that name more often than somebody.
         if text.startswith("~/"):
             text = os.path.expanduser(text)  # noqa: PTH111 - Path's raises where nobody has a home
-        return Path(shown(self.path.parent / text))
+        path = self.path.parent / text
+        # As a user would type it: `a/../b` as `b` where both are the same place.
+        plain = Path(os.path.normpath(path))
+        return plain if os.path.realpath(plain) == os.path.realpath(path) else path
 
     def read_filter_sets(self, node: YamlNode | None) -> None:
         not_written = YamlNode(1, 1, None)
