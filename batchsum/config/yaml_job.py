@@ -126,7 +126,7 @@ class YamlJob:
                 self.warn_odd(one.filters, entry)
         for name in named_as_windows(self.filter_sets, entries):
             self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
-        self._order = {one.name: number for number, one in enumerate(self.filter_sets)}
+        self._order = {name: number for number, name in enumerate(self.listing.sets)}
 
     def read_filter_set(self, name: str, key: YamlNode, entry: YamlNode) -> tuple[NamedSet, ...]:
         """The sets of one entry; none where something is wrong with it, which is reported."""
@@ -157,7 +157,7 @@ class YamlJob:
         for key, why in odd_filters(made, self.listing.today):
             node = place(entry, [key])
             if node is entry:  # it comes from the matrix
-                node, value = place(entry, ["matrix", key]), getattr(made, key)
+                node, value = place(entry, ["matrix", key]), getattr(made, key, None)
                 values = node.value if isinstance(node.value, list) else []
                 node = next((one for one in values if one.value == value), node)
             self.warn(node, f"{key}: {why}")
