@@ -135,9 +135,9 @@ async def respond(
         # The connection is gone, but aiohttp wants a response to end the request with.
         return web.Response(status=503)
     if breakage in ("status", "html"):
-        return _error(effects, headers)
-    if status == 200 and breakage in _BODIES:
-        return web.Response(body=_BODIES[breakage], headers=headers)
+        status, body, headers = _error(effects, headers)
+    elif status == 200:
+        body = _BODIES.get(breakage, body)
     is_cut = breakage in ("truncate", "reset")
     if not is_cut and not effects.drip:
         return web.Response(body=body, status=status, headers=headers)
@@ -155,14 +155,15 @@ async def respond(
     return response
 
 
-def _error(effects: Effects, headers: dict[str, str]) -> web.Response:
+def _error(effects: Effects, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers of an error on demand."""
     if effects.retry_after is not None:
         headers = {**headers, "Retry-After": str(effects.retry_after)}
     if effects.breakage == "html":
         headers = {**headers, "Content-Type": "text/html; charset=utf-8"}
-        return web.Response(text=_BLOCKED_PAGE.format(status=effects.status), status=effects.status, headers=headers)
+        return effects.status, _BLOCKED_PAGE.format(status=effects.status).encode(), headers
     refusal = Refusal(f"Fault on demand: {effects.status}", effects.status)
-    return web.Response(body=json.dumps(refusal.document).encode(), status=effects.status, headers=headers)
+    return effects.status, json.dumps(refusal.document).encode(), headers
 
 
 def miscount(document: dict[str, Any], effects: Effects) -> None:

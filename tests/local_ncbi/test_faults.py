@@ -173,6 +173,17 @@ def test_a_dripping_or_delayed_answer_does_not_hold_the_server_open() -> None:
                     connection.getresponse().read()
 
 
+@pytest.mark.parametrize("breakage", ["status=503", "html403", "garbage", "error"])
+def test_a_broken_answer_drips_too(breakage: str) -> None:
+    with serving(faults=[f"drip=1h {breakage}"]) as served:
+        parts = urlsplit(served.base_url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=0.2)
+        with closing(connection):
+            connection.request("GET", f"{parts.path}{PATH}")
+            with pytest.raises(TimeoutError):
+                connection.getresponse().read()
+
+
 def test_retry_after_alone_is_for_the_servers_own_limit() -> None:
     with serving(requests_per_second=1, faults=["retry-after=2"]) as served:
         replies = [served.ask("/version") for _ in range(3)]
