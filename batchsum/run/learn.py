@@ -6,6 +6,8 @@ stands above which, and when a name has moved. Where tonight nothing can be lear
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 
 from batchsum.config.names import merged, moved
 from batchsum.config.taxa_lock import LockedTaxon, TaxaLock
@@ -38,18 +40,15 @@ def known_taxa(store: Store, lock: TaxaLock) -> TaxaLock:
 
 def moved_tonight(store: Store, today: date, taxa: Iterable[str]) -> Iterator[str]:
     """Warnings about `taxa` on the first night on which it is seen: a name that NCBI moved, an id that it merged."""
-    tonight, last = today.isoformat(), ""
-    node: TaxonNode | None = None
+    tonight = today.isoformat()
     said: dict[str, str] = {}
-    for taxon, one in _learnt(store, "WHERE taxon IN (SELECT taxon FROM taxa WHERE learnt_on = ?)", tonight):
-        was = node if taxon == last else None
-        last, node = taxon, one.node
-        if one.locked_on != tonight:
-            continue  # what was learnt on an earlier night was told on that night
-        if taxon.isdigit() and int(taxon) != node.tax_id:
-            said[taxon] = merged(taxon, node)
-        elif was is not None:
-            said[taxon] = moved(taxon, was, node)
+    learnt = _learnt(store, "WHERE taxon IN (SELECT taxon FROM taxa WHERE learnt_on = ?)", tonight)
+    for taxon, kept in groupby(learnt, key=itemgetter(0)):
+        *before, now = [one.node for _, one in kept if one.locked_on <= tonight]  # a later night may stand there, too
+        if taxon.isdigit() and int(taxon) != now.tax_id:
+            said[taxon] = merged(taxon, now)
+        elif before:
+            said[taxon] = moved(taxon, before[-1], now)
     yield from (said.pop(taxon) for taxon in taxa if taxon in said)
 
 
