@@ -77,9 +77,14 @@ def judged_rows(night: Night) -> Iterator[tuple[KeptRow, Query, Summary | None]]
 
 # Each row alone
 
+_NOT_HELD = HeldRow(-1, "", None)
+"""What stands for a row that no file covers."""
+
 
 def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[KeptRow]:
-    position, holds = count(), _Holdings(night)
+    position, covered = count(), held_rows(night.store, night.run) if night.job.holdings.files else ()
+    held_at = {row.position: row for row in covered}
+    files = {name: (file, compare(night, file).grown) for name, file in files_counted_in(night).items()}
     for group in in_groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
@@ -88,11 +93,14 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
         pasts = night.history.pasts(asked, numbers)
         for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
             place, said = next(position), answer_of_row(known, query, of_row, dates)
-            held = holds.row(place)
-            answer = holds.answer(held, said) or unasked
+            held = held_at.get(place, _NOT_HELD)
+            file, grown = files.get(held.file, (None, None))
+            # What is counted in a file is believed, unless NCBI said otherwise where it was asked all the same.
+            answer = (answer_in_file(file, held.record_count) if file else said) or unasked
             verdict = judge(query, answer, past)
-            if verdict.is_believed and (doubt := holds.doubt(query, held, said)):
-                verdict = verdict._replace(status="suspect", error=doubt)
+            if file and held.record_count is not None and verdict.is_believed:
+                doubt = differs(held.record_count, file.file, said, grown_under(query.filters, file, grown))
+                verdict = verdict._replace(status="suspect", error=doubt) if doubt else verdict
             is_accepted = _is_accepted(night, query, number, answer, verdict)
             if is_accepted:
                 verdict = judge(query, answer, past, accepted=True)
@@ -106,31 +114,6 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
                 number, one.asks, one.series, one.tax_id, heard.node.scientific_name if heard else "", is_accepted,
                 held.file, held.record_count,
             )  # fmt: skip
-
-
-class _Holdings:
-    """What the files of the night hold of its rows, and what that means where rows are counted in them."""
-
-    def __init__(self, night: Night) -> None:
-        rows = held_rows(night.store, night.run) if night.job.holdings.files else ()
-        self._rows = {row.position: row for row in rows}
-        self._files = files_counted_in(night)
-        self._grown = {name: compare(night, file).grown for name, file in self._files.items()}
-
-    def row(self, position: int) -> HeldRow:
-        return self._rows.get(position) or HeldRow(position, "", None)
-
-    def answer(self, held: HeldRow, said: Answer | None) -> Answer | None:
-        """What counts: the file, where the row is counted there; else what NCBI said."""
-        file = self._files.get(held.file)
-        return answer_in_file(file, held.record_count) if file else said
-
-    def doubt(self, query: Query, held: HeldRow, said: Answer | None) -> str:
-        """Why what a file counts is not believed, by what NCBI says of the row, where it was asked."""
-        if (file := self._files.get(held.file)) is None or held.record_count is None:
-            return ""
-        grown = grown_under(query.filters, file, self._grown[file.file])
-        return differs(held.record_count, file.file, said, grown)
 
 
 def _asked(night: Night, query: Query) -> QueryKey:
