@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
-from operator import itemgetter
 
 from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import UsageError
@@ -80,37 +79,35 @@ def count_files(
     it is known to cover have no count.
     """
     wanted = [Wanted(taxa.tax_id(query.taxon), query.taxon, query.filters) for query in plan.queries()]
-    read = [(holding, _read(holding, wanted, taxa, on_reading)) for holding in job.holdings.files]
-    files = [_counted_file(holding, held, job, plan.today, taxa) for holding, held in read]
+    read = [(holding, *_read(holding, wanted, job, plan.today, taxa, on_reading)) for holding in job.holdings.files]
     found = dict[int, HeldRow]()
     # The widest file first, so that what a narrower one says takes its place.
-    depths = [sum(one.taxon in other.covers for _, other in read if isinstance(other, Held)) for one in files]
-    for _, file, (holding, held) in sorted(zip(depths, files, read, strict=True), key=itemgetter(0)):
+    widest_first = sorted(read, key=lambda one: sum(one[1].taxon in other.covers for *_, other in read if other))
+    for holding, file, held in widest_first:
         if job.holdings.use == "count" and file.problem:
             rows = _known_below(holding, plan, taxa)
             found.update((position, HeldRow(position, file.file, None)) for position in rows)
-        elif isinstance(held, Held):
+        elif held:
             counts = enumerate(held.counts)
             found.update((place, HeldRow(place, file.file, count)) for place, count in counts if count is not None)
-    return files, [found[position] for position in sorted(found)]
+    return [file for _, file, _ in read], [found[position] for position in sorted(found)]
 
 
-def _read(holding: Holding, wanted: list[Wanted], taxa: TaxaLock, on_reading: OnReading) -> Held | str:
-    """What the file holds, or why it cannot be read."""
+def _read(
+    holding: Holding, wanted: list[Wanted], job: Job, today: date, taxa: TaxaLock, on_reading: OnReading
+) -> tuple[CountedFile, Held | None]:
+    """The file as it was counted, and what it holds of `wanted`; None where it cannot be read."""
 
     def tell(records: int) -> None:
         on_reading(f"reading {holding.file}, {counted(records, 'record')}")
 
     tell(0)
+    tax_id = taxa.tax_id(holding.taxon)
     try:
-        return count_held(holding.path, taxa.tax_id(holding.taxon) or holding.taxon, wanted, lock=taxa, progress=tell)
+        held = count_held(holding.path, tax_id or holding.taxon, wanted, lock=taxa, progress=tell)
     except HoldingError as error:
-        return str(error).replace(str(holding.path), holding.file, 1)  # as the job names it, wherever that lies
-
-
-def _counted_file(holding: Holding, held: Held | str, job: Job, today: date, taxa: TaxaLock) -> CountedFile:
-    if isinstance(held, str):
-        return CountedFile(holding.file, taxa.tax_id(holding.taxon), held)
+        why = str(error).replace(str(holding.path), holding.file, 1)  # as the job names it, wherever that lies
+        return CountedFile(holding.file, tax_id, why), None
     remarks, problem, age = list[str](), "", today - held.day
     if age > job.holdings.max_age:
         old = f"{holding.file} is of {held.day}, {counted(age.days, 'day')} before this night: download it again"
@@ -124,7 +121,7 @@ def _counted_file(holding: Holding, held: Held | str, job: Job, today: date, tax
         lines, first = counted(held.unreadable[0], "line"), f"the first is line {held.unreadable[1]:,}"
         remarks.append(f"{holding.file}: {lines} cannot be read and do not count; {first}")
     numbers = held.total, held.day, held.newest, held.released
-    return CountedFile(holding.file, held.taxon, problem, tuple(remarks), *numbers)
+    return CountedFile(holding.file, held.taxon, problem, tuple(remarks), *numbers), held
 
 
 def _known_below(holding: Holding, plan: Plan, taxa: TaxaLock) -> Iterator[int]:
