@@ -111,19 +111,19 @@ def sample(night: Night) -> list[Query]:
     night of a job always the same."""
     if night.job.holdings.use != "count":
         return []
-    covered = {row.position for row in held_rows(night.store, night.run) if row.record_count is not None}
     last = night.history.with_status(("suspect",), last_night=True)
     differed = {(row.taxon, row.asks) for row in last if row.error.startswith("differs:")}
-    return _drawn(night.plan, covered, differed)
+    return _drawn(night.plan, held_rows(night.store, night.run), differed)
 
 
-def _drawn(plan: Plan, covered: Container[int], differed: Container[tuple[str, str]]) -> list[Query]:
-    lots = (
-        ((query.taxon, query.asks) not in differed, _lot(plan, query), position, query)
-        for position, query in enumerate(plan.queries())
-        if position in covered
-    )
-    return [query for *_, query in nsmallest(SAMPLE, lots)]
+def _drawn(plan: Plan, rows: Iterable[HeldRow], differed: Container[tuple[str, str]]) -> list[Query]:
+    covered = {row.position for row in rows if row.record_count is not None}
+
+    def lot(query: Query) -> tuple[bool, bytes]:
+        text = f"{plan.job.name}\n{plan.today}\n{query.taxon}\n{query.asks}"
+        return (query.taxon, query.asks) not in differed, blake2b(text.encode(), digest_size=8).digest()
+
+    return nsmallest(SAMPLE, (one for place, one in enumerate(plan.queries()) if place in covered), key=lot)
 
 
 def comparing_requests(plan: Plan, files: Iterable[CountedFile], rows: Iterable[HeldRow]) -> set[Request]:
@@ -132,7 +132,7 @@ def comparing_requests(plan: Plan, files: Iterable[CountedFile], rows: Iterable[
     ends = [(file, min(file.day, plan.today)) for file in files if file.day]
     queries = [Query(str(file.taxon), "", FilterSet(released_before=end)) for file, end in ends]
     if plan.job.holdings.use == "count":
-        queries += _drawn(plan, {row.position for row in rows if row.record_count is not None}, ())
+        queries += _drawn(plan, rows, ())
     return {request for query in queries for request in query.requests()}
 
 
@@ -217,8 +217,3 @@ def _middle(file: CountedFile, window: Window) -> date | None:
             months.append(day.replace(day=1))
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
     return months[len(months) // 2] if months else None
-
-
-def _lot(plan: Plan, query: Query) -> bytes:
-    text = f"{plan.job.name}\n{plan.today}\n{query.taxon}\n{query.asks}"
-    return blake2b(text.encode(), digest_size=8).digest()
