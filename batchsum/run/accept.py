@@ -40,7 +40,7 @@ def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[
         with held(state_of(directory).parent) as store:
             job, lock = _published(store, directory)
             finish_publication(store, job)
-            outcome, accepted = _publish_again(_last_night(store, job, lock, note), names)
+            outcome, accepted = _publish_again(_last_night(store, job, lock, note).accepting(names))
         with Notifier(job) as notifier:  # the lock is free again: telling takes it by itself
             return announce(notifier, outcome), accepted
 
@@ -70,17 +70,14 @@ def _published(store: Store, directory: Path) -> tuple[Job, TaxaLock]:
     return replace(job, output=replace(job.output, dir=directory)), lock
 
 
-def _publish_again(night: Night, names: Sequence[str]) -> tuple[Outcome, dict[str, Level]]:
+def _publish_again(night: Night) -> tuple[Outcome, dict[str, Level]]:
     store, rate = night.store, read_manifest(night.job.output.dir)["requests_per_second"]
-    night = night.accepting(names, night.note)
     with about_run(night.run.run_id):
         with store.transaction():
-            run = store.reopen(night.run)
-            night = replace(night, run=run)
+            night = replace(night, run=store.reopen(night.run))
             judge_rows(night, Failure("skipped", "interrupted", "not asked"))
             for row in night.not_accepted():  # raised in here, it undoes the judging
-                raise UsageError(f"{row}: nothing to accept; NCBI gave no count for it on {run.today}")
+                raise UsageError(f"{row}: nothing to accept; NCBI gave no count for it on {night.run.today}")
             staged = stage_night(night, rate)
         outcome = publish_staged(night, staged)
-    named = night.accept
-    return outcome, {name: one for name, one in staged.accepted.items() if (one.taxon, one.filter_set) in named}
+    return outcome, {name: level for name, level in staged.accepted.items() if night.accepts(level)}

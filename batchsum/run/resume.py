@@ -21,7 +21,7 @@ from batchsum.run.learn import known_taxa, learn
 from batchsum.run.plan import Plan
 from batchsum.run.row_names import RowName, RowSet, named_rows
 from batchsum.store.history import History
-from batchsum.store.rows import KeptRow
+from batchsum.store.rows import KeptRow, Level
 from batchsum.store.store import Run, Store
 from batchsum.text import utc_text
 
@@ -66,7 +66,7 @@ class Night:
         learn(self.store, self.run.today, self.plan.lock, names)
         vars(self).pop("taxa", None)  # is made anew, from what is known now
 
-    def accepts(self, row: Query | KeptRow) -> bool:
+    def accepts(self, row: Query | KeptRow | Level) -> bool:
         return (row.taxon, row.filter_set) in self.accept
 
     def not_accepted(self) -> list[str]:
@@ -74,7 +74,7 @@ class Night:
         accepted = {(row.taxon, row.filter_set) for row in self.history.accepted()}
         return [f"{taxon}/{filter_set}" for taxon, filter_set in sorted(self.accept - accepted)]
 
-    def accepting(self, names: Sequence[str], note: str = "") -> "Night":
+    def accepting(self, names: Sequence[str]) -> "Night":
         """The same night, in which the rows of these names are believed. UsageError as `named_rows`."""
 
         def rows() -> Iterator[RowName]:
@@ -83,7 +83,7 @@ class Night:
                 name = heard.node.scientific_name if heard else ""
                 yield RowName(query.taxon, query.label, name, query.filter_set, tax_id)
 
-        return replace(self, accept=named_rows(names, rows), note=note)
+        return replace(self, accept=named_rows(names, rows))
 
 
 def open_night(
