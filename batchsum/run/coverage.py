@@ -7,7 +7,6 @@ so that a night has one state of each file, however long it takes and whoever ju
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date
 
 from batchsum.config.taxa_lock import TaxaLock
 from batchsum.errors import UsageError
@@ -40,7 +39,7 @@ def count_holdings(night: Night, on_reading: OnReading = lambda words: None) -> 
     """Count in the files of the job and keep what they hold. The night, with the plan of what is still to be asked."""
     if not night.job.holdings.files:
         return night
-    files, rows = count_files(night.job, night.plan, night.taxa, on_reading)
+    files, rows = count_files(night.plan, night.taxa, on_reading)
     for one in files:
         log.info("%s", one.problem or f"{one.file}: {counted(one.record_count or 0, 'record')} of taxon {one.taxon}")
     with night.store.transaction():
@@ -71,20 +70,20 @@ def answer_in_file(file: CountedFile, record_count: int | None) -> Summary | Fai
 
 
 def count_files(
-    job: Job, plan: Plan, taxa: TaxaLock, on_reading: OnReading = lambda words: None
+    plan: Plan, taxa: TaxaLock, on_reading: OnReading = lambda words: None
 ) -> tuple[list[CountedFile], list[HeldRow]]:
-    """The files of the job, and what they hold of the rows of `plan`.
+    """The files of the job of `plan`, and what they hold of its rows.
 
     Nothing is raised for a file that cannot be read: it has a `problem`, and where the job counts in it, the rows that
     it is known to cover have no count.
     """
     wanted = [Wanted(taxa.tax_id(query.taxon), query.taxon, query.filters) for query in plan.queries()]
-    read = [(holding, *_read(holding, wanted, job, plan.today, taxa, on_reading)) for holding in job.holdings.files]
+    read = [(holding, *_read(holding, wanted, plan, taxa, on_reading)) for holding in plan.job.holdings.files]
     found = dict[int, HeldRow]()
     # The widest file first, so that what a narrower one says takes its place.
     widest_first = sorted(read, key=lambda one: sum(one[1].taxon in other.covers for *_, other in read if other))
     for holding, file, held in widest_first:
-        if job.holdings.use == "count" and file.problem:
+        if plan.job.holdings.use == "count" and file.problem:
             rows = _known_below(holding, plan, taxa)
             found.update((position, HeldRow(position, file.file, None)) for position in rows)
         elif held:
@@ -94,7 +93,7 @@ def count_files(
 
 
 def _read(
-    holding: Holding, wanted: list[Wanted], job: Job, today: date, taxa: TaxaLock, on_reading: OnReading
+    holding: Holding, wanted: list[Wanted], plan: Plan, taxa: TaxaLock, on_reading: OnReading
 ) -> tuple[CountedFile, Held | None]:
     """The file as it was counted, and what it holds of `wanted`; None where it cannot be read."""
 
@@ -108,14 +107,14 @@ def _read(
     except HoldingError as error:
         why = str(error).replace(str(holding.path), holding.file, 1)  # as the job names it, wherever that lies
         return CountedFile(holding.file, tax_id, why), None
-    remarks, problem, age = list[str](), "", today - held.day
-    if age > job.holdings.max_age:
+    remarks, problem, age = list[str](), "", plan.today - held.day
+    if age > plan.job.holdings.max_age:
         old = f"{holding.file} is of {held.day}, {counted(age.days, 'day')} before this night: download it again"
-        if job.holdings.use == "count":
+        if plan.job.holdings.use == "count":
             problem = old
         else:
             remarks.append(old)
-    if held.day > today:
+    if held.day > plan.today:
         remarks.append(f"{holding.file} is of {held.day}, which is still to come: look at the clock of its machine")
     if held.unreadable[0]:
         lines, first = counted(held.unreadable[0], "line"), f"the first is line {held.unreadable[1]:,}"
