@@ -129,13 +129,11 @@ def carry_out(
             if not fetcher.is_settled:  # answers may have come since it was judged for the second round
                 judge_rows(night, fetcher.unasked)
             return announce(notifier, publish_staged(night, stage_night(night, rate(), fetcher.warnings)))
-        except Refused as error:
-            # The run stays open, so that what was answered is kept; what `history` shows is a night without a table.
-            with night.store.transaction():
-                night.store.note_failure(run, str(error))
-            _tell_on_page(night, error)
-            raise
-        except NothingUsable as error:
+        except (Refused, NothingUsable) as error:
+            if isinstance(error, Refused):
+                # The run stays open, so that its answers are kept; what `history` shows is a night without a table.
+                with night.store.transaction():
+                    night.store.note_failure(run, str(error))
             _tell_on_page(night, error)
             raise
 
