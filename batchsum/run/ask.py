@@ -117,7 +117,7 @@ class Fetcher:
             if await self._aside(lambda: self.night.store.has_heard(self.night.run)):
                 self.client.outage.spoke()
             requests = (one for one in requests if request_key(one) not in answered)
-        await self._round(1, requests, self._ask)
+        await self._round(1, requests)
         self._asked_nothing = not self.done
         log.info("%s answered in %s", counted(self.done, "request"), spoken(time.monotonic() - self._began))
 
@@ -147,7 +147,7 @@ class Fetcher:
             asked.update(new)
             self.is_settled = False
             self.is_comparing, before = True, self.done
-            await self._round(1, new, self._ask)
+            await self._round(1, new)
             await self._fit_edges(partial(list, queries))
             self.is_comparing, self.compared = False, self.compared + self.done - before
 
@@ -183,7 +183,7 @@ class Fetcher:
             log.info("asking %s again in %.0f s: failed, skipped or not believed", again, pause)
             await asyncio.sleep(pause)
             if await self.client.is_answering() and (self._doubted is None or await self.client.knows_canary()):
-                await self._round(2, retries, self._ask_again)
+                await self._round(2, retries)
                 await self.doubt_zeros()
                 await self.window_rounds()
         self._note_outage()
@@ -222,9 +222,9 @@ class Fetcher:
         if self.client.outage.given_up:
             self.unasked = Failure("skipped", "outage", self.client.outage.given_up)
 
-    async def _round(
-        self, number: int, requests: Iterable[Request], fetch: Callable[[Request], Awaitable[Reply]]
-    ) -> None:
+    async def _round(self, number: int, requests: Iterable[Request]) -> None:
+        """Ask for the first time, or again what has been asked: round 1 or 2."""
+        fetch: Callable[[Request], Awaitable[Reply]] = self._ask if number == 1 else self._ask_again
         with Journal(self.night.store, self.night.run) as journal:
 
             def keep(request: Request, reply: Reply) -> None:
