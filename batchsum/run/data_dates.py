@@ -7,6 +7,7 @@ updates. Such a date says nothing about a row, but it tells which answers may be
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 from typing import NamedTuple
 
 from batchsum.model.queries import moment
@@ -84,10 +85,7 @@ def stale_date(nights: Sequence[tuple[date, str]], stale_after: timedelta) -> da
     """
     if not nights or (newest := moment(nights[0][1])) is None:
         return None
-    tonight, first = nights[0][0], nights[0][0]
-    for night, text in nights:
-        if moment(text) != newest:
-            break
-        first = night
+    tonight = nights[0][0]
+    *_, (first, _) = takewhile(lambda one: moment(one[1]) == newest, nights)
     is_old = tonight - newest.date() > stale_after
     return newest.date() if is_old or tonight - first > LONGEST_SAME else None
