@@ -109,8 +109,7 @@ def edges_to_ask_again(night: Night, queries: Iterable[Query]) -> list[dict[Requ
     dates = dates_of(night)
     # Where data of another day answer too, an edge without a date may be that day's zero.
     moments = [at for text in night.store.count_dates(night.run) if (at := moment(text))]
-    newest = max(moments, default=None)
-    are_mixed = newest is not None and newest - min(moments) >= LONGEST_LAG
+    are_mixed = bool(moments) and max(moments) - min(moments) >= LONGEST_LAG
     chains: list[dict[Request, int]] = []
     for query, known in _windows(night, queries) if dates.are_common else ():
         edges = {request: request_key(request) for request in query.requests()}
