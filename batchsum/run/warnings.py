@@ -131,15 +131,12 @@ def filters_without_records(
 
     `rows` and those of the night `before` come taxon by taxon.
     """
-    told = {name for name, _, _ in _without_records(before, sets)}
-    for name, values, count in _without_records(rows, sets):
-        if name not in told:
-            taxa = "1 taxon has some" if count == 1 else f"{count} taxa have some"
-            yield f"no taxon has a record under {name} ({values}), and {taxa} without it: is that how NCBI writes it?"
+    told = {name for name, _ in _without_records(before, sets)}
+    yield from (words for name, words in _without_records(rows, sets) if name not in told)
 
 
-def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> list[tuple[str, str, int]]:
-    """Each such filter set, by name, with its values that may be wrong, and how many taxa have records without it."""
+def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> Iterator[tuple[str, str]]:
+    """Each such filter set, by name, and the words for it."""
     values = {
         text: {name: value for name in _VALUES if (value := getattr(filters, name))} for text, filters in sets.items()
     }
@@ -147,7 +144,7 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
     narrower = [text for text, filters in sets.items() if values[text] and not filters.dates()][:MOST_SETS]
     wider = {narrow: [wide for wide in sets if includes(sets[wide], sets[narrow])] for narrow in narrower}
     if not any(wider.values()):
-        return []  # nothing to compare: the rows need not be walked through
+        return  # nothing to compare: the rows need not be walked through
     names, without, heard = dict[str, str](), Counter[str](), set[str]()
     for _, group in groupby(rows, key=lambda row: row.taxon):
         of_taxon = {row.filters: row for row in group}
@@ -160,13 +157,13 @@ def _without_records(rows: Iterable[KeptRow], sets: Mapping[str, FilterSet]) -> 
                 for wide in wider[narrow]
                 if wide in of_taxon
             )
-    return [
-        (names[narrow], ", ".join(f"{name}: {value}" for name, value in values[narrow].items()), without[narrow])
-        for narrow in narrower
-        if without[narrow]
-        and narrow not in heard
-        and not any(wide in heard and values[wide] == values[narrow] for wide in wider[narrow])
-    ]
+    for narrow in narrower:
+        alike = {wide for wide in wider[narrow] if values[wide] == values[narrow]}
+        if (count := without[narrow]) and heard.isdisjoint({narrow, *alike}):
+            under = f"{names[narrow]} ({', '.join(f'{name}: {value}' for name, value in values[narrow].items())})"
+            taxa = "1 taxon has some" if count == 1 else f"{count} taxa have some"
+            words = f"no taxon has a record under {under}, and {taxa} without it: is that how NCBI writes it?"
+            yield names[narrow], words
 
 
 def fell_together(compared: int, fallen: int) -> Iterator[str]:
