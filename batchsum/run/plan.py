@@ -12,7 +12,7 @@ from typing import Any
 
 from batchsum.config.taxa_lock import NO_LOCK, TaxaLock
 from batchsum.model.filters import FilterSet
-from batchsum.model.job import Job, ListedTaxon, NamedSet
+from batchsum.model.job import Job, NamedSet
 from batchsum.model.queries import Guards, Query, Request
 
 
@@ -44,11 +44,16 @@ class Plan:
     def queries(self) -> Iterator[Query]:
         """The rows, in job order: taxon by taxon, inside a taxon by filter set."""
         # Made anew at each walk: a job of a million rows is walked a few times and kept for hours.
-        for listed, one in self._rows():
-            yield Query(
-                listed.taxon, one.filter_set, one.filters, listed.label, one.guards, self.lock.asked_as(listed.taxon),
-                one.asks, one.series, one.is_rolling,
-            )  # fmt: skip
+        # Taxa side by side mostly share their sets, which need not be looked up for each.
+        for (sets, bounds), taxa in groupby(self.job.taxa, key=attrgetter("sets", "guards")):
+            resolved = [one for named in sets or self.job.filter_sets for one in self._resolve(named, bounds or {})]
+            for listed in taxa:
+                asked_as = self.lock.asked_as(listed.taxon)
+                for one in resolved:
+                    yield Query(
+                        listed.taxon, one.filter_set, one.filters, listed.label, one.guards, asked_as,
+                        one.asks, one.series, one.is_rolling,
+                    )  # fmt: skip
 
     def requests(self) -> Iterator[Request]:
         """The requests that must be sent, each once, in the order of the rows."""
@@ -96,14 +101,6 @@ class Plan:
             names = [(one.taxon, one.file) for one in self.job.holdings.files]
             digest.update(f"{names}{self.job.holdings.use}{self.job.holdings.max_age}".encode())
         return digest.hexdigest()
-
-    def _rows(self) -> Iterator[tuple[ListedTaxon, Query]]:
-        # Taxa side by side mostly share their sets, which need not be looked up for each.
-        for (sets, bounds), taxa in groupby(self.job.taxa, key=attrgetter("sets", "guards")):
-            resolved = [one for named in sets or self.job.filter_sets for one in self._resolve(named, bounds or {})]
-            for listed in taxa:
-                for one in resolved:
-                    yield listed, one
 
     def _resolve(self, named: NamedSet, bounds: Mapping[str, Any]) -> tuple[Query, ...]:
         """What a filter set asks tonight under a taxon's own bounds, of whatever taxon."""
