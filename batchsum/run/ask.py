@@ -247,7 +247,13 @@ class Fetcher:
 
     def _log(self, request: Request, reply: Reply) -> None:
         if log.isEnabledFor(logging.DEBUG):
-            _log_attempts(request_key(request), reply)
+            key = request_key(request)
+            for number, attempt in enumerate(reply.attempts, start=1):
+                log.debug(
+                    "%s: attempt %d: %s, HTTP %s, PHID %s",
+                    key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
+                    extra={"request": key, "attempt": number, **attempt._asdict()},
+                )  # fmt: skip
         answer = reply.answer
         if isinstance(answer, Failure) and answer.status != "skipped":
             self._failures += 1
@@ -309,12 +315,3 @@ def _merged(first: Reply, again: Reply) -> Reply:
     unanswered = isinstance(again.answer, Failure) and again.answer.status != "rejected"
     keeps_first = unanswered and isinstance(first.answer, Summary)
     return Reply(first.answer if keeps_first else again.answer, first.attempts + again.attempts)
-
-
-def _log_attempts(key: str, reply: Reply) -> None:
-    for number, attempt in enumerate(reply.attempts, start=1):
-        log.debug(
-            "%s: attempt %d: %s, HTTP %s, PHID %s",
-            key, number, attempt.outcome, attempt.http_status or "none", attempt.phid,
-            extra={"request": key, "attempt": number, **attempt._asdict()},
-        )  # fmt: skip
