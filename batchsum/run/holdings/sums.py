@@ -6,7 +6,7 @@ rows cost. Release dates stay apart: a question has its sums by spans of days, a
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate, product
 from typing import Any
@@ -31,19 +31,11 @@ Answers = tuple[frozenset[Any], ...]
 """For each filter of a question, the values with which it means a record."""
 
 
-class Spans:
-    """The records that a question means, by their spans of release days."""
-
-    def __init__(self, counts: Mapping[int, int]) -> None:
-        self._spans = sorted(counts)
-        self._sums = [0, *accumulate(counts[span] for span in self._spans)]
-
-    def between(self, first: int, end: int) -> int:
-        """The records whose span is `first` or later, and before `end`."""
-        return self._sums[bisect_left(self._spans, end)] - self._sums[bisect_left(self._spans, first)]
+Between = Callable[[int, int], int]
+"""Tells how many records a question means whose span is the first number or later, and before the second."""
 
 
-def sum_up(kinds: Mapping[Answers, Mapping[int, int]], questions: Iterable[Question]) -> dict[Question, Spans]:
+def sum_up(kinds: Mapping[Answers, Mapping[int, int]], questions: Iterable[Question]) -> dict[Question, Between]:
     """The sums of every question. `kinds` has how many records there are of the same answers, by their spans."""
     sums: dict[Question, defaultdict[int, int]] = {question: defaultdict(int) for question in questions}
     if not sums:
@@ -60,4 +52,10 @@ def sum_up(kinds: Mapping[Answers, Mapping[int, int]], questions: Iterable[Quest
                 if (counts := sums.get(question)) is not None:
                     for span, count in spans.items():
                         counts[span] += count
-    return {question: Spans(counts) for question, counts in sums.items()}
+    return {question: _between(counts) for question, counts in sums.items()}
+
+
+def _between(counts: Mapping[int, int]) -> Between:
+    spans = sorted(counts)
+    sums = [0, *accumulate(counts[span] for span in spans)]
+    return lambda first, end: sums[bisect_left(spans, end)] - sums[bisect_left(spans, first)]

@@ -176,8 +176,8 @@ class Tally:
         sums_of = {asked: sums[question] for asked, question in questions.items()}
         edges = _Memory(self._edges)
         for asked, dates in zip(self._rows, self._dates, strict=True):
-            found = sums_of.get(asked)
-            yield found.between(*edges[dates]) if found else None
+            between = sums_of.get(asked)
+            yield between(*edges[dates]) if between else None
 
     def _at_or_below(self, tax_id: int | None, name: str, lock: TaxaLock) -> int | None:
         """The id of a taxon; None where it is not known to be that of the holding, or below."""
