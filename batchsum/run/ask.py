@@ -67,13 +67,13 @@ async def run_requests(
 class Fetcher:
     """Asks for what is missing of a night and keeps what comes. `ask` takes its steps in their order.
 
-    `find_retries` judges what has come, once all has been asked, and finds what should be asked again. It is told
-    what to say of a request that was never answered.
+    `find_retries` judges what has come to the night, once all has been asked, and finds what should be asked again. It
+    is told what to say of a request that was never answered.
     """
 
     night: Night
     client: DatasetsClient
-    find_retries: Callable[[Failure], list[Request]]
+    find_retries: Callable[[Night, Failure], list[Request]]
     unasked: Failure = Failure("skipped", "interrupted", "not asked")
     """What to say of a request without an answer."""
     done: int = 0
@@ -203,7 +203,7 @@ class Fetcher:
 
     def _retries(self) -> list[Request]:
         """A resumed night asks nothing a third time."""
-        retries = self.find_retries(self.unasked)
+        retries = self.find_retries(self.night, self.unasked)
         return [request for request in retries if (kept := self._kept(request)) is None or kept[0] < 2]
 
     async def _ask_in_a_row(self, journal: Journal, edges: Mapping[Request, int]) -> None:

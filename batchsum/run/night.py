@@ -111,7 +111,7 @@ def carry_out(
     `rate` is asked at the end for the pace that run.json tells, None for unlimited.
     """
     directory, run = night.job.output.dir, night.run
-    fetcher = Fetcher(night, client, partial(judge_and_find_retries, night))
+    fetcher = Fetcher(night, client, judge_and_find_retries)
     steps = [
         fetcher.learn_names, fetcher.compare_holdings, fetcher.doubt_zeros, fetcher.window_rounds, fetcher.second_round,
     ]  # fmt: skip

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -161,7 +160,7 @@ def run_shard(
                 "run %s: shard %s, %d of %d requests to %s",
                 night.run.run_id, shard, night.plan.request_count, of_all, base_url,
             )  # fmt: skip
-            fetcher = Fetcher(night, client, partial(_find_retries, night))
+            fetcher = Fetcher(night, client, _find_retries)
             ask(fetcher, (fetcher.first_round, fetcher.second_round), signals, deadline, on_asking)
             return _finish(fetcher, shard)
 
