@@ -35,7 +35,7 @@ def require_reader(job: Job) -> None:
         raise UsageError(f"holdings: to read the files, {install_extra('holdings')} ({error})") from None
 
 
-def count_holdings(night: Night, on_reading: OnReading = lambda words: None) -> Night:
+def count_holdings(night: Night, on_reading: OnReading) -> Night:
     """Count in the files of the job and keep what they hold. The night, with the plan of what is still to be asked."""
     if not night.job.holdings.files:
         return night
@@ -69,9 +69,7 @@ def answer_in_file(file: CountedFile, record_count: int | None) -> Summary | Fai
     return Summary(record_count, messages=(f"counted in {file.file}",))
 
 
-def count_files(
-    plan: Plan, taxa: TaxaLock, on_reading: OnReading = lambda words: None
-) -> tuple[list[CountedFile], list[HeldRow]]:
+def count_files(plan: Plan, taxa: TaxaLock, on_reading: OnReading) -> tuple[list[CountedFile], list[HeldRow]]:
     """The files of the job of `plan`, and what they hold of its rows.
 
     Nothing is raised for a file that cannot be read: it has a `problem`, and where the job counts in it, the rows that
