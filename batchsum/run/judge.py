@@ -88,7 +88,9 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
     for group in in_groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]
         known = night.store.every_answer(night.run, {key for of_row in keys for key in of_row})
-        asked = [_asked(night, query) for query in group]
+        asked = [
+            QueryKey(one.taxon, night.taxa.tax_id(one.taxon), one.filter_set, one.asks, one.series) for one in group
+        ]
         numbers = night.history.numbers(asked)
         pasts = night.history.pasts(asked, numbers)
         for query, one, number, of_row, past in zip(group, asked, numbers, keys, pasts, strict=True):
@@ -114,10 +116,6 @@ def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[
                 number, one.asks, one.series, one.tax_id, heard.node.scientific_name if heard else "", is_accepted,
                 held.file, held.record_count,
             )  # fmt: skip
-
-
-def _asked(night: Night, query: Query) -> QueryKey:
-    return QueryKey(query.taxon, night.taxa.tax_id(query.taxon), query.filter_set, query.asks, query.series)
 
 
 def _is_accepted(night: Night, query: Query, number: int, answer: Answer, verdict: Verdict) -> bool:
