@@ -104,7 +104,7 @@ def merge_shards(job: Job, lock: TaxaLock, shards: Sequence[FinishedShard], api_
             run = _open_run(store, plan, shards, manifest)
             plan = asked_plan(plan, held_rows(store, run))
             night = Night(job, plan, store, run, warnings=(lost,) if lost else ())
-            night = night.accepting(list(dict.fromkeys(name for one in shards for name in one.accept)))
+            night = night.accepting([name for one in shards for name in one.accept])
             return carry_out(night, client, signals, notifier, lambda: _rate(shards), is_merged=True)
 
 
