@@ -6,8 +6,6 @@ different ones and each needs to be looked into once only.
 Source: `v2reportsVirusAssembly` of NCBI's OpenAPI document for Datasets v2.
 """
 
-from typing import NamedTuple
-
 from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
@@ -81,15 +79,9 @@ _read_organism = Decoder(_Organism | None).decode
 _read_location = Decoder(_Location | None).decode
 
 
-class Organism(NamedTuple):
-    """A virus or a host."""
-
-    names: dict[int, set[str]]
-    """The ids of its lineage from the top down to itself, each with its names in lower case; empty without an id."""
-    pangolin_classification: str
-
-
-def read_organism(raw: bytes) -> Organism:
+def read_organism(raw: bytes) -> tuple[dict[int, set[str]], str]:
+    """Of a virus or a host the ids of its lineage from the top down to itself, each with its names in lower case, none
+    where it has no id; and its Pango lineage."""
     given = _read_organism(raw) or _Organism()
     itself = given.taxId or given.tax_id
     scientific = given.organismName or given.organism_name or given.sciName or given.sci_name
@@ -98,7 +90,7 @@ def read_organism(raw: bytes) -> Organism:
     for tax_id, name in (*steps, (itself, scientific), (itself, given.commonName or given.common_name)):
         if itself and tax_id:
             names.setdefault(tax_id, set()).add((name or "").casefold())
-    return Organism(names, given.pangolinClassification or given.pangolin_classification or "")
+    return names, given.pangolinClassification or given.pangolin_classification or ""
 
 
 def read_location(raw: bytes) -> tuple[str, str, str]:

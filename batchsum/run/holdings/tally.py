@@ -211,7 +211,7 @@ class Tally:
 
     def _read_host(self, raw: bytes) -> tuple[frozenset[int]]:
         """The ids of the host and all above it."""
-        names = read_organism(raw).names
+        names, _ = read_organism(raw)
         for tax_id, called in names.items():
             for name in called & self._hosts.keys():
                 self._hosts[name].add(tax_id)
