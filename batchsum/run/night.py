@@ -33,7 +33,7 @@ from batchsum.run.publish import (
     stage_night,
     untold_run,
 )
-from batchsum.run.resume import Night, about_run, is_recent, open_night, open_retry
+from batchsum.run.resume import Night, about_run, open_night, open_retry, why_not_resumed
 from batchsum.run.signals import Signals
 from batchsum.store.directory import held, output_errors
 from batchsum.store.history import Nights
@@ -198,6 +198,5 @@ def _check_due(store: Store, job: Job, manifest: Mapping[str, Any]) -> None:
 
 def _is_tonights(run: Run, job: Job, base_url: str, today: date | None) -> bool:
     """Whether this command is the one that was cut off, and has nothing left to ask."""
-    if run.base_url != base_url or today not in (None, run.today) or not is_recent(run, datetime.now(UTC)):
-        return False
-    return run.job_hash == Plan(job, run.today).job_hash()
+    why_not = why_not_resumed(run, base_url, datetime.now(UTC), today)
+    return not why_not and run.job_hash == Plan(job, run.today).job_hash()

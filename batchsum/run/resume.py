@@ -96,7 +96,9 @@ def open_night(
     where `accept` names a row that is not in the job.
     """
     found = store.last_run("open")
-    why_not = _why_not(found, base_url, begun, today, fresh=fresh) if found else ""
+    why_not = ""
+    if found is not None:
+        why_not = "--fresh was given" if fresh else why_not_resumed(found, base_url, begun, today)
     resumed = None if why_not else found
     plan = Plan(job, resumed.today if resumed else today or begun.astimezone().date(), lock)
     dropped = ""
@@ -156,20 +158,15 @@ def _take(store: Store, plan: Plan, found: Run | None, *, base_url: str) -> Run:
     )  # fmt: skip
 
 
-def _why_not(run: Run, base_url: str, now: datetime, today: date | None, *, fresh: bool) -> str:
-    """Why an open run is not gone on with; empty where it is."""
-    if fresh:
-        return "--fresh was given"
+def why_not_resumed(run: Run, base_url: str, now: datetime, today: date | None) -> str:
+    """Why a run is not the one that this command goes on with; empty where it is."""
     if run.base_url != base_url:
         return f"it asked {run.base_url}"
     if today is not None and run.today != today:
         return f"its day is {run.today}"
-    return "" if is_recent(run, now) else f"it is from {run.started_at}"
-
-
-def is_recent(run: Run, now: datetime) -> bool:
-    """Whether it can be tonight's; a clock that was set back a little does not matter."""
-    return abs(now - datetime.fromisoformat(run.started_at)) <= OLDEST
+    # Either way: a clock that was set back a little does not matter.
+    is_recent = abs(now - datetime.fromisoformat(run.started_at)) <= OLDEST
+    return "" if is_recent else f"it is from {run.started_at}"
 
 
 def close_run(store: Store, run: Run, failure: str = "") -> None:
