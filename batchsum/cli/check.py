@@ -93,7 +93,7 @@ def check_job(
     """Queries, requests after sharing, seconds at each rate, and what is odd; ready for JSON."""
     plan = Plan(job, today, lock)
     rows = [(query.taxon, query.filter_set, query.filters) for query in plan.queries()]
-    files, held = count_files(plan, lock, on_reading) if job.holdings.files else ([], [])
+    files, held = count_files(plan, lock, on_reading)
     warnings = [asdict(warning) for warning in job.warnings]
     lost = Counter(row.file for row in held if row.record_count is None)
     for one in files:

@@ -95,7 +95,7 @@ def compare(night: Night, file: CountedFile) -> Comparison:
 
 def next_questions(night: Night) -> list[Query]:
     """What NCBI is to be asked next about the files; empty where nothing more can be found."""
-    files = counted_files(night.store, night.run) if night.job.holdings.files else ()
+    files = counted_files(night.store, night.run)
     return [query for file in files for query in compare(night, file).ask]
 
 

@@ -37,8 +37,6 @@ def require_reader(job: Job) -> None:
 
 def count_holdings(night: Night, on_reading: OnReading) -> Night:
     """Count in the files of the job and keep what they hold. The night, with the plan of what is still to be asked."""
-    if not night.job.holdings.files:
-        return night
     files, rows = count_files(night.plan, night.taxa, on_reading)
     for one in files:
         log.info("%s", one.problem or f"{one.file}: {counted(one.record_count or 0, 'record')} of taxon {one.taxon}")
@@ -75,6 +73,8 @@ def count_files(plan: Plan, taxa: TaxaLock, on_reading: OnReading) -> tuple[list
     Nothing is raised for a file that cannot be read: it has a `problem`, and where the job counts in it, the rows that
     it is known to cover have no count.
     """
+    if not plan.job.holdings.files:
+        return [], []
     wanted = [Wanted(taxa.tax_id(query.taxon), query.taxon, query.filters) for query in plan.queries()]
     read = [(holding, *_read(holding, wanted, plan, taxa, on_reading)) for holding in plan.job.holdings.files]
     found = dict[int, HeldRow]()

@@ -82,8 +82,7 @@ _NOT_HELD = HeldRow(-1, "", None)
 
 
 def _judged_alone(night: Night, dates: DataDates, unasked: Failure) -> Iterator[KeptRow]:
-    position, covered = count(), held_rows(night.store, night.run) if night.job.holdings.files else ()
-    held_at = {row.position: row for row in covered}
+    position, held_at = count(), {row.position: row for row in held_rows(night.store, night.run)}
     files = {name: (file, compare(night, file).grown) for name, file in files_counted_in(night).items()}
     for group in in_groups(night.plan.queries()):
         keys = [[request_key(request) for request in query.requests()] for query in group]

@@ -29,6 +29,7 @@ from tests.builders.held_reports import TODAY, records, write_report
 from tests.builders.jobs import job_text, rows, write_job
 from tests.fakes.listener import listening
 from tests.fakes.local_ncbi_server import Served, serving
+from tests.fakes.raw_server import RawServer, error, summary
 
 SETS = {
     "all": {},
@@ -425,6 +426,19 @@ def test_a_job_without_holdings_has_none_of_it(tmp_path: Path, ncbi: Served) -> 
     assert not [name for name in rows(path)[0] if name.startswith("held")]
     assert "What you hold" not in (tmp_path / "out/night/report.html").read_text()
     assert "held" not in (tmp_path / "out/night/metrics.prom").read_text()
+
+
+def test_taken_out_of_the_job_while_its_night_was_cut_off(tmp_path: Path, raw: RawServer) -> None:
+    write_report(tmp_path / "held.zip", RECORDS)
+    path = job(tmp_path, "count", api={"requests_per_second": "unlimited"})
+    raw.always(error(401, "who are you"))
+    assert main(["run", str(path), "--base-url", raw.base_url]) == 5
+    write_job(tmp_path, job_text(2697049, filter_sets=SETS))
+    raw.always(summary(7))
+    assert main(["run", str(path), "--base-url", raw.base_url, "--rps", "unlimited"]) == 0
+    assert "holdings" not in manifest(path)
+    assert manifest(path)["warnings"] == []
+    assert {row["record_count"] for row in rows(path)[:4]} == {"7"}
 
 
 def test_stopped_while_it_reads_the_same_command_goes_on(
