@@ -78,7 +78,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All or nothing; on the disk when the block is left. Inside another one it is a part of that."""
         with self._lock:
-            if self._is_inside():
+            if self._connection.in_transaction:
                 yield
                 return
             # IMMEDIATE: a transaction that begins to write later cannot wait for somebody else's, and fails.
@@ -88,12 +88,8 @@ class Database:
                 self._connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
-                    if self._is_inside():
-                        self._connection.execute("ROLLBACK")
+                    self._connection.rollback()  # nothing, where SQLite has ended the transaction itself
                 raise
-
-    def _is_inside(self) -> bool:
-        return self._connection.in_transaction
 
     def abandon(self) -> None:
         """End what other threads than the one that opened the file do here, at their next statement.
