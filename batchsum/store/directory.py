@@ -71,15 +71,13 @@ def locked(directory: Path, *, wait: bool = False) -> Iterator[None]:
     # It is not truncated: whoever holds the lock has written there who it is.
     descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        said = False
-        while not _acquire(descriptor, directory):
+        if not _acquire(descriptor, directory):
             holder = f"{directory}: another run of this job is under way{_describe(descriptor)}"
             if not wait:
                 raise Locked(holder)
-            if not said:
-                log.info("waiting: %s", holder)
-                said = True
-            time.sleep(_POLL)
+            log.info("waiting: %s", holder)
+            while not _acquire(descriptor, directory):
+                time.sleep(_POLL)
         # Who holds it is a courtesy: a disk that is full will say so where it matters.
         with suppress(OSError):
             since = utc_text(datetime.now(UTC))
