@@ -15,7 +15,7 @@ from batchsum.output.table import cell
 from batchsum.run.row_names import RowName, named_rows
 from batchsum.store.directory import output_errors, state_of
 from batchsum.store.history import Nights
-from batchsum.store.rows import KeptRow, together
+from batchsum.store.rows import KeptRow, answer_of
 from batchsum.store.store import Run, Store
 from batchsum.text import counted
 
@@ -137,7 +137,7 @@ def _explained(store: Store, kept: Nights, row: KeptRow) -> Iterator[str]:
 
 
 def _at_ncbi(store: Store, run: Run, row: KeptRow) -> str:
-    answer = together(store.answers(run, row.request_keys), row.request_keys)
+    answer = answer_of(store, run, row)
     if not isinstance(answer, Summary) or answer.record_count is None:
         return "NCBI gave no count"
     return f"NCBI has {answer.record_count:,}"

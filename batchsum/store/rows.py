@@ -4,7 +4,7 @@ A row is known from night to night by what it asks: its filters in the job's wor
 where that is known and else as it is written. Whoever asks the same has the same number.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -172,7 +172,8 @@ def answered_rows(store: Store, run: Run) -> Iterator[tuple[KeptRow, str | None]
     return ((KeptRow._make(row[:-1]), row[-1]) for row in rows)
 
 
-def together(known: Mapping[str, Answer], keys: Sequence[str]) -> Answer | None:
-    """The answer of a row, by the keys of its requests; None where one of them has none."""
-    found = [known[key] for key in keys if key in known]
-    return combine(found) if len(found) == len(keys) else None
+def answer_of(store: Store, run: Run, row: KeptRow) -> Answer | None:
+    """The answer of a row of `run`, from those to its requests; None where one of them has none."""
+    keys = row.request_keys
+    known = store.answers(run, keys)
+    return combine([known[key] for key in keys]) if known.keys() == {*keys} else None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from batchsum.model.queries import Package, Summary
 from batchsum.store.failures import doubtful_since
 from batchsum.store.history import History, Nights
-from batchsum.store.rows import KeptRow, answered_rows, together
+from batchsum.store.rows import KeptRow, answer_of, answered_rows
 from batchsum.store.store import Run, Store, in_groups, load_answer
 
 NIGHTS_SHOWN = 60
@@ -22,7 +22,6 @@ MOST_ROWS = 5_000
 """Rows the page carries, a size that a phone opens at once; of a longer table those in doubt and those that changed
 come before the quiet ones."""
 
-_NO_DOWNLOAD = Package()
 # INDEXED BY makes SQLite refuse the query rather than walk through every night of the table.
 _SERIES = """
 SELECT query, run, record_count, status
@@ -165,26 +164,24 @@ class _Rows:
 
     def _series(self, queries: Iterable[int]) -> dict[int, _Series]:
         """For each query its counts and statuses."""
-        wanted = list(queries)
-        series: dict[int, _Series] = {query: {} for query in wanted}
+        series: dict[int, _Series] = {query: {} for query in queries}
         first = min(night.today for night in self.nights if night).isoformat()
         # As one JSON text, since SQLite takes a limited number of parameters.
-        found = self.store.query(_SERIES, json.dumps(wanted), first, self.run.today.isoformat())
+        found = self.store.query(_SERIES, json.dumps(list(series)), first, self.run.today.isoformat())
         for query, run, count, status in found:
             series[query][run] = count, status
         return series
 
     def _row(self, kept: KeptRow, answer: str | None, series: _Series, since: str) -> ReportRow:
-        package, messages = _NO_DOWNLOAD, tuple[str, ...]()
+        package, messages = Package(), tuple[str, ...]()
         if self.is_counted and kept.held_in:  # some are asked all the same
             messages = (f"counted in {kept.held_in}",) if kept.is_believed else ()
         else:
-            keys = kept.request_keys
-            said = load_answer(answer) if answer else together(self.store.answers(self.run, keys), keys)
+            said = load_answer(answer) if answer else answer_of(self.store, self.run, kept)
             if isinstance(said, Summary):
                 messages = said.messages
-                # A window, which has two answers, is nothing that could be downloaded.
-                package = said.hydrated if answer else _NO_DOWNLOAD
+                if answer:  # a window, which has two, is nothing that could be downloaded
+                    package = said.hydrated
         # No run has the number -1, so a day without a table finds nothing.
         nightly = [series.get(night.run if night else -1, (None, "")) for night in self.nights]
         phids = () if kept.is_believed else self._phids(kept)
