@@ -17,7 +17,6 @@ _LEAST_SPAN = 0.01
 def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
     """A line through the believed counts, a gap where there was none, a dot tonight, a mark on suspect nights; nothing
     on the first night."""
-    believed = [count if status in BELIEVED else None for count, status in zip(counts, statuses, strict=True)]
     known = [count for count in counts if count is not None]
     if not known or len(counts) < 2:
         return ""
@@ -29,14 +28,15 @@ def sparkline(counts: Sequence[int | None], statuses: Sequence[str]) -> str:
     def height(count: int) -> int:
         return round(2 + (_SPARK_HEIGHT - 4) * (1 - (count - low) / span))
 
-    heights = [None if count is None else height(count) for count in believed]
+    nights = list(zip(counts, statuses, strict=True))
+    heights = [height(count) if count is not None and status in BELIEVED else None for count, status in nights]
     paths = _path("l", _line(heights))
-    if heights and heights[-1] is not None:
+    if heights[-1] is not None:
         # `h0` draws a line of no length, which the style sheet's line caps make a dot.
         paths += _path("e", f"M{_x(len(heights) - 1)} {heights[-1]}h0")
     doubted = [
         f"M{_x(position)} {height(count)}h0"
-        for position, (count, status) in enumerate(zip(counts, statuses, strict=True))
+        for position, (count, status) in enumerate(nights)
         if count is not None and status == "suspect"
     ]
     paths += _path("q", "".join(doubted))
@@ -55,8 +55,8 @@ def _path(name: str, data: str) -> str:
 def _line(heights: Sequence[int | None]) -> str:
     """Path data in relative steps; level stretches are drawn as one, which is what most taxa are."""
     data, level, last = [], 0, None
-    for position, here in enumerate(heights):
-        if here is not None and last is not None and here == last:
+    for position, here in enumerate([*heights, None]):  # the gap at the end ends a level stretch
+        if here is not None and here == last:
             level += _STEP
             continue
         if level:
@@ -65,8 +65,6 @@ def _line(heights: Sequence[int | None]) -> str:
         if here is not None:
             data.append(f"M{_x(position)} {here}h0" if last is None else f"l{_STEP} {here - last}")
         last = here
-    if level:
-        data.append(f"h{level}")
     return "".join(data)
 
 
