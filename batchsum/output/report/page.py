@@ -38,7 +38,6 @@ ROWS_A_PAGE = 500
 """Rows on each page of a longer table."""
 
 _FOLDER = Path(__file__).parent
-MINUS = "\N{MINUS SIGN}"
 _LEAST_PERCENT = Decimal("0.1")
 _STATUS_LETTERS = {"ok": "", "empty": "", "suspect": "s", "rejected": "r", "failed": "f", "skipped": "k"}
 """As page.js reads them in the nights of a row."""
@@ -153,25 +152,17 @@ def grouped(number: float | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def signed(number: int | None) -> str:
-    """With its sign and a true minus, `0` for zero."""
-    if not number:
-        return "" if number is None else "0"
-    return f"+{number:,}" if number > 0 else f"{MINUS}{-number:,}"
-
-
-def percent(row: ReportRow) -> str:
-    """The change in percent as changes.csv has it, with its sign and a true minus; what nobody would see is little."""
-    share = change_percent(row.kept)
-    if not share or abs(share) < _LEAST_PERCENT:
-        return f"<{_LEAST_PERCENT} %" if share else ""
-    return f"{'+' if share > 0 else MINUS}{abs(share):,f} %"
-
-
 def difference(row: ReportRow) -> Markup:
-    """The change of a row, and how much that is in percent."""
-    share = percent(row)
-    return Markup(signed(row.kept.record_count_change) + (f" <small>{escape(share)}</small>" if share else ""))
+    """The change of a row, and how much that is in percent as changes.csv has it, each with its sign and a true minus;
+    what nobody would see is little."""
+    change, share = row.kept.record_count_change, change_percent(row.kept)
+    if not change:
+        return Markup("" if change is None else "0")
+    words = f"{change:+,}"
+    if share:  # none where there were no records before
+        percent = f"{share:+,f} %" if abs(share) >= _LEAST_PERCENT else f"<{_LEAST_PERCENT} %"
+        words += f" <small>{escape(percent)}</small>"
+    return Markup(words.replace("-", "\N{MINUS SIGN}"))
 
 
 @lru_cache  # few filter sets, many rows
@@ -191,9 +182,8 @@ def acceptance(rows: Sequence[ReportRow], directory: str) -> str:
     return command if names and directory and command.isprintable() else ""
 
 
-def day(text: str | None) -> str:
+def day(text: str) -> str:
     """The date of a date or date-time; other text as it is."""
-    text = text or ""
     return text[:10] if len(text) > 10 and text[4:5] == text[7:8] == "-" else text
 
 
@@ -208,11 +198,8 @@ def night_steps(row: ReportRow) -> str:
     for count, status in zip(row.nightly_counts, row.nightly_statuses, strict=True):
         # The step is mostly shorter than the count, and the page has many of them.
         letter = _STATUS_LETTERS.get(status, "")
-        if count is None:
-            steps.append(letter)
-            continue
-        steps.append(f"{letter}{count - last}")
-        last = count
+        steps.append(letter if count is None else f"{letter}{count - last}")
+        last = last if count is None else count
     return ",".join(steps)
 
 
