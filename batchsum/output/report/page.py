@@ -62,7 +62,6 @@ def render_page(night: ReportNight) -> Iterator[str]:
     facts = digest(replace(night, rows=_drawing(night, drawn, filters)))
     rows = iter(drawn)
     is_paged = facts.row_count > WHOLE_TABLE
-    style = _text("page.css")
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
     stream = (
         _environment()
@@ -70,10 +69,8 @@ def render_page(night: ReportNight) -> Iterator[str]:
         .stream(
             night=night,
             facts=facts,
-            style=style,
+            style=_text("page.css"),
             script=script,
-            style_hash=_hash(style),
-            script_hash=_hash(script),
             mood="bad" if night.is_old else facts.mood,
             usual_days=_usual_days(night),
             host=_host(night.manifest["base_url"]),
@@ -116,7 +113,7 @@ def _environment() -> "Environment":
     environment.filters.update(
         grouped=grouped, difference=difference, day=day, advice=advice,
         night_steps=night_steps, clock=clock, took=took, counted=counted, urlquote=lambda name: quote(name, safe=""),
-        soft=soft, acceptance=acceptance,
+        soft=soft, acceptance=acceptance, csp_hash=csp_hash,
         in_one_line=lambda rows: in_one_line([(row.kept.filter_set, row.kept.error) for row in rows]),
     )  # fmt: skip
     environment.globals.update(plots=plots)
@@ -127,15 +124,10 @@ def _text(name: str) -> str:
     return (_FOLDER / name).read_text(encoding="utf-8")
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
 def _usual_days(night: ReportNight) -> int:
     """Days between this night and the one before; 1 where there was none."""
-    if night.previous_date is None:
-        return 1
-    return max((date.fromisoformat(night.date) - date.fromisoformat(night.previous_date)).days, 1)
+    before = night.previous_date or night.date
+    return max((date.fromisoformat(night.date) - date.fromisoformat(before)).days, 1)
 
 
 def _host(base_url: str) -> str:
@@ -146,6 +138,11 @@ def _host(base_url: str) -> str:
 
 
 # The template's filters: numbers, dates and words as the page shows them. What nobody gave is an empty text.
+
+
+def csp_hash(text: str) -> str:
+    """By which the page's policy names the one script and the one style that may run in it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def grouped(number: float | None) -> str:
