@@ -106,9 +106,8 @@ class Database:
 
     def walk(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
         """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
-        cursor = self._connection.cursor()
         with self._lock:
-            cursor.execute(sql, _bound(sql, values))
+            cursor = self._connection.execute(sql, _bound(sql, values))
         while True:
             with self._lock:
                 self._go_on()
