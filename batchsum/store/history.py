@@ -2,6 +2,7 @@
 whoever only reads."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cached_property
@@ -149,10 +150,8 @@ class History:
 
     def changes_by_kind(self) -> dict[str, int]:
         """How many queries differ, by the word of changes.csv, those that are gone included."""
-        kinds = dict(self._store.query(f"SELECT change, count(*) FROM rows {_CHANGED} GROUP BY change", self._run.run))
-        for word, _ in self.removed():
-            kinds[word] = kinds.get(word, 0) + 1
-        return kinds
+        found = self._store.query(f"SELECT change, count(*) FROM rows {_CHANGED} GROUP BY change", self._run.run)
+        return Counter(dict(found)) + Counter(word for word, _ in self.removed())
 
     def accepted(self) -> Iterator[KeptRow]:
         """Tonight's rows that a user told us to believe."""
@@ -174,10 +173,8 @@ class History:
 
     def counts(self) -> dict[str, int]:
         """How many of tonight's rows there are of each status."""
-        found = dict(
-            self._store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self._run.run)
-        )
-        return {name: found.get(name, 0) for name in STATUSES}
+        found = self._store.query("SELECT status, count(*) FROM rows WHERE run = ? GROUP BY status", self._run.run)
+        return dict.fromkeys(STATUSES, 0) | dict(found)
 
     @property
     def last_night(self) -> date | None:
