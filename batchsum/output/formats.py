@@ -87,10 +87,10 @@ def row_count(job: Job) -> int:
     return sum(count(listed.sets) if listed.sets else every_set for listed in job.taxa)
 
 
-def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
+def datapackage(job: Job, counts: Sequence[Column] = ()) -> dict[str, Any]:
     """What the delimited files of a night of `job` hold, column by column, for programs that read them.
 
-    `filter_sets` are the names of the night's, for the columns of counts.csv.
+    `counts` are the columns of the night's counts.csv, none where it leaves none.
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
     the times and the digests.
     """
@@ -103,8 +103,8 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
         for name in summaries
     ]
     resources.append(_resource("changes", "changes.csv", "csv", table.CHANGED))
-    if filter_sets and table.has_counts(job):
-        resources.append(_resource("counts", table.COUNTS, "csv", table.count_columns(filter_sets)))
+    if counts:
+        resources.append(_resource("counts", table.COUNTS, "csv", counts))
     return {
         "profile": "tabular-data-package",
         "name": job.name.lower(),  # the specification allows no capitals here
@@ -114,8 +114,8 @@ def datapackage(job: Job, filter_sets: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def write_datapackage(path: Path, job: Job, filter_sets: Sequence[str]) -> None:
-    path.write_text(json.dumps(datapackage(job, filter_sets), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_datapackage(path: Path, job: Job, counts: Sequence[Column]) -> None:
+    path.write_text(json.dumps(datapackage(job, counts), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _resource(name: str, path: str, form: str, columns: Sequence[Column]) -> dict[str, Any]:

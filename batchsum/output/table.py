@@ -96,8 +96,7 @@ def held_values(kept: KeptRow, newest: date | None) -> Row:
 
 
 def row(kept: KeptRow, filters: FilterSet, summary: Summary | None, held: Row = ()) -> Row:
-    """One row, value by value in the order of COLUMNS, with those of HELD if there are any; None and "" are both a
-    missing value."""
+    """One row, value by value in the order of COLUMNS, with those of HELD if there are any."""
     summary = summary or _NOTHING
     return (
         kept.taxon, kept.heard_tax_id, kept.scientific_name, kept.label, kept.filter_set,

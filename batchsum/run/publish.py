@@ -182,7 +182,7 @@ def _writers(night: Night, manifest: Mapping[str, Any]) -> dict[str, Callable[[P
         writers[table.COUNTS] = lambda path: table.write_delimited(
             path, table.count_rows(store, run, sets), columns=names
         )
-    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, sets)
+    writers[DATAPACKAGE] = lambda path: write_datapackage(path, job, matrix)
     shown = {**manifest, "files": file_names(job)}  # the page links to files whose digests are not known yet
     writers[PAGE] = lambda path: write_report(path, night_from_store(store, run, shown))
     return writers
