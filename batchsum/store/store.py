@@ -6,17 +6,19 @@ transaction of the process that had it before raises Locked.
 
 import json
 import secrets
+import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import date
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from batchsum.errors import Locked
 from batchsum.model.queries import Answer, Attempt, Failure, FileSummary, Package, Reply, Summary
-from batchsum.store.database import STATEMENTS, Database
+from batchsum.store.database import STATEMENTS, connect
 from batchsum.text import visible
 
 
@@ -55,21 +57,81 @@ UNTOLD = "untold"
 _RUN = ", ".join(field.name for field in fields(Run))
 
 
-class Store(Database):
-    """`state.sqlite3` of an output directory."""
+class Store:
+    """`state.sqlite3` of an output directory. Safe to use from several threads; closes as a context manager."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = connect(path)
+        self._lock = threading.RLock()  # a transaction holds it, and its statements take it again
+        self._opened_by = threading.get_ident()
+        self._is_abandoned = False
+        """Whether the thread that opened the file goes on alone."""
         self._claim: Run | None = None
         # Not the process id: another host may have the same, and share the directory.
         self._owner = secrets.token_hex(4)
-        super().__init__(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and only while the run is still this process's."""
-        with super().transaction():
-            self.check_claim()  # inside: from here on nobody else can take the run over
-            yield
+        """All or nothing, on the disk when the block is left, and only while the run is still this process's.
+
+        Inside another one it is a part of that.
+        """
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            # IMMEDIATE: a transaction that begins to write later cannot wait for somebody else's, and fails.
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self.check_claim()  # inside: from here on nobody else can take the run over
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.rollback()  # nothing, where SQLite has ended the transaction itself
+                raise
+
+    def abandon(self) -> None:
+        """End what other threads than the one that opened the file do here, at their next statement.
+
+        Nothing of their transactions stays.
+        """
+        self._is_abandoned = True
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        with self._lock:
+            self._go_on()
+            return self._connection.execute(sql, _bound(sql, values)).fetchall()
+
+    def walk(self, sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of one statement, fetched in pieces; the database must not be written to meanwhile."""
+        with self._lock:
+            cursor = self._connection.execute(sql, _bound(sql, values))
+        while True:
+            with self._lock:
+                self._go_on()
+                rows = cursor.fetchmany(1000)
+            if not rows:
+                return
+            yield from rows
+
+    def write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """One statement for many rows, inside `transaction()`; how many rows it changed."""
+        with self._lock:
+            self._go_on()
+            return self._connection.executemany(sql, (_bound(sql, row) for row in rows)).rowcount
+
+    def _go_on(self) -> None:
+        if self._is_abandoned and threading.get_ident() != self._opened_by:
+            raise sqlite3.OperationalError("abandoned")
 
     def check_claim(self) -> None:
         """Locked where another process has taken this one's run over."""
@@ -251,6 +313,11 @@ class Store(Database):
             run.run,
         )
         return {str(code): count for code, count in rows}
+
+
+def _bound(sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | dict[str, Any]:
+    """The values as Python takes them: to its module `?1` is a parameter called 1."""
+    return {str(number): value for number, value in enumerate(values, start=1)} if "?1" in sql else values
 
 
 def in_groups(rows: Iterable[T], size: int = 500) -> Iterator[list[T]]:
