@@ -72,9 +72,8 @@ class Heat:
     def keep_largest(self) -> None:
         """Leave out what is not to be shown of the rows so far."""
         by_peak = sorted(self.taxa, key=lambda taxon: -max(row.record_count or 0 for row in self.taxa[taxon].values()))
-        smallest = by_peak[_HEAT_TAXA:]
-        self.left_out += len(smallest)
-        for taxon in smallest:
+        for taxon in by_peak[_HEAT_TAXA:]:
+            self.left_out += 1
             del self.taxa[taxon]
 
     @property

@@ -61,27 +61,24 @@ def render_page(night: ReportNight) -> Iterator[str]:
     # The digest stands above the table, so its one walk through the rows comes first; they are drawn as they pass.
     facts = digest(replace(night, rows=_drawing(night, drawn, filters)))
     rows = iter(drawn)
-    is_paged = facts.row_count > WHOLE_TABLE
+    page_size = ROWS_A_PAGE if facts.row_count > WHOLE_TABLE else WHOLE_TABLE
     script = f'"use strict";\n(() => {{\n{_text("trend.js")}{_text("page.js")}}})();\n'
-    stream = (
-        _environment()
-        .get_template("page.html.j2")
-        .stream(
-            night=night,
-            facts=facts,
-            style=_text("page.css"),
-            script=script,
-            mood="bad" if night.is_old else facts.mood,
-            usual_days=_usual_days(night),
-            host=_host(night.manifest["base_url"]),
-            first_rows=islice(rows, ROWS_A_PAGE if is_paged else WHOLE_TABLE),
-            more_rows=rows,  # the same iterator: it goes on where first_rows stopped
-            filter_texts=filters,
-            files=[name for name in night.manifest["files"] if name != PAGE],
-            holdings=night.manifest.get("holdings", {}).get("files"),
-            left_out=facts.row_count - len(drawn),
-            page_size=ROWS_A_PAGE if is_paged else WHOLE_TABLE,
-        )
+    template = _environment().get_template("page.html.j2")
+    stream = template.stream(
+        night=night,
+        facts=facts,
+        style=_text("page.css"),
+        script=script,
+        mood="bad" if night.is_old else facts.mood,
+        usual_days=_usual_days(night),
+        host=_host(night.manifest["base_url"]),
+        first_rows=islice(rows, page_size),
+        more_rows=rows,  # the same iterator: it goes on where first_rows stopped
+        filter_texts=filters,
+        files=[name for name in night.manifest["files"] if name != PAGE],
+        holdings=night.manifest.get("holdings", {}).get("files"),
+        left_out=facts.row_count - len(drawn),
+        page_size=page_size,
     )
     stream.enable_buffering(200)  # else each expression of the template would be a piece, and a write, of its own
     return iter(stream)
