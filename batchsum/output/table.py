@@ -132,9 +132,8 @@ def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] =
         )
 
 
-def write_jsonl(path: Path, rows: Iterable[Row], *, columns: Iterable[str] = COLUMNS) -> None:
+def write_jsonl(path: Path, rows: Iterable[Row], *, columns: Sequence[str] = COLUMNS) -> None:
     """One object a line, all columns in order, numbers as numbers, missing values null."""
-    columns = tuple(columns)
     with path.open("w", encoding="utf-8", newline="") as file:
         for row in rows:
             values: dict[str, Any] = {
