@@ -97,11 +97,6 @@ class ReportNight:
         return sorted(day for day in self.failures if day > self.date)
 
     @property
-    def is_old(self) -> bool:
-        """Whether a later run was to make another table, and did not."""
-        return bool(self.failed_since or self.failed_again)
-
-    @property
     def last_date(self) -> str:
         """The last night of all, with a table or without."""
         return max([self.date, *self.failures])

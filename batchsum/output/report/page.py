@@ -69,7 +69,6 @@ def render_page(night: ReportNight) -> Iterator[str]:
         facts=facts,
         style=_text("page.css"),
         script=script,
-        mood="bad" if night.is_old else facts.mood,
         usual_days=_usual_days(night),
         host=_host(night.manifest["base_url"]),
         first_rows=islice(rows, page_size),
