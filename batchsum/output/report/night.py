@@ -104,10 +104,10 @@ class ReportNight:
 
 def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> ReportNight:
     """The night of `run`, published or about to be; of `files` in its manifest only the names count."""
-    # The run may be published already, or replace one of its own day, so only earlier days are taken.
-    before = [night for night in store.runs("published", limit=NIGHTS_SHOWN) if night.today < run.today]
-    nights = {night.today: night for night in [*before[: NIGHTS_SHOWN - 1], run]}
     kept = Nights(store, NIGHTS_SHOWN)
+    # The run may be published already, or replace one of its own day, so only earlier days are taken.
+    before = [night for night in kept.runs if night.today < run.today]
+    nights = {night.today: night for night in [*before[1 - NIGHTS_SHOWN :], run]}
     failed = {one.today: one.failure for one in kept.failed() if one.today not in nights}
     days = calendar([*nights, *failed])
     is_counted = manifest.get("holdings", {}).get("use") == "count"
@@ -116,7 +116,7 @@ def night_from_store(store: Store, run: Run, manifest: Mapping[str, Any]) -> Rep
         date=run.today.isoformat(),
         rows=_Rows(store, run, [nights.get(day) for day in days], is_counted=is_counted),
         directory=str(store.path.parent.absolute()),
-        previous_date=before[0].today.isoformat() if before else None,
+        previous_date=before[-1].today.isoformat() if before else None,
         dates=tuple(day.isoformat() for day in days),
         in_doubt=kept.in_doubt(run),
         failures={day.isoformat(): why for day, why in failed.items() if day in days},
