@@ -145,6 +145,9 @@ def _at_ncbi(store: Store, run: Run, row: KeptRow) -> str:
 
 def _asked(store: Store, run: Run, row: KeptRow) -> Iterator[str]:
     """Each request of the row, and each attempt at it."""
+    if not row.requests:
+        yield "  asked      nobody knows what, nor when: state.sqlite3 was lost, and only the table was left"
+        return
     for key in row.request_keys:
         kept = store.answer(run, key)
         yield f"  asked      {key}"

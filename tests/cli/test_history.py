@@ -13,6 +13,7 @@ import pytest
 from batchsum.cli import main
 from batchsum.store.store import Store
 from tests.builders.jobs import night
+from tests.fakes.raw_server import error, raw_server
 from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 
@@ -64,6 +65,21 @@ def test_explain_tells_all_of_one_row(out: Path, capsys: pytest.CaptureFixture[s
     assert text.count("NCBI-PHID TEST") == 2
     nights = text[text.index("\nnights (?: a count that was not believed)\n") :].splitlines()[2:]
     assert [line.split()[1] for line in nights] == ["20?", "110", "100"]
+
+
+def test_explain_of_a_table_whose_store_was_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = tmp_path / "watch.yaml"
+    job.write_text("version: 1\ntaxa: [11320]\n")
+    with raw_server() as raw:
+        assert main(["run", str(job), "--base-url", raw.base_url]) == 0
+        (tmp_path / "out/watch/state.sqlite3").unlink()
+        raw.always(error(401, "who are you"))
+        assert main(["run", str(job), "--base-url", raw.base_url]) == 5
+    text = said(capsys, "explain", str(tmp_path / "out/watch"), "11320")
+    assert "verdict    ok, 7 records" in text
+    assert [line for line in text.splitlines() if line.startswith("  asked")] == [
+        "  asked      nobody knows what, nor when: state.sqlite3 was lost, and only the table was left"
+    ]
 
 
 @pytest.mark.parametrize(
