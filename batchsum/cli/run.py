@@ -123,7 +123,8 @@ def _logged(
             option = "--log-file" if is_named else "--out"
             raise OutputError(f"{error.filename or log_file} {why}; write another {option}") from None
     except BatchsumError as error:
-        Notifier(job).failed(error)  # the run's own Notifier has not begun yet
+        if not is_shard:  # of which nobody is told: the merge tells
+            Notifier(job).failed(error)  # the run's own has not begun yet
         raise
     hide(api_key)
     configure(verbose=verbose, file=log_file, json_lines=json_lines)

@@ -220,6 +220,13 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
     assert "taxa.lock" in str(desk.told("failure")[-1]["reason"])
 
 
+def test_of_a_shard_that_cannot_begin_nobody_is_told(desk: Desk) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    key_file = str(desk.directory / "no-such-key")
+    assert desk.night("--shard", "1/2", "--out", str(desk.directory / "shard"), "--api-key-file", key_file) == 2
+    assert desk.told("failure") == []
+
+
 def test_a_directory_of_another_job_is_told_and_not_touched(
     desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
