@@ -79,7 +79,7 @@ def main() -> int:
     if options.bare:
         asyncio.run(ask_bare(options.bare[0], Path(options.bare[1])))
         return 0
-    return tell(measure(10_000 if options.quick else 50_000, 3))
+    return tell(measure(10_000 if options.quick else 50_000, 3 if options.quick else 5))
 
 
 if __name__ == "__main__":
