@@ -329,11 +329,20 @@ def test_a_kill_before_the_delivery_loses_no_news(desk: Desk) -> None:
     assert [facts["run_id"] for facts in desk.told("change")] == [published]
 
 
+def stopping(number: signal.Signals) -> str:
+    """A hook that sends its night this signal, and ends when that has ended."""
+    return (
+        "import os, time\n"
+        f"night = os.getppid()\nos.kill(night, {number.value})\n"
+        "while os.getppid() == night:\n    time.sleep(0.01)\n"
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_while_telling_the_same_command_asks_nothing(desk: Desk, number: signal.Signals) -> None:
     """The night is whole by then; what is left is to tell of it."""
     stopper = desk.directory / "stopper.py"
-    stopper.write_text(f"import os, sys, time\nos.kill(os.getppid(), {number.value})\ntime.sleep(60)\n")
+    stopper.write_text(stopping(number))
     desk.write(on_success=[sys.executable, str(stopper)])
     command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
     with next_day(desk.job):
@@ -350,7 +359,7 @@ def test_stopped_while_telling_the_same_command_asks_nothing(desk: Desk, number:
 @pytest.mark.parametrize("change", ["page", "format", "guards", "fresh"])
 def test_another_job_is_another_night_even_where_nobody_was_told(desk: Desk, change: str) -> None:
     killer = desk.directory / "killer.py"
-    killer.write_text(f"import os, time\nos.kill(os.getppid(), {signal.SIGKILL.value})\ntime.sleep(60)\n")
+    killer.write_text(stopping(signal.SIGKILL))
     desk.write(on_success=[sys.executable, str(killer)])
     command = [sys.executable, "-m", "batchsum", "run", str(desk.job), "--base-url", desk.ncbi.base_url]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
