@@ -156,7 +156,7 @@ USA_STATES = dict(data_table("usa_states.tsv"))
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST = timedelta(days=36500)
+_LONGEST = 36500 * 86400
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00(?::00(?:\.0+)?)?(?:Z|\+00:?00)?)?")
 _ACCESSION = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*(?:\.\d+)?")  # letters and digits
 # Behind a comma, what may be the rest of a number is no label: parse_tax_id_or_name() knows such numbers.
@@ -251,10 +251,10 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         example = "{0}s, {0}m, {0}h or {0}d".format(text.strip()) if text.strip().isdigit() else "30s, 6h or 7d"
         raise ValueError(f"{text!r} is not a duration; write a number and s, m, h, d or w, as in {example}")
-    length = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-    if length > _LONGEST:
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    if seconds > _LONGEST:  # looked at first: much longer ones no timedelta can be
         raise ValueError(f"{text!r} is longer than a hundred years")
-    return length
+    return timedelta(seconds=seconds)
 
 
 def parse_date(text: str, *, otherwise: str = "") -> date:
