@@ -5,6 +5,7 @@ A name that a broken piece would have defined counts as known, so that no proble
 
 import math
 import os
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,14 @@ class YamlJob:
         if given.get("matrix") == {}:
             self.report(place(entry, ["matrix"]), "matrix: is empty; write filters with lists of values")
             return ()
-        matrix, windows = given.get("matrix", {}), given.get("windows", {"last": 1})
+        matrix, windows = given.get("matrix", {}), given.get("windows", {"every": timedelta(), "last": 1})
         if math.prod(map(len, matrix.values())) * windows["last"] + len(self.filter_sets) > MOST_SETS:
             here = place(entry, ["matrix" if matrix else "windows"])
             self.report(here, f"more than {MOST_SETS:,} filter sets; write shorter lists")
+            return ()
+        # One length more than there are windows: the one that is under way has not ended.
+        if windows["every"] * (windows["last"] + 1) > self.listing.today - date.min:
+            self.report(place(entry, ["windows"]), "windows: begin before the year 1; write fewer or shorter ones")
             return ()
         made = tuple(expand(name, given))
         for one in made:
