@@ -28,6 +28,8 @@ _PIECE = 1 << 24  # of unpacked text, at most: a bomb is no more
 _BLOCK = 1 << 19  # counted at once: a thread that unpacks gets the interpreter between two of them only
 _LONGEST_LINE = 4_000_000  # a record takes about two kilobytes
 _GZIP = 16 + zlib.MAX_WBITS
+# What unpacking raises. Not UTF-8 are names in a zip of which a byte was changed.
+_DAMAGES = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 _MAGIC_GZIP, _MAGIC_ZIP = b"\x1f\x8b", b"PK"
 
 
@@ -59,7 +61,7 @@ def open_report(file: Path) -> Iterator[OpenedReport]:
             after = os.fstat(opened.fileno())
     except OSError as error:
         raise HoldingError(f"{file}: {error.strerror or _damaged(error)}") from None
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGES as error:
         raise HoldingError(f"{file}: {_damaged(error)}") from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise HoldingError(
@@ -140,6 +142,6 @@ def _blocks(file: Path, pieces: Iterator[bytes]) -> Iterator[bytes | memoryview]
     if rest.strip():
         try:
             json.loads(rest)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise HoldingError(f"{file} breaks off within its last line; download it again") from None
         yield rest

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+import zipfile
 from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
@@ -198,9 +199,18 @@ def test_a_package_that_is_damaged(tmp_path: Path, form: str) -> None:
     assert "cut off or damaged" in refusal(path)
 
 
+def test_a_package_with_a_damaged_name(tmp_path: Path) -> None:
+    path = tmp_path / "report.zip"
+    with zipfile.ZipFile(path, "w") as package:
+        package.writestr("données.txt", "")  # as UTF-8, which the entry says of itself
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xc3\xc3"))
+    assert "cut off or damaged" in refusal(path)
+
+
 def test_half_a_last_line(tmp_path: Path) -> None:
-    whole = lines(THREE)
-    assert refusal(write(tmp_path / "report", whole[:-9])) == " breaks off within its last line; download it again"
+    whole, says = lines(THREE), " breaks off within its last line; download it again"
+    assert refusal(write(tmp_path / "report", whole[:-9])) == says
+    assert refusal(write(tmp_path / "report", whole + b"[" * 100_000)) == says
     assert count_held(write(tmp_path / "report", whole[:-1]), VIRUSES, [want(VIRUSES)]).counts == (3,)
 
 
