@@ -81,7 +81,8 @@ def _against_past(query: Query, answer: Summary, count: int, believed: Believed)
         return f"vanished: {believed.record_count:,} on {believed.night}, now none"
     # #411, #418: counts that fall without a reason, at once or a little every night.
     missing = believed.highest - count
-    if count and missing >= max(bounds.min_drop, 1) and missing > bounds.max_drop * believed.highest:
+    # Divided, and not the bound multiplied: of 100 records 0.29 are 28.999999999999996.
+    if count and missing >= max(bounds.min_drop, 1) and missing / believed.highest > bounds.max_drop:
         share = 100 * missing / believed.highest
         last = " of" if believed.record_count == believed.highest else f"; {believed.record_count:,} on"
         return f"fell: {count:,} is {min(share, 99.9):.1f} % below {believed.highest:,}{last} {believed.night}"

@@ -50,6 +50,13 @@ def test_fell_and_vanished(before: int, now: int, status: str) -> None:
     assert verdict(now, believed(before))[0] == status
 
 
+def test_a_fall_of_just_max_drop_is_no_fall() -> None:
+    for percent in range(1, 100):
+        query = QUERY._replace(guards=Guards(max_drop=percent / 100))
+        assert verdict(700 - 7 * percent, believed(700), query)[0] == "ok"
+        assert verdict(699 - 7 * percent, believed(700), query)[0] == "suspect"
+
+
 def test_words_of_a_fall_name_the_guard_first() -> None:
     assert verdict(70, believed(95, highest=100))[1] == "fell: 70 is 30.0 % below 100; 95 on 2026-11-22"
     assert verdict(0, believed(1234))[1] == "vanished: 1,234 on 2026-11-22, now none"
