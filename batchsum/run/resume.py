@@ -130,6 +130,9 @@ def open_retry(
         raise UsageError(f"{directory}: the night of {found.today} is unfinished; go on with it, without --retry")
     if last.base_url != base_url:
         raise UsageError(f"{directory}: the night of {last.today} asked {last.base_url}; ask that server again")
+    if found is not None and found.base_url != base_url:  # its answers are those of that server
+        unfinished = f"the night of {found.today} is unfinished, and asks {found.base_url}"
+        raise UsageError(f"{directory}: {unfinished}; go on with it there, without --retry")
     # Counted from the first run of that night: else each retry would make room for another.
     ((began,),) = store.query("SELECT min(started_at) FROM runs WHERE today = ?", last.today.isoformat())
     if begun - datetime.fromisoformat(began) > OLDEST_RETRY:

@@ -14,7 +14,9 @@ from batchsum.errors import UsageError
 from batchsum.ncbi.taxonomy import TaxonNode
 from batchsum.run import night, publish
 from batchsum.run.row_names import RowName, named_rows
+from tests.builders import jobs
 from tests.builders.november import Nights
+from tests.fakes.scripted_ncbi import scripted_ncbi
 
 UNKNOWN = (404, {"code": 5, "message": "The taxonomy name is not a recognized virus taxon"})
 
@@ -297,6 +299,16 @@ def test_a_night_is_asked_again_for_a_day(fallen: Nights, capsys: pytest.Capture
     assert fallen.night(2, "--retry") == 2
     assert "began over 24 h ago" in capsys.readouterr().err
     assert fallen.ncbi.asked == []
+
+
+def test_retry_mixes_no_answers_of_two_servers(fallen: Nights, capsys: pytest.CaptureFixture[str]) -> None:
+    before = fallen.manifest()
+    with scripted_ncbi(otherwise=lambda question: (401, "who are you")) as other:
+        assert jobs.night(fallen.job, other, day="2026-11-02") == 5
+        assert fallen.night(2, "--retry") == 2
+        assert f"unfinished, and asks {other.base_url}; go on with it there" in capsys.readouterr().err
+    assert fallen.ncbi.asked == []
+    assert fallen.manifest() == before
 
 
 def test_retry_needs_a_night(nights: Nights, capsys: pytest.CaptureFixture[str]) -> None:
