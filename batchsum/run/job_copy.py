@@ -8,7 +8,7 @@ share), then one line a taxon. What is shared in the job is shared in the copy.
 import gzip
 import io
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,15 +63,11 @@ def unpack_job(copy: bytes) -> Job:
 
 
 def _lines(job: Job) -> Iterator[str]:
-    kinds: dict[Hashable, int] = {}
-    shared, kind_of = list[Any](), list[int]()
-    for listed in job.taxa:
-        kind = listed.sets, listed.guards and tuple(listed.guards.items())  # a mapping has no hash
-        kind_of.append(kinds.setdefault(kind, len(kinds)))
-        if len(shared) < len(kinds):
-            shared.append((listed.sets, listed.guards))
+    kinds: dict[tuple[Any, Any], int] = {}
+    own = ((one.sets, one.guards and tuple(one.guards.items())) for one in job.taxa)  # a mapping has no hash
+    kind_of = [kinds.setdefault(kind, len(kinds)) for kind in own]
     yield _json(_plain(replace(job, taxa=(), warnings=())))
-    yield _json(_plain(shared))
+    yield _json(_plain([(sets, guards and dict(guards)) for sets, guards in kinds]))
     for listed, number in zip(job.taxa, kind_of, strict=True):
         yield _json([listed.taxon, listed.label, number])
 
