@@ -164,10 +164,10 @@ def announce(notifier: Notifier, outcome: Outcome) -> Outcome:
 
 
 def job_client(job: Job, base_url: str | None, api_key: str | None, *, parts: int = 1) -> DatasetsClient:
-    """A client as the job wants it, for `base_url`, else the job's, else the default; one of `parts` at work."""
+    """A client as the job wants it, for `base_url`, else the default; one of `parts` at work."""
     api = job.api
     return DatasetsClient(
-        base_url or api.base_url,
+        base_url,
         api_key=api_key,
         contact=api.contact,
         requests_per_second=api.requests_per_second,
