@@ -59,8 +59,6 @@ class FilterSet(_Filters):
 
     def resolve(self, today: date) -> "FilterSet":
         """The same set with every relative date counted back from `today`."""
-        if not self.is_rolling():
-            return self
         days: dict[str, Any] = {
             name: midnight_before(day, today) for name, day in self.dates().items() if isinstance(day, timedelta)
         }
