@@ -204,7 +204,7 @@ class Store:
 
     def mark_told(self) -> None:
         """Whoever is to know of the published runs has been told, as far as that could be done."""
-        self.write("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", [(UNTOLD,)])
+        self.query("UPDATE runs SET publication = NULL WHERE state = 'published' AND publication = ?", UNTOLD)
 
     # Answers. An answer that was skipped into an outage counts as none: it is asked for again.
 
