@@ -52,6 +52,8 @@ def _holding(text: str) -> Holding:
     taxon, _, file = text.partition("=")
     if not (taxon and file.strip()):
         raise ValueError(f"{text!r} is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip")
+    if re.search("[\ud800-\udfff]", file):
+        raise ValueError(f"{file!r} is not UTF-8, and no table could name it; rename the file")
     return Holding(parse_taxon(taxon), values.parse_path(file), Path(file))
 
 

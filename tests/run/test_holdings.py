@@ -411,6 +411,8 @@ def test_an_option_that_names_no_file(tmp_path: Path, text: str, capsys: pytest.
     assert "is not TAXON=FILE, as in 2697049=ncbi/sars-cov-2.zip" in capsys.readouterr().err
     assert main(["run", str(path), "--holding", "011320=a.zip"]) == 2
     assert "'011320' has leading zeros; write 11320" in capsys.readouterr().err
+    assert main(["run", str(path), "--holding", "11320=\udcff.zip"]) == 2
+    assert r"'\udcff.zip' is not UTF-8, and no table could name it" in capsys.readouterr().err
 
 
 def test_a_taxon_that_is_given_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
