@@ -216,7 +216,7 @@ def _rows(one: FinishedShard, sql: str) -> Iterator[tuple[Any, ...]]:
     """What a shard kept for its run. Read only: the directory may be somebody else's."""
     path = one.directory / STATE
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as state:
+        with closing(sqlite3.connect(f"file:{quote(bytes(path.absolute()))}?mode=ro", uri=True)) as state:
             yield from state.execute(sql, (one.run_id,))
     except sqlite3.Error as error:
         raise UsageError(f"{path} cannot be read: {error}") from None

@@ -278,3 +278,9 @@ def test_the_job_file_may_be_gone(night: ShardedNight) -> None:
     night.job.unlink()
     assert night.merge("merged", shards) == 3
     assert night.files("merged") == night.files("one")
+
+
+def test_shards_may_lie_where_the_name_is_no_utf_8(night: ShardedNight) -> None:
+    shards = night.shards(2)
+    elsewhere = shards[0].parent.rename(night.directory / "\udcff")
+    assert night.merge("merged", [elsewhere / one.name for one in shards]) == 3
