@@ -48,7 +48,9 @@ def write_parquet(
     """Write `rows` to `path`; text is encoded by dictionary inside each row group."""
     table_schema = schema(manifest, columns)
     texts = [one.name for one in columns if one.kind == "string"]
-    with pq.ParquetWriter(path, table_schema, compression="zstd", use_dictionary=texts) as writer:
+    options = {"compression": "zstd", "use_dictionary": texts}
+    # Opened here: pyarrow takes a path for an address, and none that is no UTF-8.
+    with path.open("wb") as file, pq.ParquetWriter(file, table_schema, **options) as writer:
         # Column by column inside a group: so wide a table would not fit into memory as a whole.
         for group in in_groups(rows, ROWS_A_GROUP):
             arrays = [_array(column, values) for column, values in zip(columns, zip(*group, strict=True), strict=True)]

@@ -49,8 +49,8 @@ def _read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches():
+    with path.open("rb") as file, pq.ParquetFile(file) as table:
+        for batch in table.iter_batches():
             for record in batch.to_pylist():
                 yield {name: "true" if value is True else value for name, value in record.items()}
 

@@ -188,6 +188,15 @@ def test_every_cell_is_read_again_as_csv_shows_it(nights: Nights) -> None:
     assert tables == [tables[0]] * len(READABLE)
 
 
+def test_every_format_may_lie_where_the_name_is_no_utf_8(nights: Nights) -> None:
+    nights.write("taxa: [11320]\noutput: {formats: [csv, tsv, jsonl, parquet, xlsx]}")
+    out = nights.out.with_name("\udcff")
+    assert nights.night(1, "--out", str(out), count=7) == 0
+    tables = [list(published_rows(out / f"summary{form}")) for form in READABLE]
+    assert tables[0][0]["record_count"] == "7"
+    assert tables == [tables[0]] * len(READABLE)
+
+
 def test_a_lost_store_is_told_whatever_the_night_comes_to(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
     nights.write("taxa: [11320]")
     nights.night(1, count=5000)
