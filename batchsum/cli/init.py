@@ -22,10 +22,10 @@ def init_command(arguments: argparse.Namespace) -> int:
     directory = arguments.directory
     schema = json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"
     texts = {directory / JOB_FILE: starter_job(), directory / SCHEMA_FILE: schema}
-    # A link that leads nowhere does not exist, and is somebody's all the same.
-    if there := [str(path) for path in texts if path.exists() or path.is_symlink()]:
-        raise UsageError(f"{' and '.join(there)}: there already, and left alone; name another directory")
     with output_errors(directory):
+        # A link that leads nowhere does not exist, and is somebody's all the same.
+        if there := [str(path) for path in texts if path.exists() or path.is_symlink()]:
+            raise UsageError(f"{' and '.join(there)}: there already, and left alone; name another directory")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             for path, text in texts.items():

@@ -62,7 +62,8 @@ def run_command(arguments: argparse.Namespace) -> int:
 def merge_command(arguments: argparse.Namespace) -> int:
     """`batchsum merge OUT SHARD_OUT...`: as quiet as a run."""
     with Signals():
-        shards = collect(arguments.out, arguments.shards)
+        with output_errors(arguments.out):
+            shards = collect(arguments.out, arguments.shards)
         job, lock = merged_job(arguments.out, shards)
         log_file = arguments.out / "batchsum.log"
         with _logged(job, log_file) as api_key:
@@ -76,7 +77,8 @@ def accept_command(arguments: argparse.Namespace) -> int:
 
     Prints what is believed; the exit code is the night's.
     """
-    state_of(arguments.out)  # before a log is begun in somebody's directory
+    with output_errors(arguments.out):
+        state_of(arguments.out)  # before a log is begun in somebody's directory
     configure(verbose=False, file=arguments.out / "batchsum.log", json_lines=False)
     with Signals():
         outcome, accepted = accept_rows(arguments.out, arguments.names, arguments.note or "")

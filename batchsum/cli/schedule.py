@@ -34,7 +34,9 @@ def schedule_command(arguments: argparse.Namespace) -> int:
     """`batchsum schedule JOB --cron or --systemd`."""
     if arguments.out is not None and arguments.cron:
         raise UsageError("schedule --cron prints a line and writes no files; leave --out away")
-    entry = schedule_entry(load_job(arguments.job), at=arguments.at, key_file=arguments.api_key_file)
+    job = load_job(arguments.job)
+    with output_errors(job.output.dir):
+        entry = schedule_entry(job, at=arguments.at, key_file=arguments.api_key_file)
     if arguments.cron:
         sys.stdout.write(cron_text(entry))
         return 0
