@@ -77,7 +77,7 @@ def check_command(arguments: argparse.Namespace) -> int:
         else:
             report = check_job(job, today, lock, on_reading)
     key_file = "" if arguments.api_key_file else str(job.api.api_key_file or "")
-    for stop in map(str, stops):
+    for stop in dict.fromkeys(map(str, stops)):  # several steps may stop at the same thing
         report["problems"].append(_about_job(job, stop, key_file if stop.startswith(key_file) else ""))
     # Excerpts are for a terminal; a pipe gets one line a problem.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
@@ -145,9 +145,9 @@ def _holdings(
 def refusals(job: Job, api_key_file: Path | None = None) -> Iterator[BatchsumError]:
     """What `run` would stop at on this machine before it asks anything, in the order in which it would."""
     refusal = partial(_refusal, job.output.dir)
+    yield from refusal(require_own_directory, job)
     yield from refusal(find_api_key, api_key_file, job.api.api_key_file)
     yield from refusal(_require_output, job.output)
-    yield from refusal(require_own_directory, job)
     yield from map(UsageError, format_problems(job))
     yield from refusal(require_reader, job)
     yield from refusal(_require_state, job.output.dir)

@@ -143,6 +143,17 @@ def test_check_exits_as_run_would(
     assert main(["run", str(job)]) == code
 
 
+def test_of_two_obstacles_each_is_told_once_and_the_one_that_run_would_meet_first_decides(
+    job: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.write_text(f"version: 1\ntaxa: [11320]\noutput: {{dir: {'a' * 300}}}\napi: {{api_key_file: key}}\n")
+    code = main(["check", str(job)])
+    told = capsys.readouterr().out
+    assert told.count("the API key cannot be read") == 1
+    assert told.count("File name too long") <= 1, "Python 3.14 takes what cannot be looked at for missing"
+    assert main(["run", str(job)]) == code
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
