@@ -45,10 +45,12 @@ def demo_command(arguments: argparse.Namespace) -> int:
 
 def _prepare(directory: Path) -> None:
     """A folder that is empty, or an earlier demo's: nobody else's table is written over."""
-    if directory.exists() and any(directory.iterdir()) and not (directory / "demo-job" / "job.yaml").exists():
+    found = [*directory.iterdir()] if directory.exists() else []
+    if found and not (directory / "demo-job" / "job.yaml").exists():
         raise OutputError(f"{directory} is not empty and not from an earlier demo; name another with --out")
-    if directory.exists():
-        shutil.rmtree(directory)  # removed, since the nights of an earlier demo would be this one's past
+    for path in found:  # the nights of an earlier demo would be this one's past
+        # Not the folder itself: it may be the current one, a link, or where a disk is mounted.
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     (directory / "demo-job").mkdir(parents=True)
     shutil.copyfile(_DATA / "demo.yaml", directory / "demo-job" / "job.yaml")
     shutil.copyfile(_DATA / "taxa.csv", directory / "demo-job" / "taxa.csv")

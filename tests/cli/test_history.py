@@ -226,6 +226,19 @@ def test_what_the_disk_does_is_no_bug(
     assert not code or str(tmp_path / "out") in told
 
 
+def test_a_demo_goes_into_the_current_directory_and_takes_the_place_of_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo-job/job.yaml", "summary.xlsx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert main(["demo", "--out", "."]) == 0, capsys.readouterr().err
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"demo-job", "summary.csv", "report.html"} <= left
+    assert "summary.xlsx" not in left
+
+
 def test_a_demo_that_cannot_write_says_where(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", "/dev/null/demo"]) == 6
     assert "/dev/null/demo/demo-job: Not a directory" in capsys.readouterr().err
