@@ -62,10 +62,12 @@ class Entry:
     at: time
     key_file: Path | None
     key_option: tuple[str, ...]
-    """Tells cron of the key's file, where the job does not name it itself."""
+    """Tells the run of the key's file, where the job does not name it itself."""
     writes: tuple[Path, ...]
     """Directories that the run writes into."""
     user: str
+    has_other_key: bool = False
+    """Whether the job names another key's file, which a run takes before systemd's credential."""
     has_hooks: bool = False
     variables: tuple[str, ...] = ()
     """Environment variables that the job names: addresses of a webhook, of a ping."""
@@ -83,7 +85,8 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
 
     Each name has its own time, never a full hour: everybody's jobs start then.
     """
-    file = key_file or job.api.api_key_file
+    own_file = job.api.api_key_file
+    file = key_file or own_file
     file = file and file.absolute()
     output = job.output.dir.absolute()  # or the first above it that exists: a service can be given no other place
     found = Entry(
@@ -92,10 +95,11 @@ def schedule_entry(job: Job, *, at: time | None = None, key_file: Path | None = 
         job=job.path.absolute(),
         at=_off_the_hour(job.name, at),
         key_file=file,
-        key_option=("--api-key-file", str(file)) if key_file not in (None, job.api.api_key_file) else (),
+        key_option=("--api-key-file", str(file)) if key_file not in (None, own_file) else (),
         # /tmp: all batchsum processes of a user share their limit through a file there.
         writes=(next(place for place in (output, *output.parents) if place.is_dir()), Path("/tmp")),
         user=user_name(),
+        has_other_key=own_file not in (None, key_file or own_file),
         has_hooks=bool(job.notify.on_change or job.notify.on_failure or job.notify.on_success),
         variables=tuple(name for name in (job.notify.webhook_env, job.notify.ping_env) if name),
         lacking=tuple(name for name in _SURROUNDINGS if os.environ.get(name)),
@@ -132,7 +136,7 @@ def cron_text(entry: Entry) -> str:
 
 def systemd_units(entry: Entry) -> dict[str, str]:
     """The text of a service and its timer, by file name."""
-    command = " ".join(map(_quote, entry.command))
+    command = " ".join(map(_quote, entry.command + (entry.key_option if entry.has_other_key else ())))
     writes = " ".join(_quote(str(path), variables=False) for path in entry.writes)
     return {
         f"batchsum-{entry.name}.service": _filled("service.jinja", entry, command=command, writes=writes),

@@ -205,6 +205,23 @@ def test_units_as_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         assert f"\n{line}\n" in timer
 
 
+def test_another_key_than_the_jobs_own_is_the_one_that_the_service_asks_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = write_job(tmp_path / "own.yaml", "api: {api_key_file: mine}\n")
+    none = write_job(tmp_path / "none.yaml")
+    other = str(tmp_path / "the other")
+    for job, words, credential in (
+        (own, ["--api-key-file", other], 0),  # which a run takes before the job's own, and that before a credential
+        (own, [], 1),
+        (none, ["--api-key-file", other], 1),
+    ):
+        assert main(["schedule", str(job), "--systemd", *words]) == 0
+        service = capsys.readouterr().out
+        assert service.count(f'--if-locked skip --api-key-file "{other}"\n') == 1 - credential
+        assert service.count("\nLoadCredential=ncbi_api_key:") == credential
+
+
 def test_hooks_may_write_where_they_like(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedule", str(write_job(tmp_path / "a.yaml", "notify: {on_change: [a]}\n")), "--systemd"]) == 0
     assert "ProtectSystem" not in capsys.readouterr().out
