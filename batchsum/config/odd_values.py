@@ -26,6 +26,9 @@ def odd_filters(filters: FilterSet, today: date) -> Iterator[tuple[str, str]]:
         if isinstance(day, date) and day > today:
             written = "released_between" if filters.released_before else name
             yield written, f"{day} is in the future; nothing can be that new"
+    match filters.resolve(today):  # of a fixed and a relative date, which comes first is known on the day only
+        case FilterSet(released_since=date() as begin, released_before=date() as end) if begin >= end:
+            yield "released_between", f"begins on {begin} tonight and ends on {end}; nothing lies between"
     if "*" in (lineage := filters.pangolin_classification):
         meant = lineage.replace("*", "").rstrip(".")
         hint = f"; write {meant!r}, and each lineage below it by its own name" if meant else ""

@@ -252,12 +252,17 @@ def test_taxa_look_like_a_list(every_key: Job) -> None:
             ["3:46: released_between: 2030-01-01 is in the future; nothing can be that new"],
         ),
         (
+            "taxa: [1]\nfilter_sets:\n"
+            "  x: {released_between: [3d, 2025-05-01]}\n  y: {released_between: [2025-05-01, 3d]}",
+            ["4:25: released_between: begins on 2025-05-29 tonight and ends on 2025-05-01; nothing lies between"],
+        ),
+        (
             "taxa: [11320, 11053, 11320, {taxon: 11320, filter_sets: [all]}]",
             ["2:22: taxon 11320 is listed again with filter set 'all'; its rows will stand there twice"
              " (2 rows like this, all in line 2)"],
         ),
     ],
-    ids=["future", "future window", "twice"],
+    ids=["future", "future window", "backwards tonight", "twice"],
 )  # fmt: skip
 def test_what_is_odd_is_a_warning(text: str, warnings: list[str], tmp_path: Path) -> None:
     job = job_of(tmp_path, f"version: 1\n{text}\n")
