@@ -28,6 +28,7 @@ from batchsum.ncbi.http import LARGEST_BODY, Response, Transport
 from batchsum.ncbi.pacing import Pacer
 from batchsum.ncbi.parse import parse_answer
 from batchsum.ncbi.urls import BASE_URL
+from batchsum.output.files import check_targets
 from batchsum.store.directory import output_errors
 from batchsum.text import one_line, utc_text
 from batchsum.version import __version__
@@ -122,6 +123,9 @@ def probe_command(arguments: argparse.Namespace) -> int:
     """
     base_url, directory = server(arguments.base_url, ApiSettings()) or BASE_URL, arguments.out
     api_key = find_api_key(arguments.api_key_file, None)
+    with output_errors(directory):  # before anything is asked whose answer could not be kept
+        directory.mkdir(parents=True, exist_ok=True)
+        check_targets(directory, ["probe.json"])
     asked, seen = questions(datetime.now(UTC).date()), list[Seen]()
     say(f"{len(asked)} questions to {base_url}, {'with' if api_key else 'without'} a key:")
     for question in asked:
@@ -143,7 +147,6 @@ def probe_command(arguments: argparse.Namespace) -> int:
         }
         text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         with output_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
             replace_file(directory / "probe.json", text.encode(errors="replace"))
         print(f"{'question':<17} {'status':>6} {'seconds':>7}  {'':<12}  answer")
         for one, judged in zip(seen, held, strict=True):

@@ -176,3 +176,14 @@ def test_an_address_that_may_not_be_asked(tmp_path: Path, base_url: str, capsys:
     assert main(["probe", "--base-url", base_url, "--out", str(tmp_path)]) == 2
     assert "base URL" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_asked_where_the_answers_cannot_be_kept(
+    tmp_path: Path, raw: RawServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "probe.json").mkdir()
+    for out, words in ((tmp_path / "file", "File exists"), (tmp_path, "probe.json is not a file, and cannot be")):
+        assert main(["probe", "--base-url", raw.base_url, "--out", str(out)]) == 6
+        assert words in capsys.readouterr().err
+    assert raw.arrivals == []
