@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from batchsum.config.filter_sets import name_of, named_as_windows
+from batchsum.config.filter_sets import is_named_as_window, name_of
 from batchsum.config.odd_values import odd_filters, odd_line
 from batchsum.config.problems import OnceAKind, StopReading, kind_of, nearest, undecodable, unknown
 from batchsum.errors import Problem
@@ -199,8 +199,7 @@ class _ListFile:
             if listing.alone:
                 raise ValueError(f"{name!r} has no filters; fill in a filter's column, or write all, or nothing")
             raise ValueError(unknown("filter set", name, listing.sets))
-        series = listing.sets.get(name.rpartition("/")[0], ())
-        if any(named_as_windows(series, [name])):
+        if is_named_as_window(name, listing.sets):
             raise ValueError(f"{name!r} is a window's name; give these filters another one")
         return (NamedSet(name or name_of(chosen, written), chosen),)
 

@@ -73,10 +73,8 @@ def _written(value: Any) -> str:
     return cell_text(value)
 
 
-def named_as_windows(sets: Iterable[NamedSet], names: Iterable[str]) -> Iterator[str]:
-    """Those of `names` that a window of `sets` may have: SET/YYYY-MM-DD, the day on which it begins."""
-    in_windows = {one.name for one in sets if one.windows}
-    for name in names:
-        stem, _, day = name.rpartition("/")
-        if stem in in_windows and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
-            yield name
+def is_named_as_window(name: str, sets: Mapping[str, Iterable[NamedSet]]) -> bool:
+    """Whether a window of `sets` may have this name: SET/YYYY-MM-DD, the day on which it begins."""
+    stem, _, day = name.rpartition("/")
+    has_windows = any(one.windows for one in sets.get(stem, ()) if one.name == stem)  # `stem` may be a whole matrix
+    return has_windows and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batchsum.config.csv_list import Listing, read_list
-from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, named_as_windows, overlaps
+from batchsum.config.filter_sets import EVERYTHING, MOST_SETS, expand, is_named_as_window, overlaps
 from batchsum.config.odd_values import odd_filters, odd_program
 from batchsum.config.problems import unknown, unreadable
 from batchsum.config.schema import FILTER_SET, JOB, TAXON_ENTRY
@@ -125,8 +125,9 @@ class YamlJob:
             self.listing.sets[name] = made or self.listing.sets.get(name, ())
             for one in made:
                 self.warn_odd(one.filters, entry)
-        for name in named_as_windows(self.filter_sets, entries):
-            self.report(entries[name][0], f"{name!r} is a window's name; rename one of the two")
+        for name, (key, _) in entries.items():
+            if is_named_as_window(name, self.listing.sets):
+                self.report(key, f"{name!r} is a window's name; rename one of the two")
         self._order = {name: number for number, name in enumerate(self.listing.sets)}
 
     def read_filter_set(self, name: str, key: YamlNode, entry: YamlNode) -> tuple[NamedSet, ...]:
