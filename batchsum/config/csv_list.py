@@ -105,9 +105,9 @@ class _ListFile:
 
     def read_header(self, header: list[str]) -> None:
         columns = [column_of(cell) for cell in header]
-        # Not one name that is near a column: this is a list without a header, and its other lines are no help.
         if columns[0].startswith("sep="):
             self.stop(f"{header[0].strip()!r} is for Excel alone; remove this line", 0)
+        # Not one name that is near a column: this is a list without a header, and its other lines are no help.
         if not any(map(_nearest_column, columns)):
             expected = f"the first line must be a header with the column taxon, not {header[0].strip()!r}"
             self.stop(f"{expected}; a list without one ends in .txt", 0)

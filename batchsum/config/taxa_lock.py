@@ -15,7 +15,7 @@ from typing import NamedTuple
 from batchsum.atomic import replace_file
 from batchsum.config.problems import decode, unreadable
 from batchsum.errors import JobFileError, OutputError, Problem
-from batchsum.model.filters import parse_taxon
+from batchsum.model.filters import HIGHEST_TAX_ID, parse_date, parse_taxon
 from batchsum.ncbi.taxonomy import Lineages, Name, TaxonNode
 
 FILE = "taxa.lock"
@@ -149,16 +149,10 @@ def _read_line(line: str, lineages: Lineages) -> tuple[str, LockedTaxon]:
     parents = tuple(map(_tax_id, lineage.split(" "))) if lineage else ()
     # Many lines share few lineages, ranks and dates.
     node = TaxonNode(_tax_id(tax_id), name, sys.intern(rank), lineages.setdefault(parents, parents))
-    return parse_taxon(taxon), LockedTaxon(node, _day(locked_on))
+    return parse_taxon(taxon), LockedTaxon(node, sys.intern(parse_date(locked_on).isoformat()))
 
 
 def _tax_id(cell: str) -> int:
-    if not _TAX_ID.fullmatch(cell) or int(cell) >= 2**31:
+    if not _TAX_ID.fullmatch(cell) or int(cell) > HIGHEST_TAX_ID:
         raise ValueError(f"{cell[:40]!r} is no Taxonomy ID")
     return int(cell)
-
-
-def _day(cell: str) -> str:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell):  # fromisoformat() would take 2025-W03-3 too
-        raise ValueError(f"{cell!r} is no date; write it as 2025-01-15")
-    return sys.intern(date.fromisoformat(cell).isoformat())
