@@ -21,8 +21,10 @@ from batchsum.output.report import page
 from batchsum.output.report.digest import REASONS, advice, digest
 from batchsum.output.report.night import ReportNight, ReportRow, calendar
 from batchsum.output.report.page import took, write_report
+from tests.builders import jobs
 from tests.builders.report_page import Page, Row
 from tests.builders.sample_nights import bad_night, kept_row, report_row, sample_night
+from tests.fakes.scripted_ncbi import ScriptedNcbi
 
 HOSTILE = (
     "<script>alert(1)</script>", "</script><script>alert(2)</script>", "</style><img src=x onerror=alert(3)>",
@@ -319,6 +321,20 @@ def test_a_night_without_a_table_is_the_headline_and_a_gap() -> None:
     assert shown.attribute("time", "datetime", id="date") == "2026-11-24"
     assert "2026-11-22: no table: no disk" in shown.text
     assert "<title>No table · " in shown.source
+
+
+def test_a_page_is_made_however_long_there_was_no_table(
+    ncbi: ScriptedNcbi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchsum.output.report.night.NIGHTS_SHOWN", 2)
+    job = jobs.write_job(tmp_path, jobs.job_text(11320))
+    assert jobs.night(job, ncbi, day="2026-11-22") == 0
+    ncbi.otherwise = lambda question: (302, "")
+    for day in ("2026-11-23", "2026-11-24", "2026-11-25"):
+        assert jobs.night(job, ncbi, day=day) == 5
+        source = (tmp_path / "out/night/report.html").read_text()
+        assert f'<time datetime="{day}"' in source
+        assert "What follows is the last table, that of 2026-11-22." in source
 
 
 def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_they_are_given() -> None:

@@ -160,7 +160,8 @@ class _Rows:
     def _series(self, queries: Iterable[int]) -> dict[int, _Series]:
         """For each query its counts and statuses."""
         series: dict[int, _Series] = {query: {} for query in queries}
-        first = min(night.today for night in self.nights if night).isoformat()
+        # The run itself is not among the nights where only such without a table came behind it.
+        first = min((night.today for night in self.nights if night), default=self.run.today).isoformat()
         # As one JSON text, since SQLite takes a limited number of parameters.
         found = self.store.query(_SERIES, json.dumps(list(series)), first, self.run.today.isoformat())
         for query, run, count, status in found:
