@@ -132,7 +132,8 @@ def _resource(name: str, path: str, form: str, columns: Sequence[Column]) -> dic
 
 
 def _field(column: Column) -> dict[str, Any]:
-    field: dict[str, Any] = {"name": column.name, "type": column.kind, "description": column.about}
+    # As the header has it, by which readers find the column.
+    field: dict[str, Any] = {"name": table.cell(column.name), "type": column.kind, "description": column.about}
     if column.kind == "boolean":
         field |= {"trueValues": ["true"], "falseValues": ["false"]}
     constraints: dict[str, Any] = {"required": True} if column.required else {}

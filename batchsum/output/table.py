@@ -124,7 +124,7 @@ def write_delimited(path: Path, rows: Iterable[Row], *, columns: Iterable[str] =
     """A header and the rows as CSV, or TSV by its delimiter: UTF-8, line ends as on Unix, missing values empty."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        writer.writerow(columns)
+        writer.writerow(map(cell, columns))  # those of counts.csv are named by the user
         # What stays as it is, the writer turns into text faster.
         writer.writerows(
             [value if value is None or value == "" or type(value) is int else cell(value) for value in row]

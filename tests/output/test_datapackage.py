@@ -15,8 +15,8 @@ from batchsum.model.queries import STATUSES, Believed, Past, Summary, Verdict
 from batchsum.output.changes import kind_of_change
 from batchsum.output.formats import datapackage
 from batchsum.output.table import CHANGES
-from tests.builders.jobs import JOB, count_by_text, night, write_job
-from tests.fakes.scripted_ncbi import scripted_ncbi
+from tests.builders.jobs import JOB, count_by_text, job_text, night, write_job
+from tests.fakes.scripted_ncbi import ScriptedNcbi, scripted_ncbi
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,16 @@ def test_every_column_is_described_in_order(out: Path) -> None:
             header = next(csv.reader(file, delimiter="\t" if path.endswith("tsv") else ","))
         assert [field["name"] for field in fields] == header
         assert all(field["description"].endswith(".") for field in fields)
+
+
+def test_a_set_named_like_a_formula_is_none_in_the_header(ncbi: ScriptedNcbi, tmp_path: Path) -> None:
+    job = write_job(tmp_path, job_text(11320, filter_sets={"=1+1": {}, "@human": {"host": "human"}, "all -": {}}))
+    assert night(job, ncbi) == 0
+    fields = resources(tmp_path / "out/night")["counts.csv"]["schema"]["fields"]
+    with (tmp_path / "out/night/counts.csv").open(encoding="utf-8", newline="") as file:
+        header = next(csv.reader(file))
+    assert [field["name"] for field in fields] == header
+    assert header[4:] == ["'=1+1", "'@human", "all -"]
 
 
 PATTERNS = {
