@@ -17,13 +17,13 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, UsageError
+from batchsum.errors import BatchsumError, Interrupted, Locked, NotDue, OutputError, UsageError
 from batchsum.model.job import Job, NotifySettings
 from batchsum.notify.channels import address, ping, post_message, run_hook
 from batchsum.notify.metrics import write_metrics
 from batchsum.notify.news import News, Note, Outbox, failed_news
 from batchsum.notify.words import message, summary_line
-from batchsum.output.files import require_own_directory
+from batchsum.output.files import MANIFEST, require_own_directory
 from batchsum.store.directory import STATE, locked
 from batchsum.store.store import Run, Store
 
@@ -99,7 +99,10 @@ class Notifier:
             write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
             if not _channels(notify) and not notify.ping_env:
                 return
-            with Store(self._job.output.dir / STATE) as store:
+            state = self._job.output.dir / STATE
+            if (state.parent / MANIFEST).exists() and not state.exists():  # made here, it would hide that it was lost
+                raise OutputError(f"{state} is missing")
+            with Store(state) as store:
                 if news.reason:  # of a published night its own transaction has put them there
                     with store.transaction():
                         queue_news(store, self._job, news)

@@ -220,6 +220,21 @@ def test_what_stops_a_night_before_it_begins_is_told(desk: Desk) -> None:
     assert "taxa.lock" in str(desk.told("failure")[-1]["reason"])
 
 
+def test_a_failure_that_is_told_hides_no_lost_store(desk: Desk, capfd: pytest.CaptureFixture[str]) -> None:
+    desk.write(on_failure=desk.hook("failure"))
+    assert desk.night() == 0
+    (desk.out / "state.sqlite3").unlink()
+    lock = desk.directory / "taxa.lock"
+    lock.write_text("what?\n")
+    assert desk.night() == 2
+    (facts,) = desk.told("failure")
+    assert "taxa.lock" in str(facts["reason"])
+    lock.unlink()
+    capfd.readouterr()
+    assert desk.night() == 0
+    assert "state.sqlite3 is missing" in capfd.readouterr().err.splitlines()[0]
+
+
 def test_of_a_shard_that_cannot_begin_nobody_is_told(desk: Desk) -> None:
     desk.write(on_failure=desk.hook("failure"))
     key_file = str(desk.directory / "no-such-key")
