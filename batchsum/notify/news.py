@@ -43,6 +43,8 @@ class News:
     first_night: bool = False
     problem_count: int = 0
     """Rows that cannot be relied on, but for those that a run told of which this one replaces."""
+    new_problem_count: int = 0
+    """Rows that cannot be relied on, and could be until this night."""
     problems: list[dict[str, Any]] = field(default_factory=list)
     """Rows that cannot be relied on, worst first, at most MOST_PROBLEMS, each with its `status`, `reason`,
     `error` and `since`, the date from which on it was so."""
@@ -59,12 +61,15 @@ class News:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Self:
-        """The news again, of the facts that were kept of them."""
-        return cls(**{one.name: facts[one.name] for one in fields(cls)})
+        """The news again, of the facts that were kept of them, maybe by an earlier batchsum that knew fewer."""
+        return cls(**{one.name: facts[one.name] for one in fields(cls) if one.name in facts})
 
 
-def published_news(job: Job, manifest: Mapping[str, Any], history: History, doubtful: Sequence[DoubtfulRow]) -> News:
-    """A night whose manifest and whose place in the history these are; `doubtful` are its first MOST_PROBLEMS."""
+def published_news(
+    job: Job, manifest: Mapping[str, Any], history: History, doubtful: Sequence[DoubtfulRow], newly_doubtful: int
+) -> News:
+    """A night whose manifest and whose place in the history these are; `doubtful` are the first MOST_PROBLEMS of its
+    doubtful rows, `newly_doubtful` is how many of all are new."""
     told = history.told()
     names: dict[str, str] = {}
     untold = [
@@ -91,6 +96,7 @@ def published_news(job: Job, manifest: Mapping[str, Any], history: History, doub
         changes=told_of,
         first_night=history.is_first,
         problem_count=problems - history.count_told_problems(),
+        new_problem_count=newly_doubtful,
         problems=[_problem(row) for row in doubtful],
         warnings=list(manifest["warnings"]),
         newly_incomplete=[one["file"] for one in held if one.get("missing") and not one["was_incomplete"]],

@@ -58,8 +58,8 @@ def verdict(news: News) -> str:
         held = any(warning.startswith("incomplete:") for warning in news.warnings)
         answered = "answered" if rows == "1 row" else "all answered"
         return f"{whose}: {rows}, {answered}{', but a download of yours is incomplete' if held else ''}"
-    new = sum(problem["since"] == news.night for problem in news.problems)
-    age = f"{new:,} of them new tonight" if 0 < new < len(news.problems) else _since(news.problems, news.night)
+    new = news.new_problem_count
+    age = f"{new:,} of them new tonight" if 0 < new < doubtful else _since(news.problems, news.night)
     return f"{whose}: {doubtful:,} of {rows} {'has' if doubtful == 1 else 'have'} no count to rely on, {age}"
 
 

@@ -11,7 +11,7 @@ from batchsum.model.job import Job
 from batchsum.notify.news import MOST_PROBLEMS, News, changes, published_news
 from batchsum.notify.words import FIRST_NIGHT, change_in_words, counts_in_words
 from batchsum.output.changes import FAILURES, told_changes, weight
-from batchsum.store.failures import FailuresByReason, doubtful_rows, failures_by_reason
+from batchsum.store.failures import FailuresByReason, count_newly_doubtful, doubtful_rows, failures_by_reason
 from batchsum.store.history import History
 from batchsum.store.store import Run, Store
 
@@ -79,7 +79,8 @@ class Outcome:
 def outcome_of(store: Store, run: Run, job: Job, manifest: Mapping[str, Any], dropped: str = "") -> Outcome:
     """The outcome of a judged run, whose manifest this is."""
     history, names = History(store, run), dict[str, str]()
-    news = published_news(job, manifest, history, doubtful_rows(store, run, MOST_PROBLEMS))
+    doubtful, newly_doubtful = doubtful_rows(store, run, MOST_PROBLEMS), count_newly_doubtful(store, run)
+    news = published_news(job, manifest, history, doubtful, newly_doubtful)
     # What failed stands in `failures`, and what only rolled is no news.
     shown = (change for change in changes(history, names) if change["change"] not in (*FAILURES, "rolled"))
     largest = heapq.nsmallest(MOST_CHANGES, shown, key=weight)  # a million changes are never held at once

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batchsum.model.queries import DOUBTFUL
 from batchsum.store.database import STATEMENTS
 from batchsum.store.rows import KeptRow, kept_rows
-from batchsum.store.store import Run, Store
+from batchsum.store.store import Run, Store, in_groups
 
 EXAMPLES = 3
 """Rows that are shown of each reason."""
@@ -80,3 +80,13 @@ def doubtful_rows(store: Store, run: Run, most: int) -> list[DoubtfulRow]:
     rows = list(kept_rows(store, where, run.run, " ".join(DOUBTFUL), most))
     since = doubtful_since(store, run, (row.query for row in rows))
     return [DoubtfulRow(row, since[row.query]) for row in rows]
+
+
+def count_newly_doubtful(store: Store, run: Run) -> int:
+    """How many rows of a judged run cannot be relied on, and could be until this night."""
+    rows = store.walk("SELECT query FROM rows WHERE run = ?1 AND instr(?2, status)", run.run, " ".join(DOUBTFUL))
+    tonight, count = run.today.isoformat(), 0
+    for queries in in_groups(query for (query,) in rows):
+        since = doubtful_since(store, run, queries)
+        count += sum(since[query] == tonight for query in queries)
+    return count

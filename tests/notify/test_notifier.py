@@ -98,7 +98,7 @@ def test_a_hook_reads_the_facts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
         "version": 1, "event": "change", "job": "desk", "run_id": manifest["run_id"], "night": manifest["today"],
         "directory": str(desk.out), "exit_code": 0, "reason": "", "counts": manifest["statuses"], "change_count": 1,
         "problem_count": 0, "first_night": False, "cwd": str(desk.directory), "problems": [], "warnings": [],
-        "newly_incomplete": [],
+        "newly_incomplete": [], "new_problem_count": 0,
         "names": {"11520": "<!here> & =B (11520)"},
         "changes": [{
             "taxon": "11520", "label": "<!here> & =B", "filter_set": "all", "change": "grew",
@@ -157,6 +157,20 @@ def test_what_fails_is_told_row_by_row_with_its_first_night(desk: Desk) -> None:
     ]  # fmt: skip
     (warning,) = second["warnings"]  # type: ignore[misc]
     assert warning.startswith("nothing to accept for 11320/all")
+
+
+def test_what_is_new_is_counted_beyond_the_rows_that_are_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("batchsum.run.outcome.MOST_PROBLEMS", 1)
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    desk.ncbi.answers["11520"] = (500, "oops")
+    assert desk.night() == 3
+    assert "1 of 2 rows has no count to rely on, new tonight" in capfd.readouterr().err
+    desk.ncbi.answers["11320"] = {"record_count": 10}
+    assert desk.night() == 3
+    assert "2 of 2 rows have no count to rely on, 1 of them new tonight" in capfd.readouterr().err
 
 
 def test_what_vanished_is_named_before_all_that_grew(
