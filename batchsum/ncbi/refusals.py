@@ -117,20 +117,17 @@ def _with_our_values(message: str, asked: Request | None) -> str:
 
 def message_and_code(document: Mapping[str, Any]) -> tuple[str, int | None]:
     """The message of an error body and its code, as far as it has them."""
-    for name in ("message", "error"):
-        said = document.get(name)
-        if isinstance(said, Mapping):
-            return message_and_code(said)
-        if isinstance(said, str) and said.strip():
-            break
-    else:
-        said = ""
+    said: object = document
+    while isinstance(said, Mapping):  # no recursion: a body may nest more deeply than Python lets functions call
+        document = said
+        values = (document.get(name) for name in ("message", "error"))
+        said = next((one for one in values if isinstance(one, Mapping) or (isinstance(one, str) and one.strip())), None)
     code = document.get("code", document.get("status"))
     if isinstance(code, str) and re.fullmatch("[0-9]{1,3}", code):
         code = int(code)
     elif isinstance(code, str):
         code = next((number for number, name in _NAMES_OF_CODES if name.search(code)), None)
-    return one_line(said), code if type(code) is int else None
+    return one_line(said) if isinstance(said, str) else "", code if type(code) is int else None
 
 
 def refused(answer: Failure, *, has_key: bool, met_by: str) -> Refused:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from batchsum.model.filters import FilterSet
 from batchsum.model.queries import FILE_KINDS, Failure, FileSummary, Package, Request, Summary
 from batchsum.ncbi.parse import MOST_MESSAGES, parse_answer
-from batchsum.ncbi.refusals import is_refusal
+from batchsum.ncbi.refusals import is_refusal, message_and_code
 from batchsum.text import LONGEST_DETAIL, one_line
 from tests.fakes.raw_server import DUPLICATE_KEYS, NAN_JSON, NESTED_JSON
 
@@ -346,6 +346,13 @@ def test_a_refusal_may_be_inside_a_200(document: dict[str, Any]) -> None:
     answer = failure(document)
     assert (answer.status, answer.reason) == ("rejected", "http_200")
     assert is_refusal(answer)
+
+
+def test_an_error_may_be_wrapped_however_often() -> None:
+    document: dict[str, Any] = {"message": "the taxon is unknown", "code": 3}
+    for _ in range(5000):
+        document = {"error": document}
+    assert message_and_code(document) == ("the taxon is unknown", 3)
 
 
 @pytest.mark.parametrize("status", [401, 403])
