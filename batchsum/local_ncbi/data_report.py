@@ -10,9 +10,11 @@ two contradict each other, the later one holds for both records.
 import gzip
 import json
 import logging
+import lzma
 import re
 import sqlite3
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -25,6 +27,8 @@ from batchsum.local_ncbi.records import CONTINENT_OF, GenomeRecord
 log = logging.getLogger(__name__)
 
 _REPORT_NAME = "data_report.jsonl"
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+"""What a file raises that is cut off, damaged, or packed in a way that Python does not know."""
 _MOST_NAMED_PROBLEMS = 20
 _LONGEST_LINE = 4_000_000
 Kind = TypeVar("Kind")
@@ -62,7 +66,7 @@ class _Reports:
             try:
                 with path.open("rb") as file:
                     yield from self._records_of(path, _unpacked(path, file))
-            except (OSError, EOFError, zipfile.BadZipFile) as exc:
+            except _UNREADABLE as exc:
                 raise ValueError(f"catalogue {path}: {getattr(exc, 'strerror', None) or exc}") from None
 
     def _records_of(self, path: Path, lines: IO[bytes] | gzip.GzipFile) -> Iterator[GenomeRecord]:

@@ -159,6 +159,20 @@ def test_files_that_are_none(tmp_path: Path, content: bytes | None, words: str) 
         pass
 
 
+@pytest.mark.parametrize("how", ["gzip", "deflated"])
+def test_a_damaged_file_is_said_to_be_none(tmp_path: Path, how: str) -> None:
+    path = write(tmp_path / "holdings", [{**CAMEL, "accession": f"A{number**5}.1"} for number in range(500)], "gzip")
+    if how == "deflated":
+        text = gzip.decompress(path.read_bytes())
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+            package.writestr("data_report.jsonl", text)
+    content = bytearray(path.read_bytes())
+    content[300:400] = [255 - byte for byte in content[300:400]]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"catalogue {path}: "), serving(catalogue=[path]):
+        pass
+
+
 def test_a_package_without_a_report(tmp_path: Path) -> None:
     path = tmp_path / "package.zip"
     with zipfile.ZipFile(path, "w") as package:
