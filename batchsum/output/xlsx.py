@@ -88,7 +88,8 @@ def _write_sheet(workbook: Any, name: str, columns: Sequence[Column], rows: Iter
         width = _WIDE.get(one.name, min(24, max(11, len(one.name) + 2)))
         sheet.set_column(index, index, width, grouped if one.kind == "integer" else None)
     sheet.freeze_panes(1, names.index("filter_set") + 1 if "filter_set" in names else 1)
-    sheet.write_row(0, 0, names, bold)
+    for index, name in enumerate(names):  # those of filter sets are the user's
+        _write_text(sheet, 0, index, name, bold)
     number = 0
     for number, row in enumerate(rows, start=1):
         # Not strict: a row may end early, as the one of _at_most does.
@@ -110,13 +111,13 @@ def _write_cell(sheet: Any, row: int, column: int, kind: str, value: Value) -> N
             _write_text(sheet, row, column, str(value))
 
 
-def _write_text(sheet: Any, row: int, column: int, text: str) -> None:
+def _write_text(sheet: Any, row: int, column: int, text: str, *style: Any) -> None:
     text = text.translate(_NOT_XML) if not text.isascii() else text
     # A character is two UTF-16 units at most, so a short text need not be encoded to be measured.
     if len(text) > LONGEST_TEXT // 2 and len(text.encode("utf-16-le")) > 2 * LONGEST_TEXT:
         text = text.encode("utf-16-le")[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", errors="ignore") + "…"
     if text.startswith("<r>") and text.endswith("</r>"):
         # XlsxWriter takes such text for markup of its own, unless it comes in pieces.
-        sheet.write_rich_string(row, column, text[0], text[1], text[2:])
+        sheet.write_rich_string(row, column, text[0], text[1], text[2:], *style)
     else:
-        sheet.write_string(row, column, text)
+        sheet.write_string(row, column, text, *style)

@@ -22,7 +22,7 @@ from batchsum.model.job import Job, ListedTaxon, NamedSet, OutputSettings, Windo
 from batchsum.model.queries import FileSummary, Package, Summary
 from batchsum.output import changes, formats, table
 from batchsum.output.table import CHANGED, MOST_XLSX_ROWS, SUMMARY, Row
-from tests.builders.jobs import count_by_text, night, write_job
+from tests.builders.jobs import count_by_text, job_text, night, write_job
 from tests.builders.sample_nights import kept_row
 from tests.fakes.scripted_ncbi import scripted_ncbi
 
@@ -194,6 +194,17 @@ def test_changes_beyond_a_sheet_are_said_to_be_elsewhere(tmp_path: Path, monkeyp
         book = openpyxl.load_workbook(written("xlsx", tmp_path / "t.xlsx", ROWS[:2], CHANGE_ROWS * count))
         rows = list(book["changes"].iter_rows(min_row=2, values_only=True))
         assert (len(rows), rows[-1][3]) == (3, shown)
+
+
+def test_a_filter_set_heads_its_column_whatever_it_is_called(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="needs openpyxl")
+    names = ["=1+1", "{=1+1}", "<r><b</r>"]
+    job = write_job(tmp_path, job_text(11320, filter_sets={name: {"host": name} for name in names}))
+    with scripted_ncbi() as ncbi:
+        assert night(job, ncbi, "--format", "xlsx") == 0
+    header = next(openpyxl.load_workbook(tmp_path / "out/night/summary.xlsx")["counts"].iter_rows())
+    assert [cell.value for cell in header[4:]] == names
+    assert all(cell.data_type == "s" and cell.font.bold for cell in header)
 
 
 @pytest.mark.parametrize("name", ["parquet", "xlsx"])
