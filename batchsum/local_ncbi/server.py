@@ -157,7 +157,7 @@ class Responder:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         now = asyncio.get_running_loop().time()
         # Counted before anything is read: a request that is too much costs the server nothing more.
-        key = request.headers.get("api-key") or _key_in_query(request.raw_path)
+        key = request.headers.get("api-key") or request.query.get("api_key")
         allowance = self.limit.ask(key or f"address {request.remote}", has_key=bool(key), now=now)
         headers = _headers(request, allowance)
         if allowance is not None and not allowance.granted:
@@ -206,11 +206,6 @@ def _encoded(document: dict[str, Any], status: int, accept: str) -> tuple[bytes,
         return "".join(f"{encode(report)}\n" for report in document.get("reports", ())).encode(), "application/x-ndjson"
     is_json = status == 200 or "json" in accept
     return encode(document).encode(), "application/json" if is_json else "text/plain; charset=utf-8"
-
-
-def _key_in_query(target: str) -> str:
-    match = re.search(r"[?&]api_key=([^&]+)", target)
-    return match[1] if match else ""
 
 
 def _headers(request: web.BaseRequest, allowance: Allowance | None) -> dict[str, str]:
