@@ -12,8 +12,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -46,13 +46,12 @@ def queue_news(store: Store, job: Job, news: News) -> None:
 
 
 class Notifier:
-    """Context manager around a run: however it ends, whoever is to know is told, and `metrics.prom` written.
+    """Context manager around a run: where it leaves no table, whoever is to know is told, and `metrics.prom` written.
 
-    Whoever publishes the night sets `news`; a run that ends without, and without an error, is told to nobody.
+    Of a night with a table whoever publishes it tells by `published`.
     """
 
     def __init__(self, job: Job) -> None:
-        self.news: News | None = None
         self._job = job
         self._run_id = self._night = ""
         self._began = time.monotonic()
@@ -67,18 +66,20 @@ class Notifier:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if error is None and self.news is not None:
-            news = self.news
-            # Told first, marked then: killed in between, the same command delivers what still waits.
-            self._guarded(lambda: self._tell(news))
-            self._guarded(self._mark_told)
-        elif isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
+        if isinstance(error, Exception) and not isinstance(error, _NOBODYS_BUSINESS):
             self.failed(error)
+
+    def published(self, store: Store, news: News) -> None:
+        """Tell of the night that was just published in `store`, and note that it was told. The caller has the lock:
+        whoever gets it next must not take this night for one that was cut off."""
+        # Told first, marked then: killed in between, the same command delivers what still waits.
+        self._guarded(lambda: self._tell(news, nullcontext(store)))
+        self._guarded(store.mark_told)
 
     def failed(self, error: Exception) -> None:
         """Nothing was published, and this is why."""
         news = failed_news(self._job, self._run_id, self._night, error)
-        self._guarded(lambda: self._tell(news))
+        self._guarded(lambda: self._tell(news, self._locked_store(news)))
 
     def _guarded(self, tell: Callable[[], None]) -> None:
         try:
@@ -86,12 +87,8 @@ class Notifier:
         except Exception as problem:
             log.warning("notify: %s: %s", type(problem).__name__, problem)
 
-    def _mark_told(self) -> None:
-        """From here on the same command is a new night; before, it goes on with telling."""
-        with Store(self._job.output.dir / STATE) as store:
-            store.mark_told()
-
-    def _tell(self, news: News) -> None:
+    def _tell(self, news: News, opening: AbstractContextManager[Store]) -> None:
+        """`opening` is entered where there are channels: its store has the news in its outbox."""
         notify = self._job.notify
         try:
             require_own_directory(self._job)
@@ -99,16 +96,9 @@ class Notifier:
             write_metrics(self._job, news, seconds=time.monotonic() - self._began, now=datetime.now(UTC))
             if not _channels(notify) and not notify.ping_env:
                 return
-            state = self._job.output.dir / STATE
-            if (state.parent / MANIFEST).exists() and not state.exists():  # made here, it would hide that it was lost
-                raise OutputError(f"{state} is missing")
-            with Store(state) as store:
-                if news.reason:  # of a published night its own transaction has put them there
-                    with store.transaction():
-                        queue_news(store, self._job, news)
-                with locked(self._job.output.dir):
-                    outbox = Outbox(store)
-                    _deliver(self._job, news, outbox.waiting(_channels(notify)), outbox)
+            with opening as store:
+                outbox = Outbox(store)
+                _deliver(self._job, news, outbox.waiting(_channels(notify)), outbox)
         except Locked:
             # Another run has begun; it tells at its end what waits in the outbox.
             _deliver(self._job, news, [], None)  # the ping alone, since it tells of this run and waits in no outbox
@@ -116,6 +106,19 @@ class Notifier:
             if not isinstance(problem, UsageError):  # the directory of another job is left alone, its log included
                 log.info("notify: sent without keeping note of it: %s", problem)
             _deliver(self._job, news, [Note(0, *one) for one in _wanted(notify, news)], None)
+
+    @contextmanager
+    def _locked_store(self, news: News) -> Iterator[Store]:
+        """The store of a run without a table, locked, with its news in the outbox. Of a night that was published its
+        own transaction has put them there."""
+        state = self._job.output.dir / STATE
+        if (state.parent / MANIFEST).exists() and not state.exists():  # made here, it would hide that it was lost
+            raise OutputError(f"{state} is missing")
+        with Store(state) as store:
+            with store.transaction():
+                queue_news(store, self._job, news)
+            with locked(self._job.output.dir):
+                yield store
 
 
 def _channels(notify: NotifySettings) -> list[str]:

@@ -36,13 +36,11 @@ def accept_rows(directory: Path, names: Sequence[str], note: str = "") -> tuple[
     where a name is no row's, or nothing was said of its rows that could be believed; then nothing is touched. Locked
     while a run is at work.
     """
-    with output_errors(directory):
-        with held(state_of(directory).parent) as store:
-            job, lock = _published(store, directory)
-            finish_publication(store, job)
-            outcome, accepted = _publish_again(_last_night(store, job, lock, note).accepting(names))
-        with Notifier(job) as notifier:  # the lock is free again: telling takes it by itself
-            return announce(notifier, outcome), accepted
+    with output_errors(directory), held(state_of(directory).parent) as store:
+        job, lock = _published(store, directory)
+        finish_publication(store, job)
+        outcome, accepted = _publish_again(_last_night(store, job, lock, note).accepting(names))
+        return announce(store, Notifier(job), outcome), accepted
 
 
 def _last_night(store: Store, job: Job, lock: TaxaLock, note: str) -> Night:

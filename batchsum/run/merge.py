@@ -99,7 +99,7 @@ def merge_shards(job: Job, lock: TaxaLock, shards: Sequence[FinishedShard], api_
             is_theirs = manifest.get("run_id") == _run_id(shards)  # then no other night takes the table's place
             lost = remember_table(store, job, manifest, date.max if is_theirs else first.today)
             if (done := _merged_before(store, job, manifest, _run_id(shards))) is not None:
-                return announce(notifier, outcome_of(store, done, job, manifest))
+                return announce(store, notifier, outcome_of(store, done, job, manifest))
             files.check_targets(directory, file_names(job))
             run = _open_run(store, plan, shards, manifest)
             plan = asked_plan(plan, held_rows(store, run))

@@ -86,7 +86,7 @@ def run_job(
             if not (fresh or accept or retry):
                 finished = finished or untold_run(store, job, manifest)
                 if finished and _is_tonights(finished, job, base_url, today):
-                    return announce(notifier, outcome_of(store, finished, job, manifest))
+                    return announce(store, notifier, outcome_of(store, finished, job, manifest))
                 _check_due(store, job, manifest)
             files.check_targets(directory, file_names(job))  # now, and not after hours of asking
             opened = open_retry if retry else partial(open_night, today=today, fresh=fresh)
@@ -128,7 +128,8 @@ def carry_out(
             ask(fetcher, steps, signals, deadline, on_asking)
             if not fetcher.is_settled:  # answers may have come since it was judged for the second round
                 judge_rows(night, fetcher.unasked)
-            return announce(notifier, publish_staged(night, stage_night(night, rate(), fetcher.warnings)))
+            outcome = publish_staged(night, stage_night(night, rate(), fetcher.warnings))
+            return announce(night.store, notifier, outcome)
         except (Refused, NothingUsable) as error:
             if isinstance(error, Refused):
                 # The run stays open, so that its answers are kept; what `history` shows is a night without a table.
@@ -156,10 +157,10 @@ def _tell_on_page(night: Night, error: BatchsumError) -> None:
         log.warning("%s was not made again: %s", files.PAGE, error)
 
 
-def announce(notifier: Notifier, outcome: Outcome) -> Outcome:
-    """Tell the log of a night whose files are in place; hooks and messages follow when the store is free again."""
+def announce(store: Store, notifier: Notifier, outcome: Outcome) -> Outcome:
+    """Tell the log, and whoever is to know, of a night whose files are in place."""
     outcome.log()
-    notifier.news = outcome.news
+    notifier.published(store, outcome.news)
     return outcome
 
 
