@@ -337,6 +337,22 @@ def test_a_page_is_made_however_long_there_was_no_table(
         assert "What follows is the last table, that of 2026-11-22." in source
 
 
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (1, ""),
+        (3, "Nor was there one on 2026-11-01, 2026-11-02."),
+        (8, "2026-11-06, 2026-11-07."),
+        (9, "Nor was there one on 8 days from 2026-11-01 on."),
+    ],
+)
+def test_days_without_a_table_are_named_while_they_are_few(days: int, said: str) -> None:
+    failures = {f"2026-11-{day:02}": "outage" for day in range(1, days + 1)}
+    source = Page(night_of(row(), dates=("2026-10-31", *failures), date="2026-10-31", failures=failures)).source
+    assert said in source
+    assert ("Nor was there one" in source) == bool(said)
+
+
 def test_the_bars_of_the_nights_number_the_highest_and_tonight_and_escape_what_they_are_given() -> None:
     night = night_of(
         row(), dates=("2026-11-20", "2026-11-21", "2026-11-22", "<b>"), failures={"2026-11-20": "<why>"},
