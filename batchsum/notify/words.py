@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import Any
 
 from batchsum.model.queries import DOUBTFUL
-from batchsum.notify.news import News
+from batchsum.notify.news import MOST_PROBLEMS, News
 from batchsum.store.failures import in_one_line
 from batchsum.text import counted
 
@@ -76,7 +76,8 @@ def problem_lines(news: News) -> Iterator[tuple[str, str]]:
             line += "".join(f"; {words}{_few(sets)}" for words, sets in named.items())
             yield status, line if is_told else f"{line}; {_since(rows, news.night)}"
     if (more := len(of_taxon) - MOST_TAXA) > 0:
-        yield "", f"and {counted(more, 'more taxon', 'more taxa')}"
+        least = "at least " if len(news.problems) == MOST_PROBLEMS else ""  # of the rows beyond nobody knows the taxa
+        yield "", f"and {least}{counted(more, 'more taxon', 'more taxa')}"
 
 
 def change_in_words(change: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -173,6 +173,19 @@ def test_what_is_new_is_counted_beyond_the_rows_that_are_told(
     assert "2 of 2 rows have no count to rely on, 1 of them new tonight" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(("most", "said"), [(2, "and at least 1 more taxon"), (3, "and 1 more taxon")])
+def test_taxa_of_rows_that_are_not_told_are_not_counted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], most: int, said: str
+) -> None:
+    for place in ("batchsum.run.outcome.MOST_PROBLEMS", "batchsum.notify.words.MOST_PROBLEMS"):
+        monkeypatch.setattr(place, most)
+    monkeypatch.setattr("batchsum.notify.words.MOST_TAXA", 1)
+    desk.write()
+    assert desk.night(counts=(100, 100)) == 0
+    assert desk.night(counts=(10, 10)) == 3
+    assert said in capfd.readouterr().err
+
+
 def test_what_vanished_is_named_before_all_that_grew(
     desk: Desk, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
