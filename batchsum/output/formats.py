@@ -22,7 +22,6 @@ _EXTRAS = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
 
 DATAPACKAGE = "datapackage.json"
 
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 _ABOUT = (
     "Counts of virus genomes by taxon and filter set, as NCBI Datasets gave them. A missing value is an empty cell, "
     "and never a zero. Text that a spreadsheet would run begins with an apostrophe. "
@@ -94,7 +93,7 @@ def datapackage(job: Job, counts: Sequence[Column] = ()) -> dict[str, Any]:
     Source: the specifications Tabular Data Package and Table Schema. Nothing volatile stands in it: the manifest has
     the times and the digests.
     """
-    summaries = [name for name in job.output.formats if name in _DELIMITERS]
+    summaries = [name for name in job.output.formats if name in table.DELIMITERS]
     resources = [
         # Names of resources must differ, and the first format keeps the plain one.
         _resource(
@@ -119,14 +118,16 @@ def write_datapackage(path: Path, job: Job, counts: Sequence[Column]) -> None:
 
 
 def _resource(name: str, path: str, form: str, columns: Sequence[Column]) -> dict[str, Any]:
+    delimiter = table.DELIMITERS[form]
+    has_tabs = delimiter == "\t"
     return {
         "name": name,
         "path": path,
         "profile": "tabular-data-resource",
-        "format": form,
-        "mediatype": "text/csv" if form == "csv" else "text/tab-separated-values",
+        "format": "tsv" if has_tabs else "csv",  # the two that readers know; the dialect tells the delimiter
+        "mediatype": "text/tab-separated-values" if has_tabs else "text/csv",
         "encoding": "utf-8",
-        "dialect": {"delimiter": _DELIMITERS[form], "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True},
+        "dialect": {"delimiter": delimiter, "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True},
         "schema": {"fields": [_field(one) for one in columns], "missingValues": [""]},
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from batchsum.output.table import SUMMARY
+from batchsum.output.table import DELIMITERS, SUMMARY
 
 _DAY_ZERO = date(1899, 12, 30)
 """From which Excel counts its days, from March 1900 on."""
@@ -32,7 +32,7 @@ def published_rows(path: Path) -> Iterator[dict[str, str]]:
 def _read_delimited(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(sys.maxsize)  # a list of accessions is one cell, and may be longer than csv allows
     with path.open(encoding="utf-8", newline="") as file:
-        for record in csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","):
+        for record in csv.DictReader(file, delimiter=DELIMITERS[path.suffix[1:]]):
             yield {name: _unprotected(cell) for name, cell in record.items()}
 
 
@@ -92,8 +92,7 @@ def _unescaped(text: str) -> str:
 
 _READERS: dict[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
     ".jsonl": _read_jsonl,
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
+    **{f".{name}": _read_delimited for name in DELIMITERS},
     ".parquet": _read_parquet,
     ".xlsx": _read_xlsx,
 }

@@ -142,9 +142,11 @@ def write_jsonl(path: Path, rows: Iterable[Row], *, columns: Sequence[str] = COL
             file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+"""The delimited formats: a new one of them is written, read again and described by its line here."""
+
 WRITERS: dict[str, Callable[..., None]] = {
-    "csv": write_delimited,
-    "tsv": partial(write_delimited, delimiter="\t"),
+    **{name: partial(write_delimited, delimiter=delimiter) for name, delimiter in DELIMITERS.items()},
     "jsonl": write_jsonl,
 }
 """What writes the formats that need no package; `output.formats` knows the others."""
