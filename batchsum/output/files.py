@@ -23,7 +23,7 @@ from batchsum.store.directory import STATE
 MANIFEST = "run.json"
 PAGE = "report.html"
 _LEFTOVER = ".batchsum-tmp"
-_TABLE = re.compile(r"summary\.[a-z]+|counts\.csv")
+_TABLE = re.compile(r"summary\.\w+|counts\.csv")
 """Of all that a night leaves, these come and go with the job's settings."""
 _READ_BY_PEOPLE = re.compile(rf"summary\.({'|'.join(FORMATS)})|changes\.csv|counts\.csv|report\.html")
 """What nobody wants to lose to another job."""
