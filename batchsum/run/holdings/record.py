@@ -12,6 +12,9 @@ from msgspec.json import Decoder
 UNREADABLE = (MsgspecError, RecursionError)
 """What reading raises for a line that is no record."""
 
+FLAGS = ("refseq_only", "annotated_only", "complete_only")
+"""The filters that are on or off, as `Record.flags` answers them."""
+
 _ABSENT = Raw(b"{}")
 
 
@@ -37,8 +40,8 @@ class Record(Struct, gc=False):
         return self.updateDate or self.update_date or self.releaseDate or self.release_date or ""
 
     @property
-    def flags(self) -> tuple[bool, bool, bool]:
-        """RefSeq's, annotated, complete."""
+    def flags(self) -> tuple[bool, ...]:
+        """Whether it is what each of FLAGS asks for."""
         is_refseq = (self.sourceDatabase or self.source_database) == "RefSeq"
         return is_refseq, bool(self.isAnnotated or self.is_annotated), self.completeness == "COMPLETE"
 

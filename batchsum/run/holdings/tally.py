@@ -18,7 +18,7 @@ from msgspec import ValidationError
 
 from batchsum.config.taxa_lock import TaxaLock
 from batchsum.model.filters import FilterSet
-from batchsum.run.holdings.record import read_location, read_organism, read_records
+from batchsum.run.holdings.record import FLAGS, read_location, read_organism, read_records
 from batchsum.run.holdings.sums import Answers, Question, Wanted, sum_up
 
 # Different viruses, hosts, places and days that are remembered as they were read: a report has some thousands.
@@ -30,11 +30,11 @@ _ALSO_CALLED = {"human": 9606}
 K = TypeVar("K")
 V = TypeVar("V")
 
-# What rows ask beside their taxon and their release dates: of many rows few different things.
+# What rows ask beside their taxon and their release dates: of many rows few different things. In the order in which
+# the `fields` of Tally.add() answer them; the `columns` of Tally are what of each is asked for.
 _filters = attrgetter(
-    "pangolin_classification", "host", "geo_location", "usa_state", "updated_since",
-    "refseq_only", "annotated_only", "complete_only", "accessions",
-)  # fmt: skip
+    "pangolin_classification", "host", "geo_location", "usa_state", "updated_since", *FLAGS, "accessions"
+)
 _release_dates = attrgetter("released_since", "released_before")
 _span = attrgetter("span")
 Asked = tuple[Any, ...]
@@ -112,16 +112,19 @@ class Tally:
         if bytes(lines[:3]).strip() == b"{":
             raise ValidationError("a record over several lines, of which a block may end within")
         records = read_records(lines)
-        nothing = [repeat(self._number((_NONE,) * width)) for width in range(4)]
+
+        def nothing(width: int = 1) -> Iterator[int]:
+            return repeat(self._number((_NONE,) * width))
+
         days = [self._day[record.releaseDate or record.release_date or ""] for record in records]
         # Field by field, which is faster than record by record; none that no row asks for.
         fields = (
             [self._virus[bytes(record.virus)] for record in records],
-            [self._host[bytes(record.host)] for record in records] if self._hosts else nothing[1],
-            [self._place[bytes(record.location)] for record in records] if self._places or self._states else nothing[2],
-            [self._day[record.updated].come for record in records] if self._updated else nothing[1],
-            [self._flag[record.flags] for record in records] if any(self._flags) else nothing[3],
-            [self._lists_of(record.accession) for record in records] if self._lists else nothing[1],
+            [self._host[bytes(record.host)] for record in records] if self._hosts else nothing(),
+            [self._place[bytes(record.location)] for record in records] if self._places or self._states else nothing(2),
+            [self._day[record.updated].come for record in records] if self._updated else nothing(),
+            [self._flag[record.flags] for record in records] if any(self._flags) else nothing(len(FLAGS)),
+            [self._lists_of(record.accession) for record in records] if self._lists else nothing(),
             map(_span, days),
         )
         is_new = list(self._are_new(fields[0], [record.accession for record in records]))
