@@ -1,4 +1,4 @@
-"""The twelve filters of one question: how each is read, compared, shown and sent.
+"""The filters of one question: how each is read, compared, shown and sent.
 
 Source: the parameters of `virus_genome_summary` in NCBI's OpenAPI document for Datasets v2.
 """
@@ -35,13 +35,13 @@ class _Filters(NamedTuple):
 
 
 FILTER_COLUMNS = _Filters._fields
-"""The columns of the table that tell the filters: the twelve, and the end of a window behind its beginning."""
+"""The columns of the table that tell the filters: each of them, and the end of a window behind its beginning."""
 FILTER_NAMES = tuple(name for name in FILTER_COLUMNS if name != "released_before")
-"""The twelve filters, in the order of NCBI's parameters."""
+"""The filters, in the order of NCBI's parameters."""
 
 
 class FilterSet(_Filters):
-    """The twelve filters of `virus_genome_summary`, as NCBI spells them; absent ones at their default.
+    """The filters of `virus_genome_summary`, as NCBI spells them; absent ones at their default.
 
     Text is taken for any of them and read as in a job file (`released_since="2025-01-15"`); ValueError says
     what is wrong with it. A `timedelta` is so long before the midnight (UTC) at which the asking night began.
