@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from batchsum.cli import main
-from batchsum.output.published import READABLE, published_rows
+from batchsum.model.job import FORMATS
+from batchsum.output.published import published_rows
 from tests.builders.november import Nights
 
 
@@ -55,7 +56,7 @@ def test_a_list_has_no_name_to_write_and_a_file_is_no_directory(
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["summary.csv", "summary.xlsx", "changes.csv", "counts.csv", "report.html"])
+@pytest.mark.parametrize("name", [*(f"summary.{one}" for one in FORMATS), "changes.csv", "counts.csv", "report.html"])
 def test_a_table_of_nobody_is_left_alone(nights: Nights, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     nights.write("taxa: [11320]")
     nights.out.mkdir(parents=True)
@@ -107,7 +108,7 @@ def test_a_matrix_that_nobody_could_read_is_left_out(nights: Nights) -> None:
 # Memory
 
 
-@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_lost_store_is_told_and_the_table_becomes_the_past(
     nights: Nights,
     form: str,
@@ -174,27 +175,27 @@ def test_a_table_that_nothing_here_can_read_is_told(
 def test_every_cell_is_read_again_as_csv_shows_it(nights: Nights) -> None:
     nights.write(
         "taxa: [11320, {taxon: 'Virus é <r>x</r>', label: '=_x0041_'}]\n"
-        "output: {formats: [csv, tsv, jsonl, parquet, xlsx]}\n"
+        f"output: {{formats: [{', '.join(FORMATS)}]}}\n"
         "filter_sets: {all: {}, odd: {accessions: [NC_1.1, AB12], refseq_only: true, released_since: 2025-01-15},"
         " january: {released_between: [2025-01-01, 2025-02-01]}}"
     )
     sizes = {"record_count": 3, "available_files": {"cds_fasta": {"file_count": 2}}}
     nights.ncbi.otherwise = lambda question: sizes if question.taxon == "11320" else (404, "<html>")
     nights.night(1)
-    tables = [list(published_rows(nights.out / f"summary{form}")) for form in READABLE]
+    tables = [list(published_rows(nights.out / f"summary.{form}")) for form in FORMATS]
     assert tables[0][1]["accessions"] == "NC_1.1|AB12"
     assert tables[0][2]["released_before"] == "2025-02-01"
     assert tables[0][4]["label"] == "=_x0041_"
-    assert tables == [tables[0]] * len(READABLE)
+    assert tables == [tables[0]] * len(FORMATS)
 
 
 def test_every_format_may_lie_where_the_name_is_no_utf_8(nights: Nights) -> None:
-    nights.write("taxa: [11320]\noutput: {formats: [csv, tsv, jsonl, parquet, xlsx]}")
+    nights.write(f"taxa: [11320]\noutput: {{formats: [{', '.join(FORMATS)}]}}")
     out = nights.out.with_name("\udcff")
     assert nights.night(1, "--out", str(out), count=7) == 0
-    tables = [list(published_rows(out / f"summary{form}")) for form in READABLE]
+    tables = [list(published_rows(out / f"summary.{form}")) for form in FORMATS]
     assert tables[0][0]["record_count"] == "7"
-    assert tables == [tables[0]] * len(READABLE)
+    assert tables == [tables[0]] * len(FORMATS)
 
 
 def test_a_lost_store_is_told_whatever_the_night_comes_to(nights: Nights, capfd: pytest.CaptureFixture[str]) -> None:
