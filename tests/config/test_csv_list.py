@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchsum.config.csv_list import cell_places
 from batchsum.config.load import load_job
 from batchsum.errors import JobFileError
-from batchsum.model.filters import FilterSet, parse_taxon
+from batchsum.model.filters import FILTER_NAMES, FilterSet, parse_taxon
 from batchsum.model.job import Job, OutputSettings
 from batchsum.run.plan import Plan
 
@@ -99,9 +99,12 @@ def test_every_filter_in_a_row(tmp_path: Path) -> None:
         "True,GENOME|CDS\n",
     )
     filters = FilterSet(
-        ("NC_038294.1", "NC_045512.2"), True, True, date(2025, 1, 15), None, timedelta(days=14), "9606", "1.10", "NO",
-        "CA", True, ("GENOME", "CDS"), ("BIOSAMPLE_REPORT", "ANNOTATION"),
+        accessions=("NC_038294.1", "NC_045512.2"), refseq_only=True, annotated_only=True,
+        released_since=date(2025, 1, 15), updated_since=timedelta(days=14), host="9606", pangolin_classification="1.10",
+        geo_location="NO", usa_state="CA", complete_only=True, include_sequence=("GENOME", "CDS"),
+        aux_report=("BIOSAMPLE_REPORT", "ANNOTATION"),
     )  # fmt: skip
+    assert [one for one in FILTER_NAMES if not getattr(filters, one)] == []
     name = (
         "accessions=NC_038294.1|NC_045512.2;refseq_only=true;annotated_only=true;released_since=2025-01-15;"
         "updated_since=2w;host=9606;pangolin_classification=1.10;geo_location=NO;usa_state=CA;"

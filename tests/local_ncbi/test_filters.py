@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchsum.local_ncbi.catalogue import Catalogue, open_catalogue
+from batchsum.local_ncbi.question import parameters
 from batchsum.local_ncbi.records import CONTINENT_OF, read_table, us_states
 from tests.fakes.local_ncbi_server import Served, serving
 
@@ -29,20 +30,18 @@ FAMILIES = [
 HOSTS = {"human": "primates", "chicken": "birds", "pig": "mammals", "Aedes aegypti": "mosquitos", "9685": "Felidae"}
 
 days = st.dates(date(2019, 1, 1), TODAY)
-filter_sets = st.fixed_dictionaries(
-    {},
-    optional={
-        "refseq_only": st.just("true"),
-        "annotated_only": st.just("true"),
-        "complete_only": st.just("true"),
-        "released_since": days.map(date.isoformat),
-        "updated_since": days.map(date.isoformat),
-        "host": st.sampled_from(sorted([*HOSTS, *HOSTS.values()])),
-        "pangolin_classification": st.sampled_from(["JN.1", "BA.2", "XFG"]),
-        "geo_location": st.sampled_from(["Asia", "Europe", "USA", "Viet Nam", "united kingdom"]),
-        "usa_state": st.sampled_from(["CA", "ny"]),
-    },
-)
+VALUES: dict[str, st.SearchStrategy[str]] = {
+    "refseq_only": st.just("true"),
+    "annotated_only": st.just("true"),
+    "complete_only": st.just("true"),
+    "released_since": days.map(date.isoformat),
+    "updated_since": days.map(date.isoformat),
+    "host": st.sampled_from(sorted([*HOSTS, *HOSTS.values()])),
+    "pangolin_classification": st.sampled_from(["JN.1", "BA.2", "XFG"]),
+    "geo_location": st.sampled_from(["Asia", "Europe", "USA", "Viet Nam", "united kingdom"]),
+    "usa_state": st.sampled_from(["CA", "ny"]),
+}
+filter_sets = st.fixed_dictionaries({}, optional=VALUES)
 families = st.sampled_from(FAMILIES)
 taxa = families.map(lambda family: family[0])
 bounded = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,6 +51,10 @@ bounded = settings(max_examples=40, deadline=None, suppress_health_check=[Health
 def server() -> Iterator[Served]:
     with serving(as_of=TODAY) as served:
         yield served
+
+
+def test_every_filter_is_tried() -> None:
+    assert VALUES.keys() == parameters("filters").keys(), "VALUES: of each filter that chooses records"
 
 
 @bounded

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from batchsum.local_ncbi.question import parameters
 from tests.fakes.local_ncbi_server import Served, serving
 
 
@@ -32,6 +33,9 @@ PUBLISHED = {
 
 
 def test_published_example_is_answered(server: Served) -> None:
+    assert PUBLISHED.keys() == parameters("accessions", "filters", "package").keys(), (
+        "PUBLISHED: a value of each filter"
+    )
     assert server.summary(1335626, **PUBLISHED) == {"record_count": 0}
 
 

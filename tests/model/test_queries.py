@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from batchsum.model.filters import FilterSet
+from batchsum.model.filters import FILTER_NAMES, FilterSet
 from batchsum.model.queries import LONGEST_LIST, Request, post_body, request_key
 
 EVERYTHING = FilterSet(
@@ -37,7 +37,8 @@ def accessions(count: int) -> tuple[str, ...]:
     return tuple(f"NC_{number:06}.1" for number in range(count))
 
 
-def test_all_thirteen_parameters_as_ncbi_spells_them() -> None:
+def test_all_parameters_as_ncbi_spells_them() -> None:
+    assert [name for name in FILTER_NAMES if not getattr(EVERYTHING, name)] == [], "EVERYTHING lacks a filter"
     assert request_key(Request("1335626", EVERYTHING)) == (
         "/virus/taxon/1335626/genome?accessions=NC_038294.1&accessions=MN908947.3&refseq_only=true"
         "&annotated_only=true&released_since=2025-01-15T00%3A00%3A00Z&updated_since=2024-12-31T00%3A00%3A00Z"
