@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from batchsum.model.filters import FILTER_NAMES, FilterSet
@@ -75,7 +75,7 @@ FILTERS: dict[str, st.SearchStrategy[Any]] = {
 
 def test_every_filter_is_tried() -> None:
     # One that the counting does not know would be passed over, and its rows would count too much.
-    assert {*FILTERS, "aux_report"} == {*FILTER_NAMES}
+    assert {*FILTERS, "aux_report"} == {*FILTER_NAMES}, "FILTERS: the values that are tried"
 
 
 @st.composite
@@ -98,8 +98,12 @@ def count_at(server: Served, taxon: int, filters: FilterSet) -> int:
     return counts[0] - sum(counts[1:])
 
 
-# Few servers that are asked much: each reads the whole taxonomy first.
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Few servers that are asked much: each reads the whole taxonomy first. To make a failing example smaller would start
+# hundreds of them, for minutes, and the example fills pages: what the assertion says of one filter set is enough.
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target], verbosity=Verbosity.quiet,
+)  # fmt: skip
 @given(
     records=some_records(),
     wanted=st.lists(st.tuples(one_of(SARS2, SARS1, SPECIES, CORONAVIRIDAE), some_filters()), min_size=20, max_size=60),
@@ -119,6 +123,8 @@ def test_the_embedded_server_counts_the_same(
     with serving(catalogue=[path]) as server:
         for (taxon, filters), count in zip(wanted, held.counts, strict=True):
             if taxon in held.covers or taxon == CORONAVIRIDAE:
-                assert count == count_at(server, taxon, filters), (taxon, filters.text())
+                there = count_at(server, taxon, filters)
+                why = f"taxon {taxon} under {filters.text()}: run/holdings/tally.py has {count}, local_ncbi {there}"
+                assert count == there, why
             else:
                 assert count is None
