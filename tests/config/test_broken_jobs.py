@@ -29,7 +29,7 @@ def problems_of(path: str | Path) -> list[str]:
 def test_every_problem_is_told_and_nothing_else(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
     problems = problems_of(case)
-    assert problems == Path(f"{case}.problems").read_text().splitlines()
+    assert problems == Path(f"{case}.problems").read_text().splitlines(), f"broken_jobs/{case}.problems"
     assert SECRET not in "\n".join(problems)
     assert "not-to-be-repeated" not in "\n".join(problems)
 

@@ -351,4 +351,4 @@ def test_the_nightly_job_shows_every_key(tmp_path: Path) -> None:
     job = job_of(tmp_path, switched_on)
     assert job.notify.on_change
     keys = {key for shape in (JOB, TAXON_ENTRY, FILTER_SET, WINDOWS, API, OUTPUT, GUARDS, NOTIFY) for key in shape.keys}
-    assert {key for key in keys if not re.search(rf"\b{key}:", switched_on)} == set()
+    assert {key for key in keys if not re.search(rf"\b{key}:", switched_on)} == set(), "configs/nightly.yaml"

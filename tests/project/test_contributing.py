@@ -13,18 +13,21 @@ import pytest
 from batchsum.cli import COMMANDS
 from batchsum.config.schema import FILTER_SET
 from batchsum.local_ncbi import question
+from batchsum.local_ncbi.records import read_table
 from batchsum.model.filters import FILTER_COLUMNS, FILTER_NAMES, FILTER_PARSERS, FilterSet
 from batchsum.model.job import FORMATS
 from batchsum.model.queries import Request
 from batchsum.ncbi.refusals import error_in_words
+from batchsum.output.published import READABLE
 from batchsum.output.report.digest import REASONS
 from batchsum.output.table import SUMMARY
 from batchsum.run.guards import includes
-from tests.project.test_docs import FILES, guards_that_speak
+from tests.project.test_docs import guards_that_speak
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PARAMETERS = "local_ncbi/data/parameters.tsv"
 FOUNDATION = {"atomic", "errors", "text", "version"}
 """Files that every room may import: the page says so once."""
 
@@ -58,7 +61,9 @@ def lines_with_names() -> list[str]:
 
 def test_every_path_exists() -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)", PAGE)
-    named = [word for word in quoted(PAGE) if re.fullmatch(r"[\w.\-/]+\.(py|md|yaml|toml|tsv)|[\w.\-/]+/", word)]
+    named = [
+        word for word in quoted(PAGE) if re.fullmatch(r"[\w.\-/]+\.(py|md|yaml|toml|tsv|sql|txt)|[\w.\-/]+/", word)
+    ]
     assert len(named) > 50
     assert [word for word in (*linked, *named) if found(word) is None] == []
 
@@ -110,17 +115,23 @@ def test_the_commands_of_the_page_exist() -> None:
     assert all(find_spec(module) for module in modules if module.startswith("tests."))
 
 
-# Where something is added: what the page lists is all there is to do.
+# Where something is added: what is forgotten at one of its places is missed here, and the message names the file.
 
 
 def test_a_filter_stands_at_each_of_its_places() -> None:
     assert {*FilterSet._fields} == {*FILTER_COLUMNS}
-    assert FILTER_PARSERS.keys() == {*FILTER_NAMES}
+    assert FILTER_PARSERS.keys() == {*FILTER_NAMES}, "model/filters.py, FILTER_PARSERS"
     own_keys = {"matrix", "windows", "guards", "released_between"}
-    assert FILTER_SET.keys.keys() - own_keys == {*FILTER_NAMES}
-    columns = [one.name for one in SUMMARY]
-    assert [name for name in columns if name in FILTER_COLUMNS] == [*FILTER_COLUMNS]
-    assert question.parameters("accessions", "filters", "package").keys() == {*FILTER_NAMES}
+    assert FILTER_SET.keys.keys() - own_keys == {*FILTER_NAMES}, "config/data/job_keys.tsv, section filters"
+    columns = [(one.name, one.kind) for one in SUMMARY if one.name in FILTER_COLUMNS]
+    kinds = {bool: "boolean", type(None): "date"}
+    told = [(name, kinds.get(type(absent), "string")) for name, absent in FilterSet._field_defaults.items()]
+    assert columns == told, "output/columns.tsv, table summary"
+    assert question.parameters("accessions", "filters", "package").keys() == {*FILTER_NAMES}, PARAMETERS
+    without = [
+        row["parameter"] for row in read_table("parameters.tsv") if row["group"] == "filters" and not row["option"]
+    ]
+    assert without == [], f"{PARAMETERS}, column option"
 
 
 @pytest.mark.parametrize("name", FILTER_NAMES)
@@ -131,32 +142,34 @@ def test_a_refusal_that_names_a_filter_is_about_the_query(name: str) -> None:
 
 @pytest.mark.parametrize("name", [one for one in FILTER_COLUMNS if one not in ("include_sequence", "aux_report")])
 def test_a_row_without_a_filter_is_wider_than_the_row_with_it(name: str) -> None:
-    value: Any = {"accessions": ("MN908947.3",), "usa_state": "CA"}.get(name, "x")
-    if name.endswith("_only"):
-        value = True
-    elif name.startswith(("released_", "updated_")):
-        value = "2025-01-15"
-    narrow = FilterSet(**{name: value})
-    assert includes(FilterSet(), narrow)
-    assert not includes(narrow, FilterSet())
+    by_kind: dict[type, Any] = {bool: True, type(None): "2025-01-15", tuple: ("MN908947.3",), str: "CA"}
+    narrow = FilterSet(**{name: by_kind[type(FilterSet._field_defaults[name])]})
+    assert includes(FilterSet(), narrow), "run/guards.py, _covers()"
+    assert not includes(narrow, FilterSet()), "run/guards.py, _covers()"
 
 
 def test_the_page_of_a_night_has_advice_about_every_guard() -> None:
-    assert guards_that_speak() <= REASONS.keys()
+    assert guards_that_speak() <= REASONS.keys(), "output/report/reasons.tsv"
 
 
 def test_a_command_is_a_line_its_options_and_a_function() -> None:
     table = (ROOT / "batchsum/cli/data/options.tsv").read_text(encoding="utf-8").splitlines()[1:]
     with_options = {name for line in table for name in line.split("\t")[0].split()}
-    assert with_options == {name for name, *_ in COMMANDS}
+    assert with_options == {name for name, *_ in COMMANDS}, "cli/data/options.tsv"
     for _, _, place in COMMANDS:
         module, _, function = place.partition(":")
         assert function in names_in(ROOT / f"batchsum/cli/{module}.py")
 
 
-def test_the_starter_and_the_help_know_every_format() -> None:
-    starter = (ROOT / "batchsum/cli/data/starter.yaml").read_text(encoding="utf-8")
-    commented = (ROOT / "configs/nightly.yaml").read_text(encoding="utf-8")
-    for name in FORMATS:
-        assert f".{name}" in "".join((*FILES, *FILES.values())), name
-        assert all(re.search(rf"\b{name}\b", text) for text in (starter, commented)), name
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_stands_at_each_of_its_places(name: str) -> None:
+    assert f".{name}" in READABLE, "output/published.py, _READERS"
+    lists = {
+        "batchsum/cli/data/starter.yaml": rf"^# Formats of the table.*\b{name}\b",
+        "configs/nightly.yaml": rf"^  formats: .*#.*\b{name}\b",
+        "batchsum/cli/data/help/files.txt": rf"^  summary\.csv .*\.{name}\b|^  summary\.{name}\b",
+        "configs/README.md": rf"^\| `summary\.csv` .*\.{name}\b|^\| `summary\.{name}\b",
+    }
+    texts = {place: (ROOT / place).read_text(encoding="utf-8") for place in lists}
+    missing = [place for place, line in lists.items() if not re.search(line, texts[place], re.MULTILINE)]
+    assert not missing, ", ".join(missing)

@@ -50,8 +50,8 @@ def options_of(command: str) -> set[str]:
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    # python -m tests.builders.reference_tables writes them
-    assert reference_tables.filled(PAGE) == PAGE
+    is_filled = reference_tables.filled(PAGE) == PAGE
+    assert is_filled, "the tables of configs/README.md are old: run python -m tests.builders.reference_tables"
 
 
 def test_every_key_of_the_commented_job_is_in_the_page() -> None:
@@ -113,7 +113,8 @@ def guards_that_speak() -> set[str]:
 
 
 def test_every_guard_is_explained() -> None:
-    assert guards_that_speak() == set(re.findall(r"^\| `(\w+):` \|", PAGE, re.MULTILINE))
+    told = set(re.findall(r"^\| `(\w+):` \|", PAGE, re.MULTILINE))
+    assert guards_that_speak() == told, "configs/README.md: the table of guards"
 
 
 # --help
