@@ -146,18 +146,18 @@ def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], t
     """Errors, and all messages: an error may stand in either list."""
     if "errors" not in value and "messages" not in value:
         return (), ()
+    errors, messages = list[str](), list[str]()
     try:
-        errors = [_told(error) for error in objects_in(value, "errors")]
-        messages = []
+        for error in objects_in(value, "errors"):
+            errors.append(_told(error))
         for message in objects_in(value, "messages"):
             for kind in ("error", "warning"):
                 if message.get(kind):
                     messages.append(_told(field_in(message, kind, dict)))
                     if kind == "error":
                         errors.append(messages[-1])
-    except BadAnswer as error:
-        odd.append(str(error))
-        return (), ()
+    except BadAnswer as broken:  # costs what stands behind it, and no error that NCBI has told before
+        odd.append(str(broken))
     return tuple(errors[:MOST_MESSAGES]), tuple(messages[:MOST_MESSAGES])
 
 

@@ -380,6 +380,20 @@ def test_an_error_beside_a_count_is_kept_for_the_guards() -> None:
 
 
 @pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ({"messages": ["x"]}, "messages is no list of objects"),
+        ({"messages": [{"error": "x"}]}, "error is no object"),
+        ({"errors": [{"message": "no backend"}, {"message": 5}]}, "message is no text"),
+    ],
+)
+def test_an_odd_message_hides_no_error_beside_a_count(beside: dict[str, Any], told: str) -> None:
+    answer = summary({"record_count": 7, "errors": [{"message": "no backend"}], **beside})
+    assert (answer.record_count, answer.errors) == (7, ("no backend",))
+    assert answer.messages == (f"left empty: {told}",)
+
+
+@pytest.mark.parametrize(
     "status", [402, 405, 408, 409, 410, 413, 414, 422, 425, 429, 451, 500, 501, 502, 503, 504, 505, 511, 599]
 )
 def test_what_may_pass_is_failed_and_its_body_is_not_repeated(status: int) -> None:

@@ -76,6 +76,10 @@ JUDGED: dict[str, tuple[Says, Outcome]] = {
     "a count beside an error": (
         {"record_count": 990, "errors": [{"message": "incomplete"}]}, Outcome(3, "suspect", "contradicts_itself", "990")
     ),
+    "a count beside an error, and a message that is none": (
+        {"record_count": 990, "errors": [{"message": "incomplete"}], "messages": ["?"]},
+        Outcome(3, "suspect", "contradicts_itself", "990"),
+    ),
     "a zero beside files": (
         {"record_count": 0, "available_files": {"cds_fasta": {"file_count": 3}}},
         Outcome(3, "suspect", "contradicts_itself", "0"),
