@@ -162,7 +162,10 @@ def _texts(value: Mapping[str, Any], odd: list[str]) -> tuple[tuple[str, ...], t
 
 
 def _shown(value: object) -> str:
-    return one_line(json.dumps(value))[:40]
+    try:
+        return one_line(json.dumps(value))[:40]
+    except RecursionError:  # writing JSON takes a little more of the stack than reading it
+        return "nested too deeply"
 
 
 def _told(report: Mapping[str, Any]) -> str:

@@ -159,6 +159,18 @@ def test_an_odd_value_beside_a_good_count_costs_its_cell_and_not_the_count(besid
     assert all(files == FileSummary() for files in answer.available_files.values())
 
 
+@pytest.mark.parametrize(("opening", "closing"), ["[]", ('{"a":', "}")])
+def test_no_depth_breaks_the_parser_or_costs_a_good_count(opening: str, closing: str) -> None:
+    """The parser gives up at one depth, and whatever shows the value must not at a smaller one."""
+    for depth in range(800, 1010):
+        nested = opening * depth + "1" + closing * depth
+        assert failure(f'{{"record_count": {nested}}}'.encode()).reason == "bad_answer"
+        beside = parse_answer(200, f'{{"record_count": 7, "assembly_count": {nested}}}'.encode())
+        assert beside == Failure("failed", "bad_answer", "nested too deeply") or (
+            isinstance(beside, Summary) and beside.record_count == 7
+        )
+
+
 @given(cut=st.integers(0, len(json.dumps(WHOLE)) - 1))
 def test_no_beginning_of_an_answer_is_an_answer(cut: int) -> None:
     assert failure(json.dumps(WHOLE).encode()[:cut]).reason == "bad_answer"
