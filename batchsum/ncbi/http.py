@@ -77,7 +77,8 @@ class Transport:
             raise ValueError("api_key: this is not an API key; NCBI's are one word of letters and digits")
         if not re.fullmatch(r"[ -~]*", contact or ""):
             raise ValueError("contact: write an e-mail address, in plain ASCII")
-        self._spelled_key = re.compile(b"".join(_spellings(letter) for letter in self._key))
+        spelled = "".join(map(_spellings, self._key))
+        self._key_in_text, self._key_in_bytes = re.compile(spelled), re.compile(spelled.encode())
         self._timeout = timeout
         self._phid = f"{random.getrandbits(64):016X}"  # NCBI's staff find a request by it, answered or not
         self._sends = count()
@@ -146,7 +147,7 @@ class Transport:
                         answer = redirect(http_status, self._hide(headers.get("Location", "")))
                     else:
                         text = await _read_body(response, largest)
-                        answer = parse(http_status, self._spelled_key.sub(b"[key]", text) if self._key else text)
+                        answer = parse(http_status, self._key_in_bytes.sub(b"[key]", text) if self._key else text)
         except BadAnswer as error:
             answer = Failure("failed", "bad_answer", str(error))
         except (TimeoutError, aiohttp.ClientError, OSError, UnicodeError) as error:
@@ -166,7 +167,7 @@ class Transport:
 
     def _hide(self, text: str) -> str:
         """Text of the server, fit to be shown: it may have echoed the key."""
-        return one_line(text.replace(self._key, "[key]") if self._key else text)
+        return one_line(self._key_in_text.sub("[key]", text) if self._key else text)
 
 
 def proxy_of_environment(base_url: URL) -> URL | None:
@@ -191,9 +192,10 @@ def proxy_of_environment(base_url: URL) -> URL | None:
     return proxy
 
 
-def _spellings(letter: str) -> bytes:
-    """A pattern for an ASCII letter as JSON can spell it: itself, or escaped by its number."""
-    return b"(?:%b|\\\\u(?i:%04x))" % (re.escape(letter.encode()), ord(letter))
+def _spellings(letter: str) -> str:
+    """A pattern for an ASCII letter as a server can send it back: itself, or escaped as JSON and addresses do."""
+    itself = letter if letter.isalnum() else rf"\\?{re.escape(letter)}"
+    return rf"(?:{itself}|\\u(?i:{ord(letter):04x})|%(?i:{ord(letter):02x}))"
 
 
 def _rate_limit(headers: Mapping[str, str]) -> float | None:

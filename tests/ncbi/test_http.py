@@ -685,6 +685,17 @@ async def test_a_key_that_comes_back_in_the_escapes_of_json_is_hidden_too(raw: R
     assert answer.messages == ("[key]",)
 
 
+@pytest.mark.parametrize("spelled", ["a%2Bb%2F%22c%3D", "%61%2bb/%22c=", 'a+b\\/\\"c=', "a\\u002Bb\\/\\u0022c\\u003d"])
+async def test_a_key_of_other_signs_is_hidden_however_it_is_escaped(raw: RawServer, spelled: str) -> None:
+    body = f'{{"record_count": 1, "messages": [{{"warning": {{"message": "not {spelled}"}}}}]}}'.encode()
+    raw.first = [play.answer(200, body), play.redirect(f"https://h/login?key={spelled}")]
+    async with opened(raw.base_url, key='a+b/"c=') as session:
+        answered, led_away = [(await session.send(ASKED)).answer for _ in range(2)]
+    assert isinstance(answered, Summary)
+    assert answered.messages == ("not [key]",)
+    assert led_away == Failure("rejected", "http_302", "redirects to https://h/login?key=[key]")
+
+
 @pytest.mark.parametrize("missing", [1, 4, 8])
 async def test_gzip_without_its_end_is_no_answer(raw: RawServer, missing: int) -> None:
     packed = gzip.compress(b'{"record_count": 7}')[:-missing]
