@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 
-from batchsum.ncbi.pacing_file import Reservation, window
+from batchsum.ncbi.pacing_file import LONGEST_SHARED_HOLD, Reservation, window
 from batchsum.ncbi.pacing_redis import SharedLimit
 from batchsum.ncbi.urls import rate_and_ceiling
 
@@ -130,10 +130,11 @@ class Pacer:
         self._held_at = now
         if now + seconds > self.held_until:
             self.held_until = now + seconds
+            told = min(seconds, LONGEST_SHARED_HOLD)  # the others would not believe more, and then not wait at all
             if self._shared is not None and self._rate is not None:
-                self._shared.hold(now, self.held_until)
+                self._shared.hold(now, now + told)
             if self._lab is not None and self._rate is not None:
-                self._lab.hold(seconds)
+                self._lab.hold(told)
         self._begin(self._rate)  # a new pace, since a pause must not save up turns
 
     def limit(self, n: float) -> None:

@@ -25,9 +25,10 @@ LARGEST_RATE = 1000.0
 LARGEST_FILE = 2**20  # room for a minute at the largest rate, with 16 bytes a send
 BUSY = 0.0005
 """Seconds until another try where another process has the lock; it needs it for some thirty microseconds."""
+LONGEST_SHARED_HOLD = 3600.0
+"""Seconds; a hold farther ahead is taken for damage, since it stops every process."""
 _PATIENCE = 2000
 """Tries in a row, a millisecond each, after which whoever has the lock must have been stopped with it."""
-_LONGEST_HOLD = 3600.0  # a hold farther ahead is taken for damage, since it stops every process
 _LONGEST_MEMORY = 60.0  # a send counts so long at the slowest rate, one a minute
 _HEAD = struct.Struct("=II")
 
@@ -60,7 +61,7 @@ class Ledger:
             return cls()
         (held_until, _), *sends = struct.iter_unpack("=dd", body)
         sends = [send for send in sends if send[0] < now + 1.0]
-        return cls(held_until if held_until - now < _LONGEST_HOLD else -math.inf, sends)
+        return cls(held_until if held_until <= now + LONGEST_SHARED_HOLD else -math.inf, sends)
 
     def to_bytes(self) -> bytes:
         body = b"".join(struct.pack("=dd", *pair) for pair in ((self.held_until, 0.0), *self.sends))
