@@ -88,7 +88,7 @@ class PacedConnector(aiohttp.TCPConnector):
                     pending.since = slot
                     pending.timeout.reschedule(slot + pending.seconds)
                     return connection
-        raise NotReady
+        raise NotReady if pending.is_wanted() else Withdrawn
 
     def _gate(self) -> asyncio.Semaphore:
         """Lets about as many connect and wait as may leave in a second: connecting may take that second, no

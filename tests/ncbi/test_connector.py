@@ -111,6 +111,16 @@ async def test_what_is_not_wanted_any_more_is_not_sent_and_its_connection_is_kep
     assert (len(raw.arrivals), raw.connections) == (1, 1)
 
 
+async def test_what_is_not_wanted_any_more_is_no_failure_of_the_last_connection_either(raw: RawServer) -> None:
+    raw.greeting = b"HTTP/1.1 408 Request Timeout\r\n\r\n"  # so that no connection can be used
+    turns = list[int]()
+    async with opened(raw, SlowPacer(0.05, lambda: turns.append(raw.connections))) as session:
+        with pytest.raises(Withdrawn):
+            await session.send(ASKED, lambda: len(turns) < TRIES)
+    assert len(turns) == TRIES
+    assert not raw.arrivals
+
+
 async def test_few_connections_are_open_at_once_however_many_wait(raw: RawServer) -> None:
     """Behind a server that ends each connection with its answer, and a pace that everybody has to wait for."""
     raw.always(play.answer(200, {"record_count": 7}, with_length=False))
