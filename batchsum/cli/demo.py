@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import csv
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,11 @@ REQUESTS_PER_SECOND = 50.0
 _SHOWN = ("label", "filter_set", "status", "record_count", "record_count_change")
 _ROWS = 12
 _DATA = Path(__file__).parent / "data"
+_OF_A_DEMO = re.compile(
+    r"demo-job|summary\.\w+|(changes|counts)\.csv|datapackage\.json|report\.html|run\.json"
+    r"|state\.sqlite3(-journal)?|\.lock|batchsum\.log|metrics\.prom"
+)
+"""What a demo leaves, and whoever tries a command on it."""
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
@@ -48,6 +54,8 @@ def _prepare(directory: Path) -> None:
     found = [*directory.iterdir()] if directory.exists() else []
     if found and not (directory / "demo-job" / "job.yaml").exists():
         raise OutputError(f"{directory} is not empty and not from an earlier demo; name another with --out")
+    if others := sorted(path.name for path in found if not _OF_A_DEMO.fullmatch(path.name)):
+        raise OutputError(f"{directory} holds {others[0]!r}, which is no demo's; name another with --out")
     for path in found:  # the nights of an earlier demo would be this one's past
         # Not the folder itself: it may be the current one, a link, or where a disk is mounted.
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

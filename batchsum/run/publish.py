@@ -149,7 +149,7 @@ def _settle(store: Store, run: Run, job: Job, accepted: Sequence[Level], news: N
         if store.move(run, "publishing", "published", UNTOLD):  # else somebody else has settled it
             History(store, run).settle(job.output.keep_nights, accepted)
             queue_news(store, job, news)  # in here: a kill can neither lose the news nor double them
-    store.release()
+    store.release()  # what is kept from here on, as who was told, is about no run that somebody could take over
 
 
 def _nothing_usable(night: Night) -> NothingUsable:

@@ -237,6 +237,10 @@ def test_a_demo_goes_into_the_current_directory_and_takes_the_place_of_an_earlie
     left = {path.name for path in tmp_path.iterdir()}
     assert {"demo-job", "summary.csv", "report.html"} <= left
     assert "summary.xlsx" not in left
+    (tmp_path / "thesis.docx").touch()
+    assert main(["demo", "--out", "."]) == 6
+    assert "holds 'thesis.docx', which is no demo's" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == left | {"thesis.docx"}
 
 
 def test_a_demo_that_cannot_write_says_where(capsys: pytest.CaptureFixture[str]) -> None:
